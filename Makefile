@@ -1,0 +1,171 @@
+# Builds, runs and tests ngx_sandbox. `make help` lists the targets.
+# VARIANT=release (default) | asan: every object, nginx included, with ASan and UBSan.
+
+VARIANT ?= release
+OUT := build/$(VARIANT)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PKGS := libuv jansson libcrypto sqlite3 libseccomp
+
+WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+        -Wconversion -Wsign-conversion -Wundef -Wimplicit-fallthrough -Wcast-qual -Wpointer-arith -Werror
+# Hardening flags follow the OpenSSF compiler options guide.
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
+          -ftrivial-auto-var-init=zero -fno-delete-null-pointer-checks -fno-strict-overflow \
+          -fno-strict-aliasing
+ifeq ($(VARIANT),asan)
+CC := clang
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+STATIC :=
+AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
+else
+CC ?= gcc
+OPT := -O2 -g -D_FORTIFY_SOURCE=3
+STATIC := -static
+AGENT_LIBS := -l:libuv_a.a -l:libhttp_parser.a -l:libjansson.a -l:libcrypto.a -lpthread -ldl
+endif
+
+CPPFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(OUT)/gen
+CFLAGS := $(OPT) $(WARN) $(HARDEN) -fPIE
+LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+LIBS := -luv -lhttp_parser -ljansson -lcrypto -lsqlite3 -lpthread
+
+objs = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(1)))
+LIB_OBJS := $(call objs,lib/*.c)
+EXEC_OBJS := $(filter-out $(OUT)/executor/main.o,$(call objs,executor/*.c executor/api/*.c executor/core/*.c \
+             executor/runtime/*.c executor/store/*.c executor/net/*.c)) $(OUT)/gen/migrations.o
+LAUNCH_OBJS := $(filter-out $(OUT)/executor/launcher/main.o,$(call objs,executor/launcher/*.c))
+AGENT_OBJS := $(filter-out $(OUT)/session-agent/main.o,$(call objs,session-agent/*.c))
+UNIT := $(patsubst t/unit/%.c,$(OUT)/t/unit/%,$(wildcard t/unit/*.c))
+TOOLS := $(patsubst t/launcher/%.c,$(OUT)/t/launcher/%,$(wildcard t/launcher/*.c)) \
+         $(patsubst t/bench/%.c,$(OUT)/t/bench/%,$(wildcard t/bench/*.c))
+FUZZ := $(patsubst t/fuzz/%.c,build/fuzz/%,$(wildcard t/fuzz/*.c))
+MODULE := $(OUT)/ngx_http_sandbox_module.so
+DAEMONS := $(OUT)/executord $(OUT)/sandbox-launch $(OUT)/session-agent
+STAMP := build/.deps
+
+.PHONY: help run stop build daemons module test test-extra unit lint format bench fuzz deps clean
+
+help:
+	@echo 'make run         install what is missing, build, start on 127.0.0.1:8080, run a first job'
+	@echo 'make stop        stop it and leave nothing behind'
+	@echo 'make build       build everything into build/$$VARIANT (release, asan)'
+	@echo 'make test        build, then run the whole suite against real components (VARIANT=asan: sanitized)'
+	@echo 'make test-extra  tests against components from PyPI and the Go module proxy'
+	@echo 'make lint        layering, banned calls, function length, docs against code, static analysis'
+	@echo 'make format      clang-format the tree'
+	@echo 'make bench       benchmarks of ours and of peers in one run'
+	@echo 'make fuzz        each fuzz target for FUZZ_SECONDS (default 20)'
+	@echo 'make clean       remove build/'
+
+deps: $(STAMP)
+$(STAMP): conf/local/deps.sh
+	@bash conf/local/deps.sh build
+	@mkdir -p build && touch $@
+
+build: daemons module
+daemons: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 $(DAEMONS)
+module: $(STAMP)
+	@$(MAKE) --no-print-directory $(MODULE)
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(OUT)/gen/migrations.c: executor/store/migrations/embed.awk $(wildcard executor/store/migrations/*.sql)
+	@mkdir -p $(@D)
+	@awk -f $< $(sort $(filter %.sql,$^)) > $@.tmp && mv $@.tmp $@
+$(OUT)/gen/migrations.o: $(OUT)/gen/migrations.c
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+archive = @rm -f $@ && ar rcs $@ $^
+$(OUT)/libsbx.a: $(LIB_OBJS)
+	$(archive)
+$(OUT)/libexecutor.a: $(EXEC_OBJS)
+	$(archive)
+$(OUT)/liblaunch.a: $(LAUNCH_OBJS)
+	$(archive)
+$(OUT)/libagent.a: $(AGENT_OBJS)
+	$(archive)
+
+$(OUT)/executord: $(OUT)/executor/main.o $(OUT)/libexecutor.a $(OUT)/libsbx.a
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+$(OUT)/sandbox-launch: $(OUT)/executor/launcher/main.o $(OUT)/liblaunch.a $(OUT)/libsbx.a
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -lseccomp -o $@
+# -static: the sandbox has no libraries the agent could trust. Linker warnings are about getaddrinfo, unused here.
+$(OUT)/session-agent: $(OUT)/session-agent/main.o $(OUT)/libagent.a $(OUT)/libsbx.a
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $(if $(STATIC),$(STATIC) -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now,$(LDFLAGS)) $^ $(AGENT_LIBS) -o $@ \
+	  2> >(grep -vE 'statically linked applications requires|in function .uv_|in function .(bio_|dlfcn_|dso)' >&2)
+comma := ,
+
+MODULE_SRCS := $(wildcard ngx_sandbox_module/*.[ch] lib/*.[ch]) config ngx_sandbox_module/build.sh
+$(MODULE): $(MODULE_SRCS)
+	@echo '  NGINX $@'
+	@bash ngx_sandbox_module/build.sh $(OUT) $(VARIANT)
+
+$(OUT)/t/unit/%: t/unit/%.c $(OUT)/libexecutor.a $(OUT)/liblaunch.a $(OUT)/libagent.a $(OUT)/libsbx.a $(OUT)/libedge.a
+	@mkdir -p $(@D)
+	@echo '  UNIT  $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -lseccomp -ljwt -o $@
+$(OUT)/t/launcher/%: t/launcher/%.c $(OUT)/libsbx.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -lseccomp -o $@
+$(OUT)/t/bench/%: t/bench/%.c $(OUT)/libsbx.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -o $@
+
+# Pure parts of the gateway (ngx_sandbox_<noun>.c that include no nginx header), for unit tests.
+EDGE_PURE := $(shell grep -L 'ngx_config.h\|ngx_core.h\|ngx_http' ngx_sandbox_module/ngx_sandbox_*.c 2>/dev/null)
+$(OUT)/libedge.a: $(patsubst %.c,$(OUT)/%.o,$(EDGE_PURE))
+	$(archive)
+
+unit: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 $(UNIT) $(TOOLS)
+
+test: build unit
+	@bash t/run $(VARIANT)
+test-extra: build
+	@bash t/run-extra $(VARIANT)
+
+lint: $(STAMP)
+	@prove -r t/lint
+format:
+	@git ls-files '*.[ch]' | grep -v '^ngx_sandbox_module/ngx_http_' | xargs clang-format -i
+bench: build unit
+	@bash t/bench/run
+
+FUZZ_SECONDS ?= 20
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_OBJS := $(patsubst %.c,build/fuzz/%.o,$(wildcard lib/*.c executor/store/*.c session-agent/*.c executor/api/*.c \
+             executor/core/*.c executor/runtime/*.c executor/*.c executor/launcher/*.c) $(EDGE_PURE)) build/fuzz/migrations.o
+build/fuzz/migrations.o: $(OUT)/gen/migrations.c
+	@mkdir -p $(@D)
+	@clang $(CPPFLAGS) $(FUZZ_FLAGS) -c $< -o $@
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	@clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+build/fuzz/all.a: $(filter-out %/main.o,$(FUZZ_OBJS))
+	$(archive)
+build/fuzz/%: t/fuzz/%.c build/fuzz/all.a
+	@echo '  FUZZ  $<'
+	@clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(LIBS) -lseccomp -ljwt -o $@
+fuzz: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 $(FUZZ)
+	@bash t/fuzz/run $(FUZZ_SECONDS)
+
+run: build
+	@bash conf/local/run.sh
+stop:
+	@bash conf/local/stop.sh
+
+clean:
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)

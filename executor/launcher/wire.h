@@ -1,0 +1,104 @@
+/*
+ * executord <-> sandbox-launch: fixed-size messages over an AF_UNIX SOCK_SEQPACKET
+ * socket, one request one reply, same host, same build (HELLO compares version
+ * and size). Descriptors travel with CREATED as SCM_RIGHTS. A connection that
+ * ends takes all its sandboxes with it.
+ *
+ *   state of a connection: NEW --HELLO--> READY
+ *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --> ENDED --DESTROY--> gone
+ *                                   WARM --DESTROY--> gone
+ * A request that is not permitted in the state is answered ERROR/EPROTO and the
+ * connection is closed.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define LAUNCH_WIRE_VERSION 1u
+#define LAUNCH_TEMPLATE_LEN 32
+#define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
+
+enum launch_type {
+    LAUNCH_HELLO = 1,  /* launch_hello   -> launch_hello */
+    LAUNCH_CREATE,     /* launch_create  -> launch_created */
+    LAUNCH_ADOPT,      /* launch_adopt   -> launch_head (type LAUNCH_ADOPTED) */
+    LAUNCH_STAT,       /* launch_head    -> launch_report (type LAUNCH_STATS) */
+    LAUNCH_DESTROY,    /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
+    LAUNCH_CREATED = 101,
+    LAUNCH_ADOPTED,
+    LAUNCH_STATS,
+    LAUNCH_DESTROYED,
+    LAUNCH_ERROR,      /* launch_error, answers any request */
+    LAUNCH_ENDED = 201 /* launch_report, unasked: the sandbox is dead (agent exit or a limit) */
+};
+
+enum launch_limit { /* values of launch_report.verdict */
+    LAUNCH_LIMIT_NONE,
+    LAUNCH_LIMIT_CPU,
+    LAUNCH_LIMIT_MEMORY,
+    LAUNCH_LIMIT_DISK,
+    LAUNCH_LIMIT_PROCESSES,
+    LAUNCH_LIMIT_TIME
+};
+
+struct launch_head {
+    uint16_t type;
+    uint16_t size;    /* of the whole message */
+    uint32_t pad;
+    uint64_t seq;     /* the request's, echoed; 0 in LAUNCH_ENDED */
+    uint64_t sandbox; /* given by CREATED; 0 where there is none */
+};
+
+struct launch_hello {
+    struct launch_head head;
+    uint32_t version;
+    uint32_t max_sandboxes; /* reply only */
+};
+
+struct launch_limits {
+    uint64_t memory_bytes;
+    uint64_t disk_bytes;
+    uint64_t cpu_ms;      /* total CPU time from ADOPT on */
+    uint64_t wall_ms;     /* from ADOPT on */
+    uint32_t cpu_millis;  /* 1000 = one core */
+    uint32_t processes;   /* of the tenant; the agent is not counted */
+};
+
+struct launch_create {
+    struct launch_head head;
+    char template_name[LAUNCH_TEMPLATE_LEN]; /* a section of the launcher's own configuration */
+};
+
+struct launch_created {
+    struct launch_head head;
+    uint32_t host_uid; /* of the payload */
+    uint32_t pad;
+};
+
+struct launch_adopt {
+    struct launch_head head;
+    struct launch_limits limits;
+};
+
+struct launch_report {
+    struct launch_head head;
+    uint64_t cpu_ms;            /* since ADOPT, from the cgroup */
+    uint64_t wall_ms;           /* since ADOPT */
+    uint64_t peak_memory_bytes; /* since ADOPT, from the cgroup */
+    uint64_t disk_bytes;        /* used now */
+    uint32_t oom_kills;
+    uint32_t fork_refusals;
+    uint32_t verdict;           /* enum launch_limit: the launcher's, from the kernel's counters */
+    uint32_t running;           /* 0 once pid 1 is dead */
+    uint64_t verdict_limit;     /* ms, bytes or processes */
+    uint64_t verdict_observed;
+    int32_t exit_signal;        /* of pid 1 when not running; 0 when it exited */
+    int32_t exit_code;
+};
+
+struct launch_error {
+    struct launch_head head;
+    int32_t error;  /* errno */
+    uint32_t pad;
+    char stage[64]; /* "clone", "mount /proc", "cgroup memory" ... */
+};

@@ -1,0 +1,130 @@
+/*
+ * What a sandbox is to the executor: one vtable per isolation tier (process now;
+ * gvisor and kubernetes fit beside it). All calls from the loop's thread; callbacks
+ * exactly once, never from inside the call that started them, never after the
+ * sandbox was freed by destroy's callback.
+ *
+ *   create -> WARM -> adopt -> run -> (fetch)* -> destroy
+ * destroy is legal in every state and cancels what is under way (its callback is not made).
+ */
+#pragma once
+
+#include "lib/sbx_buf.h"
+#include "lib/sbx_limits.h"
+
+struct runtime;
+struct sandbox;
+
+enum {
+    RUNTIME_E_UNAVAILABLE = 1, /* no launcher now, or it has no slot: try again later */
+    RUNTIME_E_AGENT,           /* the agent broke off, was late or answered nonsense */
+    RUNTIME_E_ENDED,           /* the sandbox died first: see the report */
+    RUNTIME_E_REFUSED,         /* the agent refused the step (its message in the outcome) */
+};
+
+struct runtime_file {
+    const char *path;
+    const void *data;
+    size_t len;
+};
+
+struct runtime_env {
+    const char *name, *value;
+};
+
+/* Everything a run needs; borrows until on_done. */
+struct runtime_run {
+    const char *id;       /* the job's */
+    const char *language; /* canonical name in the registry */
+    const char *code;
+    size_t code_len;
+    const char *const *args;
+    unsigned n_args;
+    const struct runtime_env *env;
+    unsigned n_env;
+    const struct runtime_file *files;
+    unsigned n_files;
+    const void *stdin_data;
+    size_t stdin_len;
+    const char *event_json; /* NULL: none */
+    size_t event_len;
+    const char *const *artifacts; /* globs */
+    unsigned n_artifacts;
+    unsigned max_artifacts;
+    uint64_t max_artifact_bytes;
+    struct sbx_limits limits;
+};
+
+/* The kernel's word, from the launcher. */
+struct runtime_report {
+    uint64_t cpu_ms, wall_ms, peak_memory_bytes, disk_bytes;
+    bool has_verdict;
+    enum sbx_limit verdict; /* SBX_LIMIT_CPU MEMORY DISK PROCESSES TIME */
+    uint64_t verdict_limit, verdict_observed;
+};
+
+struct runtime_artifact {
+    char *path; /* relative to the workspace, UTF-8, validated */
+    uint64_t size;
+};
+
+/* What the agent said (bounded, validated, not believed beyond its own job) and what the kernel said. */
+struct runtime_outcome {
+    bool exited;           /* exit_code is set; else signal */
+    int exit_code;
+    char signal[16];       /* "SIGKILL" or "" */
+    char *result_json;     /* NULL when none; one valid JSON value */
+    size_t result_len;
+    char result_error[128];/* "" when fine */
+    struct runtime_artifact *artifacts;
+    unsigned n_artifacts;
+    char *skipped_json;    /* JSON array of {path, reason}; NULL when none */
+    char message[128];     /* of RUNTIME_E_REFUSED */
+    struct runtime_report report;
+};
+
+struct runtime_events {
+    /* stdout (1) or stderr (2) as it comes; return false to end the run with an output verdict (caller then destroys). */
+    bool (*on_output)(void *arg, int fd, const char *data, size_t len);
+    /* rc 0 or RUNTIME_E_*; all output was delivered before. outcome borrows until destroy; report is filled as far as known. */
+    void (*on_done)(void *arg, int rc, const struct runtime_outcome *outcome);
+};
+
+typedef void (*runtime_created_fn)(void *arg, int rc, struct sandbox *sandbox);
+typedef void (*runtime_done_fn)(void *arg, int rc);
+
+struct runtime_ops {
+    const char *name; /* "process" */
+    /* Becomes ready (agent answered its health check) or fails; deadline inside. */
+    int (*create)(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg);
+    /* Binds limits and starts the clocks. */
+    int (*adopt)(struct sandbox *sandbox, const struct sbx_limits *limits, runtime_done_fn done, void *arg);
+    int (*run)(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events, void *arg);
+    /* Streams one declared artifact of an ended run. on_data with len 0 never happens. */
+    int (*fetch)(struct sandbox *sandbox, const char *path, uint64_t max_bytes,
+                 void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
+    /* Kills the whole tree and removes everything; done (may be NULL) when nothing is left. Takes the sandbox. */
+    void (*destroy)(struct sandbox *sandbox, runtime_done_fn done, void *arg);
+    /* Called once: the sandbox died while WARM (pool must forget it; then it must be destroyed). */
+    void (*on_dead)(struct sandbox *sandbox, void (*dead)(void *arg), void *arg);
+    bool (*available)(const struct runtime *runtime);
+    struct runtime *(*free)(struct runtime *runtime);
+};
+
+/* First member of every runtime and sandbox, so that callers need only this header. */
+struct runtime {
+    const struct runtime_ops *ops;
+};
+
+struct sandbox {
+    const struct runtime_ops *ops;
+};
+
+struct process_spec {
+    void *loop;                /* uv_loop_t */
+    const char *launch_socket; /* path of sandbox-launch's socket */
+    uint64_t create_timeout_ms;
+    uint64_t agent_timeout_ms; /* for messages that run nothing */
+};
+
+_must_check_ int runtime_process_new(struct runtime **ret, const struct process_spec *spec);

@@ -1,0 +1,32 @@
+/* The one door to libcrypto for digests, MACs, base64 and random bytes. */
+#pragma once
+
+#include "sbx_base.h"
+#include "sbx_buf.h"
+
+#pragma GCC visibility push(hidden)
+
+#define SBX_SHA256_LEN 32
+#define SBX_SHA256_HEX (2 * SBX_SHA256_LEN + 1)
+
+struct sbx_sha256; /* incremental state */
+
+_must_check_ int sbx_sha256(const void *data, size_t len, uint8_t out[SBX_SHA256_LEN]);
+_must_check_ int sbx_sha256_new(struct sbx_sha256 **ret);
+_must_check_ int sbx_sha256_update(struct sbx_sha256 *state, const void *data, size_t len);
+_must_check_ int sbx_sha256_final(struct sbx_sha256 *state, uint8_t out[SBX_SHA256_LEN]);
+struct sbx_sha256 *sbx_sha256_free(struct sbx_sha256 *state);
+_must_check_ int sbx_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                                 uint8_t out[SBX_SHA256_LEN]);
+void sbx_hex(char *out, const uint8_t *data, size_t len); /* writes 2 * len + 1 chars */
+bool sbx_equal_const_time(const void *a, const void *b, size_t len);
+_must_check_ int sbx_random(void *out, size_t len);
+
+/* RFC 4648. Encoders append; url form has no padding. */
+void sbx_b64url_encode(struct sbx_buf *out, const void *data, size_t len);
+void sbx_b64_encode(struct sbx_buf *out, const void *data, size_t len);
+/* Strict: no white space, canonical padding bits; false when not exactly the encoding. Appends to out. */
+_must_check_ bool sbx_b64url_decode(struct sbx_buf *out, const char *text, size_t len);
+_must_check_ bool sbx_b64_decode(struct sbx_buf *out, const char *text, size_t len);
+
+#pragma GCC visibility pop

@@ -1,0 +1,21 @@
+/*
+ * Ids: "<prefix>_" + 26 characters of Crockford base32 in lower case: 48 bits of
+ * Unix milliseconds, 80 random bits. Sorts by time of birth. Never a capability.
+ */
+#pragma once
+
+#include "sbx_base.h"
+
+#pragma GCC visibility push(hidden)
+
+#define SBX_ID_LEN 30 /* three letters, '_', 26 */
+
+struct sbx_id {
+    char text[SBX_ID_LEN + 1];
+};
+
+/* `prefix` has three letters: "job", "ses", "art", "svc", "wfl", "pol", "tpl", "req", "aud". */
+_must_check_ int sbx_id_new(struct sbx_id *ret, const char *prefix);
+bool sbx_id_valid(const char *text, size_t len, const char *prefix);
+
+#pragma GCC visibility pop
