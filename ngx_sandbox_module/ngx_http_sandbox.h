@@ -1,0 +1,104 @@
+/*
+ * What the gateway's modules know of one request, and the one way to refuse it.
+ *
+ * Order of work on a request (see `config`): core POST_READ (ids, request form) ->
+ * auth PREACCESS -> limit PREACCESS -> policy ACCESS -> core PRECONTENT (signs the
+ * context) -> content (proxy_pass) -> metrics LOG.
+ */
+#pragma once
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "sbx_context.h"
+#include "sbx_policy.h"
+#include "sbx_problem.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef enum {
+    NGX_HTTP_SANDBOX_AUTH_NONE = 0, /* nobody yet: nothing may be done in a tenant's name */
+    NGX_HTTP_SANDBOX_AUTH_BEARER,
+    NGX_HTTP_SANDBOX_AUTH_API_KEY,
+    NGX_HTTP_SANDBOX_AUTH_BYPASS
+} ngx_http_sandbox_auth_e;
+
+/*
+ * One per client request: shared by its subrequests, kept over internal redirects.
+ * `context` is what gets signed. Core fills request_id, traceparent and client; auth
+ * fills tenant, app, agent, subject, token_id, scopes and bypass; policy fills policy_id,
+ * policy_version, has_limits, limits, max_artifacts, max_artifact_bytes, max_wait_ms and
+ * tenant_concurrency; core fills issued_ms when it signs.
+ */
+typedef struct {
+    struct sbx_context context;
+    ngx_http_sandbox_auth_e auth; /* NONE: the identity members above are empty */
+    const char *auth_cache;       /* "HIT", "MISS", "" when no cache was asked */
+    const char *denied;           /* why we refused, a constant slug ("auth", "rate" ...); NULL when not */
+    const char *policy;           /* "allow", "deny"; NULL when policy did not run */
+    struct sbx_decision *decision; /* of the policy module, r->pool; NULL when it did not run */
+    ngx_str_t signed_context;     /* header value; empty until PRECONTENT */
+    void *limit;                  /* the limit module's own (its permits outlive internal redirects) */
+    unsigned opened:1;            /* core looked at the request's form */
+    unsigned limited:1;           /* limit module has charged this request once */
+    unsigned replied:1;           /* a problem document was sent */
+} ngx_http_sandbox_ctx_t;
+
+/* The request's ctx, made on first use; NULL when out of memory (then refuse with 500). */
+ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
+
+/*
+ * The ctx when there is one, else NULL: for log handlers and variables, which must
+ * not allocate for a request that never got that far.
+ */
+ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx_peek(ngx_http_request_t *r);
+
+/*
+ * True in `sandbox_problem` and `sandbox_health` locations: they serve no tenant, so
+ * auth, limit and policy let the request pass.
+ */
+ngx_flag_t ngx_http_sandbox_exempt(ngx_http_request_t *r);
+
+/*
+ * From a phase handler (POST_READ to PRECONTENT): sends the problem document, finalizes
+ * the request and returns NGX_DONE, which the handler returns. request_id is filled in
+ * here; Retry-After is sent when retry_after_s is set. Headers of the reply that the
+ * caller wants (WWW-Authenticate, RateLimit-*) are pushed to r->headers_out.headers before.
+ * `why` is the constant slug for $sandbox_denied and the metrics.
+ */
+ngx_int_t ngx_http_sandbox_refuse(ngx_http_request_t *r, const char *why, const struct sbx_problem *problem);
+
+/*
+ * The same for a content handler: sends and returns what the handler returns (or what
+ * ngx_http_finalize_request takes). Does not finalize.
+ */
+ngx_int_t ngx_http_sandbox_send_problem(ngx_http_request_t *r, const struct sbx_problem *problem);
+
+/* Short form of refuse: a code and one constant sentence (NULL for none). */
+ngx_int_t ngx_http_sandbox_problem(ngx_http_request_t *r, const char *why, enum sbx_problem_code code,
+    const char *detail);
+
+/*
+ * Sends a whole small reply from a content handler (health, metrics). `body` must live as
+ * long as r->pool. Returns what the handler returns.
+ */
+ngx_int_t ngx_http_sandbox_send(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *content_type,
+    ngx_str_t *body);
+
+/* Adds a reply header; both strings must live as long as r->pool. NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_sandbox_add_header(ngx_http_request_t *r, ngx_str_t *name, ngx_str_t *value);
+
+/*
+ * A configuration file read whole into cf->pool, at most max bytes, path relative to the
+ * configuration's directory. NGX_OK or NGX_ERROR after logging the file and the reason.
+ */
+ngx_int_t ngx_http_sandbox_read_file(ngx_conf_t *cf, ngx_str_t *path, size_t max, ngx_str_t *ret);
+
+extern ngx_module_t ngx_http_sandbox_core_module;
+extern ngx_module_t ngx_http_sandbox_auth_module;
+extern ngx_module_t ngx_http_sandbox_limit_module;
+extern ngx_module_t ngx_http_sandbox_policy_module;
+extern ngx_module_t ngx_http_sandbox_metrics_module;
+
+#pragma GCC visibility pop
