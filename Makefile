@@ -130,7 +130,7 @@ unit: $(STAMP)
 	@$(MAKE) --no-print-directory -j2 $(UNIT) $(TOOLS)
 
 test: build unit
-	@bash t/run $(VARIANT)
+	@perl t/run $(VARIANT)
 test-extra: build
 	@bash t/run-extra $(VARIANT)
 

@@ -1,0 +1,129 @@
+#!/bin/bash
+# `make run`: starts gateway, executor and launcher with the embedded default, runs
+# a first job through the front door. Run again, it starts what is not running.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+port=${SANDBOX_PORT:-8080}
+out=${SANDBOX_OUT:-build/release}
+
+say() { printf '== %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail 'the launcher makes namespaces and cgroups: run this as root'
+
+# The checkout may be where an unprivileged daemon can't look, so everything it
+# needs goes to a directory of its own; run/ holds what a person wants to see.
+mkdir -p run
+chmod 755 run
+if [ ! -L run/state ] || [ ! -d run/state/etc ]; then
+    state=$(mktemp -d /var/tmp/ngx_sandbox.XXXXXX)
+    ln -sfn "$state" run/state
+fi
+state=$(readlink run/state)
+executor_uid=${SANDBOX_EXECUTOR_UID:-64010}
+gateway_group=www-data
+gateway_gid=$(getent group "$gateway_group" | cut -d: -f3)
+chmod 755 "$state"
+mkdir -p "$state"/{bin,etc,etc/policies,logs,pids,sock,data,data/audit,data/artifacts,data/denials,tmp,launch}
+install -m 755 "$out/executord" "$out/sandbox-launch" "$out/session-agent" "$out/ngx_http_sandbox_module.so" "$state/bin/"
+mkdir -p "$state/opt"
+cp -r session-agent/drivers session-agent/runtimes.json "$state/opt/"
+cp -r policies/*.json "$state/etc/policies/"
+chown -R "$executor_uid:$executor_uid" "$state/data"
+chown "$executor_uid:$gateway_gid" "$state/sock"
+chmod 2770 "$state/sock"
+chmod 700 "$state/data"
+chown root:root "$state/data/denials"
+chmod 711 "$state/data"
+chmod 755 "$state/data/denials"
+
+umask 077
+[ -s "$state/etc/jwt.secret" ] || openssl rand -hex 32 > "$state/etc/jwt.secret"
+if [ ! -s "$state/etc/context.key" ]; then
+    openssl rand -hex 32 > "$state/etc/context.key"
+    chown "$executor_uid" "$state/etc/context.key"
+fi
+umask 022
+
+fill() {
+    sed -e "s,@STATE@,$state,g; s,@PORT@,$port,g; s,@EXECUTOR_UID@,$executor_uid,g" \
+        -e "s,@SECRET@,$state/etc/jwt.secret,g; s,@CONTEXT_KEY@,$state/etc/context.key,g" "$1" > "$2.tmp"
+    chmod 644 "$2.tmp"
+    mv "$2.tmp" "$2"
+}
+fill conf/local/gateway.conf.in "$state/etc/gateway.conf"
+fill conf/local/executor.conf.in "$state/etc/executor.conf"
+fill conf/local/launcher.conf.in "$state/etc/launcher.conf"
+cp conf/gateway/*.conf "$state/etc/"
+
+running() { [ -s "$state/pids/$1.supervisor" ] && kill -0 "$(cat "$state/pids/$1.supervisor")" 2>/dev/null; }
+start() {
+    local name=$1
+    shift
+    if running "$name"; then
+        say "$name is running"
+        return
+    fi
+    say "starting $name"
+    setsid bash conf/local/supervise.sh "$name" "$state" "$@" > /dev/null 2>&1 < /dev/null &
+}
+wait_for() {
+    local what=$1
+    shift
+    for _ in $(seq 150); do
+        if "$@" > /dev/null 2>&1; then
+            return
+        fi
+        sleep 0.1
+    done
+    tail -n 5 "$state"/logs/*.log >&2
+    fail "$what did not come up in 15 s; its log is above, all logs are in run/state/logs"
+}
+free_port() { ! (exec 3<> "/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
+running gateway || free_port || fail "port $port is taken: set SANDBOX_PORT to another"
+start launcher "$state/bin/sandbox-launch" --config "$state/etc/launcher.conf"
+wait_for launcher test -S "$state/sock/launch.sock"
+start executor setpriv --reuid "$executor_uid" --regid "$executor_uid" --groups "$gateway_gid" --bounding-set -all \
+    --no-new-privs "$state/bin/executord" --config "$state/etc/executor.conf"
+wait_for executor test -S "$state/sock/executord.sock"
+start gateway nginx -p "$state" -c "$state/etc/gateway.conf" -g 'daemon off;'
+url=http://127.0.0.1:$port
+wait_for gateway curl -fsS "$url/readyz"
+
+token=$(perl conf/local/token.pl "$state/etc/jwt.secret" tenant=demo app=quickstart agent=first sub=developer)
+umask 077
+printf '%s\n' "$url" > run/url
+printf '%s\n' "$token" > run/token
+umask 022
+
+say 'running a first job: Python reads an uploaded CSV, computes, writes an artifact'
+reply=$(curl -fsS "$url/v1/jobs" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+    --data-binary @conf/local/first-job.json) || fail "the first job was refused; see run/state/logs"
+printf '%s\n' "$reply" | python3 -m json.tool
+status=$(printf '%s' "$reply" | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"])')
+[ "$status" = succeeded ] || fail "the first job ended as $status"
+link=$(printf '%s' "$reply" | python3 -c 'import json,sys; print(json.load(sys.stdin)["files"][0]["download_url"])')
+say "its artifact, from $link:"
+curl -fsS "$url$link" -H "Authorization: Bearer $token"
+
+cat <<END
+
+ngx_sandbox is running at $url (make stop ends it)
+address: run/url     token: run/token (tenant demo, valid for a day)     logs: run/state/logs
+
+$token
+
+Try next:
+  1. Run some code:
+     curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' \\
+       -d '{"language":"bash","code":"id; uname -a; ls /"}'
+  2. Meet a limit (memory; try time, processes, disk, output too):
+     curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' \\
+       -d '{"language":"python","code":"x = bytearray(10**9)","limits":{"memory":"64Mi"}}'
+  3. See what ran, and prove the record is whole:
+     curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)"
+     run/state/bin/executord audit verify --config run/state/etc/executor.conf
+More: README.md, docs/api.md
+END

@@ -1,0 +1,406 @@
+package Sandbox;
+
+# Starts real daemons (sandbox-launch, executord, nginx with the module) on free
+# ports in a directory of their own, and after the test asserts that nothing
+# went wrong unseen: no [alert], no sanitizer line, no zombie, no process, mount,
+# cgroup or socket left over.
+#
+#   my $t = Sandbox->new;                      # nothing runs yet
+#   $t->start;                                 # launcher, executor, gateway
+#   my $job = $t->job({language => 'python', code => 'print(1)'});
+#   done: $t->finish; done_testing();
+
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use Digest::SHA qw(hmac_sha256);
+use File::Basename qw(dirname);
+use File::Path qw(make_path remove_tree);
+use File::Temp qw(tempdir);
+use HTTP::Tiny;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
+use JSON::PP;
+use MIME::Base64 qw(encode_base64url);
+use POSIX qw(:sys_wait_h);
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
+use Test::More ();
+use Time::HiRes qw(time sleep);
+
+our $ROOT = abs_path(dirname(__FILE__) . '/../..');
+our $VARIANT = $ENV{SANDBOX_VARIANT} // 'release';
+our $OUT = "$ROOT/build/$VARIANT";
+my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
+
+sub new {
+    my ($class, %option) = @_;
+    die "tests of the sandbox need root\n" if $>;
+    my $dir = tempdir('sbx-test.XXXXXX', TMPDIR => 1, CLEANUP => 0);
+    chmod 0755, $dir;
+    my $self = bless {
+        dir      => $dir,
+        instance => 'sbxt' . $$ . int(rand 10000),
+        secret   => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
+        key      => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
+        executor_uid => 64100 + $$ % 1000,
+        uid_base => 300000 + ($$ % 1000) * 2000,
+        pid      => {},
+        owner    => $$,
+        mounts   => scalar(() = _slurp('/proc/self/mountinfo') =~ /\n/g),
+        %option,
+    }, $class;
+    make_path(map { "$dir/$_" } qw(bin etc etc/policies logs sock data data/audit data/artifacts data/denials launch opt tmp));
+    chown $self->{executor_uid}, (getgrnam 'www-data')[2], "$dir/sock";
+    chmod 02770, "$dir/sock";
+    for my $name (qw(executord session-agent sandbox-launch)) {
+        system('cp', '--reflink=auto', "$OUT/$name", "$dir/bin/") if -e "$OUT/$name";
+    }
+    system('cp', '-r', "$ROOT/session-agent/drivers", "$ROOT/session-agent/runtimes.json", "$dir/opt/");
+    system('sh', '-c', 'cp "$0"/policies/*.json "$1/etc/policies/"; rm -f "$1/etc/policies/policy.schema.json"', $ROOT, $dir);
+    $self->write('etc/jwt.secret', $self->{secret});
+    $self->write('etc/context.key', $self->{key});
+    chown $self->{executor_uid}, -1, "$dir/etc/context.key";
+    chmod 0400, "$dir/etc/context.key";
+    system('chown', '-R', "$self->{executor_uid}:$self->{executor_uid}", "$dir/data");
+    chown 0, 0, "$dir/data/denials";
+    chmod 0711, "$dir/data";
+    return $self;
+}
+
+sub dir { $_[0]{dir} }
+sub port { $_[0]{port} //= free_port() }
+sub url { 'http://127.0.0.1:' . $_[0]->port }
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0, ReuseAddr => 1) or die $!;
+    return $socket->sockport;
+}
+
+sub _slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; return scalar <$in> // '' }
+
+sub read_file { my ($self, $name) = @_; return _slurp("$self->{dir}/$name") }
+
+sub write {
+    my ($self, $name, $text) = @_;
+    make_path(dirname("$self->{dir}/$name"));
+    open my $out, '>', "$self->{dir}/$name" or die "$name: $!";
+    print {$out} $text;
+    close $out or die $!;
+    return "$self->{dir}/$name";
+}
+
+# Waits for a condition, with a deadline; false when it never came.
+sub wait_until {
+    my ($self, $seconds, $condition) = @_;
+    my $end = time + $seconds;
+    while (time < $end) {
+        my $value = $condition->();
+        return $value if $value;
+        sleep 0.01;
+    }
+    return $condition->();
+}
+
+sub _spawn {
+    my ($self, $name, @command) = @_;
+    my $log = "$self->{dir}/logs/$name.log";
+    my $pid = fork // die $!;
+    if (!$pid) {
+        setpgrp 0, 0;
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', $log;
+        open STDERR, '>&', \*STDOUT;
+        chdir $self->{dir};
+        $ENV{$_} = $self->{env}{$_} for keys %{ $self->{env} || {} };
+        exec { $command[0] } @command or POSIX::_exit(127);
+    }
+    $self->{pid}{$name} = $pid;
+    return $pid;
+}
+
+# Fills @DIR@, @PORT@, @STATE@ and friends in a template of conf/.
+sub fill {
+    my ($self, $text, %extra) = @_;
+    my %value = (
+        STATE => $self->{dir}, DIR => $self->{dir}, PORT => $self->port, EXECUTOR_UID => $self->{executor_uid},
+        SECRET => "$self->{dir}/etc/jwt.secret", CONTEXT_KEY => "$self->{dir}/etc/context.key", MODULE => "$OUT/ngx_http_sandbox_module.so",
+        ROOT => $ROOT, %extra,
+    );
+    $text =~ s/\@([A-Z_]+)\@/defined $value{$1} ? $value{$1} : die "no value for \@$1\@"/ge;
+    return $text;
+}
+
+# Replaces or appends `key = value` lines.
+sub _override {
+    my ($text, $values) = @_;
+    for my $key (sort keys %{ $values || {} }) {
+        $text =~ s/^\Q$key\E\s*=.*\n//mg;
+        $text .= "$key = $values->{$key}\n" if defined $values->{$key};
+    }
+    return $text;
+}
+
+sub start_launcher {
+    my ($self, %values) = @_;
+    my $text = $self->fill(_slurp("$ROOT/conf/local/launcher.conf.in"));
+    $values{instance} = $self->{instance};
+    $values{uid_base} = $self->{uid_base};
+    $self->write('etc/launcher.conf', _override($text, { %{ $self->{launcher} || {} }, %values }));
+    $self->_spawn('launcher', "$self->{dir}/bin/sandbox-launch", '--config', "$self->{dir}/etc/launcher.conf");
+    $self->wait_until(15, sub { -S "$self->{dir}/sock/launch.sock" && $self->_connects("$self->{dir}/sock/launch.sock", Socket::SOCK_SEQPACKET()) })
+        or $self->_died('launcher');
+    return $self;
+}
+
+sub _connects {
+    my ($self, $path, $type) = @_;
+    return defined IO::Socket::UNIX->new(Type => $type, Peer => $path);
+}
+
+sub _died {
+    my ($self, $name) = @_;
+    Test::More::diag("$name: " . _slurp("$self->{dir}/logs/$name.log"));
+    die "$name did not come up\n";
+}
+
+sub start_executor {
+    my ($self, %values) = @_;
+    my $text = $self->fill(_slurp("$ROOT/conf/local/executor.conf.in"));
+    $self->write('etc/executor.conf', _override($text, { %{ $self->{executor} || {} }, %values }));
+    my $www = (getgrnam 'www-data')[2];
+    $self->_spawn('executor', 'setpriv', '--reuid', $self->{executor_uid}, '--regid', $self->{executor_uid}, '--groups', $www,
+        '--bounding-set', '-all', '--no-new-privs', "$self->{dir}/bin/executord", '--config', "$self->{dir}/etc/executor.conf");
+    $self->wait_until(20, sub {
+        my $reply = $self->executor_request('GET', '/readyz');
+        $reply && $reply->{status} == 200;
+    }) or $self->_died('executor');
+    return $self;
+}
+
+sub nginx {
+    my ($self) = @_;
+    return $VARIANT eq 'asan' ? "$OUT/nginx-asan" : '/usr/sbin/nginx';
+}
+
+# %option: conf => full text of an nginx.conf (placeholders filled), or sub called with the local template's text.
+sub start_gateway {
+    my ($self, %option) = @_;
+    my $text = ref $option{conf} ? $option{conf}->(_slurp("$ROOT/conf/local/gateway.conf.in"))
+             : $option{conf} // _slurp("$ROOT/conf/local/gateway.conf.in");
+    system('sh', '-c', 'cp "$0"/conf/gateway/*.conf "$1/etc/" 2>/dev/null', $ROOT, $self->{dir});
+    $self->write('etc/gateway.conf', $self->gateway_conf($text));
+    $self->_spawn('gateway', $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
+    $self->wait_until(15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
+    return $self;
+}
+
+# The sanitized nginx has the module built in.
+sub gateway_conf {
+    my ($self, $text) = @_;
+    $text = $self->fill($text);
+    $text =~ s/^\s*load_module [^;]*sandbox[^;]*;//mg if $VARIANT eq 'asan';
+    $text =~ s{load_module \S*ngx_http_sandbox_module\.so;}{load_module $OUT/ngx_http_sandbox_module.so;}g;
+    return $text;
+}
+
+sub reload_gateway { my ($self) = @_; kill 'HUP', $self->{pid}{gateway}; return $self }
+
+sub start {
+    my ($self, %option) = @_;
+    $self->start_launcher(%{ $option{launcher} || {} });
+    $self->start_executor(%{ $option{executor} || {} });
+    $self->start_gateway(%{ $option{gateway} || {} });
+    $self->wait_until(15, sub { $self->request('GET', '/readyz', anonymous => 1)->{status} == 200 }) or $self->_died('gateway');
+    return $self;
+}
+
+# Ends one daemon; returns its wait status, undef when it had to be killed after the deadline.
+sub stop {
+    my ($self, $name, $signal, $seconds) = @_;
+    my $pid = delete $self->{pid}{$name} or return;
+    kill $signal // ($name eq 'gateway' ? 'QUIT' : 'TERM'), $pid;
+    my $done = $self->wait_until($seconds // 30, sub { waitpid($pid, WNOHANG) == $pid });
+    my $status = $?;
+    if (!$done) {
+        kill 'KILL', -$pid;
+        waitpid $pid, 0;
+        return undef;
+    }
+    # A killed nginx master leaves workers.
+    kill 'KILL', -$pid if ($signal // '') eq 'KILL';
+    return $status;
+}
+
+sub kill9 { my ($self, $name) = @_; $self->{killed}{$name}++; return $self->stop($name, 'KILL') }
+
+sub gateway_workers {
+    my ($self) = @_;
+    return grep { $_ } map { m{/proc/(\d+)/stat$} ? do { my $stat = _slurp($_); $stat =~ /^\d+ \(.*\) \S (\d+)/ && $1 == $self->{pid}{gateway} ? m{/proc/(\d+)/} : () } : () } glob '/proc/[0-9]*/stat';
+}
+
+# HS256 token; claims override, undef removes one.
+sub token {
+    my ($self, %claims) = @_;
+    my %all = (sub => 'tester', tenant => 'demo', app => 'web', agent => 'coder', iss => 'local', aud => 'sandbox',
+               iat => int(time), exp => int(time) + 600, %claims);
+    delete $all{$_} for grep { !defined $all{$_} } keys %all;
+    my $body = join '.', map { encode_base64url($JSON->encode($_)) } { alg => 'HS256', typ => 'JWT' }, \%all;
+    return $body . '.' . encode_base64url(hmac_sha256($body, $self->{secret}));
+}
+
+# One request to the gateway. Options: json, body, headers, token, anonymous, timeout, tenant.
+sub request {
+    my ($self, $method, $path, %option) = @_;
+    my %headers = %{ $option{headers} || {} };
+    my $token = $option{token} // ($option{anonymous} ? undef : $self->token(map { $_ => $option{$_} } grep { exists $option{$_} } qw(tenant app agent sub scope)));
+    $headers{Authorization} //= "Bearer $token" if defined $token;
+    my $body = $option{body};
+    if (exists $option{json}) {
+        $body = $JSON->encode($option{json});
+        $headers{'Content-Type'} //= 'application/json';
+    }
+    my $http = HTTP::Tiny->new(timeout => $option{timeout} // 60, max_redirect => 0);
+    my $reply = $http->request($method, $self->url . $path, { headers => \%headers, defined $body ? (content => $body) : () });
+    $reply->{json} = eval { $JSON->decode($reply->{content}) } if ($reply->{headers}{'content-type'} // '') =~ m{json};
+    return $reply;
+}
+
+# Posts a job; the decoded reply's body.
+sub job {
+    my ($self, $job, %option) = @_;
+    my $reply = $self->request('POST', '/v1/jobs', json => $job, %option);
+    return $reply->{json} // { status => "HTTP $reply->{status}", body => $reply->{content} };
+}
+
+# Bytes as they are to the gateway; everything that came back until it closed or `seconds` passed.
+sub raw {
+    my ($self, $bytes, %option) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) or return undef;
+    return _converse($socket, $bytes, %option);
+}
+
+sub _converse {
+    my ($socket, $bytes, %option) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    for my $piece (ref $bytes ? @$bytes : $bytes) {
+        syswrite $socket, $piece;
+        sleep $option{pause} if $option{pause};
+    }
+    shutdown $socket, 1 if $option{half_close};
+    my $reply = '';
+    my $end = time + ($option{seconds} // 5);
+    while ((my $left = $end - time) > 0) {
+        my $bits = '';
+        vec($bits, fileno $socket, 1) = 1;
+        last unless select $bits, undef, undef, $left;
+        last unless sysread $socket, $reply, 65536, length $reply;
+        last if $option{until} && $reply =~ $option{until};
+    }
+    return $reply;
+}
+
+# One request straight to executord's socket (no gateway); option context => header value.
+sub executor_request {
+    my ($self, $method, $path, %option) = @_;
+    my $socket = IO::Socket::UNIX->new(Peer => "$self->{dir}/sock/executord.sock") or return undef;
+    my $body = exists $option{json} ? $JSON->encode($option{json}) : $option{body};
+    my %headers = (Host => 'executor', Connection => 'close', %{ $option{headers} || {} });
+    $headers{'Content-Type'} //= 'application/json' if exists $option{json};
+    $headers{'Sandbox-Context'} = $option{context} if defined $option{context};
+    $headers{'Content-Length'} //= length $body if defined $body;
+    my $bytes = "$method $path HTTP/1.1\r\n" . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers) . "\r\n" . ($body // '');
+    my $reply = _converse($socket, $bytes, seconds => $option{timeout} // 60);
+    return parse_reply($reply);
+}
+
+sub executor_raw {
+    my ($self, $bytes, %option) = @_;
+    my $socket = IO::Socket::UNIX->new(Peer => "$self->{dir}/sock/executord.sock") or return undef;
+    return _converse($socket, $bytes, %option);
+}
+
+# Splits one reply as read off a socket.
+sub parse_reply {
+    my ($text) = @_;
+    my ($head, $body) = split /\r\n\r\n/, $text // '', 2;
+    return undef unless defined $head && $head =~ m{^HTTP/1\.[01] (\d{3})};
+    my %reply = (status => $1, head => $head, headers => {});
+    for my $line (split /\r\n/, $head) {
+        $reply{headers}{ lc $1 } = $2 if $line =~ /^([^:\s]+):\s*(.*)$/;
+    }
+    if (($reply{headers}{'transfer-encoding'} // '') =~ /chunked/i) {
+        my $plain = '';
+        while ($body =~ s/^([0-9a-fA-F]+)[^\r]*\r\n//) {
+            my $n = hex $1;
+            last unless $n;
+            $plain .= substr $body, 0, $n, '';
+            $body =~ s/^\r\n//;
+        }
+        $body = $plain;
+    }
+    $reply{content} = $body;
+    $reply{json} = eval { $JSON->decode($body) } if ($reply{headers}{'content-type'} // '') =~ m{json};
+    return \%reply;
+}
+
+# Payload and agent processes of this instance that are alive now.
+sub sandbox_processes {
+    my ($self) = @_;
+    my ($low, $high) = ($self->{uid_base}, $self->{uid_base} + 2000);
+    my @found;
+    for my $status (glob '/proc/[0-9]*/status') {
+        my $text = _slurp($status);
+        push @found, $status =~ m{/proc/(\d+)/} if $text =~ /^Uid:\s+(\d+)/m && $1 >= $low && $1 < $high;
+    }
+    return @found;
+}
+
+sub cgroups {
+    my ($self) = @_;
+    return split /\n/, `find /sys/fs/cgroup -type d -name '*$self->{instance}*' 2>/dev/null`;
+}
+
+sub audit_verify {
+    my ($self) = @_;
+    my $text = `$self->{dir}/bin/executord audit verify --config $self->{dir}/etc/executor.conf 2>&1`;
+    return ($? == 0, $text);
+}
+
+# Stops everything and asserts that nothing is wrong or left. Call once, before done_testing.
+sub finish {
+    my ($self) = @_;
+    return if $self->{finished}++;
+    for my $name (qw(gateway executor launcher), keys %{ $self->{pid} }) {
+        next unless $self->{pid}{$name};
+        my $status = $self->stop($name);
+        Test::More::is($status, 0, "$name ends cleanly");
+    }
+    $self->wait_until(5, sub { !$self->sandbox_processes && !$self->cgroups }) unless $self->{killed}{launcher};
+    Test::More::is_deeply([$self->sandbox_processes], [], 'no process is left');
+    Test::More::is_deeply([$self->cgroups], [], 'no cgroup is left');
+    my $mounts = () = _slurp('/proc/self/mountinfo') =~ /\n/g;
+    Test::More::cmp_ok($mounts, '<=', $self->{mounts}, 'no mount is left') unless $ENV{SANDBOX_SHARED_MACHINE};
+    my @zombies = grep { my $stat = _slurp($_); $stat =~ /\) Z (\d+)/ && $1 == $$ } glob '/proc/[0-9]*/stat';
+    Test::More::is_deeply(\@zombies, [], 'no zombie is left');
+    Test::More::is_deeply([grep { -S } glob "$self->{dir}/sock/*"], [], 'no socket is left') unless %{ $self->{killed} || {} };
+    my @bad = map { my $log = $_; map { "$log: $_" } grep { /\[(alert|emerg)\]|Sanitizer|runtime error:|Assertion/ && !($self->{expect_log} && /$self->{expect_log}/) } split /\n/, _slurp($log) } glob "$self->{dir}/logs/*";
+    Test::More::is_deeply(\@bad, [], 'no alert and no sanitizer report in any log');
+    return;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return unless $self->{owner} == $$;
+    local $?;
+    for my $pid (values %{ $self->{pid} }) {
+        kill 'KILL', -$pid, $pid;
+        waitpid $pid, 0;
+    }
+    if ($ENV{SANDBOX_KEEP} || !Test::More->builder->is_passing) {
+        Test::More::diag("logs are in $self->{dir}");
+    } else {
+        remove_tree($self->{dir});
+    }
+}
+
+1;
