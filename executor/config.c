@@ -1,0 +1,438 @@
+#include "executor/config.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/sbx_limits.h"
+
+#define CONFIG_LINE_MAX 4096
+#define CONFIG_FILE_LINES_MAX 10000
+#define HOUR_MS UINT64_C(3600000)
+
+enum config_type { CONFIG_TEXT, CONFIG_NUMBER, CONFIG_MODE, CONFIG_BYTES, CONFIG_DURATION };
+
+struct config_key {
+    const char *name;
+    enum config_type type;
+    size_t offset;
+    const char *fallback; /* NULL: must be set */
+    uint64_t min, max;
+    const char *alias; /* environment name besides SANDBOX_* */
+    const char *meaning;
+};
+
+#define AT(member) offsetof(struct config, member)
+static const struct config_key config_keys[] = {
+    { "listen.socket", CONFIG_TEXT, AT(listen_socket), "/run/sandbox/executord.sock", 0, 0, NULL,
+      "unix socket of the HTTP interface" },
+    { "listen.mode", CONFIG_MODE, AT(listen_mode), "0660", 0, 0777, NULL, "its mode, octal" },
+    { "listen.group", CONFIG_TEXT, AT(listen_group), "", 0, 0, NULL, "its group; empty: the process's" },
+    { "listen.max_connections", CONFIG_NUMBER, AT(listen_max_connections), "1024", 1, 65536, NULL,
+      "connections at once" },
+    { "context.key_file", CONFIG_TEXT, AT(context_key_file), NULL, 0, 0, NULL,
+      "file with the key shared with the gateway, at least 32 bytes" },
+    { "launcher.socket", CONFIG_TEXT, AT(launcher_socket), "/run/sandbox/launch.sock", 0, 0, NULL,
+      "unix socket of sandbox-launch" },
+    { "runtimes.file", CONFIG_TEXT, AT(runtimes_file), "/opt/sandbox/runtimes.json", 0, 0, NULL,
+      "registry of languages" },
+    { "database.driver", CONFIG_TEXT, AT(database_driver), "sqlite", 0, 0, "DATABASE_DRIVER", "sqlite" },
+    { "database.url", CONFIG_TEXT, AT(database_url), "/var/lib/sandbox/state.db", 0, 0, "DATABASE_URL",
+      "path of the database" },
+    { "audit.dir", CONFIG_TEXT, AT(audit_dir), "/var/lib/sandbox/audit", 0, 0, NULL,
+      "directory of the audit log's segments" },
+    { "artifacts.dir", CONFIG_TEXT, AT(artifacts_dir), "/var/lib/sandbox/artifacts", 0, 0, NULL,
+      "directory of the artifact store" },
+    { "limits.max_running", CONFIG_NUMBER, AT(limits_max_running), "0", 0, 4096, NULL,
+      "jobs running at once; 0: twice the cores, at least 4" },
+    { "limits.max_queued", CONFIG_NUMBER, AT(limits_max_queued), "1000", 0, 100000, NULL, "jobs waiting at once" },
+    { "limits.max_queued_per_tenant", CONFIG_NUMBER, AT(limits_max_queued_per_tenant), "200", 0, 100000, NULL,
+      "of one tenant" },
+    { "limits.max_queued_bytes", CONFIG_BYTES, AT(limits_max_queued_bytes), "256Mi", 1 << 20, UINT64_C(1) << 40, NULL,
+      "memory for the bodies of waiting and running jobs" },
+    { "limits.queue_timeout", CONFIG_DURATION, AT(limits_queue_timeout_ms), "30s", 100, HOUR_MS, NULL,
+      "a job that waited longer ends as timed_out" },
+    { "output.keep", CONFIG_BYTES, AT(output_keep), "1Mi", 4096, 4 << 20, NULL,
+      "bytes kept of each output stream, half head, half tail" },
+    { "drain.timeout", CONFIG_DURATION, AT(drain_timeout_ms), "25s", 0, HOUR_MS, NULL,
+      "time for jobs to end after SIGTERM" },
+    { "denials.file", CONFIG_TEXT, AT(denials_file), "", 0, 0, NULL,
+      "the gateway's denial log, taken into the audit chain; empty: none" },
+    { "idempotency.ttl", CONFIG_DURATION, AT(idempotency_ttl_ms), "24h", 60000, 24 * 30 * HOUR_MS, NULL,
+      "how long an Idempotency-Key is remembered" },
+    { "log.level", CONFIG_TEXT, AT(log_level_name), "info", 0, 0, NULL, "debug, info, warn or error" },
+    { "log.file", CONFIG_TEXT, AT(log_file), "", 0, 0, NULL, "empty: standard error; reopened on SIGHUP" },
+    { "authz.bypass", CONFIG_TEXT, AT(authz_bypass_text), "off", 0, 0, "AUTHZ_BYPASS",
+      "on: accept contexts of a gateway that bypasses authorization; refused outside dev environments" },
+    { "environment.name", CONFIG_TEXT, AT(environment), "production", 0, 0, "ENV", "production, or dev and the like" },
+};
+#undef AT
+
+void
+config_deinit(struct config *config)
+{
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        if (config_keys[i].type == CONFIG_TEXT) {
+            char **slot = (char **)(void *)((char *)config + config_keys[i].offset);
+            free(*slot);
+            *slot = NULL;
+        }
+    }
+}
+
+static int _printf_(2, 3)
+config_fail(char *error, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(error, CONFIG_ERROR_LEN, fmt, args); /* a cut message is a message */
+    va_end(args);
+    return CONFIG_E_INVALID;
+}
+
+static bool
+config_number_parse(const char *text, int base, uint64_t *ret)
+{
+    char *end = NULL;
+
+    if (!isdigit((unsigned char)*text)) {
+        return false;
+    }
+    errno = 0;
+    *ret = strtoull(text, &end, base);
+    return errno == 0 && *end == '\0';
+}
+
+static bool
+config_value_parse(enum config_type type, const char *text, uint64_t *ret)
+{
+    switch (type) {
+    case CONFIG_NUMBER:
+        return config_number_parse(text, 10, ret);
+    case CONFIG_MODE:
+        return config_number_parse(text, 8, ret);
+    case CONFIG_BYTES:
+        return sbx_quantity_parse(text, strlen(text), ret);
+    case CONFIG_DURATION:
+        return sbx_duration_parse(text, strlen(text), ret);
+    case CONFIG_TEXT:
+        break;
+    }
+    return false;
+}
+
+static int
+config_set_key(struct config *config, const struct config_key *key, const char *value, const char *where, char *error)
+{
+    void *slot = (char *)config + key->offset;
+    uint64_t number;
+    char *copy;
+
+    if (key->type == CONFIG_TEXT) {
+        copy = strdup(value);
+        if (copy == NULL) {
+            return -ENOMEM;
+        }
+        free(*(char **)slot);
+        *(char **)slot = copy;
+        return 0;
+    }
+
+    if (!config_value_parse(key->type, value, &number)) {
+        return config_fail(error, "%s: %s: not a value of this key", where, key->name);
+    }
+    if (number < key->min || number > key->max) {
+        return config_fail(error, "%s: %s: must be between %llu and %llu", where, key->name,
+                           (unsigned long long)key->min, (unsigned long long)key->max);
+    }
+    *(uint64_t *)slot = number;
+    return 0;
+}
+
+static bool
+config_template_valid(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len == 0 || len >= CONFIG_TEMPLATE_LEN) {
+        return false;
+    }
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == len;
+}
+
+static int
+config_set_pool(struct config *config, const char *name, const char *value, const char *where, char *error)
+{
+    struct config_pool *pool = NULL;
+    uint64_t size;
+
+    if (!config_template_valid(name)) {
+        return config_fail(error, "%s: pool.%s: not a template's name", where, name);
+    }
+    if (!config_number_parse(value, 10, &size) || size > 1024) {
+        return config_fail(error, "%s: pool.%s: must be between 0 and 1024", where, name);
+    }
+    for (unsigned i = 0; i < config->n_pools; i++) {
+        if (strcmp(config->pools[i].name, name) == 0) {
+            pool = &config->pools[i];
+        }
+    }
+    if (pool == NULL) {
+        if (config->n_pools == CONFIG_MAX_POOLS) {
+            return config_fail(error, "%s: pool.%s: more than %d templates", where, name, CONFIG_MAX_POOLS);
+        }
+        pool = &config->pools[config->n_pools++];
+        (void)snprintf(pool->name, sizeof(pool->name), "%s", name); /* length was checked */
+    }
+    pool->size = (unsigned)size;
+    return 0;
+}
+
+static int
+config_set(struct config *config, const char *name, const char *value, const char *where, char *error)
+{
+    if (strncmp(name, "pool.", 5) == 0) {
+        return config_set_pool(config, name + 5, value, where, error);
+    }
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        if (strcmp(config_keys[i].name, name) == 0) {
+            return config_set_key(config, &config_keys[i], value, where, error);
+        }
+    }
+    return config_fail(error, "%s: %.64s: there is no such key", where, name);
+}
+
+static char *
+config_trim(char *text)
+{
+    char *end;
+
+    text += strspn(text, " \t");
+    end = text + strlen(text);
+    while (end > text && strchr(" \t\r\n", end[-1]) != NULL) {
+        *--end = '\0';
+    }
+    return text;
+}
+
+static int
+config_read_line(struct config *config, char *line, const char *where, char *error)
+{
+    char *text = config_trim(line);
+    char *equals;
+
+    if (*text == '\0' || *text == '#') {
+        return 0;
+    }
+    equals = strchr(text, '=');
+    if (equals == NULL) {
+        return config_fail(error, "%s: expected `section.key = value`", where);
+    }
+    *equals = '\0';
+    return config_set(config, config_trim(text), config_trim(equals + 1), where, error);
+}
+
+static void
+config_fclosep(FILE **file)
+{
+    if (*file != NULL) {
+        (void)fclose(*file); /* read only: nothing to lose */
+    }
+}
+
+static int
+config_read_file(struct config *config, const char *path, char *error)
+{
+    _cleanup_(config_fclosep) FILE *file = NULL;
+    char line[CONFIG_LINE_MAX];
+    char where[CONFIG_ERROR_LEN / 2];
+    int r;
+
+    file = fopen(path, "re");
+    if (file == NULL) {
+        return config_fail(error, "%s: %s", path, strerror(errno));
+    }
+    for (unsigned n = 1; fgets(line, sizeof(line), file) != NULL; n++) {
+        (void)snprintf(where, sizeof(where), "%s:%u", path, n); /* a long path may be cut */
+        if ((strchr(line, '\n') == NULL && !feof(file)) || n > CONFIG_FILE_LINES_MAX) {
+            return config_fail(error, "%s: too long", where);
+        }
+        r = config_read_line(config, line, where, error);
+        if (r) {
+            return r;
+        }
+    }
+    if (ferror(file)) {
+        return config_fail(error, "%s: cannot be read", path);
+    }
+    return 0;
+}
+
+/* SANDBOX_LIMITS_MAX_RUNNING -> limits.max_running: the first '_' ends the section. */
+static bool
+config_name_of_env(const char *name, size_t len, char out[64])
+{
+    bool dot = false;
+
+    if (len == 0 || len >= 64) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (char)tolower((unsigned char)name[i]);
+        if (!dot && out[i] == '_') {
+            out[i] = '.';
+            dot = true;
+        }
+    }
+    out[len] = '\0';
+    return dot;
+}
+
+/* A name beneath a section of ours that is no key is a typing error; other SANDBOX_* names are other programs'. */
+static bool
+config_section_known(const char *name)
+{
+    size_t len = (size_t)(strchr(name, '.') - name) + 1;
+
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        if (strncmp(config_keys[i].name, name, len) == 0) {
+            return true;
+        }
+    }
+    return strncmp(name, "pool.", len) == 0;
+}
+
+static int
+config_read_env_entry(struct config *config, const char *entry, char *error)
+{
+    const char *equals = strchr(entry, '=');
+    char where[CONFIG_ERROR_LEN / 2];
+    char name[64];
+    size_t len;
+
+    if (equals == NULL) {
+        return 0;
+    }
+    len = (size_t)(equals - entry);
+    (void)snprintf(where, sizeof(where), "environment %.*s", (int)(len < 64 ? len : 64), entry); /* cut is fine */
+    if (strncmp(entry, "SANDBOX_", 8) == 0 && config_name_of_env(entry + 8, len - 8, name) &&
+        config_section_known(name)) {
+        return config_set(config, name, equals + 1, where, error);
+    }
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        const char *alias = config_keys[i].alias;
+
+        if (alias != NULL && strlen(alias) == len && strncmp(entry, alias, len) == 0) {
+            return config_set_key(config, &config_keys[i], equals + 1, where, error);
+        }
+    }
+    return 0;
+}
+
+static bool
+config_is_one_of(const char *text, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (strcmp(text, *names) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+config_check_bypass(struct config *config, char *error)
+{
+    static const char *const on[] = { "on", "true", "1", "yes", NULL };
+    static const char *const off[] = { "off", "false", "0", "no", "", NULL };
+    static const char *const relaxed[] = { "dev", "development", "local", "test", NULL };
+
+    if (config_is_one_of(config->authz_bypass_text, on)) {
+        config->authz_bypass = true;
+    } else if (!config_is_one_of(config->authz_bypass_text, off)) {
+        return config_fail(error, "authz.bypass (AUTHZ_BYPASS): must be on or off");
+    }
+    if (config->authz_bypass && !config_is_one_of(config->environment, relaxed)) {
+        return config_fail(error, "authz.bypass (AUTHZ_BYPASS): refused unless environment.name (ENV) is dev, "
+                                  "development, local or test");
+    }
+    return 0;
+}
+
+static int
+config_check(struct config *config, char *error)
+{
+    int r;
+
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        const struct config_key *key = &config_keys[i];
+
+        if (key->fallback == NULL && *(char **)(void *)((char *)config + key->offset) == NULL) {
+            return config_fail(error, "%s: must be set", key->name);
+        }
+    }
+    if (!log_level_parse(config->log_level_name, &config->log_level)) {
+        return config_fail(error, "log.level: must be debug, info, warn or error");
+    }
+    r = config_check_bypass(config, error);
+    if (r) {
+        return r;
+    }
+    if (config->limits_max_running == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+        config->limits_max_running = cores > 2 ? 2 * (uint64_t)cores : 4;
+    }
+    return config->n_pools > 0 ? 0 : config_set_pool(config, "default", "0", "default", error);
+}
+
+int
+config_load(struct config *ret, const char *path, char *const *environment, char *error)
+{
+    _cleanup_(config_deinitp) struct config config = { 0 };
+    int r;
+
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        if (config_keys[i].fallback == NULL) {
+            continue;
+        }
+        r = config_set_key(&config, &config_keys[i], config_keys[i].fallback, "default", error);
+        if (r) {
+            return r;
+        }
+    }
+    if (path != NULL) {
+        r = config_read_file(&config, path, error);
+        if (r) {
+            return r;
+        }
+    }
+    for (; environment != NULL && *environment != NULL; environment++) {
+        r = config_read_env_entry(&config, *environment, error);
+        if (r) {
+            return r;
+        }
+    }
+    r = config_check(&config, error);
+    if (r) {
+        return r;
+    }
+    *ret = config;
+    memset(&config, 0, sizeof(config));
+    return 0;
+}
+
+void
+config_print_keys(FILE *out)
+{
+    for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
+        const struct config_key *key = &config_keys[i];
+
+        fprintf(out, "  %-30s %s (default: %s)\n", key->name, key->meaning,
+                key->fallback == NULL ? "none, must be set" : *key->fallback == '\0' ? "empty" : key->fallback);
+    }
+    fprintf(out, "  %-30s %s\n", "pool.<template>", "sandboxes kept ready of a template (default: pool.default = 0)");
+}

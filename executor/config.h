@@ -1,0 +1,69 @@
+/*
+ * The executor's configuration: one table of keys (config.c), read from a file of
+ * `section.key = value` lines, each overridden by SANDBOX_<SECTION>_<KEY>; the
+ * names DATABASE_DRIVER, DATABASE_URL, AUTHZ_BYPASS and ENV are honoured besides.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "lib/sbx_base.h"
+#include "executor/log.h"
+
+#define CONFIG_MAX_POOLS 16
+#define CONFIG_TEMPLATE_LEN 32
+#define CONFIG_ERROR_LEN 256
+
+enum {
+    CONFIG_E_INVALID = 1, /* the error text says file, line and key */
+};
+
+struct config_pool {
+    char name[CONFIG_TEMPLATE_LEN];
+    unsigned size;
+};
+
+struct config {
+    char *listen_socket;
+    uint64_t listen_mode;
+    char *listen_group;
+    uint64_t listen_max_connections;
+    char *context_key_file;
+    char *launcher_socket;
+    char *runtimes_file;
+    char *database_driver;
+    char *database_url;
+    char *audit_dir;
+    char *artifacts_dir;
+    uint64_t limits_max_running;
+    uint64_t limits_max_queued;
+    uint64_t limits_max_queued_per_tenant;
+    uint64_t limits_max_queued_bytes;
+    uint64_t limits_queue_timeout_ms;
+    uint64_t output_keep;
+    uint64_t drain_timeout_ms;
+    char *denials_file;
+    uint64_t idempotency_ttl_ms;
+    char *log_level_name;
+    char *log_file;
+    char *authz_bypass_text;
+    char *environment;
+
+    /* Derived from the above by config_load. */
+    enum log_level log_level;
+    bool authz_bypass;
+    struct config_pool pools[CONFIG_MAX_POOLS];
+    unsigned n_pools;
+};
+
+void config_deinit(struct config *config);
+static inline void
+config_deinitp(struct config *config)
+{
+    config_deinit(config);
+}
+
+/* Defaults, then the file (NULL: none), then the environment; then checks. `error` has CONFIG_ERROR_LEN bytes. */
+_must_check_ int config_load(struct config *ret, const char *path, char *const *environment, char *error);
+/* The table for --help: name, default, meaning. */
+void config_print_keys(FILE *out);
