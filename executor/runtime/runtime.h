@@ -6,6 +6,8 @@
  *
  *   create -> WARM -> adopt -> run -> (fetch)* -> destroy
  * destroy is legal in every state and cancels what is under way (its callback is not made).
+ * An int returned by a starting call is 0, or < 0 and then there is no callback; a
+ * runtime that is away says so in the callback.
  */
 #pragma once
 
@@ -84,7 +86,8 @@ struct runtime_outcome {
 };
 
 struct runtime_events {
-    /* stdout (1) or stderr (2) as it comes; return false to end the run with an output verdict (caller then destroys). */
+    /* stdout (1) or stderr (2) as it comes. False: nothing more is read or delivered, and on_done follows with
+       RUNTIME_E_ENDED and the kernel's numbers so far, unless the caller destroys at once. */
     bool (*on_output)(void *arg, int fd, const char *data, size_t len);
     /* rc 0 or RUNTIME_E_*; all output was delivered before. outcome borrows until destroy; report is filled as far as known. */
     void (*on_done)(void *arg, int rc, const struct runtime_outcome *outcome);
@@ -105,9 +108,11 @@ struct runtime_ops {
                  void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
     /* Kills the whole tree and removes everything; done (may be NULL) when nothing is left. Takes the sandbox. */
     void (*destroy)(struct sandbox *sandbox, runtime_done_fn done, void *arg);
-    /* Called once: the sandbox died while WARM (pool must forget it; then it must be destroyed). */
+    /* Called once: the sandbox died while WARM (pool must forget it; then it must be destroyed). dead NULL unhooks. */
     void (*on_dead)(struct sandbox *sandbox, void (*dead)(void *arg), void *arg);
     bool (*available)(const struct runtime *runtime);
+    /* Creations and destructions under way still get their callback; sandboxes that callers hold are dead and
+       must be destroyed. The memory goes when the last is and the loop has turned. */
     struct runtime *(*free)(struct runtime *runtime);
 };
 
@@ -125,6 +130,9 @@ struct process_spec {
     const char *launch_socket; /* path of sandbox-launch's socket */
     uint64_t create_timeout_ms;
     uint64_t agent_timeout_ms; /* for messages that run nothing */
+    /* Optional: what an operator should know. Constant event name, printable detail. */
+    void (*log)(void *arg, const char *event, const char *detail);
+    void *log_arg;
 };
 
 _must_check_ int runtime_process_new(struct runtime **ret, const struct process_spec *spec);
