@@ -1,0 +1,159 @@
+/* The texts behind stmts.h. Values travel as parameters only; nothing is ever pasted into SQL. */
+#include "stmts.h"
+
+#define AUDIT_COLUMNS "seq, ts_ms, tenant, kind, object, request_id, decision, body, prev, hash"
+
+static const struct db_stmt_info stmts[DB_N_STMTS] = {
+    [DB_JOB_INSERT] = {
+        "job_insert",
+        "insert into jobs (id, tenant, app, agent, subject, request_id, traceparent, language, template,"
+        " code_sha256, spec, metadata, created_ms, idem_key, status)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'queued')",
+        14, DB_ACCESS_WRITE,
+    },
+    [DB_JOB_STARTED] = {
+        "job_started",
+        "update jobs set status = 'running', started_ms = $2 where id = $1 and status = 'queued'",
+        2, DB_ACCESS_WRITE,
+    },
+    [DB_JOB_FINISH] = {
+        "job_finish",
+        "update jobs set status = $2, finished_ms = $3, started_ms = coalesce(started_ms, $4), exit_code = $5,"
+        " signal = $6, stdout = $7, stderr = $8, stdout_bytes = $9, stderr_bytes = $10, truncated = $11,"
+        " result = $12, violation = $13, usage = $14, message = $15"
+        " where id = $1 and status in ('queued', 'running')",
+        15, DB_ACCESS_WRITE,
+    },
+    [DB_JOB_LOST] = {
+        "job_lost",
+        "update jobs set status = 'lost', finished_ms = $2, message = $3"
+        " where id = $1 and status in ('queued', 'running')",
+        3, DB_ACCESS_WRITE,
+    },
+    [DB_JOB_GET] = {
+        "job_get",
+        "select id, tenant, app, agent, subject, request_id, traceparent, language, template, status, code_sha256,"
+        " spec, metadata, created_ms, started_ms, finished_ms, exit_code, signal, stdout, stderr, stdout_bytes,"
+        " stderr_bytes, truncated, result, violation, usage, message, idem_key"
+        " from jobs where tenant = $1 and id = $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_JOB_STATUS] = {
+        "job_status",
+        "select status, created_ms, started_ms, finished_ms from jobs where tenant = $1 and id = $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_JOB_LIST] = {
+        "job_list",
+        "select id, app, agent, subject, language, template, status, metadata, created_ms, started_ms, finished_ms,"
+        " exit_code, signal, stdout_bytes, stderr_bytes, truncated, violation, usage"
+        " from jobs where tenant = $1"
+        " and (cast($2 as text) is null or status = $2)"
+        " and (cast($3 as text) is null or language = $3)"
+        " and (cast($4 as text) is null or agent = $4)"
+        " and (cast($5 as text) is null or app = $5)"
+        " and (created_ms, id) < ($6, $7)"
+        " order by created_ms desc, id desc limit $8",
+        8, DB_ACCESS_READ,
+    },
+    [DB_JOBS_UNFINISHED] = {
+        "jobs_unfinished",
+        "select id, tenant, app, agent, subject, request_id, language, status, created_ms, started_ms"
+        " from jobs where status in ('queued', 'running') and id > $1 order by id limit $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_JOB_COUNTS] = {
+        "job_counts",
+        "select status, count(*) from jobs group by status",
+        0, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_INSERT] = {
+        "artifact_insert",
+        "insert into artifacts (id, job_id, tenant, path, size, sha256, mime, created_ms)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        8, DB_ACCESS_WRITE,
+    },
+    [DB_ARTIFACT_LIST] = {
+        "artifact_list",
+        "select id, path, size, sha256, mime, created_ms from artifacts"
+        " where job_id = $1 and tenant = $2 order by path",
+        2, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_GET] = {
+        "artifact_get",
+        "select id, path, size, sha256, mime, created_ms from artifacts"
+        " where job_id = $1 and tenant = $2 and path = $3",
+        3, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_OWNER] = {
+        "artifact_owner",
+        "select tenant, job_id from artifacts where id = $1",
+        1, DB_ACCESS_READ,
+    },
+    [DB_IDEM_INSERT] = {
+        "idem_insert",
+        "insert into idempotency (tenant, subject, route, key, body_sha256, job_id, created_ms)"
+        " values ($1, $2, $3, $4, $5, $6, $7)",
+        7, DB_ACCESS_WRITE,
+    },
+    [DB_IDEM_GET] = {
+        "idem_get",
+        "select body_sha256, job_id, created_ms from idempotency"
+        " where tenant = $1 and subject = $2 and route = $3 and key = $4",
+        4, DB_ACCESS_READ,
+    },
+    [DB_IDEM_PURGE] = {
+        "idem_purge",
+        "delete from idempotency where created_ms < $1",
+        1, DB_ACCESS_WRITE,
+    },
+    [DB_AUDIT_LIST] = {
+        "audit_list",
+        "select " AUDIT_COLUMNS " from audit where tenant = $1"
+        " and (cast($2 as text) is null or kind = $2)"
+        " and ts_ms >= $3 and ts_ms < $4 and seq < $5 order by seq desc limit $6",
+        6, DB_ACCESS_READ,
+    },
+    [DB_AUDIT_HEAD] = {
+        "audit_head",
+        "select seq, hash from audit order by seq desc limit 1",
+        0, DB_ACCESS_READ,
+    },
+    [DB_PING] = { "ping", "select 1", 0, DB_ACCESS_READ },
+    [DB_AUDIT_INSERT] = {
+        "audit_insert",
+        "insert into audit (" AUDIT_COLUMNS ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        10, DB_ACCESS_INTERNAL,
+    },
+    [DB_AUDIT_AFTER] = {
+        "audit_after",
+        "select " AUDIT_COLUMNS " from audit where seq > $1 order by seq limit $2",
+        2, DB_ACCESS_INTERNAL,
+    },
+    [DB_AUDIT_LOG_GET] = {
+        "audit_log_get",
+        "select logged_seq from audit_log where id = 1",
+        0, DB_ACCESS_INTERNAL,
+    },
+    [DB_AUDIT_LOG_SET] = {
+        "audit_log_set",
+        "update audit_log set logged_seq = $1 where id = 1",
+        1, DB_ACCESS_INTERNAL,
+    },
+    [DB_MIGRATION_LIST] = {
+        "migration_list",
+        "select number, name, sha256 from schema_migrations order by number",
+        0, DB_ACCESS_INTERNAL,
+    },
+    [DB_MIGRATION_INSERT] = {
+        "migration_insert",
+        "insert into schema_migrations (number, name, sha256, applied_ms) values ($1, $2, $3, $4)",
+        4, DB_ACCESS_INTERNAL,
+    },
+};
+
+const struct db_stmt_info *
+db_stmt_info(enum db_stmt stmt)
+{
+    return (unsigned)stmt < DB_N_STMTS ? &stmts[stmt] : NULL;
+}

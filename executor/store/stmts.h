@@ -1,0 +1,165 @@
+/*
+ * Every SQL statement of the store, by name. The texts in stmts.c use $n parameters and
+ * keep to what SQLite and Postgres both understand. Parameters and columns are listed here
+ * in order; "?" marks what may be NULL. Booleans are integers 0 and 1, times Unix ms.
+ */
+#pragma once
+
+#include "lib/sbx_base.h"
+
+enum db_stmt {
+    /* id tenant app? agent? subject request_id traceparent? language template code_sha256 spec metadata?
+     * created_ms idem_key? : a new row, status queued */
+    DB_JOB_INSERT,
+    /* id started_ms : queued -> running */
+    DB_JOB_STARTED,
+    /* id status finished_ms started_ms? exit_code? signal? stdout? stderr? stdout_bytes stderr_bytes truncated
+     * result? violation? usage? message? : changes 0 rows when the job is terminal already */
+    DB_JOB_FINISH,
+    /* id finished_ms message? : as DB_JOB_FINISH with status lost */
+    DB_JOB_LOST,
+    /* tenant id -> enum db_job_column */
+    DB_JOB_GET,
+    /* tenant id -> status created_ms started_ms? finished_ms? */
+    DB_JOB_STATUS,
+    /* tenant status? language? agent? app? cursor_created_ms cursor_id limit -> enum db_job_list_column, newest
+     * first, beyond the cursor; the first page has cursor INT64_MAX and "" */
+    DB_JOB_LIST,
+    /* after_id limit -> id tenant app? agent? subject request_id language status created_ms started_ms?, by id:
+     * every tenant's queued and running ones; begin with "" */
+    DB_JOBS_UNFINISHED,
+    /* -> status count; reads a whole index: for a status page, not for each scrape */
+    DB_JOB_COUNTS,
+
+    /* id job_id tenant path size sha256 mime created_ms; conflict: (job_id, path) */
+    DB_ARTIFACT_INSERT,
+    /* job_id tenant -> enum db_artifact_column, by path */
+    DB_ARTIFACT_LIST,
+    /* job_id tenant path -> enum db_artifact_column */
+    DB_ARTIFACT_GET,
+    /* id -> tenant job_id */
+    DB_ARTIFACT_OWNER,
+
+    /* tenant subject route key body_sha256 job_id created_ms; conflict: the first four */
+    DB_IDEM_INSERT,
+    /* tenant subject route key -> body_sha256 job_id created_ms */
+    DB_IDEM_GET,
+    /* before_ms */
+    DB_IDEM_PURGE,
+
+    /* tenant kind? since_ms until_ms before_seq limit -> enum db_audit_column, newest first; since inclusive, until
+     * exclusive; no bounds are 0, INT64_MAX and INT64_MAX */
+    DB_AUDIT_LIST,
+    /* -> seq hash; no row before the first event */
+    DB_AUDIT_HEAD,
+
+    /* -> 1 */
+    DB_PING,
+
+    /* The rest is the store's own business. */
+    DB_AUDIT_INSERT,     /* seq ts_ms tenant kind object? request_id? decision? body prev hash */
+    DB_AUDIT_AFTER,      /* seq limit -> enum db_audit_column, oldest first */
+    DB_AUDIT_LOG_GET,    /* -> logged_seq */
+    DB_AUDIT_LOG_SET,    /* logged_seq */
+    DB_MIGRATION_LIST,   /* -> number name sha256 */
+    DB_MIGRATION_INSERT, /* number name sha256 applied_ms */
+    DB_N_STMTS
+};
+
+/* Columns of DB_JOB_GET. */
+enum db_job_column {
+    DB_JOB_ID,
+    DB_JOB_TENANT,
+    DB_JOB_APP,
+    DB_JOB_AGENT,
+    DB_JOB_SUBJECT,
+    DB_JOB_REQUEST_ID,
+    DB_JOB_TRACEPARENT,
+    DB_JOB_LANGUAGE,
+    DB_JOB_TEMPLATE,
+    DB_JOB_STATE,
+    DB_JOB_CODE_SHA256,
+    DB_JOB_SPEC,
+    DB_JOB_METADATA,
+    DB_JOB_CREATED_MS,
+    DB_JOB_STARTED_MS,
+    DB_JOB_FINISHED_MS,
+    DB_JOB_EXIT_CODE,
+    DB_JOB_SIGNAL,
+    DB_JOB_STDOUT,
+    DB_JOB_STDERR,
+    DB_JOB_STDOUT_BYTES,
+    DB_JOB_STDERR_BYTES,
+    DB_JOB_TRUNCATED,
+    DB_JOB_RESULT,
+    DB_JOB_VIOLATION,
+    DB_JOB_USAGE,
+    DB_JOB_MESSAGE,
+    DB_JOB_IDEM_KEY,
+    DB_JOB_N_COLUMNS
+};
+
+/* Columns of DB_JOB_LIST: no output and no result, they may be large. */
+enum db_job_list_column {
+    DB_JOBS_ID,
+    DB_JOBS_APP,
+    DB_JOBS_AGENT,
+    DB_JOBS_SUBJECT,
+    DB_JOBS_LANGUAGE,
+    DB_JOBS_TEMPLATE,
+    DB_JOBS_STATE,
+    DB_JOBS_METADATA,
+    DB_JOBS_CREATED_MS,
+    DB_JOBS_STARTED_MS,
+    DB_JOBS_FINISHED_MS,
+    DB_JOBS_EXIT_CODE,
+    DB_JOBS_SIGNAL,
+    DB_JOBS_STDOUT_BYTES,
+    DB_JOBS_STDERR_BYTES,
+    DB_JOBS_TRUNCATED,
+    DB_JOBS_VIOLATION,
+    DB_JOBS_USAGE,
+    DB_JOBS_N_COLUMNS
+};
+
+enum db_artifact_column {
+    DB_ARTIFACT_ID,
+    DB_ARTIFACT_PATH,
+    DB_ARTIFACT_SIZE,
+    DB_ARTIFACT_SHA256,
+    DB_ARTIFACT_MIME,
+    DB_ARTIFACT_CREATED_MS,
+    DB_ARTIFACT_N_COLUMNS
+};
+
+enum db_audit_column {
+    DB_AUDIT_SEQ,
+    DB_AUDIT_TS_MS,
+    DB_AUDIT_TENANT,
+    DB_AUDIT_KIND,
+    DB_AUDIT_OBJECT,
+    DB_AUDIT_REQUEST_ID,
+    DB_AUDIT_DECISION,
+    DB_AUDIT_BODY,
+    DB_AUDIT_PREV,
+    DB_AUDIT_HASH,
+    DB_AUDIT_N_COLUMNS
+};
+
+#define DB_MAX_PARAMS 16
+
+enum db_access {
+    DB_ACCESS_READ,
+    DB_ACCESS_WRITE,
+    DB_ACCESS_INTERNAL, /* refused by db_tx_add and db_read */
+};
+
+struct db_stmt_info {
+    const char *name;
+    const char *sql;
+    unsigned n_params;
+    enum db_access access;
+};
+
+/* NULL when there is no such statement. */
+const struct db_stmt_info *db_stmt_info(enum db_stmt stmt);
