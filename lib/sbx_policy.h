@@ -86,6 +86,11 @@ struct sbx_decision {
 void sbx_policy_builtin(struct sbx_policy *ret);
 /* Reads one document; false with a pointer into it when it does not fit the schema. */
 _must_check_ bool sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err);
+/*
+ * The lowest layer: the operator's default document as it is (up to the product's ceilings), with the built-in
+ * values where it says nothing. NULL: the built-in values alone.
+ */
+void sbx_policy_base(struct sbx_policy *ret, const struct sbx_policy *document);
 /* Narrows *base by *layer; id and version become the layer's. */
 void sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer);
 /* Extracts the input from a job request's body; false with *err when a field that policy reads has a wrong shape. */
