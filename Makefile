@@ -139,7 +139,7 @@ lint: $(STAMP)
 format:
 	@git ls-files '*.[ch]' | grep -v '^ngx_sandbox_module/ngx_http_' | xargs clang-format -i
 bench: build unit
-	@bash t/bench/run
+	@perl t/bench/run
 
 FUZZ_SECONDS ?= 20
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
