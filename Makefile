@@ -64,6 +64,9 @@ deps: $(STAMP)
 $(STAMP): conf/local/deps.sh
 	@bash conf/local/deps.sh build
 	@mkdir -p build && touch $@
+$(STAMP)-test: conf/local/deps.sh
+	@bash conf/local/deps.sh test
+	@mkdir -p build && touch $@ $(STAMP)
 
 build: daemons module
 daemons: $(STAMP)
@@ -126,15 +129,15 @@ EDGE_PURE := $(shell grep -L 'ngx_config.h\|ngx_core.h\|ngx_http' ngx_sandbox_mo
 $(OUT)/libedge.a: $(patsubst %.c,$(OUT)/%.o,$(EDGE_PURE))
 	$(archive)
 
-unit: $(STAMP)
+unit: $(STAMP)-test
 	@$(MAKE) --no-print-directory -j2 $(UNIT) $(TOOLS)
 
-test: build unit
+test: $(STAMP)-test build unit
 	@perl t/run $(VARIANT)
 test-extra: build
 	@bash t/run-extra $(VARIANT)
 
-lint: $(STAMP)
+lint: $(STAMP)-test
 	@prove -r t/lint
 format:
 	@git ls-files '*.[ch]' | grep -v '^ngx_sandbox_module/ngx_http_' | xargs clang-format -i
@@ -156,7 +159,7 @@ build/fuzz/all.a: $(filter-out %/main.o,$(FUZZ_OBJS))
 build/fuzz/%: t/fuzz/%.c build/fuzz/all.a
 	@echo '  FUZZ  $<'
 	@clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(LIBS) -lseccomp -ljwt -o $@
-fuzz: $(STAMP)
+fuzz: $(STAMP)-test
 	@$(MAKE) --no-print-directory -j2 $(FUZZ)
 	@bash t/fuzz/run $(FUZZ_SECONDS)
 

@@ -8,10 +8,13 @@ build="gcc make pkg-config nginx nginx-dev libjwt-dev libjansson-dev libuv1-dev 
 test="$build clang clang-format clang-tidy libclang-rt-14-dev cppcheck libcrypt-jwt-perl libcryptx-perl
       sqlite3 wrk bubblewrap universal-ctags libjson-perl python3-jsonschema dpkg-dev libpcre2-dev zlib1g-dev"
 
+extra="$test python3-venv"
+
 case "${1:-}" in
 build) packages=$build ;;
 test) packages=$test ;;
-*) echo "usage: $0 build|test" >&2; exit 2 ;;
+extra) packages=$extra ;;
+*) echo "usage: $0 build|test|extra" >&2; exit 2 ;;
 esac
 # A node of another origin serves as well as Debian's.
 command -v node >/dev/null 2>&1 || packages="$packages nodejs"
