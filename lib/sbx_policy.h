@@ -82,6 +82,10 @@ struct sbx_decision {
     uint64_t max_artifact_bytes;
 };
 
+/* [A-Za-z0-9_.+-]{1,63}: languages, templates, routes. */
+bool sbx_policy_name_valid(const char *text, size_t len);
+bool sbx_name_set_has(const struct sbx_name_set *set, const char *name);
+
 /* The built-in floor under every document: what holds where no document says anything. */
 void sbx_policy_builtin(struct sbx_policy *ret);
 /* Reads one document; false with a pointer into it when it does not fit the schema. */
