@@ -12,7 +12,7 @@ cmp_ok(scalar @files, '>', 20, 'there is code to look at');
 # Third-party header => the only files that may include it.
 my %owner = (
     'jansson.h'         => qr{^lib/sbx_json\.h$},
-    'openssl/'          => qr{^(lib/sbx_crypto\.c|ngx_sandbox_module/ngx_sandbox_(jwt|jwk|keys)\.[ch])$},
+    'openssl/'          => qr{^(lib/sbx_crypto\.c|ngx_sandbox_module/ngx_sandbox_pkey\.[ch])$},
     'jwt.h'             => qr{^ngx_sandbox_module/ngx_sandbox_jwt\.c$},
     'http_parser.h'     => qr{^lib/sbx_http_\w+\.[ch]$},
     'sqlite3.h'         => qr{^executor/store/sqlite\w*\.[ch]$},
@@ -25,14 +25,14 @@ my %owner = (
 );
 # Directory => what its own-tree includes may be.
 my @layer = (
-    [qr{^lib/},              qr{^(lib/)?sbx_}],
+    [qr{^lib/},              qr{^lib/sbx_}],
     [qr{^executor/core/},    qr{^(lib/sbx_|executor/core/|executor/store/(db|stmts|blob)\.h|executor/runtime/runtime\.h|executor/log\.h)}],
     [qr{^executor/api/},     qr{^(lib/sbx_|executor/(api|core)/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|registry)\.h|executor/\w+\.h)}],
     [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/timer\.h|executor/launcher/wire\.h|executor/log\.h)}],
     [qr{^executor/store/},   qr{^(lib/sbx_|executor/store/|executor/log\.h)}],
     [qr{^executor/launcher/},qr{^(lib/sbx_|executor/launcher/)}],
     [qr{^session-agent/},    qr{^(lib/sbx_|session-agent/)}],
-    [qr{^ngx_sandbox_module/}, qr{^(lib/|sbx_|ngx_)}],
+    [qr{^ngx_sandbox_module/}, qr{^((\.\./)?lib/|ngx_)|^ngx_sandbox_module/}],
 );
 
 my $includes = 0;
@@ -47,6 +47,8 @@ for my $file (grep { !m{^t/} } @files) {
             fail("$file:$. includes <$header>, which another file owns") unless $file =~ $owner{$prefix};
         }
         next unless $kind eq '"';
+        my ($here) = $file =~ m{^(.*/)};
+        $header = $here . $header if $header !~ m{/} && -e $here . $header;
         for my $rule (@layer) {
             next unless $file =~ $rule->[0];
             fail("$file:$. includes \"$header\" across a layer") unless $header =~ $rule->[1];
