@@ -28,11 +28,11 @@ my @layer = (
     [qr{^lib/},              qr{^lib/sbx_}],
     [qr{^executor/core/},    qr{^(lib/sbx_|executor/core/|executor/store/(db|stmts|blob)\.h|executor/runtime/runtime\.h|executor/log\.h)}],
     [qr{^executor/api/},     qr{^(lib/sbx_|executor/(api|core)/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|registry)\.h|executor/\w+\.h)}],
-    [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/timer\.h|executor/launcher/wire\.h|executor/log\.h)}],
+    [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/(timer|list)\.h|executor/launcher/wire\.h|executor/log\.h)}],
     [qr{^executor/store/},   qr{^(lib/sbx_|executor/store/|executor/log\.h)}],
     [qr{^executor/launcher/},qr{^(lib/sbx_|executor/launcher/)}],
     [qr{^session-agent/},    qr{^(lib/sbx_|session-agent/)}],
-    [qr{^ngx_sandbox_module/}, qr{^((\.\./)?lib/|ngx_)|^ngx_sandbox_module/}],
+    [qr{^ngx_sandbox_module/}, qr{^((\.\./)?lib/|sbx_|ngx_)|^ngx_sandbox_module/}],
 );
 
 my $includes = 0;
