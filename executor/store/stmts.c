@@ -24,6 +24,7 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         " where id = $1 and status in ('queued', 'running')",
         15, DB_ACCESS_WRITE,
     },
+    [DB_JOB_SET_SKIPPED] = { "job_set_skipped", "update jobs set skipped = $2 where id = $1", 2, DB_ACCESS_WRITE },
     [DB_JOB_LOST] = {
         "job_lost",
         "update jobs set status = 'lost', finished_ms = $2, message = $3"
@@ -34,7 +35,7 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         "job_get",
         "select id, tenant, app, agent, subject, request_id, traceparent, language, template, status, code_sha256,"
         " spec, metadata, created_ms, started_ms, finished_ms, exit_code, signal, stdout, stderr, stdout_bytes,"
-        " stderr_bytes, truncated, result, violation, usage, message, idem_key"
+        " stderr_bytes, truncated, result, violation, usage, message, idem_key, skipped"
         " from jobs where tenant = $1 and id = $2",
         2, DB_ACCESS_READ,
     },
@@ -118,6 +119,18 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         "audit_head",
         "select seq, hash from audit order by seq desc limit 1",
         0, DB_ACCESS_READ,
+    },
+    [DB_SPOOL_GET] = {
+        "spool_get",
+        "select device, inode, position from spools where name = $1",
+        1, DB_ACCESS_READ,
+    },
+    [DB_SPOOL_SET] = {
+        "spool_set",
+        "insert into spools (name, device, inode, position) values ($1, $2, $3, $4)"
+        " on conflict (name) do update set device = excluded.device, inode = excluded.inode,"
+        " position = excluded.position",
+        4, DB_ACCESS_WRITE,
     },
     [DB_PING] = { "ping", "select 1", 0, DB_ACCESS_READ },
     [DB_AUDIT_INSERT] = {

@@ -16,6 +16,8 @@ enum db_stmt {
     /* id status finished_ms started_ms? exit_code? signal? stdout? stderr? stdout_bytes stderr_bytes truncated
      * result? violation? usage? message? : changes 0 rows when the job is terminal already */
     DB_JOB_FINISH,
+    /* id skipped : the files that were declared and not taken, a JSON array */
+    DB_JOB_SET_SKIPPED,
     /* id finished_ms message? : as DB_JOB_FINISH with status lost */
     DB_JOB_LOST,
     /* tenant id -> enum db_job_column */
@@ -52,6 +54,11 @@ enum db_stmt {
     DB_AUDIT_LIST,
     /* -> seq hash; no row before the first event */
     DB_AUDIT_HEAD,
+
+    /* name -> device inode position */
+    DB_SPOOL_GET,
+    /* name device inode position : of a file that is taken in line by line */
+    DB_SPOOL_SET,
 
     /* -> 1 */
     DB_PING,
@@ -96,6 +103,7 @@ enum db_job_column {
     DB_JOB_USAGE,
     DB_JOB_MESSAGE,
     DB_JOB_IDEM_KEY,
+    DB_JOB_SKIPPED,
     DB_JOB_N_COLUMNS
 };
 
