@@ -1,0 +1,57 @@
+/*
+ * A live job: its record, what it is to run, its output so far and who waits for
+ * it. Lives in the table from admission until its result is durable and told.
+ * job_set_state is the only writer of record.state.
+ */
+#pragma once
+
+#include "executor/core/job_record.h"
+#include "executor/core/job_spec.h"
+#include "executor/core/list.h"
+#include "executor/core/queue.h"
+#include "executor/core/timer.h"
+#include "executor/core/verdict.h"
+#include "lib/sbx_capture.h"
+
+struct engine;
+struct run;
+struct idempotency_entry;
+
+struct job {
+    struct list link;    /* in the table */
+    struct list waiters;
+    struct job_record record;
+    struct job_spec *spec;
+    struct queue_item item;
+    struct engine *engine;
+    struct run *run;                     /* from starting to the answer; the runner's */
+    struct idempotency_entry *idempotency; /* NULL: no key */
+    struct timer *deadline;              /* to wait in the queue, then to try the store again */
+    struct sbx_limits limits;            /* effective */
+    unsigned max_artifacts;
+    uint64_t max_artifact_bytes;
+    unsigned concurrency; /* of the tenant, 0: any */
+    unsigned attempts;    /* sandboxes asked for */
+    struct sbx_capture capture[JOB_N_STREAMS];
+    struct sbx_sha256 *digest[JOB_N_STREAMS];
+    uint64_t admitted_ms, running_ms; /* monotonic; running_ms 0: it never ran */
+    struct verdict verdict;           /* once `ended` */
+    bool ended;                       /* nothing runs; the result waits to be durable */
+    bool accepted;                    /* the accept record is durable */
+    bool refused;                     /* it will never be: the job does not exist for anybody */
+    bool holds_for_accept;            /* the store failed last time: run only what is durable */
+};
+
+_must_check_ int job_new(struct job **ret, struct job_spec *spec, size_t output_keep); /* takes spec on success */
+/* No waiter may be left. */
+struct job *job_free(struct job *job);
+static inline void
+job_freep(struct job **job)
+{
+    job_free(*job);
+}
+void job_set_state(struct job *job, enum job_state state);
+/* Counts, digests and keeps what fits. Returns the bytes of both streams so far. */
+uint64_t job_output_add(struct job *job, unsigned stream, const char *data, size_t len);
+/* Puts what was kept so far into the record; -ENOMEM leaves the record as it was. */
+_must_check_ int job_output_render(struct job *job);

@@ -1,0 +1,336 @@
+#include "executor/core/queue.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/sbx_context.h"
+
+#define QUEUE_GUESS_MS 1000 /* a run's length before any was seen */
+#define QUEUE_RETRY_MAX_S 60
+
+struct queue_agent {
+    struct list link; /* in tenant->agents; only while something waits */
+    struct list items;
+    char name[SBX_NAME_MAX + 1];
+};
+
+struct queue_tenant {
+    struct list link; /* in queue->tenants (the ring) */
+    struct list agents;
+    unsigned waiting, running, cap;
+    char name[SBX_NAME_MAX + 1];
+};
+
+struct queue {
+    struct queue_spec spec;
+    struct list tenants;
+    unsigned waiting, running, n_tenants;
+    uint64_t bytes;
+    uint64_t run_ms; /* moving average of runs */
+};
+
+static inline void
+queue_freep(struct queue **queue)
+{
+    queue_free(*queue);
+}
+
+int
+queue_new(struct queue **ret, const struct queue_spec *spec)
+{
+    _cleanup_(queue_freep) struct queue *queue = NULL;
+
+    if (spec->max_running == 0) {
+        return -EINVAL;
+    }
+    queue = calloc(1, sizeof(*queue));
+    if (queue == NULL) {
+        return -ENOMEM;
+    }
+    queue->spec = *spec;
+    list_init(&queue->tenants);
+    *ret = steal(&queue);
+    return 0;
+}
+
+struct queue *
+queue_free(struct queue *queue)
+{
+    if (queue == NULL) {
+        return NULL;
+    }
+    assert(queue->waiting == 0 && queue->running == 0);
+    free(queue);
+    return NULL;
+}
+
+static struct queue_tenant *
+tenant_find(const struct queue *queue, const char *name)
+{
+    for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
+        struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
+
+        if (strcmp(tenant->name, name) == 0) {
+            return tenant;
+        }
+    }
+    return NULL;
+}
+
+static struct queue_tenant *
+tenant_get(struct queue *queue, const char *name)
+{
+    struct queue_tenant *tenant = tenant_find(queue, name);
+    size_t len = strlen(name);
+
+    if (tenant != NULL) {
+        return tenant;
+    }
+    tenant = len <= SBX_NAME_MAX ? calloc(1, sizeof(*tenant)) : NULL;
+    if (tenant == NULL) {
+        return NULL;
+    }
+    memcpy(tenant->name, name, len);
+    list_init(&tenant->agents);
+    list_append(&queue->tenants, &tenant->link);
+    queue->n_tenants++;
+    return tenant;
+}
+
+static void
+tenant_drop_if_idle(struct queue *queue, struct queue_tenant *tenant)
+{
+    if (tenant->waiting + tenant->running > 0) {
+        return;
+    }
+    list_remove(&tenant->link);
+    queue->n_tenants--;
+    free(tenant);
+}
+
+static struct queue_agent *
+agent_get(struct queue_tenant *tenant, const char *name)
+{
+    size_t len = strlen(name);
+    struct queue_agent *agent;
+
+    for (struct list *it = tenant->agents.next; it != &tenant->agents; it = it->next) {
+        agent = list_entry(it, struct queue_agent, link);
+        if (strcmp(agent->name, name) == 0) {
+            return agent;
+        }
+    }
+    agent = len <= SBX_NAME_MAX ? calloc(1, sizeof(*agent)) : NULL;
+    if (agent == NULL) {
+        return NULL;
+    }
+    memcpy(agent->name, name, len);
+    list_init(&agent->items);
+    list_append(&tenant->agents, &agent->link);
+    return agent;
+}
+
+static void
+agent_drop_if_idle(struct queue_agent *agent)
+{
+    if (list_empty(&agent->items)) {
+        list_remove(&agent->link);
+        free(agent);
+    }
+}
+
+static bool
+tenant_at_cap(const struct queue_tenant *tenant)
+{
+    return tenant->cap > 0 && tenant->running >= tenant->cap;
+}
+
+static unsigned
+queue_idle_slots(const struct queue *queue)
+{
+    return queue->running < queue->spec.max_running ? queue->spec.max_running - queue->running : 0;
+}
+
+/* Slots the tenant could take now are room for it besides its share of the waiting line. */
+static unsigned
+queue_idle_slots_for(const struct queue *queue, const struct queue_tenant *tenant, unsigned cap)
+{
+    unsigned idle = queue_idle_slots(queue);
+    unsigned running = tenant == NULL ? 0 : tenant->running;
+    unsigned own = cap == 0 ? idle : cap > running ? cap - running : 0;
+
+    return own < idle ? own : idle;
+}
+
+static int
+queue_check_room(const struct queue *queue, const struct queue_tenant *tenant, size_t weight, unsigned cap)
+{
+    uint64_t own_waiting = tenant == NULL ? 0 : tenant->waiting;
+    unsigned idle = queue_idle_slots_for(queue, tenant, cap);
+
+    if (own_waiting >= (uint64_t)queue->spec.max_waiting_per_tenant + idle) {
+        return QUEUE_E_TENANT_FULL;
+    }
+    if (queue->waiting >= (uint64_t)queue->spec.max_waiting + idle) {
+        return QUEUE_E_FULL;
+    }
+    /* One job may always run, however large: its body's ceiling is checked elsewhere. */
+    if (queue->bytes > 0 && queue->bytes + weight > queue->spec.max_bytes) {
+        return QUEUE_E_FULL;
+    }
+    return 0;
+}
+
+int
+queue_put(struct queue *queue, struct queue_item *item, const char *tenant_name, const char *agent_name, unsigned cap)
+{
+    struct queue_tenant *tenant = tenant_find(queue, tenant_name);
+    struct queue_agent *agent;
+    int r;
+
+    assert(item->tenant == NULL);
+    r = queue_check_room(queue, tenant, item->weight, cap);
+    if (r) {
+        return r;
+    }
+    tenant = tenant_get(queue, tenant_name);
+    if (tenant == NULL) {
+        return -ENOMEM;
+    }
+    agent = agent_get(tenant, agent_name);
+    if (agent == NULL) {
+        tenant_drop_if_idle(queue, tenant);
+        return -ENOMEM;
+    }
+
+    tenant->cap = cap;
+    tenant->waiting++;
+    queue->waiting++;
+    queue->bytes += item->weight;
+    item->tenant = tenant;
+    item->agent = agent;
+    list_append(&agent->items, &item->link);
+    return 0;
+}
+
+/* Whoever had a turn goes to the end of its ring. */
+static void
+ring_rotate(struct list *head, struct list *link)
+{
+    list_remove(link);
+    list_append(head, link);
+}
+
+static struct queue_item *
+tenant_next(struct queue *queue, struct queue_tenant *tenant)
+{
+    struct queue_agent *agent = list_entry(tenant->agents.next, struct queue_agent, link);
+    struct queue_item *item = list_entry(agent->items.next, struct queue_item, link);
+
+    list_remove(&item->link);
+    item->agent = NULL;
+    ring_rotate(&tenant->agents, &agent->link);
+    agent_drop_if_idle(agent);
+    ring_rotate(&queue->tenants, &tenant->link);
+    tenant->waiting--;
+    tenant->running++;
+    queue->waiting--;
+    queue->running++;
+    return item;
+}
+
+struct queue_item *
+queue_next(struct queue *queue)
+{
+    if (queue_idle_slots(queue) == 0 || queue->waiting == 0) {
+        return NULL;
+    }
+    for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
+        struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
+
+        if (tenant->waiting > 0 && !tenant_at_cap(tenant)) {
+            return tenant_next(queue, tenant);
+        }
+    }
+    return NULL;
+}
+
+int
+queue_put_back(struct queue *queue, struct queue_item *item, const char *agent_name)
+{
+    struct queue_tenant *tenant = item->tenant;
+    struct queue_agent *agent;
+
+    assert(tenant != NULL && item->agent == NULL);
+    agent = agent_get(tenant, agent_name);
+    if (agent == NULL) {
+        return -ENOMEM;
+    }
+    /* Appending before the first is prepending. */
+    list_append(agent->items.next, &item->link);
+    item->agent = agent;
+    tenant->running--;
+    tenant->waiting++;
+    queue->running--;
+    queue->waiting++;
+    return 0;
+}
+
+void
+queue_leave(struct queue *queue, struct queue_item *item, uint64_t ran_ms)
+{
+    struct queue_tenant *tenant = item->tenant;
+
+    if (tenant == NULL) {
+        return;
+    }
+    if (item->agent != NULL) {
+        list_remove(&item->link);
+        agent_drop_if_idle(item->agent);
+        item->agent = NULL;
+        tenant->waiting--;
+        queue->waiting--;
+    } else {
+        tenant->running--;
+        queue->running--;
+    }
+    queue->bytes -= item->weight;
+    item->tenant = NULL;
+    tenant_drop_if_idle(queue, tenant);
+    if (ran_ms > 0) {
+        queue->run_ms = queue->run_ms == 0 ? ran_ms : (7 * queue->run_ms + ran_ms) / 8;
+    }
+}
+
+unsigned
+queue_retry_after_s(const struct queue *queue, const char *tenant_name)
+{
+    const struct queue_tenant *tenant = tenant_find(queue, tenant_name);
+    uint64_t run_ms = queue->run_ms > 0 ? queue->run_ms : QUEUE_GUESS_MS;
+    uint64_t slots = queue->spec.max_running;
+    uint64_t ahead = queue->waiting;
+    uint64_t ms;
+
+    if (tenant != NULL && tenant->cap > 0 && tenant->cap < slots) {
+        slots = tenant->cap;
+        ahead = tenant->waiting;
+    }
+    if (ahead > 1000000 || run_ms > 86400000) {
+        return QUEUE_RETRY_MAX_S;
+    }
+    /* A place is free when the first of those ahead has moved up; half the line is a fair time to come back. */
+    ms = run_ms * (1 + ahead / (2 * slots));
+    return ms >= 1000 * QUEUE_RETRY_MAX_S ? QUEUE_RETRY_MAX_S : (unsigned)((ms + 999) / 1000);
+}
+
+void
+queue_stats(const struct queue *queue, struct queue_stats *ret)
+{
+    *ret = (struct queue_stats){
+        .waiting = queue->waiting,
+        .running = queue->running,
+        .tenants = queue->n_tenants,
+        .bytes = queue->bytes,
+    };
+}
