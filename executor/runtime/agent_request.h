@@ -1,0 +1,15 @@
+/* The documents executord sends to a session agent. */
+#pragma once
+
+#include "executor/runtime/runtime.h"
+
+#define AGENT_TOKEN_LEN 64
+
+/* The agent kills by itself so much after the wall limit: only a backstop, the launcher comes first. */
+#define AGENT_BACKSTOP_MS 2000u
+
+/* Append a document to `out`, whose sticky failure is the only one. `token` is a string of hex digits. */
+void agent_request_session(struct sbx_buf *out, const struct runtime_run *run, const char *token);
+void agent_request_step(struct sbx_buf *out, const struct runtime_run *run);
+/* "/v1/sessions/<id>/files/<path>", percent-encoded but for the slashes. */
+void agent_request_file_path(struct sbx_buf *out, const char *id, const char *path);
