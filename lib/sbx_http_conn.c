@@ -469,22 +469,27 @@ conn_settle_eof(struct sbx_http_conn *conn)
 static void
 conn_run(struct sbx_http_conn *conn, const char *data, size_t len)
 {
+    struct sbx_buf *stash = &conn->stash;
     size_t n;
 
     conn->running = true;
-    if (conn->stash.len > 0) {
-        sbx_buf_append(&conn->stash, data, len);
-        n = conn_feed(conn, conn->stash.data, conn->stash.len);
-        if (conn->stash.len > 0) {
-            sbx_buf_consume(&conn->stash, n < conn->stash.len ? n : conn->stash.len);
-        }
+    if (stash->len > 0) {
+        sbx_buf_append(stash, data, len);
+        n = conn_feed(conn, stash->data, stash->len);
+        sbx_buf_consume(stash, n < stash->len ? n : stash->len); /* lingering has emptied it */
     } else {
         n = conn_feed(conn, data, len);
-        sbx_buf_append(&conn->stash, data + n, len - n);
+        if (n < len) {
+            sbx_buf_append(stash, data + n, len - n);
+        }
     }
     conn->running = false;
 
-    if (conn->stash.failed) {
+    if (stash->len == 0 && stash->data != NULL) {
+        sbx_buf_deinit(stash); /* a quiet connection holds no memory for it */
+    }
+
+    if (stash->failed) {
         sbx_http_conn_close(conn);
     }
     conn_settle_eof(conn);

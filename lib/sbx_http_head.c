@@ -3,6 +3,13 @@
 #include <string.h>
 #include <strings.h>
 
+/* http-parser does not look at the first byte of a value. */
+static bool
+is_control(char c)
+{
+    return (c >= 0 && c < ' ' && c != '\t' && c != '\r') || c == '\x7f';
+}
+
 size_t
 sbx_http_guard_feed(struct sbx_http_guard *guard, const char *data, size_t len)
 {
@@ -14,7 +21,7 @@ sbx_http_guard_feed(struct sbx_http_guard *guard, const char *data, size_t len)
             guard->done = guard->line == 0 && guard->started;
             guard->line = 0;
             guard->cr = false;
-        } else if (guard->cr || data[i] == '\0') {
+        } else if (guard->cr || is_control(data[i])) {
             guard->bad = true;
         } else if (data[i] == '\r') {
             guard->cr = true;

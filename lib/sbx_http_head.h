@@ -16,7 +16,7 @@
 /*
  * http-parser takes a bare LF for a line end and folded fields for one field.
  * What the next hop would read otherwise is smuggling, so the guard sees each
- * raw byte first, refuses both, and finds the end of the head by itself: the
+ * raw byte first, refuses both (and control characters), and finds the end of the head by itself: the
  * two must agree about it.
  */
 struct sbx_http_guard {

@@ -39,6 +39,9 @@ server_on_handle_closed(uv_handle_t *handle)
 {
     struct sbx_http_server *server = handle->data;
 
+    if (handle != (uv_handle_t *)&server->kick) {
+        memset(handle, 0, sizeof(union sbx_http_listener)); /* a free slot again */
+    }
     server->n_handles--;
     sbx_http_server_on_conn_gone(server);
 }

@@ -8,7 +8,9 @@
  * Ownership: a request belongs to its connection. The handler answers exactly
  * once, now or later. When the client goes away first, `on_abort` is called once
  * and the request must not be touched after it returns. No callback is ever made
- * from inside a call of the handler's own.
+ * from inside a call of the handler's own. A client that shuts its sending side
+ * while a request is being answered has gone away. libuv writes without
+ * MSG_NOSIGNAL: the process must ignore SIGPIPE. A timeout of 0 is none.
  */
 #pragma once
 
