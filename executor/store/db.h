@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "sbx_base.h"
+#include "lib/sbx_base.h"
 
 struct db;
 struct db_tx;
@@ -57,7 +57,10 @@ struct db_spec {
 
 /* Opens, migrates, checks; blocking, for start-up only. On failure `error` says why. */
 _must_check_ int db_open(struct db **ret, const struct db_spec *spec, char *error, size_t error_size);
-/* Finishes what is queued, then closes; blocking, at the end. Accepts NULL, returns NULL. */
+/*
+ * Finishes what is queued, makes the callbacks that are due, then closes; blocking, at the end. The loop must turn
+ * once more (uv_run) before it is closed. Accepts NULL, returns NULL.
+ */
 struct db *db_close(struct db *db);
 
 _must_check_ int db_tx_new(struct db_tx **ret, struct db *db);
@@ -82,6 +85,7 @@ void db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, un
 struct db_stats {
     uint64_t commits, transactions, failures, audit_events;
     unsigned queued;
-    bool healthy; /* the last commit worked */
+    bool healthy;   /* the last commit worked and the audit log has all that was committed */
+    int last_error; /* -errno of the last time it was not, 0 never */
 };
 void db_stats(const struct db *db, struct db_stats *ret);

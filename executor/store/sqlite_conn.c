@@ -1,0 +1,452 @@
+/* The driver: hardened connections, cached statements, errors as errno. */
+#include "sqlite_conn.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "db.h"
+#include "lib/sbx_time.h"
+
+#define CONN_BUSY_MS 5000
+#define CONN_VALUE_MAX (96 << 20)
+#define CONN_PROGRESS_STEPS 10000
+
+struct sqlite_conn {
+    sqlite3 *db;
+    struct {
+        sqlite3_stmt *stmt;
+        int place[DB_MAX_PARAMS]; /* SQLite's index of $1, $2 ...: it counts by first appearance */
+    } cache[DB_N_STMTS];
+    uint64_t deadline_ms;
+    unsigned wal_pages;
+};
+
+static int
+conn_errno(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_CONSTRAINT:
+        if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ||
+            code == SQLITE_CONSTRAINT_ROWID) {
+            return DB_E_CONFLICT;
+        }
+        return -EINVAL;
+    case SQLITE_MISMATCH:
+    case SQLITE_RANGE:
+        return -EINVAL;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+        return -EBUSY;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_TOOBIG:
+        return -E2BIG;
+    case SQLITE_INTERRUPT:
+        return -ETIMEDOUT;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EUCLEAN;
+    case SQLITE_CANTOPEN:
+        return -ENOENT;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_IOERR:
+        return code == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
+    default:
+        return -EIO;
+    }
+}
+
+const char *
+sqlite_conn_error(const struct sqlite_conn *conn)
+{
+    return sqlite3_errmsg(conn->db);
+}
+
+static int
+conn_on_progress(void *arg)
+{
+    const struct sqlite_conn *conn = arg;
+
+    return conn->deadline_ms != 0 && sbx_now_mono_ms() >= conn->deadline_ms;
+}
+
+static int
+conn_on_wal(void *arg, _unused_ sqlite3 *db, _unused_ const char *name, int pages)
+{
+    struct sqlite_conn *conn = arg;
+
+    conn->wal_pages = (unsigned)pages;
+    return SQLITE_OK;
+}
+
+static void
+conn_harden(struct sqlite_conn *conn)
+{
+    static const struct { int option, value; } options[] = {
+        { SQLITE_DBCONFIG_DEFENSIVE, 1 },
+        { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
+        { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+        { SQLITE_DBCONFIG_ENABLE_FKEY, 1 },
+        { SQLITE_DBCONFIG_ENABLE_TRIGGER, 1 },
+        { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
+        { SQLITE_DBCONFIG_DQS_DML, 0 },
+        { SQLITE_DBCONFIG_DQS_DDL, 0 },
+    };
+
+    for (size_t i = 0; i < SBX_COUNT(options); i++) {
+        sqlite3_db_config(conn->db, options[i].option, options[i].value, NULL);
+    }
+    sqlite3_extended_result_codes(conn->db, 1);
+    sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, CONN_VALUE_MAX);
+    sqlite3_limit(conn->db, SQLITE_LIMIT_ATTACHED, 0);
+    sqlite3_busy_timeout(conn->db, CONN_BUSY_MS);
+    sqlite3_progress_handler(conn->db, CONN_PROGRESS_STEPS, conn_on_progress, conn);
+}
+
+/* SQLite makes its files with 0644 less the umask; -wal and -shm copy the mode of the database. */
+static int
+conn_create_file(const struct sqlite_conn *conn)
+{
+    const char *path = sqlite3_db_filename(conn->db, "main");
+    int fd;
+
+    if (path == NULL || path[0] == '\0') {
+        return -EINVAL; /* a database in memory keeps nothing */
+    }
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd < 0) {
+        return -errno;
+    }
+    close(fd);
+    return 0;
+}
+
+static int
+conn_expect_wal(struct sqlite_conn *conn)
+{
+    sqlite3_stmt *stmt = NULL;
+    const unsigned char *mode;
+    int r;
+
+    r = conn_errno(sqlite3_prepare_v2(conn->db, "pragma journal_mode = wal", -1, &stmt, NULL));
+    if (r) {
+        return r;
+    }
+    r = conn_errno(sqlite3_step(stmt));
+    if (r == 0) {
+        mode = sqlite3_column_text(stmt, 0);
+        r = mode != NULL && strcmp((const char *)mode, "wal") == 0 ? 0 : -EOPNOTSUPP;
+    }
+    sqlite3_finalize(stmt);
+    return r;
+}
+
+static int
+conn_prepare_role(struct sqlite_conn *conn, enum sqlite_conn_role role)
+{
+    int r;
+
+    switch (role) {
+    case SQLITE_CONN_WRITER:
+        r = conn_create_file(conn);
+        if (r == 0) {
+            r = conn_expect_wal(conn);
+        }
+        if (r) {
+            return r;
+        }
+        sqlite3_wal_hook(conn->db, conn_on_wal, conn); /* takes the place of the automatic checkpoint */
+        return sqlite_conn_exec(conn, "pragma synchronous = full; pragma journal_size_limit = 67108864;"
+                                      "pragma cell_size_check = on; pragma mmap_size = 0; pragma temp_store = memory;"
+                                      "pragma cache_size = -8192");
+    case SQLITE_CONN_READER:
+    case SQLITE_CONN_VISITOR:
+        return sqlite_conn_exec(conn, "pragma query_only = on; pragma cell_size_check = on; pragma mmap_size = 0;"
+                                      "pragma temp_store = memory; pragma cache_size = -8192;"
+                                      "select count(*) from sqlite_schema");
+    }
+    return -EINVAL;
+}
+
+static const char *
+conn_open_hint(int r)
+{
+    switch (r) {
+    case -EUCLEAN:
+        return "the file is damaged or not a database; restore it from a backup";
+    case -EOPNOTSUPP:
+        return "it must be a file on a file system that can do write-ahead logging";
+    case -EINVAL:
+        return "it must name a file";
+    default:
+        return strerror(-r);
+    }
+}
+
+int
+sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_role role, char *error,
+                 size_t error_size)
+{
+    _cleanup_(sqlite_conn_closep) struct sqlite_conn *conn = NULL;
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int r;
+
+    if (url == NULL || url[0] == '\0' || strcmp(url, ":memory:") == 0) {
+        snprintf(error, error_size, "the database must be a file");
+        return -EINVAL;
+    }
+
+    conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return -ENOMEM;
+    }
+
+    /* A visitor that could write would fold the write-ahead log into the file when it is the last to leave. */
+    flags |= role == SQLITE_CONN_VISITOR ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    flags |= role == SQLITE_CONN_WRITER ? SQLITE_OPEN_CREATE : 0;
+    flags |= strncmp(url, "file:", 5) == 0 ? SQLITE_OPEN_URI : 0;
+    r = conn_errno(sqlite3_open_v2(url, &conn->db, flags, NULL));
+    if (r == 0) {
+        conn_harden(conn);
+        r = conn_prepare_role(conn, role);
+    }
+    if (r) {
+        snprintf(error, error_size, "cannot open the database %s: %s", url, conn_open_hint(r > 0 ? -EIO : r));
+        return r > 0 ? -EIO : r;
+    }
+
+    *ret = steal(&conn);
+    return 0;
+}
+
+struct sqlite_conn *
+sqlite_conn_close(struct sqlite_conn *conn)
+{
+    if (conn == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < DB_N_STMTS; i++) {
+        sqlite3_finalize(conn->cache[i].stmt);
+    }
+    sqlite3_close(conn->db);
+    free(conn);
+    return NULL;
+}
+
+int
+sqlite_conn_exec(struct sqlite_conn *conn, const char *sql)
+{
+    return conn_errno(sqlite3_exec(conn->db, sql, NULL, NULL, NULL));
+}
+
+void
+sqlite_conn_rollback(struct sqlite_conn *conn)
+{
+    if (!sqlite3_get_autocommit(conn->db)) {
+        sqlite3_exec(conn->db, "rollback", NULL, NULL, NULL); /* a failure leaves autocommit off: the next begin fails */
+    }
+}
+
+void
+sqlite_conn_deadline(struct sqlite_conn *conn, uint64_t mono_ms)
+{
+    conn->deadline_ms = mono_ms;
+}
+
+unsigned
+sqlite_conn_wal_pages(const struct sqlite_conn *conn)
+{
+    return conn->wal_pages;
+}
+
+void
+sqlite_conn_checkpoint(struct sqlite_conn *conn)
+{
+    int log = 0, copied = 0;
+
+    /* A failure costs nothing but a longer log; the next one tries again, and a full disk fails the commits. */
+    if (sqlite3_wal_checkpoint_v2(conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &copied) == SQLITE_OK &&
+        log == copied) {
+        conn->wal_pages = 0;
+    }
+}
+
+static int
+conn_prepare(struct sqlite_conn *conn, enum db_stmt stmt)
+{
+    const struct db_stmt_info *info = db_stmt_info(stmt);
+    char name[16];
+    int r;
+
+    if (info == NULL) {
+        return -EINVAL;
+    }
+    r = conn_errno(sqlite3_prepare_v3(conn->db, info->sql, -1, SQLITE_PREPARE_PERSISTENT, &conn->cache[stmt].stmt,
+                                      NULL));
+    if (r) {
+        return r > 0 ? -EIO : r;
+    }
+    for (unsigned i = 0; i < info->n_params; i++) {
+        snprintf(name, sizeof(name), "$%u", i + 1);
+        conn->cache[stmt].place[i] = sqlite3_bind_parameter_index(conn->cache[stmt].stmt, name);
+    }
+    return 0;
+}
+
+/* The values outlive the step, so that nothing is copied. */
+static int
+conn_bind(sqlite3_stmt *stmt, int place, const struct db_value *value)
+{
+    switch (value->type) {
+    case DB_NULL:
+        return sqlite3_bind_null(stmt, place);
+    case DB_INT:
+        return sqlite3_bind_int64(stmt, place, value->integer);
+    case DB_TEXT:
+        return sqlite3_bind_text64(stmt, place, value->data, value->len, SQLITE_STATIC, SQLITE_UTF8);
+    case DB_BLOB:
+        if (value->len == 0) {
+            return sqlite3_bind_zeroblob(stmt, place, 0); /* a NULL pointer would bind NULL */
+        }
+        return sqlite3_bind_blob64(stmt, place, value->data, value->len, SQLITE_STATIC);
+    }
+    return SQLITE_MISUSE;
+}
+
+static struct db_value
+conn_column(sqlite3_stmt *stmt, int column)
+{
+    switch (sqlite3_column_type(stmt, column)) {
+    case SQLITE_INTEGER:
+        return DB_VINT(sqlite3_column_int64(stmt, column));
+    case SQLITE_TEXT:
+        return (struct db_value){
+            .type = DB_TEXT,
+            .data = sqlite3_column_text(stmt, column),
+            .len = (size_t)sqlite3_column_bytes(stmt, column),
+        };
+    case SQLITE_BLOB:
+        return DB_VBLOB(sqlite3_column_blob(stmt, column), (size_t)sqlite3_column_bytes(stmt, column));
+    default:
+        return DB_VNULL();
+    }
+}
+
+static int
+conn_row(sqlite3_stmt *stmt, struct db_rows *rows)
+{
+    const int n = sqlite3_column_count(stmt);
+    int r;
+
+    for (int i = 0; i < n; i++) {
+        const struct db_value value = conn_column(stmt, i);
+
+        r = db_rows_add(rows, &value);
+        if (r) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int
+conn_step(struct sqlite_conn *conn, sqlite3_stmt *stmt, struct db_rows *rows, int64_t *changes)
+{
+    bool first = true;
+    int code, r;
+
+    while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
+        if (rows == NULL) {
+            continue;
+        }
+        if (first) {
+            db_rows_begin(rows, (unsigned)sqlite3_column_count(stmt));
+            first = false;
+        }
+        r = conn_row(stmt, rows);
+        if (r) {
+            return r;
+        }
+    }
+    if (code == SQLITE_DONE && changes != NULL && !sqlite3_stmt_readonly(stmt)) {
+        *changes += sqlite3_changes64(conn->db);
+    }
+    return conn_errno(code);
+}
+
+int
+sqlite_conn_run(struct sqlite_conn *conn, enum db_stmt stmt, const struct db_value *values, unsigned n,
+                struct db_rows *rows, int64_t *changes)
+{
+    const struct db_stmt_info *info = db_stmt_info(stmt);
+    sqlite3_stmt *prepared;
+    int r;
+
+    if (info == NULL || n != info->n_params) {
+        return -EINVAL;
+    }
+    if (conn->cache[stmt].stmt == NULL) {
+        r = conn_prepare(conn, stmt);
+        if (r) {
+            return r;
+        }
+    }
+
+    prepared = conn->cache[stmt].stmt;
+    r = 0;
+    for (unsigned i = 0; i < n && r == 0; i++) {
+        r = conn_errno(conn_bind(prepared, conn->cache[stmt].place[i], &values[i]));
+    }
+    if (r == 0) {
+        r = conn_step(conn, prepared, rows, changes);
+    }
+    sqlite3_reset(prepared);
+    sqlite3_clear_bindings(prepared);
+    return r;
+}
+
+int
+sqlite_conn_inspect(struct sqlite_conn *conn, uint64_t limit_ms, char *error, size_t error_size)
+{
+    sqlite3_stmt *stmt = NULL;
+    const unsigned char *text;
+    int r;
+
+    conn->deadline_ms = sbx_now_mono_ms() + limit_ms;
+    r = conn_errno(sqlite3_prepare_v2(conn->db, "pragma quick_check(1)", -1, &stmt, NULL));
+    if (r == 0) {
+        r = conn_errno(sqlite3_step(stmt));
+    }
+    if (r == 0) {
+        text = sqlite3_column_text(stmt, 0);
+        if (text == NULL || strcmp((const char *)text, "ok") != 0) {
+            r = -EUCLEAN;
+        }
+    }
+    sqlite3_finalize(stmt);
+    conn->deadline_ms = 0;
+
+    if (r == -EUCLEAN) {
+        snprintf(error, error_size, "the database is damaged; restore it from a backup");
+    } else if (r && r != -ETIMEDOUT) {
+        snprintf(error, error_size, "cannot read the database: %s", strerror(r < 0 ? -r : EIO));
+    }
+    /* A large file is looked at for as long as a start may take; the rest is checked page by page in use. */
+    return r == -ETIMEDOUT ? 0 : r > 0 ? -EIO : r;
+}

@@ -1,0 +1,44 @@
+/* One SQLite connection: the only place that knows sqlite3.h. Used by one thread at a time. */
+#pragma once
+
+#include "db_rows.h"
+#include "stmts.h"
+
+struct sqlite_conn;
+
+enum sqlite_conn_role {
+    SQLITE_CONN_WRITER, /* creates the file (0600) when there is none */
+    SQLITE_CONN_READER, /* query_only */
+    SQLITE_CONN_VISITOR, /* beside a running executord or none: creates and changes nothing */
+};
+
+/* `url` is a path, or file:path?parameters. On failure `error` says why. */
+_must_check_ int sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_role role, char *error,
+                                  size_t error_size);
+struct sqlite_conn *sqlite_conn_close(struct sqlite_conn *conn);
+/* Statements without parameters and without rows. Returns 0 or as sqlite_conn_run. */
+_must_check_ int sqlite_conn_exec(struct sqlite_conn *conn, const char *sql);
+/* Ends the transaction that is open, if one is: SQLite may have ended it itself on a full disk. */
+void sqlite_conn_rollback(struct sqlite_conn *conn);
+/*
+ * One statement. Rows, when it has any and `rows` is given, replace what rows held; *changes (may be NULL)
+ * grows by what it changed. Returns 0, DB_E_CONFLICT, -EINVAL for another constraint, -ENOSPC, -EIO, -EBUSY,
+ * -EROFS, -E2BIG, -ETIMEDOUT, -EUCLEAN for a damaged file, -ENOMEM.
+ */
+_must_check_ int sqlite_conn_run(struct sqlite_conn *conn, enum db_stmt stmt, const struct db_value *values,
+                                 unsigned n, struct db_rows *rows, int64_t *changes);
+/* Statements give up with -ETIMEDOUT at this monotonic time; 0 lifts it. */
+void sqlite_conn_deadline(struct sqlite_conn *conn, uint64_t mono_ms);
+/* The driver's own words on the last failure. */
+const char *sqlite_conn_error(const struct sqlite_conn *conn);
+/* Pages in the write-ahead log after the last commit; checkpoint copies them into the file without blocking readers. */
+unsigned sqlite_conn_wal_pages(const struct sqlite_conn *conn);
+void sqlite_conn_checkpoint(struct sqlite_conn *conn);
+/* Looks for damage for at most limit_ms: 0, -EUCLEAN with `error`, or another -errno. */
+_must_check_ int sqlite_conn_inspect(struct sqlite_conn *conn, uint64_t limit_ms, char *error, size_t error_size);
+
+static inline void
+sqlite_conn_closep(struct sqlite_conn **conn)
+{
+    *conn = sqlite_conn_close(*conn);
+}
