@@ -218,7 +218,8 @@ read_number(enum form form, const json_t *value, uint64_t *ret)
     if (!(real >= 0 && real <= most / MILLI)) {
         return false;
     }
-    *ret = (uint64_t)(real * MILLI + 0.5);
+    /* Rounded down, but for what binary fractions lose of 0.1 and the like. */
+    *ret = (uint64_t)(real * MILLI + 1e-6);
     return true;
 }
 
