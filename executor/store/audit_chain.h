@@ -13,7 +13,7 @@
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_time.h"
 
-#define AUDIT_LINE_MAX (160u << 10) /* more than DB_AUDIT_MAX_* can make */
+#define AUDIT_LINE_MAX (384u << 10) /* more than DB_AUDIT_MAX_* can make */
 
 struct audit_chain {
     uint64_t seq; /* of the last line; 0 before the first */

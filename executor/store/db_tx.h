@@ -12,7 +12,7 @@
 #define DB_TX_MAX_BYTES (96u << 20)
 #define DB_TX_MAX_OPS 1024
 #define DB_AUDIT_MAX_TEXT 512
-#define DB_AUDIT_MAX_BODY (64u << 10)
+#define DB_AUDIT_MAX_BODY (256u << 10)
 
 struct db_op {
     struct db_op *next;

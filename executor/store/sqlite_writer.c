@@ -79,7 +79,7 @@ writer_ops(struct sqlite_writer *writer, struct db_tx *tx)
     return r;
 }
 
-/* Returns 0 also when tx failed alone: that is in tx->rc then. What was done before a commit that fails is undone. */
+/* Returns 0 also when tx failed alone: that is in tx->rc then. */
 static int
 writer_tx(struct sqlite_writer *writer, struct db_tx *tx)
 {
