@@ -1,0 +1,90 @@
+/* Inside of the process tier: process.c creates, adopts and destroys; process_run.c runs and fetches. */
+#pragma once
+
+#include <uv.h>
+
+#include "executor/core/list.h"
+#include "executor/runtime/agent_client.h"
+#include "executor/runtime/launch_client.h"
+#include "executor/runtime/payload_io.h"
+#include "executor/runtime/runtime.h"
+
+enum process_state {
+    PROCESS_CREATING,
+    PROCESS_WARM,
+    PROCESS_ADOPTING,
+    PROCESS_ADOPTED,
+    PROCESS_RUNNING,
+    PROCESS_ENDED,
+    PROCESS_GONE,
+    N_PROCESS_STATES
+};
+
+struct process {
+    struct runtime base;
+    struct process_spec spec;
+    struct launch_client *launcher;
+    struct list sandboxes;
+    bool closing;         /* free was called */
+    bool launcher_closed; /* and the launcher's client is gone */
+    const char *last_why; /* the last reason logged for having no launcher */
+    char *buffer;         /* PAYLOAD_IO_READ bytes for whichever pipe is read */
+};
+
+struct process_sandbox {
+    struct sandbox base;
+    struct list link;
+    struct process *process;
+    enum process_state state;
+    uint64_t launch_id; /* 0: the launcher has none for us */
+    uint64_t created_by; /* deadline of the creation, on the loop's clock */
+    int dead; /* 0, or why nothing works here any more: RUNTIME_E_ENDED, RUNTIME_E_UNAVAILABLE */
+    int fds[3];
+    struct agent_client *agent;
+    struct payload_io *io;
+    struct launch_call *call; /* under way; at most one */
+
+    /* What must be told on the loop's next turn because it was known too early. */
+    uv_timer_t turn;
+    void (*turn_fn)(struct process_sandbox *sandbox, int rc);
+    int turn_rc;
+
+    runtime_created_fn created;
+    runtime_done_fn done; /* of adopt, fetch or destroy */
+    void *arg;            /* of created or done */
+    void (*on_dead)(void *arg);
+    void *dead_arg;
+
+    struct runtime_events events;
+    void *events_arg;
+    bool finished; /* on_done was called */
+    bool draining; /* the last output is being handed on */
+    bool refused;  /* on_output returned false */
+    int agent_rc;  /* RUNTIME_E_*, once the agent is done */
+    struct runtime_outcome outcome;
+
+    void (*on_data)(void *arg, const char *data, size_t len);
+    bool fetching;
+};
+
+static inline struct process_sandbox *
+process_sandbox(struct sandbox *sandbox)
+{
+    return (struct process_sandbox *)(void *)sandbox;
+}
+
+/* The only writer of sandbox->state. */
+void process_set_state(struct process_sandbox *sandbox, enum process_state state);
+/* Calls fn(sandbox, rc) on the loop's next turn, unless the sandbox is destroyed before. */
+void process_defer(struct process_sandbox *sandbox, void (*fn)(struct process_sandbox *sandbox, int rc), int rc);
+void process_log(const struct process *process, const char *event, const char *detail);
+/* Sends a request about this sandbox that needs no more than its head. */
+_must_check_ int process_call(struct process_sandbox *sandbox, uint16_t type, uint64_t deadline_ms,
+                              launch_reply_fn done);
+void process_report(struct process_sandbox *sandbox, const struct launch_report *report);
+
+int process_run(struct sandbox *base, const struct runtime_run *run, const struct runtime_events *events, void *arg);
+int process_fetch(struct sandbox *base, const char *path, uint64_t max_bytes,
+                  void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
+/* The sandbox died (sandbox->dead is set) in RUNNING or ENDED. */
+void process_run_died(struct process_sandbox *sandbox);
