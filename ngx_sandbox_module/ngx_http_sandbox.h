@@ -11,9 +11,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "sbx_context.h"
-#include "sbx_policy.h"
-#include "sbx_problem.h"
+#include "lib/sbx_context.h"
+#include "lib/sbx_policy.h"
+#include "lib/sbx_problem.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -35,11 +35,16 @@ typedef struct {
     struct sbx_context context;
     ngx_http_sandbox_auth_e auth; /* NONE: the identity members above are empty */
     const char *auth_cache;       /* "HIT", "MISS", "" when no cache was asked */
-    const char *denied;           /* why we refused, a constant slug ("auth", "rate" ...); NULL when not */
+    /*
+     * Why we refused, a constant slug; NULL when we did not. Of core and auth: "form", "host", "method",
+     * "token_missing", "token_invalid", "scope", "context", "internal".
+     */
+    const char *denied;
     const char *policy;           /* "allow", "deny"; NULL when policy did not run */
     struct sbx_decision *decision; /* of the policy module, r->pool; NULL when it did not run */
-    ngx_str_t signed_context;     /* header value; empty until PRECONTENT */
+    ngx_str_t signed_context;     /* header value; empty until PRECONTENT, and where auth is off */
     void *limit;                  /* the limit module's own (its permits outlive internal redirects) */
+    ngx_str_t *route;             /* of the location the request came to first; NULL before PREACCESS */
     unsigned opened:1;            /* core looked at the request's form */
     unsigned limited:1;           /* limit module has charged this request once */
     unsigned replied:1;           /* a problem document was sent */
@@ -89,13 +94,19 @@ ngx_int_t ngx_http_sandbox_send(ngx_http_request_t *r, ngx_uint_t status, ngx_st
 /* Adds a reply header; both strings must live as long as r->pool. NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_sandbox_add_header(ngx_http_request_t *r, ngx_str_t *name, ngx_str_t *value);
 
+/* The client's first header of a name (lower case), NULL when there is none; *ret_n counts them all. */
+ngx_table_elt_t *ngx_http_sandbox_header_in(ngx_http_request_t *r, ngx_str_t *lowcase_name, ngx_uint_t *ret_n);
+
+/* True when `sandbox_context_key_file` was given (complete after the configuration was read). */
+ngx_flag_t ngx_http_sandbox_has_context_key(ngx_conf_t *cf);
+
 /*
  * A configuration file read whole into cf->pool, at most max bytes, path relative to the
  * configuration's directory. NGX_OK or NGX_ERROR after logging the file and the reason.
  */
 ngx_int_t ngx_http_sandbox_read_file(ngx_conf_t *cf, ngx_str_t *path, size_t max, ngx_str_t *ret);
 
-extern ngx_module_t ngx_http_sandbox_core_module;
+extern ngx_module_t ngx_http_sandbox_module;
 extern ngx_module_t ngx_http_sandbox_auth_module;
 extern ngx_module_t ngx_http_sandbox_limit_module;
 extern ngx_module_t ngx_http_sandbox_policy_module;

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "ngx_sandbox_keys.h"
-#include "sbx_context.h"
+#include "lib/sbx_context.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "ngx_sandbox_pkey.h"
-#include "sbx_crypto.h"
-#include "sbx_json.h"
+#include "lib/sbx_crypto.h"
+#include "lib/sbx_json.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "sbx_base.h"
+#include "lib/sbx_base.h"
 
 #pragma GCC visibility push(hidden)
 
