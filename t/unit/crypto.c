@@ -1,0 +1,154 @@
+/* Digests against published vectors, base64 against RFC 4648 and against every second spelling of it. */
+#include "lib/sbx_crypto.h"
+
+#include "t/unit/tap.h"
+
+static const char *
+hex_of(const uint8_t digest[SBX_SHA256_LEN])
+{
+    static char text[SBX_SHA256_HEX];
+
+    sbx_hex(text, digest, SBX_SHA256_LEN);
+    return text;
+}
+
+static void
+test_sha256(void)
+{
+    static const char expected[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    struct sbx_sha256 *state = NULL;
+    uint8_t digest[SBX_SHA256_LEN];
+
+    is_int(sbx_sha256("abc", 3, digest), 0, "one call");
+    is_str(hex_of(digest), expected, "FIPS 180-2 B.1");
+    is_int(sbx_sha256(NULL, 0, digest), 0, "of nothing");
+    is_str(hex_of(digest), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "the empty digest");
+
+    is_int(sbx_sha256_new(&state), 0, "in pieces");
+    is_int(sbx_sha256_update(state, "a", 1) | sbx_sha256_update(state, "", 0) | sbx_sha256_update(state, "bc", 2), 0,
+           "of any length");
+    is_int(sbx_sha256_final(state, digest), 0, "the end");
+    is_str(hex_of(digest), expected, "the same digest");
+    ok(sbx_sha256_free(state) == NULL && sbx_sha256_free(NULL) == NULL, "free takes NULL and returns it");
+}
+
+static void
+test_hmac(void)
+{
+    uint8_t mac[SBX_SHA256_LEN];
+
+    is_int(sbx_hmac_sha256("Jefe", 4, "what do ya want for nothing?", 28, mac), 0, "a MAC");
+    is_str(hex_of(mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", "RFC 4231 4.3");
+    ok(sbx_equal_const_time(mac, mac, sizeof(mac)), "equal");
+    ok(!sbx_equal_const_time("ab", "ac", 2), "not equal");
+    ok(sbx_equal_const_time("a", "b", 0), "nothing equals nothing");
+}
+
+static void
+test_random(void)
+{
+    uint8_t a[300] = { 0 }, b[300] = { 0 };
+
+    is_int(sbx_random(a, sizeof(a)) | sbx_random(b, sizeof(b)), 0, "random bytes");
+    ok(memcmp(a, b, sizeof(a)) != 0, "twice are not the same");
+    ok(memcmp(a + 256, b + 256, 44) != 0, "past the kernel's 256 byte promise too");
+    is_int(sbx_random(a, 0), 0, "none of them");
+}
+
+static void
+test_rfc4648(void)
+{
+    static const struct {
+        const char *raw, *text;
+    } vectors[] = {
+        { "", "" },           { "f", "Zg==" },         { "fo", "Zm8=" },          { "foo", "Zm9v" },
+        { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" }, { "\xfb\xff", "+/8=" },
+    };
+    struct sbx_buf buf = SBX_BUF_INIT(100);
+    size_t i;
+
+    for (i = 0; i < SBX_COUNT(vectors); i++) {
+        sbx_buf_reset(&buf);
+        sbx_buf_puts(&buf, "");
+        sbx_b64_encode(&buf, vectors[i].raw, strlen(vectors[i].raw));
+        is_str(buf.data, vectors[i].text, "encoded");
+        sbx_buf_reset(&buf);
+        sbx_buf_puts(&buf, "");
+        ok(sbx_b64_decode(&buf, vectors[i].text, strlen(vectors[i].text)), "decoded");
+        is_str(buf.data, vectors[i].raw, "%s", vectors[i].text);
+    }
+
+    sbx_buf_reset(&buf);
+    sbx_b64url_encode(&buf, "\xfb\xff\xfe\xff", 4);
+    is_str(buf.data, "-__-_w", "the url alphabet, without padding");
+    sbx_buf_deinit(&buf);
+}
+
+static void
+test_refused(void)
+{
+    static const char *const bad[] = {
+        "Zg=",      "Zg",       "Z",        "Z===",     "====",     "=",       "==",       "Zg==Zg==", "Zm9v=",
+        "Zm9v====", "Zm 9v",    " Zm9v",    "Zm9v ",    "Zm9v\n",   "\nZm9",   "Zm9-",     "Zm9_",     "Zm9*",
+        "Zh==",     "Zm9=",     "Z=g=",     "Zm9vYg=!", "Zm9vY===", "\x80m9v", "Zm9\xff",  "A=AA",     "=AAA",
+    };
+    static const char *const bad_url[] = {
+        "Zg==", "Zm8=", "Z", "Zm9vY", "Zh", "Zm9", "+_8", "-/8", "Zm9v\n", " Zm9", "Zm.v", "Zm9v=",
+    };
+    struct sbx_buf buf = SBX_BUF_INIT(100);
+    size_t i;
+
+    for (i = 0; i < SBX_COUNT(bad); i++) {
+        ok(!sbx_b64_decode(&buf, bad[i], strlen(bad[i])), "refused: case %zu", i);
+    }
+    ok(!sbx_b64_decode(&buf, "Zm9\0", 4), "refused: NUL");
+    for (i = 0; i < SBX_COUNT(bad_url); i++) {
+        ok(!sbx_b64url_decode(&buf, bad_url[i], strlen(bad_url[i])), "refused in url form: case %zu", i);
+    }
+    is_uint(buf.len, 0, "nothing of it was written");
+    sbx_buf_deinit(&buf);
+}
+
+/* Lengths around the size of a turn, and texts that have exactly one spelling. */
+static void
+test_round_trip(void)
+{
+    struct sbx_buf text = SBX_BUF_INIT(1 << 16), raw = SBX_BUF_INIT(1 << 16), again = SBX_BUF_INIT(1 << 16);
+    static uint8_t bytes[2000];
+    size_t len, wrong = 0;
+
+    is_int(sbx_random(bytes, sizeof(bytes)), 0, "random bytes");
+    for (len = 0; len <= sizeof(bytes); len += len < 20 || (len > 750 && len < 790) ? 1 : 37) {
+        sbx_buf_reset(&text);
+        sbx_buf_reset(&raw);
+        sbx_b64_encode(&text, bytes, len);
+        wrong += !sbx_b64_decode(&raw, text.data, text.len) || raw.len != len ||
+                 (len > 0 && memcmp(raw.data, bytes, len) != 0);
+
+        sbx_buf_reset(&again);
+        sbx_buf_reset(&raw);
+        sbx_b64url_encode(&again, bytes, len);
+        wrong += !sbx_b64url_decode(&raw, again.data, again.len) || raw.len != len ||
+                 (len > 0 && memcmp(raw.data, bytes, len) != 0);
+    }
+    is_uint(wrong, 0, "what was encoded decodes to itself");
+
+    raw.max = 10;
+    sbx_buf_deinit(&raw);
+    ok(!sbx_b64_decode(&raw, text.data, text.len), "a result past the buffer's maximum fails");
+    sbx_buf_deinit(&raw);
+    sbx_buf_deinit(&text);
+    sbx_buf_deinit(&again);
+}
+
+int
+main(void)
+{
+    test_sha256();
+    test_hmac();
+    test_random();
+    test_rfc4648();
+    test_refused();
+    test_round_trip();
+    return done_testing();
+}
