@@ -300,7 +300,7 @@ ngx_http_sandbox_auth_make_rules(ngx_http_sandbox_auth_loc_conf_t *conf)
     ngx_uint_t i;
 
     rules->keys = conf->keys;
-    rules->algs = (unsigned) (conf->algs & ~NGX_CONF_BITMASK_SET);
+    rules->algs = (unsigned) (conf->algs >> 1); /* NGX_CONF_BITMASK_SET is the lowest bit */
     rules->n_issuers = ngx_http_sandbox_auth_fill_names(rules->issuer, conf->issuers);
     rules->n_audiences = ngx_http_sandbox_auth_fill_names(rules->audience, conf->audiences);
     rules->leeway_s = (uint64_t) conf->leeway;
@@ -324,7 +324,7 @@ ngx_http_sandbox_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_bitmask_value(conf->algs, prev->algs,
-                                 (NGX_CONF_BITMASK_SET|((1 << NGX_SANDBOX_N_ALGS) - 1)));
+                                 (NGX_CONF_BITMASK_SET|(((1 << NGX_SANDBOX_N_ALGS) - 1) << 1)));
     ngx_conf_merge_ptr_value(conf->issuers, prev->issuers, amcf->env_issuers);
     ngx_conf_merge_ptr_value(conf->audiences, prev->audiences, amcf->env_audiences);
     ngx_conf_merge_ptr_value(conf->scopes, prev->scopes, NULL);

@@ -17,17 +17,22 @@ static ngx_int_t ngx_http_sandbox_auth_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sandbox_auth_init(ngx_conf_t *cf);
 
 
+/* The lowest bit is NGX_CONF_BITMASK_SET. */
+#define ALG_BIT(alg)  (1 << ((alg) + 1))
+
 static ngx_conf_bitmask_t ngx_http_sandbox_auth_algorithms[] = {
-    { ngx_string("HS256"), 1 << NGX_SANDBOX_ALG_HS256 },
-    { ngx_string("HS384"), 1 << NGX_SANDBOX_ALG_HS384 },
-    { ngx_string("HS512"), 1 << NGX_SANDBOX_ALG_HS512 },
-    { ngx_string("RS256"), 1 << NGX_SANDBOX_ALG_RS256 },
-    { ngx_string("PS256"), 1 << NGX_SANDBOX_ALG_PS256 },
-    { ngx_string("ES256"), 1 << NGX_SANDBOX_ALG_ES256 },
-    { ngx_string("ES384"), 1 << NGX_SANDBOX_ALG_ES384 },
-    { ngx_string("EdDSA"), 1 << NGX_SANDBOX_ALG_EDDSA },
+    { ngx_string("HS256"), ALG_BIT(NGX_SANDBOX_ALG_HS256) },
+    { ngx_string("HS384"), ALG_BIT(NGX_SANDBOX_ALG_HS384) },
+    { ngx_string("HS512"), ALG_BIT(NGX_SANDBOX_ALG_HS512) },
+    { ngx_string("RS256"), ALG_BIT(NGX_SANDBOX_ALG_RS256) },
+    { ngx_string("PS256"), ALG_BIT(NGX_SANDBOX_ALG_PS256) },
+    { ngx_string("ES256"), ALG_BIT(NGX_SANDBOX_ALG_ES256) },
+    { ngx_string("ES384"), ALG_BIT(NGX_SANDBOX_ALG_ES384) },
+    { ngx_string("EdDSA"), ALG_BIT(NGX_SANDBOX_ALG_EDDSA) },
     { ngx_null_string, 0 }
 };
+
+#undef ALG_BIT
 
 
 static ngx_conf_post_t ngx_http_sandbox_auth_leeway_post = { ngx_http_sandbox_auth_check_leeway };
