@@ -1,0 +1,229 @@
+#include "executor/runtime/registry.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/sbx_json.h"
+
+enum {
+    MAX_FILE = 256 * 1024,
+    MAX_RUNTIMES = 64,
+    MAX_ALIASES = 16,
+    MAX_NAME = 63,
+};
+
+struct name {
+    char text[MAX_NAME + 1];
+    unsigned runtime;
+};
+
+struct runtimes {
+    unsigned n_runtimes;
+    unsigned n_names;
+    struct name names[MAX_RUNTIMES * (1 + MAX_ALIASES)];
+    unsigned canonical[MAX_RUNTIMES]; /* index into names */
+};
+
+static void
+runtimes_freep(struct runtimes **runtimes)
+{
+    runtimes_free(*runtimes);
+}
+
+struct runtimes *
+runtimes_free(struct runtimes *runtimes)
+{
+    free(runtimes);
+    return NULL;
+}
+
+static bool
+name_valid(const char *text, size_t len)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-";
+
+    return len > 0 && len <= MAX_NAME && strspn(text, allowed) == len;
+}
+
+static const struct name *
+name_find(const struct runtimes *runtimes, const char *text)
+{
+    for (unsigned i = 0; i < runtimes->n_names; i++) {
+        if (strcmp(runtimes->names[i].text, text) == 0) {
+            return &runtimes->names[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+name_add(struct runtimes *runtimes, const json_t *json, unsigned runtime, struct sbx_field_error *err)
+{
+    const char *text = json_string_value(json);
+    struct name *name;
+
+    if (text == NULL || !name_valid(text, json_string_length(json))) {
+        sbx_field_error_set(err, "", "a name or alias must be 1 to %d characters of A-Z a-z 0-9 _ . + -", MAX_NAME);
+        return false;
+    }
+    if (name_find(runtimes, text) != NULL) {
+        sbx_field_error_set(err, "", "the name \"%s\" is given twice", text);
+        return false;
+    }
+    name = &runtimes->names[runtimes->n_names++];
+    memcpy(name->text, text, strlen(text) + 1);
+    name->runtime = runtime;
+    return true;
+}
+
+static bool
+runtime_add(struct runtimes *runtimes, const json_t *json, const char *path, struct sbx_field_error *err)
+{
+    unsigned runtime = runtimes->n_runtimes;
+    json_t *aliases = NULL, *argv = NULL, *alias;
+    size_t i;
+
+    if (!json_is_object(json)) {
+        sbx_field_error_set(err, path, "must be an object");
+        return false;
+    }
+    if (!sbx_json_get_array(json, path, "aliases", MAX_ALIASES, &aliases, err) ||
+        !sbx_json_get_array(json, path, "argv", 64, &argv, err)) {
+        return false;
+    }
+    if (json_array_size(argv) == 0) {
+        sbx_field_error_set(err, path, "has no argv");
+        return false;
+    }
+    runtimes->canonical[runtime] = runtimes->n_names;
+    if (!name_add(runtimes, json_object_get(json, "name"), runtime, err)) {
+        return false;
+    }
+    json_array_foreach (aliases, i, alias) {
+        if (!name_add(runtimes, alias, runtime, err)) {
+            return false;
+        }
+    }
+    runtimes->n_runtimes++;
+    return true;
+}
+
+static bool
+runtimes_read(struct runtimes *runtimes, const json_t *document, struct sbx_field_error *err)
+{
+    json_t *entries = NULL, *entry;
+    size_t i;
+
+    if (!json_is_object(document)) {
+        sbx_field_error_set(err, "", "must be an object");
+        return false;
+    }
+    if (!sbx_json_get_array(document, "", "runtimes", MAX_RUNTIMES, &entries, err)) {
+        return false;
+    }
+    if (json_array_size(entries) == 0) {
+        sbx_field_error_set(err, "/runtimes", "must name at least one runtime");
+        return false;
+    }
+    json_array_foreach (entries, i, entry) {
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "/runtimes/%zu", i); /* fits */
+        if (!runtime_add(runtimes, entry, path, err)) {
+            (void)snprintf(err->field, sizeof(err->field), "%s", path); /* fits */
+            return false;
+        }
+    }
+    return true;
+}
+
+int
+runtimes_parse(struct runtimes **ret, const char *source, const char *text, size_t len, char why[RUNTIMES_WHY_LEN])
+{
+    _cleanup_(runtimes_freep) struct runtimes *runtimes = NULL;
+    _cleanup_(sbx_json_decrefp) json_t *document = NULL;
+    struct sbx_field_error err;
+    int r;
+
+    runtimes = calloc(1, sizeof(*runtimes));
+    if (runtimes == NULL) {
+        return -ENOMEM;
+    }
+    r = sbx_json_parse(&document, text, len, &err);
+    if (r < 0) {
+        return r;
+    }
+    if (r > 0 || !runtimes_read(runtimes, document, &err)) {
+        (void)snprintf(why, RUNTIMES_WHY_LEN, "%.160s: %s%s%s", source, err.field, err.field[0] == '\0' ? "" : ": ",
+                       err.message); /* fits, but for a long source, which is cut */
+        return RUNTIMES_E_INVALID;
+    }
+    *ret = steal(&runtimes);
+    return 0;
+}
+
+/* Bytes read, or -errno; more than size - 1 is -EFBIG. */
+static ssize_t
+file_read(const char *path, char *data, size_t size)
+{
+    size_t len = 0;
+    ssize_t n = 1;
+    int fd, r;
+
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return -errno;
+    }
+    while (n > 0 && len < size) {
+        n = read(fd, data + len, size - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    r = n < 0 ? -errno : 0;
+    close(fd);
+    return r < 0 ? r : len == size ? -EFBIG : (ssize_t)len;
+}
+
+int
+runtimes_load(struct runtimes **ret, const char *path, char why[RUNTIMES_WHY_LEN])
+{
+    char *data;
+    ssize_t n;
+    int r;
+
+    data = malloc(MAX_FILE);
+    if (data == NULL) {
+        return -ENOMEM;
+    }
+    n = file_read(path, data, MAX_FILE);
+    if (n < 0) {
+        (void)snprintf(why, RUNTIMES_WHY_LEN, "%.160s: %s", path, strerror((int)-n)); /* fits */
+        r = RUNTIMES_E_INVALID;
+    } else {
+        r = runtimes_parse(ret, path, data, (size_t)n, why);
+    }
+    free(data);
+    return r;
+}
+
+unsigned
+runtimes_count(const struct runtimes *runtimes)
+{
+    return runtimes->n_runtimes;
+}
+
+const char *
+runtimes_name(const struct runtimes *runtimes, unsigned i)
+{
+    return runtimes->names[runtimes->canonical[i]].text;
+}
+
+const char *
+runtimes_canonical(const struct runtimes *runtimes, const char *name)
+{
+    const struct name *found = name_find(runtimes, name);
+
+    return found == NULL ? NULL : runtimes_name(runtimes, found->runtime);
+}
