@@ -1,0 +1,19 @@
+/* What the files of api/ share of struct api. */
+#pragma once
+
+#include "executor/api/api.h"
+#include "executor/api/call.h"
+
+#define API_MAX_HEAD 32768
+#define API_MAX_BODY 16384              /* of requests that need none */
+#define API_MAX_JOB_BODY (24u << 20)    /* of POST /v1/jobs */
+#define API_STATUS_CLASSES 6
+
+struct api {
+    struct api_spec spec;
+    struct sbx_http_server *server;
+    uint8_t cursor_key[SBX_SHA256_LEN];
+    uint64_t requests[API_STATUS_CLASSES]; /* by first digit of the status */
+    uint64_t replays, unauthorized;
+    bool draining;
+};

@@ -1,0 +1,74 @@
+/*
+ * One request of the HTTP interface, from its head to its answer: who asks, which
+ * route, what it waits for. Ends by exactly one call_reply* or by the client's
+ * leaving; after either, only callbacks still out hold the memory.
+ */
+#pragma once
+
+#include "executor/core/engine.h"
+#include "lib/sbx_context.h"
+#include "lib/sbx_http_server.h"
+#include "lib/sbx_problem.h"
+#include "executor/store/stmts.h"
+
+struct api;
+struct route;
+struct call;
+struct download;
+
+typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *result);
+
+struct call {
+    struct api *api;
+    struct sbx_http_request *request; /* NULL once answered or the client is gone */
+    const struct route *route;        /* NULL: no such path */
+    bool identified;
+    struct sbx_context context;
+    char request_id[SBX_NAME_MAX + 1];
+    char traceparent[56];
+    char id[SBX_ID_LEN + 1]; /* {id} of the path; "" when it is no id at all */
+    char *rest;              /* {path...}, decoded; NULL when it does not decode */
+    uint64_t started_ms;
+
+    bool reading; /* a database callback is to come */
+    call_read_fn then;
+
+    /* What a handler keeps between callbacks; let go of when the call ends. */
+    struct job_waiter *waiter;
+    struct idempotency_entry *idempotency;
+    struct job_spec *spec;
+    struct sbx_limits limits;
+    char body_sha256[SBX_SHA256_HEX];
+    uint64_t wait_ms;
+    bool replayed;
+    struct job_record record;
+    struct download *download;
+    unsigned page;
+};
+
+_must_check_ int call_new(struct call **ret, struct api *api, struct sbx_http_request *request);
+/* The client left: nothing more can be said. */
+void call_abort(struct call *call);
+
+/* One read; `then` is not called when the client has left meanwhile. */
+void call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, unsigned n, call_read_fn then);
+
+/* Each of these answers and ends the call. */
+void call_reply(struct call *call, int status, const char *content_type, const struct sbx_http_header *headers,
+                unsigned n_headers, const void *body, size_t len);
+/* 503 when the body could not be made. */
+void call_reply_json(struct call *call, int status, const struct sbx_http_header *headers, unsigned n_headers,
+                     const struct sbx_buf *body);
+void call_reply_problem(struct call *call, const struct sbx_problem *problem);
+void call_problem(struct call *call, enum sbx_problem_code code, const char *detail);
+/* 413 or 422, by what is wrong. */
+void call_problem_field(struct call *call, const struct sbx_field_error *field);
+/* -ENOMEM and the like: logged, answered 500 or 503. */
+void call_problem_internal(struct call *call, int rc);
+/* Head of a streamed reply; the call lives until call_end_stream. */
+void call_start_stream(struct call *call, int status, const char *content_type, const struct sbx_http_header *headers,
+                       unsigned n_headers, uint64_t length);
+void call_end_stream(struct call *call);
+
+enum call_param { CALL_PARAM_ABSENT, CALL_PARAM_FINE, CALL_PARAM_BAD };
+enum call_param call_param(const struct call *call, const char *name, char *out, size_t size);

@@ -1,0 +1,16 @@
+/* The handlers that routes.c names. Each ends its call by one answer, now or later. */
+#pragma once
+
+#include "executor/api/call.h"
+
+void handle_healthz(struct call *call);
+void handle_readyz(struct call *call);
+void handle_metrics(struct call *call);
+void handle_job_create(struct call *call);
+void handle_job_get(struct call *call);
+void handle_job_list(struct call *call);
+void handle_job_cancel(struct call *call);
+void handle_job_stdout(struct call *call);
+void handle_job_stderr(struct call *call);
+void handle_artifact_list(struct call *call);
+void handle_artifact_get(struct call *call);

@@ -1,0 +1,150 @@
+#include "executor/api/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "executor/api/api_inside.h"
+#include "executor/api/handlers.h"
+
+#define SCOPE_FAMILY "jobs:"
+
+static const struct route routes[] = {
+    { "health.live", "/healthz", "GET, HEAD", true, { { "GET", NULL, handle_healthz, 0, false } } },
+    { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false } } },
+    { "metrics", "/metrics", "GET, HEAD", true, { { "GET", NULL, handle_metrics, 0, false } } },
+    { "jobs", "/v1/jobs", "GET, HEAD, POST", false,
+      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false },
+        { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true } } },
+    { "job", "/v1/jobs/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false },
+        { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false } } },
+    { "job.stdout", "/v1/jobs/{id}/stdout", "GET, HEAD", false,
+      { { "GET", "jobs:read", handle_job_stdout, API_MAX_BODY, false } } },
+    { "job.stderr", "/v1/jobs/{id}/stderr", "GET, HEAD", false,
+      { { "GET", "jobs:read", handle_job_stderr, API_MAX_BODY, false } } },
+    { "job.artifacts", "/v1/jobs/{id}/artifacts", "GET, HEAD", false,
+      { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false } } },
+    { "job.artifact", "/v1/jobs/{id}/artifacts/{path}", "GET, HEAD", false,
+      { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false } } },
+};
+
+static int
+hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* NULL when malformed, with a NUL inside, or out of memory: no artifact has such a name. */
+static char *
+path_decode(const char *text)
+{
+    char *out = malloc(strlen(text) + 1);
+    size_t n = 0;
+
+    if (out == NULL) {
+        return NULL;
+    }
+    for (; *text != '\0'; text++) {
+        int high = *text == '%' ? hex_value(text[1]) : 0;
+        int low = *text == '%' && high >= 0 ? hex_value(text[2]) : 0;
+
+        if (high < 0 || low < 0 || (*text == '%' && high == 0 && low == 0)) {
+            free(out);
+            return NULL;
+        }
+        out[n++] = *text == '%' ? (char)(high * 16 + low) : *text;
+        text += *text == '%' ? 2 : 0;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static void
+take_id(struct call *call, const char *text, size_t len)
+{
+    if (sbx_id_valid(text, len, "job")) {
+        memcpy(call->id, text, len);
+        call->id[len] = '\0';
+    }
+}
+
+/* Literal characters match themselves, {id} one non-empty segment, {path} a non-empty rest. */
+static bool
+pattern_match(struct call *call, const char *pattern, const char *path)
+{
+    while (*pattern != '\0') {
+        if (strncmp(pattern, "{id}", 4) == 0) {
+            size_t len = strcspn(path, "/");
+
+            if (len == 0) {
+                return false;
+            }
+            take_id(call, path, len);
+            pattern += 4;
+            path += len;
+        } else if (strcmp(pattern, "{path}") == 0) {
+            if (*path == '\0') {
+                return false;
+            }
+            free(call->rest);
+            call->rest = path_decode(path);
+            return true;
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return *path == '\0';
+}
+
+bool
+route_match(struct call *call, const char *path)
+{
+    for (size_t i = 0; i < SBX_COUNT(routes); i++) {
+        if (pattern_match(call, routes[i].pattern, path)) {
+            call->route = &routes[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct route_method *
+route_method(const struct route *route, const char *method)
+{
+    if (strcmp(method, "HEAD") == 0) {
+        method = "GET";
+    }
+    for (unsigned i = 0; i < ROUTE_MAX_METHODS && route->methods[i].method != NULL; i++) {
+        if (strcmp(route->methods[i].method, method) == 0) {
+            return &route->methods[i];
+        }
+    }
+    return NULL;
+}
+
+bool
+route_permits(const struct route_method *method, const char *scopes)
+{
+    bool any = false;
+
+    if (method->scope == NULL) {
+        return true;
+    }
+    for (const char *p = scopes; *p != '\0';) {
+        size_t len = strcspn(p, " ");
+
+        if (len == strlen(method->scope) && strncmp(p, method->scope, len) == 0) {
+            return true;
+        }
+        any = any || (len > strlen(SCOPE_FAMILY) && strncmp(p, SCOPE_FAMILY, strlen(SCOPE_FAMILY)) == 0);
+        p += len;
+        p += strspn(p, " ");
+    }
+    return !any;
+}

@@ -1,0 +1,600 @@
+#include "executor/core/engine.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "executor/core/job_store.h"
+#include "executor/core/job_table.h"
+#include "executor/log.h"
+#include "lib/sbx_time.h"
+
+#define ENGINE_RETRY_STORE_MS 500
+#define ENGINE_LAUNCHER_POLL_MS 50
+#define ENGINE_LOST_GRACE_MS 4000 /* from "everybody is lost" to giving up on the store and the launcher */
+#define ENGINE_MAX_ATTEMPTS 1000  /* sandboxes asked for; the queue's deadline comes long before */
+
+enum drain_phase { DRAIN_NO, DRAIN_WAITING, DRAIN_ENDING, DRAIN_DONE };
+
+struct engine {
+    struct engine_spec spec;
+    struct queue *queue;
+    struct runner *runner;
+    struct job_table *table;
+    struct idempotency *idempotency;
+    struct timer *pump; /* looks for work on the loop's next turn, or when the launcher may be back */
+    struct timer *drain_timer;
+    enum drain_phase drain;
+    void (*drained)(void *arg);
+    void *drained_arg;
+    struct engine_stats stats;
+};
+
+static inline void
+engine_freep(struct engine **engine)
+{
+    engine_free(*engine);
+}
+
+static void engine_on_pump(void *arg);
+static void engine_on_drain_time(void *arg);
+static void engine_on_unavailable(void *arg, struct job *job);
+static void engine_on_ended(void *arg, struct job *job);
+static void engine_on_gone(void *arg);
+static void job_on_deadline(void *arg);
+static void job_on_accepted(void *arg, int rc, const struct db_result *result);
+static void job_on_finished(void *arg, int rc, const struct db_result *result);
+
+int
+engine_new(struct engine **ret, const struct engine_spec *spec)
+{
+    _cleanup_(engine_freep) struct engine *engine = NULL;
+    struct runner_spec runner = {
+        .timers = spec->timers,
+        .blobs = spec->blobs,
+        .pools = spec->pools,
+        .n_pools = spec->n_pools,
+        .on_unavailable = engine_on_unavailable,
+        .on_ended = engine_on_ended,
+        .on_gone = engine_on_gone,
+    };
+    int r;
+
+    engine = calloc(1, sizeof(*engine));
+    if (engine == NULL) {
+        return -ENOMEM;
+    }
+    engine->spec = *spec;
+    runner.arg = engine;
+    r = queue_new(&engine->queue, &spec->queue);
+    if (r == 0) {
+        r = runner_new(&engine->runner, &runner);
+    }
+    if (r == 0) {
+        r = job_table_new(&engine->table);
+    }
+    if (r == 0) {
+        r = idempotency_new(&engine->idempotency);
+    }
+    if (r == 0) {
+        r = timer_new(&engine->pump, spec->timers, engine_on_pump, engine);
+    }
+    if (r == 0) {
+        r = timer_new(&engine->drain_timer, spec->timers, engine_on_drain_time, engine);
+    }
+    if (r) {
+        return r;
+    }
+    *ret = steal(&engine);
+    return 0;
+}
+
+struct engine *
+engine_free(struct engine *engine)
+{
+    if (engine == NULL) {
+        return NULL;
+    }
+    timer_free(engine->drain_timer);
+    timer_free(engine->pump);
+    idempotency_free(engine->idempotency);
+    job_table_free(engine->table);
+    runner_free(engine->runner);
+    queue_free(engine->queue);
+    free(engine);
+    return NULL;
+}
+
+static void
+engine_check_drained(struct engine *engine)
+{
+    if (engine->drain == DRAIN_NO || engine->drain == DRAIN_DONE || job_table_count(engine->table) > 0 ||
+        runner_busy(engine->runner) > 0) {
+        return;
+    }
+    engine->drain = DRAIN_DONE;
+    timer_start(engine->drain_timer, 0);
+}
+
+static void
+engine_wake(struct engine *engine)
+{
+    timer_start(engine->pump, 0);
+}
+
+static void
+engine_on_gone(void *arg)
+{
+    engine_wake(arg);
+}
+
+/* Told or refused: the job leaves. Its waiters have been told. */
+static void
+job_forget(struct job *job)
+{
+    struct engine *engine = job->engine;
+    uint64_t ran_ms = job->running_ms == 0 ? 0 : sbx_now_mono_ms() - job->running_ms;
+
+    runner_release(engine->runner, job);
+    queue_leave(engine->queue, &job->item, ran_ms);
+    idempotency_job_gone(steal(&job->idempotency));
+    job_table_remove(engine->table, job);
+    job_free(job);
+    engine_wake(engine);
+}
+
+/* The run's slot is free for the next as soon as nothing runs in it; its bytes are not needed either. */
+static void
+job_leave_queue(struct job *job)
+{
+    uint64_t ran_ms = job->running_ms == 0 ? 0 : sbx_now_mono_ms() - job->running_ms;
+
+    queue_leave(job->engine->queue, &job->item, ran_ms);
+    engine_wake(job->engine);
+}
+
+static void
+job_fill_record(struct job *job, const struct engine_submission *submission, const char *code_sha256)
+{
+    const struct sbx_context *context = submission->context;
+    struct job_record *record = &job->record;
+
+    record->created_ms = sbx_now_unix_ms();
+    memcpy(record->tenant, context->tenant, sizeof(record->tenant));
+    memcpy(record->app, context->app, sizeof(record->app));
+    memcpy(record->agent, context->agent, sizeof(record->agent));
+    memcpy(record->subject, context->subject, sizeof(record->subject));
+    memcpy(record->request_id, context->request_id, sizeof(record->request_id));
+    memcpy(record->traceparent, context->traceparent, sizeof(record->traceparent));
+    (void)snprintf(record->language, sizeof(record->language), "%s", job->spec->language);           /* bounded */
+    (void)snprintf(record->template_name, sizeof(record->template_name), "%s", job->spec->template_name); /* so too */
+    memcpy(record->code_sha256, code_sha256, sizeof(record->code_sha256));
+    record->metadata_json = steal(&job->spec->metadata_json);
+    job->limits = *submission->limits;
+    job->max_artifacts = context->max_artifacts;
+    job->max_artifact_bytes = context->max_artifact_bytes;
+    job->concurrency = context->tenant_concurrency;
+    job->admitted_ms = sbx_now_mono_ms();
+}
+
+static int
+hash_code(const struct job_spec *spec, char out[SBX_SHA256_HEX])
+{
+    uint8_t digest[SBX_SHA256_LEN];
+    int r;
+
+    r = sbx_sha256(spec->code, spec->code_len, digest);
+    if (r == 0) {
+        sbx_hex(out, digest, sizeof(digest));
+    }
+    return r;
+}
+
+static int
+job_enqueue(struct job *job)
+{
+    struct engine *engine = job->engine;
+    int r;
+
+    r = queue_put(engine->queue, &job->item, job->record.tenant, job->record.agent, job->concurrency);
+    if (r == QUEUE_E_FULL) {
+        engine->stats.refused_queue++;
+        return ENGINE_E_QUEUE_FULL;
+    }
+    if (r == QUEUE_E_TENANT_FULL) {
+        engine->stats.refused_tenant++;
+        return ENGINE_E_TENANT_FULL;
+    }
+    return r;
+}
+
+static int
+job_accept(struct job *job, const struct engine_submission *submission)
+{
+    struct engine *engine = job->engine;
+    const struct audit_origin origin = {
+        .context = submission->context,
+        .request_sha256 = submission->request_sha256,
+        .idempotency_key = submission->idempotency == NULL ? NULL : submission->idempotency->key,
+    };
+    struct db_stats db;
+    int r;
+
+    db_stats(engine->spec.db, &db);
+    job->holds_for_accept = !db.healthy;
+    job->idempotency = submission->idempotency;
+    r = job_store_accept(engine->spec.db, job, &origin, engine->spec.key_ttl_ms, job_on_accepted, job);
+    if (r) {
+        job->idempotency = NULL;
+        return r;
+    }
+    return 0;
+}
+
+int
+engine_submit(struct job **ret, struct engine *engine, const struct engine_submission *submission)
+{
+    _cleanup_(job_freep) struct job *job = NULL;
+    char code_sha256[SBX_SHA256_HEX];
+    int r;
+
+    if (engine->drain != DRAIN_NO) {
+        return ENGINE_E_DRAINING;
+    }
+    r = hash_code(submission->spec, code_sha256);
+    if (r) {
+        return r;
+    }
+    r = job_new(&job, submission->spec, engine->spec.output_keep);
+    if (r) {
+        return r;
+    }
+    job->engine = engine;
+    job_fill_record(job, submission, code_sha256);
+    r = timer_new(&job->deadline, engine->spec.timers, job_on_deadline, job);
+    if (r == 0) {
+        r = job_enqueue(job);
+    }
+    if (r == 0) {
+        r = job_accept(job, submission);
+    }
+    if (r) {
+        queue_leave(engine->queue, &job->item, 0);
+        submission->spec->metadata_json = steal(&job->record.metadata_json);
+        job->spec = NULL; /* stays the caller's */
+        return r;
+    }
+
+    if (job->idempotency != NULL) {
+        idempotency_set_job(job->idempotency, &job->record.id);
+    }
+    job_table_add(engine->table, job);
+    timer_start(job->deadline, engine->spec.queue_timeout_ms);
+    engine_wake(engine);
+    *ret = steal(&job);
+    return 0;
+}
+
+/* After a failure of the store a job waits here, holding its slot, until its accept record is durable. */
+static void
+job_start_if_allowed(struct job *job)
+{
+    if (job->accepted || !job->holds_for_accept) {
+        runner_start(job->engine->runner, job);
+    }
+}
+
+static bool
+engine_start_next(struct engine *engine)
+{
+    struct queue_item *item = queue_next(engine->queue);
+    struct job *job;
+
+    if (item == NULL) {
+        return false;
+    }
+    job = list_entry(item, struct job, item);
+    job_set_state(job, JOB_STARTING);
+    job_start_if_allowed(job);
+    return true;
+}
+
+static bool
+job_is_unstarted(const struct job *job)
+{
+    return job->record.state == JOB_QUEUED || (job->record.state == JOB_STARTING && job->run == NULL);
+}
+
+static void
+job_stop(struct job *job, enum runner_stop why)
+{
+    if (job_is_unstarted(job)) {
+        runner_decide_unstarted(job, why);
+        engine_on_ended(job->engine, job);
+        return;
+    }
+    runner_stop(job->engine->runner, job, why);
+}
+
+static void
+engine_on_pump(void *arg)
+{
+    struct engine *engine = arg;
+    struct queue_stats queue;
+    unsigned n;
+
+    queue_stats(engine->queue, &queue);
+    if (queue.waiting > 0 && !engine->spec.runtime->ops->available(engine->spec.runtime)) {
+        timer_start(engine->pump, ENGINE_LAUNCHER_POLL_MS);
+        return;
+    }
+    /* Each turn at most as many as waited when it began: one that is put back waits for the next turn. */
+    for (n = queue.waiting; n > 0 && engine_start_next(engine); n--) {
+    }
+    engine_check_drained(engine);
+}
+
+static void
+engine_on_unavailable(void *arg, struct job *job)
+{
+    struct engine *engine = arg;
+
+    engine->stats.retried++;
+    if (job->attempts >= ENGINE_MAX_ATTEMPTS ||
+        queue_put_back(engine->queue, &job->item, job->record.agent) != 0) {
+        runner_decide_unstarted(job, RUNNER_EXPIRE);
+        engine_on_ended(engine, job);
+        return;
+    }
+    job_set_state(job, JOB_QUEUED);
+    timer_start(engine->pump, ENGINE_LAUNCHER_POLL_MS);
+}
+
+/* In the queue: too long there. Later: the store is asked again. */
+static void
+job_on_deadline(void *arg)
+{
+    struct job *job = arg;
+    struct engine *engine = job->engine;
+
+    switch (job->record.state) {
+    case JOB_QUEUED:
+    case JOB_STARTING:
+        job_stop(job, RUNNER_EXPIRE);
+        break;
+    case JOB_FINISHING:
+        if (job->ended && job->accepted && job_store_finish(engine->spec.db, job, job_on_finished, job) != 0) {
+            timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
+        }
+        break;
+    case JOB_RUNNING:
+    case JOB_SUCCEEDED:
+    case JOB_FAILED:
+    case JOB_TIMED_OUT:
+    case JOB_LIMIT_EXCEEDED:
+    case JOB_DENIED:
+    case JOB_CANCELLED:
+    case JOB_LOST:
+    case JOB_N_STATES:
+        break;
+    }
+}
+
+static void
+job_refuse(struct job *job, int rc)
+{
+    struct engine *engine = job->engine;
+
+    log_error("job.accept_failed", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
+              LOG_STR("request_id", job->record.request_id), LOG_INT("code", rc));
+    engine->stats.refused_store++;
+    job->refused = true;
+    job_wait_tell(job, JOB_WAIT_STORE);
+    job_forget(job);
+}
+
+static void
+job_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
+{
+    struct job *job = arg;
+
+    if (rc) {
+        job_refuse(job, rc);
+        return;
+    }
+    job->accepted = true;
+    job->engine->stats.accepted++;
+    log_info("job.accepted", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
+             LOG_STR("app", job->record.app), LOG_STR("agent", job->record.agent),
+             LOG_STR("request_id", job->record.request_id), LOG_STR("language", job->record.language));
+    job_wait_accepted(job);
+    if (job->ended) {
+        engine_on_ended(job->engine, job);
+    } else if (job->record.state == JOB_STARTING && job->run == NULL) {
+        runner_start(job->engine->runner, job);
+    }
+}
+
+static void
+engine_on_ended(void *arg, struct job *job)
+{
+    struct engine *engine = arg;
+
+    timer_stop(job->deadline);
+    job_leave_queue(job);
+    if (!job->accepted) {
+        return; /* job_on_accepted comes back here */
+    }
+    if (job_store_finish(engine->spec.db, job, job_on_finished, job) != 0) {
+        timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
+    }
+}
+
+static void
+job_count_end(struct job *job)
+{
+    struct engine_stats *stats = &job->engine->stats;
+    uint64_t now = sbx_now_mono_ms();
+    uint64_t total = now - job->admitted_ms;
+
+    stats->ended[job->record.state]++;
+    histogram_add(&stats->total, total);
+    if (job->running_ms != 0) {
+        histogram_add(&stats->waited, job->running_ms - job->admitted_ms);
+        histogram_add(&stats->ran, now - job->running_ms);
+    }
+    log_info("job.ended", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
+             LOG_STR("request_id", job->record.request_id), LOG_STR("status", job_state_status(job->record.state)),
+             LOG_STR("limit", job->verdict.has_violation ? sbx_limit_verdict(job->verdict.violated) : NULL),
+             LOG_INT("total_ms", total));
+}
+
+/* A conflict says that the row cannot be written as it is, ever: the files it names are the only thing that can clash. */
+static void
+job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
+{
+    struct job *job = arg;
+
+    if (rc) {
+        log_error("job.finish_failed", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
+                  LOG_INT("code", rc));
+        if (rc == DB_E_CONFLICT) {
+            job->record.artifacts = job_artifacts_free(job->record.artifacts, job->record.n_artifacts);
+            job->record.n_artifacts = 0;
+        }
+        timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
+        job_wait_tell(job, JOB_WAIT_STORE);
+        return;
+    }
+    job_set_state(job, job->verdict.state);
+    job_count_end(job);
+    job_wait_tell(job, JOB_WAIT_OVER);
+    job_forget(job);
+}
+
+void
+engine_cancel(struct engine *engine _unused_, struct job *job)
+{
+    job_stop(job, RUNNER_CANCEL);
+}
+
+static void
+job_abandon(void *arg _unused_, struct job *job)
+{
+    job_stop(job, RUNNER_DRAIN);
+}
+
+void
+engine_hurry(struct engine *engine)
+{
+    if (engine->drain != DRAIN_WAITING) {
+        return;
+    }
+    engine->drain = DRAIN_ENDING;
+    log_warn("drain.ending", LOG_INT("jobs", job_table_count(engine->table)));
+    job_table_each(engine->table, job_abandon, engine);
+    timer_start(engine->drain_timer, ENGINE_LOST_GRACE_MS);
+}
+
+/* Whoever is left has no result in the store: the next start finds it unfinished and says lost. */
+static void
+job_drop(void *arg _unused_, struct job *job)
+{
+    log_error("drain.dropped", LOG_STR("job", job->record.id.text));
+    job_wait_tell(job, JOB_WAIT_STORE);
+}
+
+static void
+engine_on_drain_time(void *arg)
+{
+    struct engine *engine = arg;
+
+    if (engine->drain == DRAIN_WAITING) {
+        engine_hurry(engine);
+        return;
+    }
+    if (engine->drain == DRAIN_ENDING) {
+        engine->drain = DRAIN_DONE;
+        job_table_each(engine->table, job_drop, engine);
+    }
+    engine->drained(engine->drained_arg);
+}
+
+void
+engine_drain(struct engine *engine, uint64_t timeout_ms, void (*done)(void *arg), void *arg)
+{
+    assert(engine->drain == DRAIN_NO);
+    engine->drain = DRAIN_WAITING;
+    engine->drained = done;
+    engine->drained_arg = arg;
+    timer_start(engine->drain_timer, timeout_ms);
+    engine_wake(engine);
+}
+
+bool
+engine_draining(const struct engine *engine)
+{
+    return engine->drain != DRAIN_NO;
+}
+
+struct job *
+engine_find(const struct engine *engine, const char *tenant, const char *id)
+{
+    return job_table_find(engine->table, tenant, id);
+}
+
+void
+engine_each(struct engine *engine, void (*visit)(void *arg, struct job *job), void *arg)
+{
+    job_table_each(engine->table, visit, arg);
+}
+
+unsigned
+engine_live(const struct engine *engine)
+{
+    return job_table_count(engine->table) + runner_busy(engine->runner);
+}
+
+unsigned
+engine_retry_after_s(const struct engine *engine, const char *tenant)
+{
+    return queue_retry_after_s(engine->queue, tenant);
+}
+
+bool
+engine_knows_template(const struct engine *engine, const char *name)
+{
+    return runner_knows(engine->runner, name);
+}
+
+struct idempotency *
+engine_idempotency(struct engine *engine)
+{
+    return engine->idempotency;
+}
+
+struct db *
+engine_db(const struct engine *engine)
+{
+    return engine->spec.db;
+}
+
+struct timers *
+engine_timers(const struct engine *engine)
+{
+    return engine->spec.timers;
+}
+
+uint64_t
+engine_key_ttl_ms(const struct engine *engine)
+{
+    return engine->spec.key_ttl_ms;
+}
+
+void
+engine_stats(const struct engine *engine, struct engine_stats *ret)
+{
+    *ret = engine->stats;
+    queue_stats(engine->queue, &ret->queue);
+}

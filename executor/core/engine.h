@@ -1,0 +1,78 @@
+/*
+ * The executor itself: admits jobs, keeps their accept and result records and
+ * the moment of answering in order, and ends cleanly.
+ *
+ *   engine_submit: queue, accept record (overlaps the run) -> sandbox -> result
+ *   record -> waiters are told -> sandbox destroyed -> job forgotten
+ *
+ * A job's result is stored only after its accept record is durable; a job whose
+ * accept record failed is stopped and was never there.
+ */
+#pragma once
+
+#include "executor/core/audit.h"
+#include "executor/core/histogram.h"
+#include "executor/core/idempotency.h"
+#include "executor/core/job_wait.h"
+#include "executor/core/runner.h"
+#include "executor/store/db.h"
+
+enum {
+    ENGINE_E_QUEUE_FULL = 1,
+    ENGINE_E_TENANT_FULL,
+    ENGINE_E_DRAINING,
+};
+
+struct engine;
+
+struct engine_spec {
+    struct timers *timers;
+    struct runtime *runtime; /* borrows */
+    struct db *db;           /* borrows */
+    struct blob_store *blobs;
+    const struct runner_pool *pools; /* borrows */
+    unsigned n_pools;
+    struct queue_spec queue;
+    uint64_t queue_timeout_ms;
+    size_t output_keep;
+    uint64_t key_ttl_ms;
+};
+
+struct engine_submission {
+    struct job_spec *spec; /* taken on success */
+    const struct sbx_context *context;
+    const struct sbx_limits *limits; /* effective */
+    const char *request_sha256;
+    struct idempotency_entry *idempotency; /* NULL: no key */
+};
+
+struct engine_stats {
+    uint64_t accepted, refused_queue, refused_tenant, refused_store, retried;
+    uint64_t ended[JOB_N_STATES];
+    struct histogram waited, ran, total; /* admission to start, start to end, admission to answer */
+    struct queue_stats queue;
+};
+
+_must_check_ int engine_new(struct engine **ret, const struct engine_spec *spec);
+/* After engine_drain was done. */
+struct engine *engine_free(struct engine *engine);
+/* The job is live from now on; it may be found, waited for and cancelled. */
+_must_check_ int engine_submit(struct job **ret, struct engine *engine, const struct engine_submission *submission);
+unsigned engine_retry_after_s(const struct engine *engine, const char *tenant);
+bool engine_knows_template(const struct engine *engine, const char *name);
+struct idempotency *engine_idempotency(struct engine *engine);
+struct db *engine_db(const struct engine *engine);
+struct timers *engine_timers(const struct engine *engine);
+uint64_t engine_key_ttl_ms(const struct engine *engine);
+struct job *engine_find(const struct engine *engine, const char *tenant, const char *id);
+void engine_each(struct engine *engine, void (*visit)(void *arg, struct job *job), void *arg);
+/* Asks for the end; a job that has ended already is left alone. */
+void engine_cancel(struct engine *engine, struct job *job);
+/* No new jobs; `done` when all are over and gone, or when `timeout_ms` and then some have passed. */
+void engine_drain(struct engine *engine, uint64_t timeout_ms, void (*done)(void *arg), void *arg);
+/* Ends what still lives now. */
+void engine_hurry(struct engine *engine);
+bool engine_draining(const struct engine *engine);
+/* Jobs not forgotten and sandboxes not gone; after a drain that ended late there are some, and no engine_free. */
+unsigned engine_live(const struct engine *engine);
+void engine_stats(const struct engine *engine, struct engine_stats *ret);

@@ -1,0 +1,53 @@
+/*
+ * Takes one job through a sandbox: take it from the pool, adopt, run, collect its
+ * artifacts, decide the verdict. Tells once how it went; the sandbox is destroyed
+ * after the answer (runner_release) or, for who is stopped, before it.
+ */
+#pragma once
+
+#include "executor/core/job.h"
+#include "executor/core/pool.h"
+
+struct blob_store;
+struct runner;
+
+#define RUNNER_MAX_POOLS 16
+
+struct runner_pool {
+    const char *template_name;
+    struct pool *pool;
+};
+
+struct runner_spec {
+    struct timers *timers;
+    struct blob_store *blobs;
+    const struct runner_pool *pools; /* borrows; the strings too */
+    unsigned n_pools;
+    /* There was no sandbox, nothing ran: the job may try again. */
+    void (*on_unavailable)(void *arg, struct job *job);
+    /* job->verdict and the record are filled; not durable yet. */
+    void (*on_ended)(void *arg, struct job *job);
+    /* The last trace of a run is gone. */
+    void (*on_gone)(void *arg);
+    void *arg;
+};
+
+enum runner_stop {
+    RUNNER_CANCEL,  /* somebody asked */
+    RUNNER_DRAIN,   /* the executor stops */
+    RUNNER_EXPIRE,  /* its time to wait is over */
+};
+
+_must_check_ int runner_new(struct runner **ret, const struct runner_spec *spec);
+struct runner *runner_free(struct runner *runner); /* nothing may be under way */
+bool runner_knows(const struct runner *runner, const char *template_name);
+/* The job is starting; its spec's template is known. */
+void runner_start(struct runner *runner, struct job *job);
+/* For a job that is starting or running; a no-op once it ended. on_ended follows within a second. */
+void runner_stop(struct runner *runner, struct job *job, enum runner_stop why);
+/* The job was answered, or was refused: its sandbox goes, on_ended is not called any more. */
+void runner_release(struct runner *runner, struct job *job);
+/* For a job that never had a sandbox: decides and fills as a stop does. */
+void runner_decide_unstarted(struct job *job, enum runner_stop why);
+/* Sandboxes that are in use or not yet gone. */
+unsigned runner_busy(const struct runner *runner);
