@@ -201,6 +201,8 @@ ngx_http_sandbox_core_post_read_handler(ngx_http_request_t *r)
     problem = ngx_http_sandbox_check_form(r, cscf->public_ports, &why);
     if (problem != NULL) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "sandbox: request refused for its %s", why);
+        /* What follows on the connection was framed by a client that already broke the rules. */
+        r->keepalive = 0;
         return ngx_http_sandbox_refuse(r, why, problem);
     }
     return NGX_DECLINED;
