@@ -1,0 +1,360 @@
+/* The identity context: what survives the way, and every forgery that must not. */
+#include "lib/sbx_context.h"
+
+#include "lib/sbx_crypto.h"
+#include "t/unit/tap.h"
+
+#define NOW 1767323045678u
+
+static const char key[] = "0123456789abcdef0123456789abcdef";
+static const char other_key[] = "0123456789abcdef0123456789abcdeg";
+
+static struct sbx_context
+example(void)
+{
+    struct sbx_context context = {
+        .request_id = "req_01",
+        .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        .tenant = "acme",
+        .app = "shop",
+        .agent = "",
+        .subject = "user 42 <a@b>",
+        .token_id = "",
+        .scopes = "jobs:read jobs:write",
+        .client = "2001:db8::1%eth0",
+        .policy_id = "default",
+        .policy_version = UINT32_MAX,
+        .bypass = false,
+        .has_limits = true,
+        .max_artifacts = 64,
+        .max_artifact_bytes = 1 << 24,
+        .max_wait_ms = 60000,
+        .tenant_concurrency = 5,
+        .issued_ms = NOW,
+    };
+    unsigned i;
+
+    for (i = 0; i < SBX_N_LIMITS; i++) {
+        context.limits.value[i] = sbx_limit_ceiling((enum sbx_limit)i);
+    }
+    return context;
+}
+
+static char *
+sign(const struct sbx_context *context)
+{
+    struct sbx_buf buf = SBX_BUF_INIT(SBX_CONTEXT_MAX);
+
+    if (sbx_context_sign(&buf, context, key, strlen(key)) != 0) {
+        BAIL_OUT("cannot sign");
+    }
+    return sbx_buf_take(&buf, NULL);
+}
+
+static int
+verify(const char *value, size_t len)
+{
+    struct sbx_context context;
+
+    return sbx_context_verify(&context, value, len, key, strlen(key), NOW);
+}
+
+/* Signs any payload, as one who holds the key could. */
+static int
+verify_payload(const char *json)
+{
+    struct sbx_buf buf = SBX_BUF_INIT(2 * SBX_CONTEXT_MAX);
+    uint8_t mac[SBX_SHA256_LEN];
+    int r;
+
+    sbx_buf_puts(&buf, "v1.");
+    sbx_b64url_encode(&buf, json, strlen(json));
+    if (sbx_hmac_sha256(key, strlen(key), buf.data, buf.len, mac) != 0) {
+        BAIL_OUT("no MAC");
+    }
+    sbx_buf_putc(&buf, '.');
+    sbx_b64url_encode(&buf, mac, sizeof(mac));
+    r = verify(buf.data, buf.len);
+    sbx_buf_deinit(&buf);
+    return r;
+}
+
+static void
+test_round_trip(void)
+{
+    struct sbx_context context = example(), got, blank;
+    char *value = sign(&context);
+
+    memset(&got, 0xff, sizeof(got));
+    is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0, "what was signed verifies");
+    is_str(got.tenant, "acme", "tenant");
+    is_str(got.agent, "", "no agent");
+    is_str(got.subject, "user 42 <a@b>", "subject");
+    is_str(got.scopes, "jobs:read jobs:write", "scopes");
+    is_str(got.client, "2001:db8::1%eth0", "client");
+    is_uint(got.policy_version, UINT32_MAX, "policy version");
+    ok(got.has_limits && memcmp(&got.limits, &context.limits, sizeof(got.limits)) == 0, "limits");
+    is_uint(got.max_artifact_bytes, 1 << 24, "artifact bytes");
+    is_uint(got.tenant_concurrency, 5, "concurrency");
+    ok(!got.bypass, "no bypass");
+    free(value);
+
+    context.has_limits = false;
+    context.bypass = true;
+    value = sign(&context);
+    is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0, "without limits");
+    memset(&blank, 0, sizeof(blank));
+    ok(!got.has_limits && memcmp(&got.limits, &blank.limits, sizeof(got.limits)) == 0, "there are none");
+    ok(got.bypass, "a bypass is told");
+    free(value);
+}
+
+static void
+test_keys(void)
+{
+    struct sbx_context context = example(), got;
+    struct sbx_buf buf = SBX_BUF_INIT(SBX_CONTEXT_MAX), small = SBX_BUF_INIT(100);
+    char *value = sign(&context);
+    size_t len = strlen(value);
+
+    is_int(sbx_context_verify(&got, value, len, other_key, strlen(other_key), NOW), SBX_CONTEXT_E_MAC, "another key");
+    is_int(sbx_context_verify(&got, value, len, key, 31, NOW), -EINVAL, "a short key verifies nothing");
+    is_int(sbx_context_sign(&buf, &context, key, 31), -EINVAL, "and signs nothing");
+    is_int(sbx_context_sign(&buf, &context, key, 0), -EINVAL, "nor does an empty one");
+    is_uint(buf.len, 0, "not a byte");
+    is_int(sbx_context_sign(&small, &context, key, strlen(key)), -ENOMEM, "a full buffer is an error");
+    sbx_buf_deinit(&buf);
+    sbx_buf_deinit(&small);
+    free(value);
+}
+
+static void
+test_time(void)
+{
+    struct sbx_context context = example(), got;
+    char *value = sign(&context);
+    size_t len = strlen(value);
+    static const struct {
+        int64_t offset;
+        int expected;
+        const char *name;
+    } cases[] = {
+        { 0, 0, "at once" },
+        { SBX_CONTEXT_LIFE_MS, 0, "in the last millisecond of its life" },
+        { SBX_CONTEXT_LIFE_MS + 1, SBX_CONTEXT_E_TIME, "a millisecond later" },
+        { 365ll * 86400 * 1000, SBX_CONTEXT_E_TIME, "a year later" },
+        { -(int64_t)SBX_CONTEXT_SKEW_MS, 0, "clocks apart by what is allowed" },
+        { -(int64_t)SBX_CONTEXT_SKEW_MS - 1, SBX_CONTEXT_E_TIME, "and by more" },
+        { -(int64_t)NOW, SBX_CONTEXT_E_TIME, "at the epoch" },
+    };
+    size_t i;
+
+    for (i = 0; i < SBX_COUNT(cases); i++) {
+        is_int(sbx_context_verify(&got, value, len, key, strlen(key), NOW + (uint64_t)cases[i].offset),
+               cases[i].expected, "%s", cases[i].name);
+    }
+    free(value);
+}
+
+/* One byte off, anywhere, and it is refused; so is every prefix of it. */
+static void
+test_tampered(void)
+{
+    struct sbx_context context = example();
+    char *value = sign(&context), *copy;
+    size_t len = strlen(value), i, accepted = 0;
+    unsigned bit;
+
+    for (i = 0; i < len; i++) {
+        for (bit = 0; bit < 8; bit++) {
+            value[i] = (char)(value[i] ^ (1 << bit));
+            accepted += verify(value, len) == 0;
+            value[i] = (char)(value[i] ^ (1 << bit));
+        }
+    }
+    is_uint(accepted, 0, "no flipped bit is accepted");
+
+    for (i = 0, accepted = 0; i < len; i++) {
+        copy = malloc(i + 1); /* exact, so that a read past it is caught */
+        if (copy != NULL) {
+            memcpy(copy, value, i);
+            accepted += verify(copy, i) == 0;
+        }
+        free(copy);
+    }
+    is_uint(accepted, 0, "no prefix is accepted");
+    is_int(verify(value, len), 0, "the whole is");
+    free(value);
+}
+
+static void
+test_forms(void)
+{
+    static const char *const bad[] = {
+        "", "v1", "v1.", "v1..", "v2.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "V1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+        " v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "v1.e30 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    };
+    struct sbx_context context = example();
+    char *value, *longer;
+    size_t i;
+
+    for (i = 0; i < SBX_COUNT(bad); i++) {
+        is_int(verify(bad[i], strlen(bad[i])), SBX_CONTEXT_E_FORM, "not the form: case %zu", i);
+    }
+    is_int(verify("v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 50), SBX_CONTEXT_E_MAC,
+           "the form, but not our MAC");
+
+    value = sign(&context);
+    longer = malloc(SBX_CONTEXT_MAX + 1);
+    if (longer == NULL) {
+        BAIL_OUT("out of memory");
+    }
+    memset(longer, 'A', SBX_CONTEXT_MAX + 1);
+    memcpy(longer, value, strlen(value));
+    is_int(verify(longer, SBX_CONTEXT_MAX + 1), SBX_CONTEXT_E_FORM, "too long");
+    free(longer);
+    free(value);
+}
+
+#define HEAD                                                                                                         \
+    "\"rid\":\"r\",\"trace\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
+#define BODY                                                                                                         \
+    "\"app\":\"\",\"agent\":\"\",\"sub\":\"s\",\"jti\":\"\",\"scopes\":\"\",\"client\":\"127.0.0.1\","               \
+    "\"policy\":\"p\",\"policy_v\":1,\"artifacts\":1,\"art_bytes\":1,\"wait_ms\":1,\"concurrency\":0,"
+#define TAIL "\"tenant\":\"t\",\"bypass\":false,\"iat\":1767323045678"
+
+/* Even with the key, only the exact set of members of the exact types is a context. */
+static void
+test_payloads(void)
+{
+    static const char *const bad[] = {
+        "", "null", "[]", "{}", "not json", "{" HEAD BODY TAIL ",}", "{" HEAD BODY TAIL "}x",
+        "{" HEAD BODY TAIL ",\"extra\":1}", "{" HEAD BODY TAIL ",\"tenant\":\"u\"}",
+        "{" HEAD BODY "\"bypass\":false,\"iat\":1767323045678}", "{" HEAD TAIL "}", "{" BODY TAIL "}",
+        "{" HEAD BODY "\"tenant\":\"\",\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":null,\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":7,\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"a b\",\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"a/../b\",\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"t\\n\",\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"\xc3\xa4\",\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt\","
+        "\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":0,\"iat\":1767323045678}",
+        "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":-1}",
+        "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":1.5}",
+        "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":\"1767323045678\"}",
+        "{" HEAD BODY TAIL ",\"limits\":null}", "{" HEAD BODY TAIL ",\"limits\":{}}", "{" HEAD BODY TAIL ",\"limits\":1}",
+        "{" HEAD BODY TAIL ",\"limits\":{\"memory\":\"64Mi\"}}",
+        "{" HEAD BODY TAIL ",\"limits\":{\"cpu\":\"1000m\",\"cpu_time_ms\":1000,\"memory_bytes\":1,"
+        "\"disk_bytes\":65536,\"processes\":1,\"time_ms\":1000,\"output_bytes\":1}}",
+    };
+    size_t i;
+
+    is_int(verify_payload("{" HEAD BODY TAIL "}"), 0, "the smallest context");
+    is_int(verify_payload("{" HEAD BODY TAIL ",\"limits\":{\"cpu\":\"1000m\",\"cpu_time_ms\":1000,"
+                          "\"memory_bytes\":67108864,\"disk_bytes\":65536,\"processes\":1,\"time_ms\":1000,"
+                          "\"output_bytes\":1}}"),
+           0, "and one with limits");
+    for (i = 0; i < SBX_COUNT(bad); i++) {
+        is_int(verify_payload(bad[i]), SBX_CONTEXT_E_FORM, "a signed payload that is none: case %zu", i);
+    }
+}
+
+static int
+sign_result(const struct sbx_context *context)
+{
+    struct sbx_buf buf = SBX_BUF_INIT(SBX_CONTEXT_MAX);
+    int r = sbx_context_sign(&buf, context, key, strlen(key));
+
+    sbx_buf_deinit(&buf);
+    return r;
+}
+
+static void
+test_unsignable(void)
+{
+    struct sbx_context context = example();
+
+    context.tenant[0] = '\0';
+    is_int(sign_result(&context), -EINVAL, "no tenant");
+    context = example();
+    memset(context.tenant, 'a', sizeof(context.tenant));
+    is_int(sign_result(&context), -EINVAL, "a tenant without its NUL");
+    context = example();
+    memcpy(context.subject, "a\"b", 4);
+    is_int(sign_result(&context), -EINVAL, "a quote in the subject");
+    context = example();
+    memcpy(context.subject, "a\nb", 4);
+    is_int(sign_result(&context), -EINVAL, "a newline in the subject");
+    context = example();
+    context.traceparent[0] = '\0';
+    is_int(sign_result(&context), -EINVAL, "no traceparent");
+    context = example();
+    context.limits.value[SBX_LIMIT_TIME] = 0;
+    is_int(sign_result(&context), -EINVAL, "limits with a hole");
+    context = example();
+    context.limits.value[SBX_LIMIT_MEMORY]++;
+    is_int(sign_result(&context), -EINVAL, "a limit past the ceiling");
+    context = example();
+    context.max_artifact_bytes = UINT64_MAX;
+    is_int(sign_result(&context), -EINVAL, "a size that JSON cannot carry");
+
+    context = example();
+    memset(context.subject, 's', SBX_SUBJECT_MAX);
+    memset(context.token_id, 'j', SBX_SUBJECT_MAX);
+    memset(context.scopes, 'c', SBX_SCOPES_MAX);
+    is_int(sign_result(&context), 0, "the longest texts fit");
+}
+
+static void
+test_names_and_traces(void)
+{
+    static const char *const bad[] = {
+        "", "00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        "00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01",
+    };
+    static const char good[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    char child[56], second[56];
+    size_t i;
+
+    for (i = 0; i < SBX_COUNT(bad); i++) {
+        ok(!sbx_traceparent_valid(bad[i], strlen(bad[i])), "no traceparent: case %zu", i);
+    }
+    ok(sbx_traceparent_valid(good, strlen(good)), "a traceparent");
+    is_int(sbx_traceparent_child(child, good, strlen(good)), 0, "its child");
+    ok(sbx_traceparent_valid(child, strlen(child)) && memcmp(child, good, 36) == 0, "is of the same trace");
+    ok(memcmp(child + 36, good + 36, 16) != 0, "with a parent of its own");
+    is_str(child + 53, "00", "and the same flags");
+    is_int(sbx_traceparent_child(child, "junk", 4) | sbx_traceparent_child(second, NULL, 0), 0, "without a parent");
+    ok(sbx_traceparent_valid(child, 55) && sbx_traceparent_valid(second, 55) && memcmp(child, second, 35) != 0,
+       "each begins a trace of its own");
+    is_str(child + 53, "01", "that is sampled");
+
+    ok(sbx_name_valid("a.B-9_", 6) && !sbx_name_valid("", 0) && !sbx_name_valid("a b", 3) &&
+           !sbx_name_valid("a\0", 2) && !sbx_name_valid("a/b", 3) && !sbx_name_valid("\xc3\xa4", 2),
+       "names");
+}
+
+int
+main(void)
+{
+    test_round_trip();
+    test_keys();
+    test_time();
+    test_tampered();
+    test_forms();
+    test_payloads();
+    test_unsignable();
+    test_names_and_traces();
+    return done_testing();
+}
