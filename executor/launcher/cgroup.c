@@ -1,0 +1,422 @@
+#include "executor/launcher/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SWEEP_MS 5000
+#define RECORD "cgroups"
+
+/* Before ADOPT nothing of a tenant runs; a sandbox that is never adopted stays small all the same. */
+static const struct cgroup_limits limits_until_adopted = { 512ull << 20, 64, 1000 };
+
+_must_check_ int
+cgroup_write(int dir, const char *file, const char *text)
+{
+    size_t len = strlen(text);
+    ssize_t n;
+    int r = 0, fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    n = write(fd, text, len);
+    if (n < 0) {
+        r = -errno;
+    } else if ((size_t)n != len) {
+        r = -EIO;
+    }
+    close(fd);
+    return r;
+}
+
+_must_check_ int
+cgroup_write_u64(int dir, const char *file, uint64_t value)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value); /* 20 digits at most */
+    return cgroup_write(dir, file, text);
+}
+
+_must_check_ int
+cgroup_read_u64(int fd, const char *key, uint64_t *ret)
+{
+    char text[2048];
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    size_t len = strlen(key);
+
+    if (n < 0) {
+        return -errno;
+    }
+    text[n] = '\0';
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, len) == 0) {
+            char *end;
+            unsigned long long value = strtoull(line + len, &end, 10);
+
+            if (end == line + len) {
+                return -EBADMSG;
+            }
+            *ret = value;
+            return 0;
+        }
+    }
+    return -ENODATA;
+}
+
+_must_check_ int
+cgroup_base_make(struct cgroup_tree *tree, unsigned index, const char *path)
+{
+    int n = snprintf(tree->path[index], CGROUP_PATH_LEN, "%s/%s", path, tree->name);
+
+    if (n < 0 || n >= CGROUP_PATH_LEN) {
+        return -ENAMETOOLONG;
+    }
+    tree->parent[index] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tree->parent[index] < 0 || (mkdirat(tree->parent[index], tree->name, 0755) < 0 && errno != EEXIST)) {
+        return -errno;
+    }
+    tree->base[index] = openat(tree->parent[index], tree->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return tree->base[index] < 0 ? -errno : 0;
+}
+
+static void
+slot_name(char *ret, size_t size, unsigned slot)
+{
+    (void)snprintf(ret, size, "s%u", slot); /* at most eleven characters */
+}
+
+void
+cgroup_deinit(struct cgroup *group)
+{
+    for (size_t i = 0; i < CGROUP_MAX_DIRS; i++) {
+        if (group->dir[i] >= 0) {
+            close(group->dir[i]);
+        }
+    }
+    for (size_t i = 0; i < CGROUP_N_FILES; i++) {
+        if (group->file[i] >= 0) {
+            close(group->file[i]);
+        }
+    }
+    *group = (struct cgroup)CGROUP_NULL;
+}
+
+_must_check_ int
+cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot)
+{
+    struct cgroup group = CGROUP_NULL;
+    const char *stage;
+    char name[16];
+    int r = 0;
+
+    slot_name(name, sizeof(name), slot);
+    for (unsigned i = 0; i < tree->ops->n_dirs && r == 0; i++) {
+        if (tree->base[i] < 0) {
+            continue;
+        }
+        if (mkdirat(tree->base[i], name, 0755) < 0) {
+            r = -errno;
+            break;
+        }
+        group.dir[i] = openat(tree->base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        r = group.dir[i] < 0 ? -errno : 0;
+    }
+    if (r == 0) {
+        r = tree->ops->limit(&group, &limits_until_adopted, &stage);
+    }
+    if (r < 0) {
+        /* Nothing is in it yet; what cannot be removed now the next use of the slot trips over. */
+        if (cgroup_remove(&group, tree, slot) != 0) {
+            cgroup_deinit(&group);
+        }
+        return r;
+    }
+    *ret = group;
+    return 0;
+}
+
+int
+cgroup_clone_fd(const struct cgroup *group, const struct cgroup_tree *tree)
+{
+    return tree->ops == &cgroup_v2_ops ? group->dir[0] : -1;
+}
+
+_must_check_ int
+cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot)
+{
+    char name[16];
+
+    slot_name(name, sizeof(name), slot);
+    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+        if (tree->base[i] >= 0 && unlinkat(tree->base[i], name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
+            return errno == EBUSY ? CGROUP_E_BUSY : -errno;
+        }
+    }
+    cgroup_deinit(group);
+    return 0;
+}
+
+static uint64_t
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* True when the process that `pid` names now is in the group: to be asked after pidfd_open. */
+static bool
+pid_is_in(pid_t pid, const char *needle)
+{
+    char path[48], text[4096];
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid); /* fits any pid */
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (n <= 0) {
+        return false;
+    }
+    text[n] = '\0';
+    return strstr(text, needle) != NULL;
+}
+
+/* v1 has no cgroup.kill: each process by pidfd, until none is listed. */
+static void
+procs_kill(int dir, const char *base_name, const char *slot)
+{
+    char needle[CGROUP_NAME_LEN + NAME_MAX + 8];
+    int pid, pidfd, fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
+
+    if (in == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    (void)snprintf(needle, sizeof(needle), "/%s/%s", base_name, slot); /* both bounded above */
+    while (fscanf(in, "%d", &pid) == 1) {
+        pidfd = pid > 1 ? pidfd_open(pid, 0) : -1;
+        if (pidfd >= 0 && pid_is_in(pid, needle)) {
+            (void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0); /* it may be gone by now */
+        }
+        if (pidfd >= 0) {
+            close(pidfd);
+        }
+    }
+    (void)fclose(in); /* was only read */
+}
+
+_must_check_ static int
+sweep_one(int base, const char *name, const char *slot, const struct cgroup_ops *ops)
+{
+    const struct timespec pause = { .tv_nsec = 2000000 };
+    uint64_t deadline = now_ms() + SWEEP_MS;
+    int dir = openat(base, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int r = 0;
+
+    if (dir < 0) {
+        return -errno;
+    }
+    while (unlinkat(base, slot, AT_REMOVEDIR) < 0) {
+        if (errno == ENOENT) {
+            break;
+        }
+        if (errno != EBUSY || now_ms() > deadline) {
+            r = -errno;
+            break;
+        }
+        if (ops->kill(dir) < 0) {
+            procs_kill(dir, name, slot);
+        }
+        (void)nanosleep(&pause, NULL); /* an early return only asks again sooner */
+    }
+    close(dir);
+    return r;
+}
+
+_must_check_ int
+cgroup_sweep(int base, const char *name, const struct cgroup_ops *ops)
+{
+    int n_swept = 0, r = 0, fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct dirent *entry;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (dir == NULL) {
+        r = -errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return r;
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == 's' && entry->d_name[1] != '\0' &&
+            strspn(entry->d_name + 1, "0123456789") == strlen(entry->d_name + 1)) {
+            r = sweep_one(base, name, entry->d_name, ops);
+            n_swept++;
+        }
+    }
+    closedir(dir);
+    if (n_swept > 0) {
+        journal(r < 0 ? JOURNAL_ERROR : JOURNAL_WARN, "cgroup.swept", JOURNAL_INT("groups", n_swept),
+                JOURNAL_INT("error", -r));
+    }
+    return r;
+}
+
+/* A base of an earlier launcher that ran elsewhere in the hierarchy. */
+static void
+recorded_sweep(const char *path, const struct cgroup_ops *ops)
+{
+    const char *name = strrchr(path, '/');
+    int base = name == NULL ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int r;
+
+    if (base < 0) {
+        return;
+    }
+    r = cgroup_sweep(base, name + 1, ops);
+    close(base);
+    if (r == 0 && rmdir(path) < 0 && errno != ENOENT) {
+        journal(JOURNAL_WARN, "cgroup.leftover", JOURNAL_INT("error", errno));
+    }
+}
+
+static bool
+tree_has_path(const struct cgroup_tree *tree, const char *path)
+{
+    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+        if (tree->base[i] >= 0 && strcmp(tree->path[i], path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+record_sweep(const struct cgroup_tree *tree, int state_dir)
+{
+    char path[CGROUP_PATH_LEN + 2];
+    size_t len;
+    int fd = openat(state_dir, RECORD, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
+
+    if (in == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    while (fgets(path, sizeof(path), in) != NULL) {
+        len = strcspn(path, "\n");
+        path[len] = '\0';
+        /* Only a directory of ours: of this instance, beneath the place control groups live. */
+        if (path[0] == '/' && strstr(path, "/..") == NULL && len > strlen(tree->name) &&
+            strcmp(path + len - strlen(tree->name), tree->name) == 0 && !tree_has_path(tree, path)) {
+            recorded_sweep(path, tree->ops);
+        }
+    }
+    (void)fclose(in); /* was only read */
+}
+
+_must_check_ static int
+record_write(const struct cgroup_tree *tree, int state_dir)
+{
+    int r = 0, fd = openat(state_dir, RECORD ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    for (unsigned i = 0; i < tree->ops->n_dirs && r >= 0; i++) {
+        if (tree->base[i] >= 0) {
+            r = dprintf(fd, "%s\n", tree->path[i]);
+        }
+    }
+    if (r < 0 || renameat(state_dir, RECORD ".new", state_dir, RECORD) < 0) {
+        r = -errno;
+    }
+    close(fd);
+    return r < 0 ? r : 0;
+}
+
+_must_check_ static int
+tree_probe(struct cgroup_tree *tree, const struct settings *settings)
+{
+    static const struct cgroup_ops *const all[] = { &cgroup_v1_ops, &cgroup_v2_ops };
+    int r = CGROUP_E_ABSENT;
+
+    for (size_t i = 0; i < SBX_COUNT(all) && r == CGROUP_E_ABSENT; i++) {
+        if (settings->cgroup != SETTINGS_CGROUP_AUTO && settings->cgroup != SETTINGS_CGROUP_V1 + i) {
+            continue;
+        }
+        for (size_t k = 0; k < CGROUP_MAX_DIRS; k++) {
+            tree->base[k] = tree->parent[k] = -1;
+        }
+        tree->own_leaf = -1;
+        tree->ops = all[i];
+        r = all[i]->open(tree, settings);
+    }
+    return r;
+}
+
+_must_check_ int
+cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir, char *error)
+{
+    int r;
+
+    (void)snprintf(ret->name, sizeof(ret->name), "ngx_sandbox-%s", settings->instance); /* instance is 32 at most */
+    r = tree_probe(ret, settings);
+    if (r != 0) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%s",
+                       r == CGROUP_E_ABSENT ? "no control groups with memory, pids and cpu" : strerror(-r));
+        return r < 0 ? r : -ENODEV;
+    }
+    for (unsigned i = 0; i < ret->ops->n_dirs; i++) {
+        if (ret->base[i] >= 0) {
+            r = cgroup_sweep(ret->base[i], ret->name, ret->ops);
+            if (r < 0) {
+                (void)snprintf(error, SETTINGS_ERROR_LEN, "groups of an earlier launcher stay: %s", strerror(-r));
+                return r;
+            }
+        }
+    }
+    record_sweep(ret, state_dir);
+    r = record_write(ret, state_dir);
+    if (r < 0) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "state_dir: %s", strerror(-r));
+    }
+    return r;
+}
+
+void
+cgroup_tree_close(struct cgroup_tree *tree)
+{
+    tree->ops->close(tree);
+    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+        if (tree->base[i] < 0) {
+            continue;
+        }
+        if (unlinkat(tree->parent[i], tree->name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
+            journal(JOURNAL_WARN, "cgroup.leftover", JOURNAL_INT("error", errno));
+        }
+        close(tree->base[i]);
+        close(tree->parent[i]);
+        tree->base[i] = tree->parent[i] = -1;
+    }
+}

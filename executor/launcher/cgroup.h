@@ -1,0 +1,98 @@
+/*
+ * Control groups of sandboxes: <parent>/ngx_sandbox-<instance>/s<slot>, on v1
+ * (memory, pids, cpu, cpuacct) or on v2, chosen once at start. All access is by
+ * descriptor, so it goes on after the launcher left the host's file system.
+ */
+#pragma once
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "executor/launcher/settings.h"
+
+#define CGROUP_MAX_DIRS 4
+#define CGROUP_NAME_LEN 64
+#define CGROUP_PATH_LEN 2048
+#define CGROUP_PERIOD_US 100000
+
+enum {
+    CGROUP_E_BUSY = 1,   /* remove: something is in it still, ask again */
+    CGROUP_E_ABSENT = 2, /* open: this host has no such hierarchy with the controllers needed */
+};
+
+enum cgroup_file { CGROUP_FILE_CPU, CGROUP_FILE_OOM, CGROUP_FILE_PIDS, CGROUP_FILE_PEAK, CGROUP_N_FILES };
+
+/* One sandbox's group. All-null initialiser: CGROUP_NULL. */
+struct cgroup {
+    int dir[CGROUP_MAX_DIRS];
+    int file[CGROUP_N_FILES]; /* open while it runs: the tick reads them 50 times a second */
+    uint64_t peak_seen;       /* v2 before 6.12 cannot reset memory.peak */
+};
+
+#define CGROUP_NULL { .dir = { -1, -1, -1, -1 }, .file = { -1, -1, -1, -1 } }
+
+struct cgroup_limits {
+    uint64_t memory_bytes;
+    uint32_t pids;
+    uint32_t cpu_millis;
+};
+
+struct cgroup_usage {
+    uint64_t cpu_us;
+    uint64_t peak_bytes;
+    uint64_t oom_kills;
+    uint64_t fork_refusals;
+};
+
+/* Where the groups of this launcher are. */
+struct cgroup_tree {
+    const struct cgroup_ops *ops;
+    int base[CGROUP_MAX_DIRS];                    /* -1: not a directory of its own */
+    int parent[CGROUP_MAX_DIRS];
+    char path[CGROUP_MAX_DIRS][CGROUP_PATH_LEN];  /* of base */
+    char name[CGROUP_NAME_LEN];
+    int own_leaf; /* v2: the launcher moved itself here; -1 */
+};
+
+struct cgroup_ops {
+    const char *name;
+    unsigned n_dirs;
+    /* Finds and makes the base directories. */
+    int (*open)(struct cgroup_tree *tree, const struct settings *settings);
+    int (*attach)(const struct cgroup *group, pid_t pid);
+    int (*limit)(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage);
+    int (*watch)(struct cgroup *group);
+    int (*read)(struct cgroup *group, struct cgroup_usage *ret);
+    /* Kills all that is in the group `dir` without a race; -EOPNOTSUPP where the kernel cannot. */
+    int (*kill)(int dir);
+    void (*close)(struct cgroup_tree *tree);
+};
+
+extern const struct cgroup_ops cgroup_v1_ops;
+extern const struct cgroup_ops cgroup_v2_ops;
+
+/* Probes, makes the base, removes what an earlier launcher of this instance left. `error` says why not. */
+_must_check_ int cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir,
+                                  char *error);
+/* Removes the base directories; leftovers are logged. */
+void cgroup_tree_close(struct cgroup_tree *tree);
+
+_must_check_ int cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot);
+/* The group's descriptor for CLONE_INTO_CGROUP; -1 on v1. */
+int cgroup_clone_fd(const struct cgroup *group, const struct cgroup_tree *tree);
+/* 0, CGROUP_E_BUSY or -errno. Closes descriptors when it is done. */
+_must_check_ int cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
+void cgroup_deinit(struct cgroup *group);
+
+/* For the backends. */
+_must_check_ int cgroup_write(int dir, const char *file, const char *text);
+_must_check_ int cgroup_write_u64(int dir, const char *file, uint64_t value);
+/* The number after `key` at the start of a line; `key` "" takes the first number. */
+_must_check_ int cgroup_read_u64(int fd, const char *key, uint64_t *ret);
+/* Opens (making it when absent) path/name and fills base, parent and path of `index`. */
+_must_check_ int cgroup_base_make(struct cgroup_tree *tree, unsigned index, const char *path);
+/* Kills, waits (a deadline of seconds) and removes every s<slot> in `base`. */
+_must_check_ int cgroup_sweep(int base, const char *name, const struct cgroup_ops *ops);
+
+/* Mount point of the v1 hierarchy with `controller`, or of v2 when NULL, joined with the launcher's own group. */
+_must_check_ int cgroup_own_path(const char *controller, char *ret_mount, char *ret_path);

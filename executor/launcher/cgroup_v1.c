@@ -1,0 +1,190 @@
+/*
+ * Version 1: memory, pids, cpu and cpuacct, each a hierarchy of its own or
+ * mounted together (cpu,cpuacct). An entry of `base` that shares a mount with an
+ * earlier one stays -1; dir_of() leads to the one that holds the files.
+ */
+#include "executor/launcher/cgroup.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MEMORY, PIDS, CPU, CPUACCT, N_HIERARCHIES };
+
+static const char *const controllers[N_HIERARCHIES] = { "memory", "pids", "cpu", "cpuacct" };
+static unsigned shares[N_HIERARCHIES];
+
+static int
+dir_of(const struct cgroup *group, unsigned hierarchy)
+{
+    return group->dir[shares[hierarchy]];
+}
+
+_must_check_ static int
+v1_base(struct cgroup_tree *tree, unsigned index, const struct settings *settings)
+{
+    char mount[SETTINGS_PATH_LEN], own[CGROUP_PATH_LEN], configured[CGROUP_PATH_LEN];
+    int r = cgroup_own_path(controllers[index], mount, own);
+    const char *path = own;
+
+    if (r != 0) {
+        return r;
+    }
+    if (settings->cgroup_parent[0] != '\0') {
+        r = snprintf(configured, sizeof(configured), "%s%s", mount, settings->cgroup_parent);
+        if (r < 0 || (size_t)r >= sizeof(configured)) {
+            return -ENAMETOOLONG;
+        }
+        if (mkdir(configured, 0755) < 0 && errno != EEXIST) {
+            return -errno;
+        }
+        path = configured;
+    }
+    shares[index] = index;
+    r = cgroup_base_make(tree, index, path);
+    for (unsigned i = 0; i < index && r == 0; i++) {
+        if (shares[i] == i && strcmp(tree->path[i], tree->path[index]) == 0) {
+            shares[index] = i;
+            close(tree->base[index]);
+            close(tree->parent[index]);
+            tree->base[index] = tree->parent[index] = -1;
+        }
+    }
+    return r;
+}
+
+static int
+v1_open(struct cgroup_tree *tree, const struct settings *settings)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
+        r = v1_base(tree, i, settings);
+    }
+    return r;
+}
+
+static int
+v1_attach(const struct cgroup *group, pid_t pid)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
+        if (shares[i] == i) {
+            r = cgroup_write_u64(group->dir[i], "cgroup.procs", (uint64_t)pid);
+        }
+    }
+    return r;
+}
+
+/* memsw may never be below memory, so which is written first depends on the direction. */
+_must_check_ static int
+memory_limit(int dir, uint64_t bytes)
+{
+    int r = cgroup_write_u64(dir, "memory.limit_in_bytes", bytes);
+
+    if (r == -EINVAL) {
+        r = cgroup_write_u64(dir, "memory.memsw.limit_in_bytes", bytes);
+        return r < 0 ? r : cgroup_write_u64(dir, "memory.limit_in_bytes", bytes);
+    }
+    if (r < 0) {
+        return r;
+    }
+    r = cgroup_write_u64(dir, "memory.memsw.limit_in_bytes", bytes);
+    if (r == -ENOENT || r == -EOPNOTSUPP) {
+        /* A kernel without swap accounting: keep the group out of swap instead. */
+        r = cgroup_write(dir, "memory.swappiness", "0");
+    }
+    return r;
+}
+
+static int
+v1_limit(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage)
+{
+    int r;
+
+    *stage = "cgroup memory";
+    r = memory_limit(dir_of(group, MEMORY), limits->memory_bytes);
+    if (r < 0) {
+        return r;
+    }
+    *stage = "cgroup pids";
+    r = cgroup_write_u64(dir_of(group, PIDS), "pids.max", limits->pids);
+    if (r < 0) {
+        return r;
+    }
+    *stage = "cgroup cpu";
+    r = cgroup_write_u64(dir_of(group, CPU), "cpu.cfs_period_us", CGROUP_PERIOD_US);
+    if (r < 0) {
+        return r;
+    }
+    return cgroup_write_u64(dir_of(group, CPU), "cpu.cfs_quota_us",
+                            (uint64_t)limits->cpu_millis * CGROUP_PERIOD_US / 1000);
+}
+
+static int
+v1_watch(struct cgroup *group)
+{
+    static const struct {
+        unsigned hierarchy;
+        const char *name;
+    } files[CGROUP_N_FILES] = {
+        [CGROUP_FILE_CPU] = { CPUACCT, "cpuacct.usage" },
+        [CGROUP_FILE_OOM] = { MEMORY, "memory.oom_control" },
+        [CGROUP_FILE_PIDS] = { PIDS, "pids.events" },
+        [CGROUP_FILE_PEAK] = { MEMORY, "memory.max_usage_in_bytes" },
+    };
+
+    for (size_t i = 0; i < CGROUP_N_FILES; i++) {
+        group->file[i] = openat(dir_of(group, files[i].hierarchy), files[i].name, O_RDONLY | O_CLOEXEC);
+        if (group->file[i] < 0) {
+            return -errno;
+        }
+    }
+    return cgroup_write(dir_of(group, MEMORY), "memory.max_usage_in_bytes", "0");
+}
+
+static int
+v1_read(struct cgroup *group, struct cgroup_usage *ret)
+{
+    uint64_t cpu_ns;
+    int r = cgroup_read_u64(group->file[CGROUP_FILE_CPU], "", &cpu_ns);
+
+    if (r == 0) {
+        ret->cpu_us = cpu_ns / 1000;
+        r = cgroup_read_u64(group->file[CGROUP_FILE_OOM], "oom_kill ", &ret->oom_kills);
+    }
+    if (r == 0) {
+        r = cgroup_read_u64(group->file[CGROUP_FILE_PIDS], "max ", &ret->fork_refusals);
+    }
+    if (r == 0) {
+        r = cgroup_read_u64(group->file[CGROUP_FILE_PEAK], "", &ret->peak_bytes);
+    }
+    return r;
+}
+
+static int
+v1_kill(int dir)
+{
+    (void)dir; /* there is no cgroup.kill here */
+    return -EOPNOTSUPP;
+}
+
+static void
+v1_close(struct cgroup_tree *tree)
+{
+    (void)tree; /* the launcher stayed where it was */
+}
+
+const struct cgroup_ops cgroup_v1_ops = {
+    .name = "v1",
+    .n_dirs = N_HIERARCHIES,
+    .open = v1_open,
+    .attach = v1_attach,
+    .limit = v1_limit,
+    .watch = v1_watch,
+    .read = v1_read,
+    .kill = v1_kill,
+    .close = v1_close,
+};

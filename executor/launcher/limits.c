@@ -1,0 +1,106 @@
+#include "executor/launcher/limits.h"
+
+#include "executor/launcher/mounts.h"
+
+#define MEMORY_MIN (1ull << 20)
+#define BYTES_MAX (1ull << 46)
+#define MS_MAX (1000ull * 86400 * 366)
+#define CPU_MILLIS_MIN 10 /* a quota of 1 ms, the kernel's least */
+#define CPU_MILLIS_MAX 1024000
+#define PROCESSES_MAX 4000000
+
+_must_check_ bool
+limits_valid(const struct launch_limits *limits)
+{
+    return limits->memory_bytes >= MEMORY_MIN && limits->memory_bytes <= BYTES_MAX && limits->disk_bytes > 0 &&
+           limits->disk_bytes <= BYTES_MAX && limits->cpu_ms > 0 && limits->cpu_ms <= MS_MAX && limits->wall_ms > 0 &&
+           limits->wall_ms <= MS_MAX && limits->cpu_millis >= CPU_MILLIS_MIN && limits->cpu_millis <= CPU_MILLIS_MAX &&
+           limits->processes > 0 && limits->processes <= PROCESSES_MAX;
+}
+
+_must_check_ int
+limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage)
+{
+    const struct cgroup_limits group = {
+        .memory_bytes = sb->limits.memory_bytes,
+        .pids = sb->limits.processes + 1, /* the agent */
+        .cpu_millis = sb->limits.cpu_millis,
+    };
+    int r = host->tree.ops->limit(&sb->cgroup, &group, ret_stage);
+
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "disk";
+    r = mounts_disk_resize(sb->disk_fd, sb->limits.disk_bytes);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "cgroup counters";
+    r = host->tree.ops->watch(&sb->cgroup);
+    return r < 0 ? r : host->tree.ops->read(&sb->cgroup, &sb->before);
+}
+
+struct finding {
+    bool is_over;
+    enum launch_limit limit;
+    uint64_t allowed;
+    uint64_t observed;
+};
+
+static void
+verdict_set(struct launch_report *report, const struct finding *found)
+{
+    report->verdict = found->limit;
+    report->verdict_limit = found->allowed;
+    report->verdict_observed = found->observed;
+}
+
+/* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death. */
+static void
+usage_read(struct sandbox *sb, const struct sandbox_host *host, bool *ret_disk_full)
+{
+    struct launch_report *report = &sb->report;
+    struct cgroup_usage usage = { 0 };
+
+    if (host->tree.ops->read(&sb->cgroup, &usage) == 0) {
+        report->cpu_ms = (usage.cpu_us - sb->before.cpu_us) / 1000;
+        report->peak_memory_bytes = usage.peak_bytes;
+        report->oom_kills = (uint32_t)(usage.oom_kills - sb->before.oom_kills);
+        report->fork_refusals = (uint32_t)(usage.fork_refusals - sb->before.fork_refusals);
+    }
+    if (mounts_disk_used(sb->disk_fd, &report->disk_bytes, ret_disk_full) < 0) {
+        *ret_disk_full = false;
+    }
+}
+
+void
+limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
+{
+    const struct launch_limits *limits = &sb->limits;
+    struct launch_report *report = &sb->report;
+    bool is_full;
+
+    usage_read(sb, host, &is_full);
+    report->wall_ms = sandbox_now_ms() - sb->adopted_ms;
+    if (report->verdict != LAUNCH_LIMIT_NONE) {
+        return;
+    }
+
+    const struct finding findings[] = {
+        { report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, limits->memory_bytes,
+          report->peak_memory_bytes > limits->memory_bytes ? report->peak_memory_bytes : limits->memory_bytes },
+        { report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, limits->processes, (uint64_t)limits->processes + 1 },
+        { report->disk_bytes > limits->disk_bytes || is_full, LAUNCH_LIMIT_DISK, limits->disk_bytes,
+          report->disk_bytes },
+        { report->cpu_ms >= limits->cpu_ms, LAUNCH_LIMIT_CPU, limits->cpu_ms, report->cpu_ms },
+        { is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, limits->wall_ms, report->wall_ms },
+    };
+
+    for (size_t i = 0; i < SBX_COUNT(findings); i++) {
+        if (findings[i].is_over) {
+            verdict_set(report, &findings[i]);
+            return;
+        }
+    }
+}

@@ -1,0 +1,19 @@
+/*
+ * What a sandbox has used, by the kernel's counters, and which limit ended it.
+ */
+#pragma once
+
+#include "executor/launcher/sandbox.h"
+
+#define LIMITS_TICK_MS 20
+
+/* False when a value is one no sandbox can be run with. */
+_must_check_ bool limits_valid(const struct launch_limits *limits);
+/* Sets them, resets peaks, notes where the counters stand. */
+_must_check_ int limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage);
+/*
+ * Fills the report and decides: the first verdict is final, and of several at
+ * once memory, processes, disk, cpu, time, in this order. After the death of pid 1
+ * the wall clock no longer counts.
+ */
+void limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive);

@@ -1,0 +1,382 @@
+/*
+ * sandbox-launch: root, one thread, no network. Makes sandboxes for one executor,
+ * watches their limits, removes them. Killed at any instant, it takes all of them
+ * along, and the next start removes the groups they were in.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "executor/launcher/agent_file.h"
+#include "executor/launcher/conn.h"
+#include "executor/launcher/creds.h"
+#include "executor/launcher/mounts.h"
+#include "executor/launcher/ns.h"
+#include "executor/launcher/sandbox.h"
+#include "executor/launcher/server.h"
+
+#define EXIT_USAGE 2
+#define STOP_MS 10000
+#define EVENTS_A_TURN 64
+#define FILES_WANTED 65536
+#define OWN_OOM_SCORE (-900)
+
+struct launcher {
+    struct sandbox_host host;
+    struct server server;
+    struct filter own_filter;
+    int state_dir;
+    int signal_fd;
+    uint64_t stop_at_ms; /* 0: serving */
+};
+
+static struct launcher launcher = {
+    .host = { .epoll_fd = -1,
+              .proc_fd = -1,
+              .agent_fd = -1,
+              .launcher_pidfd = -1,
+              .payload_filter = { FILTER_NULL, FILTER_NULL },
+              .agent_filter = { FILTER_NULL, FILTER_NULL } },
+    .server = SERVER_NULL,
+    .own_filter = FILTER_NULL,
+    .state_dir = -1,
+    .signal_fd = -1,
+};
+
+static void
+usage(FILE *out)
+{
+    (void)fputs("Usage: sandbox-launch --config FILE [--check-config]\n"
+                "Makes and removes sandboxes for executord; needs root.\n\n"
+                "  --config FILE    read this configuration\n"
+                "  --check-config   check it and exit\n"
+                "  --help           this text\n\n"
+                "Exit status: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration.\n\n"
+                "Keys of the configuration, `key = value` a line:\n",
+                out);
+    settings_print_keys(out);
+}
+
+/* Nothing inherited: descriptors, environment, groups, session keys, umask. */
+_must_check_ static int
+startup_clean(void)
+{
+    int fd;
+
+    umask(077);
+    clearenv();
+    if (close_range(3, ~0u, 0) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0) {
+        return -errno;
+    }
+    /* A kernel built without keys has none to inherit. */
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS) {
+        return -errno;
+    }
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd < NS_FD_RESERVED - 1);
+    return fd < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+startup_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return -errno;
+    }
+    /* Ten descriptors a sandbox while it runs. */
+    if (files.rlim_cur < FILES_WANTED) {
+        files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+    }
+    return setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+lock_take(struct launcher *l)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd;
+
+    l->state_dir = open(l->host.settings.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (l->state_dir < 0) {
+        return -errno;
+    }
+    fd = openat(l->state_dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* Of the process, so no child keeps it; held until exit, and the descriptor with it. */
+    if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+_must_check_ static int
+signals_open(struct launcher *l)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigaddset(&set, SIGPIPE); /* blocked, not ignored: an ignored signal would stay so in sandboxes */
+    sigaddset(&set, SIGHUP);
+    if (l->signal_fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+_must_check_ static int
+filters_build(struct launcher *l)
+{
+    const struct settings *settings = &l->host.settings;
+    bool is_used[2] = { false, false };
+    int r = 0;
+
+    for (unsigned i = 0; i < settings->n_templates; i++) {
+        is_used[settings->templates[i].inet] = true;
+    }
+    for (int inet = 0; inet < 2 && r == 0; inet++) {
+        if (is_used[inet]) {
+            r = filter_build(&l->host.payload_filter[inet], FILTER_PAYLOAD, inet);
+            r = r != 0 ? r : filter_build(&l->host.agent_filter[inet], FILTER_AGENT, inet);
+        }
+    }
+    r = r != 0 ? r : filter_build(&l->own_filter, FILTER_LAUNCHER, is_used[1]);
+    return r > 0 ? -ENOTSUP : r;
+}
+
+/* All that is looked up by name on the host. */
+_must_check_ static int
+prepare_outside(struct launcher *l, const char **ret_stage, char *error)
+{
+    int r;
+
+    *ret_stage = "state_dir";
+    r = lock_take(l);
+    if (r == 0) {
+        *ret_stage = "agent";
+        r = agent_file_load(&l->host.agent_fd, l->host.settings.agent);
+    }
+    if (r == 0) {
+        *ret_stage = "seccomp";
+        r = filters_build(l);
+    }
+    if (r == 0) {
+        *ret_stage = "cgroup";
+        r = cgroup_tree_open(&l->host.tree, &l->host.settings, l->state_dir, error);
+    }
+    if (r == 0 && l->host.settings.favordynmods && l->host.tree.ops == &cgroup_v1_ops) {
+        int favor = mounts_favor_dynmods();
+
+        if (favor < 0) { /* only speed: kernels before 6.0 lack it */
+            journal(JOURNAL_WARN, "cgroup.favordynmods", JOURNAL_INT("error", -favor));
+        }
+    }
+    if (r == 0) {
+        *ret_stage = "socket";
+        r = server_open(&l->server, &l->host.settings);
+    }
+    return r;
+}
+
+_must_check_ static int
+prepare_inside(struct launcher *l, const char **ret_stage)
+{
+    int r = mounts_prepare(&l->host.settings, ret_stage);
+
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "descriptors";
+    l->host.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    l->host.launcher_pidfd = pidfd_open(getpid(), 0);
+    l->host.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->host.proc_fd < 0 || l->host.launcher_pidfd < 0 || l->host.epoll_fd < 0) {
+        return -errno;
+    }
+    r = ns_set_oom_score(l->host.proc_fd, getpid(), OWN_OOM_SCORE);
+    if (r < 0) { /* not ours to give in some containers; then the host may kill the launcher first */
+        journal(JOURNAL_WARN, "oom_score", JOURNAL_INT("error", -r));
+    }
+    r = signals_open(l);
+    if (r == 0) {
+        r = server_watch(l->host.epoll_fd, l->server.fd, SERVER_LISTEN, 0);
+    }
+    if (r == 0) {
+        r = server_watch(l->host.epoll_fd, l->signal_fd, SERVER_SIGNAL, 0);
+    }
+    if (r == 0) {
+        *ret_stage = "table";
+        r = sandboxes_init(&l->host);
+    }
+    if (r == 0) {
+        *ret_stage = "own privileges";
+        r = creds_confine_launcher();
+    }
+    return r < 0 ? r : filter_install(&l->own_filter);
+}
+
+static void
+stop_begin(struct launcher *l)
+{
+    struct signalfd_siginfo info;
+
+    if (read(l->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info) || l->stop_at_ms != 0) {
+        return;
+    }
+    journal(JOURNAL_INFO, "stopping", JOURNAL_INT("signal", info.ssi_signo));
+    l->stop_at_ms = sandbox_now_ms() + STOP_MS;
+    server_unwatch(l->host.epoll_fd, l->server.fd);
+    server_deinit(&l->server);
+    conns_close_all();
+    sandboxes_kill_all();
+}
+
+static void
+event_handle(struct launcher *l, uint64_t data)
+{
+    uint64_t id = data & ((1ull << SERVER_ID_BITS) - 1);
+
+    switch ((enum server_source)(data >> SERVER_ID_BITS)) {
+    case SERVER_LISTEN:
+        if (l->stop_at_ms == 0) {
+            server_accept(&l->server, l->host.epoll_fd, &l->host.settings);
+        }
+        break;
+    case SERVER_SIGNAL:
+        stop_begin(l);
+        break;
+    case SERVER_CONN:
+        conn_on_readable(id);
+        break;
+    case SERVER_SYNC:
+        sandbox_on_sync(id);
+        break;
+    case SERVER_DEATH:
+        sandbox_on_death(id);
+        break;
+    }
+}
+
+/* Returns 0 when stopped cleanly. */
+_must_check_ static int
+loop_run(struct launcher *l)
+{
+    struct epoll_event events[EVENTS_A_TURN];
+    int n, timeout;
+
+    while (l->stop_at_ms == 0 || !sandboxes_idle()) {
+        timeout = sandboxes_timeout();
+        if (l->stop_at_ms != 0) {
+            if (sandbox_now_ms() > l->stop_at_ms) {
+                return -ETIMEDOUT;
+            }
+            timeout = timeout < 0 || timeout > 100 ? 100 : timeout;
+        }
+        n = epoll_wait(l->host.epoll_fd, events, EVENTS_A_TURN, timeout);
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        for (int i = 0; i < n; i++) {
+            event_handle(l, events[i].data.u64);
+        }
+        conns_sweep();
+        sandboxes_tick();
+    }
+    return 0;
+}
+
+_must_check_ static int
+launcher_run(struct launcher *l)
+{
+    char error[SETTINGS_ERROR_LEN] = "";
+    const char *stage = "start";
+    int r = startup_limits();
+
+    if (r == 0) {
+        r = prepare_outside(l, &stage, error);
+    }
+    if (r == 0) {
+        r = prepare_inside(l, &stage);
+    }
+    if (r < 0) {
+        journal(JOURNAL_ERROR, "start.failed", JOURNAL_STR("stage", stage),
+                JOURNAL_STR("reason", error[0] != '\0' ? error : strerror(-r)));
+    } else {
+        journal(JOURNAL_INFO, "started", JOURNAL_STR("cgroup", l->host.tree.ops->name),
+                JOURNAL_INT("max_sandboxes", l->host.settings.max_sandboxes),
+                JOURNAL_INT("templates", l->host.settings.n_templates));
+        r = loop_run(l);
+        journal(r < 0 ? JOURNAL_ERROR : JOURNAL_INFO, "stopped", JOURNAL_INT("error", -r));
+    }
+    server_deinit(&l->server);
+    if (l->host.tree.ops != NULL) {
+        cgroup_tree_close(&l->host.tree);
+    }
+    return r;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "check-config", no_argument, NULL, 'k' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    char error[SETTINGS_ERROR_LEN];
+    const char *path = NULL;
+    bool is_check = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            is_check = true;
+            break;
+        case 'h':
+            usage(stdout);
+            return 0;
+        default:
+            usage(stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (path == NULL || optind != argc) {
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (settings_load(&launcher.host.settings, path, error)) {
+        (void)fprintf(stderr, "sandbox-launch: %s\n", error);
+        return EXIT_USAGE;
+    }
+    if (is_check) {
+        (void)puts("configuration ok");
+        return 0;
+    }
+    journal_set_level(launcher.host.settings.log_level);
+    if (geteuid() != 0 || startup_clean() < 0) {
+        (void)fprintf(stderr, "sandbox-launch: cannot start: root is needed, and close_range (Linux 5.11)\n");
+        return EXIT_FAILURE;
+    }
+    return launcher_run(&launcher) < 0 ? EXIT_FAILURE : 0;
+}

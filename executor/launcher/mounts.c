@@ -1,0 +1,244 @@
+/* What happens to mounts for one sandbox: in the launcher (the disk) and in the child. */
+#include "executor/launcher/mounts.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "executor/launcher/template.h"
+
+#define DISK_SIZE_UNTIL_ADOPTED "16m"
+#define DISK_INODES "32768"
+#define DISK_SLACK 65536u
+
+_must_check_ int
+mounts_disk_new(int *ret_fd, uid_t uid)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } dirs[] = { { "workspace", 0755 }, { "tmp", 01777 }, { "shm", 01777 }, { "run", 0755 } };
+    static const char *const options[] = { "size", DISK_SIZE_UNTIL_ADOPTED, "nr_inodes", DISK_INODES,
+                                           "mode", "0755", NULL };
+    int fd = -1, r = template_fs_new(&fd, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+
+    for (size_t i = 0; i < SBX_COUNT(dirs) && r == 0; i++) {
+        if (mkdirat(fd, dirs[i].name, 0700) < 0 || fchownat(fd, dirs[i].name, uid, uid, 0) < 0 ||
+            fchmodat(fd, dirs[i].name, dirs[i].mode, 0) < 0) {
+            r = -errno;
+        }
+    }
+    if (r < 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+_must_check_ int
+mounts_disk_resize(int disk_fd, uint64_t bytes)
+{
+    char size[24];
+    int r = 0, fs = fspick(disk_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+
+    if (fs < 0) {
+        return -errno;
+    }
+    (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes + DISK_SLACK); /* 20 digits at most */
+    if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+        fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0) {
+        r = -errno;
+    }
+    close(fs);
+    return r;
+}
+
+_must_check_ int
+mounts_disk_used(int disk_fd, uint64_t *ret_bytes, bool *ret_full)
+{
+    struct statfs fs;
+
+    if (fstatfs(disk_fd, &fs) < 0) {
+        return -errno;
+    }
+    *ret_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
+    *ret_full = fs.f_ffree == 0 || fs.f_bfree == 0;
+    return 0;
+}
+
+/* A copy of the mount at `path`, free of the lock that mounts of a foreign user namespace carry. */
+_must_check_ static int
+clone_tree(int *ret_fd, const char *path, unsigned flags)
+{
+    int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+_must_check_ static int
+attach(int fd, const char *path)
+{
+    return move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+restrict_mount(int fd, uint64_t attributes)
+{
+    struct mount_attr attr = { .attr_set = attributes };
+
+    return mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+/* `from` shown once more at `to`, with attributes on top of those it has. */
+_must_check_ static int
+bind(const char *from, const char *to, uint64_t attributes)
+{
+    int fd = -1, r = clone_tree(&fd, from, 0);
+
+    if (r == 0 && attributes != 0) {
+        r = restrict_mount(fd, attributes);
+    }
+    if (r == 0) {
+        r = attach(fd, to);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return r;
+}
+
+/* One tmpfs, so one size for all of them. It is attached in passing: a detached mount cannot be cloned before 6.15. */
+_must_check_ static int
+disk_attach(int disk_fd)
+{
+    static const struct {
+        const char *from, *to;
+        uint64_t attributes;
+    } binds[] = {
+        { "workspace/tmp", "tmp", 0 },
+        { "workspace/shm", "dev/shm", MOUNT_ATTR_NOEXEC },
+        { "workspace/run", "run/sandbox", 0 },
+    };
+    int workspace = -1, r = attach(disk_fd, "workspace");
+
+    for (size_t i = 0; i < SBX_COUNT(binds) && r == 0; i++) {
+        r = bind(binds[i].from, binds[i].to, binds[i].attributes);
+    }
+    if (r == 0) {
+        r = clone_tree(&workspace, "workspace/workspace", 0);
+    }
+    if (r == 0) {
+        r = umount2("workspace", MNT_DETACH) < 0 ? -errno : attach(workspace, "workspace");
+    }
+    if (workspace >= 0) {
+        close(workspace);
+    }
+    return r;
+}
+
+/* No user namespace inside may have children: half of what reaches kernel bugs begins there. */
+_must_check_ static int
+user_namespaces_forbid(int proc)
+{
+    int r = 0, fd = openat(proc, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (write(fd, "0", 1) != 1) {
+        r = -errno;
+    }
+    close(fd);
+    return r;
+}
+
+_must_check_ static int
+proc_attach(void)
+{
+    static const char *const options[] = { "hidepid", "invisible", NULL };
+    static const char *const read_only[] = { "proc/sys", "proc/irq", "proc/bus", "proc/fs" };
+    char target[64];
+    const struct template_mask *masks;
+    int fd = -1, r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+
+    if (r == 0) {
+        r = user_namespaces_forbid(fd);
+    }
+    if (r == 0) {
+        r = attach(fd, "proc");
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    for (size_t i = 0; i < SBX_COUNT(read_only) && r == 0; i++) {
+        r = bind(read_only[i], read_only[i], MOUNT_ATTR_RDONLY);
+        r = r == -ENOENT ? 0 : r; /* /proc/bus depends on the kernel */
+    }
+    masks = template_masks();
+    for (size_t i = 0; masks[i].name != NULL && r == 0; i++) {
+        (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* names of our own table */
+        r = bind(masks[i].is_dir ? TEMPLATE_MASK_DIR : TEMPLATE_MASK_FILE, target, 0);
+    }
+    return r;
+}
+
+/* The old root is stacked on the new one for a moment, and goes with everything below. */
+_must_check_ static int
+root_enter(void)
+{
+    char cwd[8];
+
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) {
+        return -errno;
+    }
+    /* CVE-2024-21626: a working directory outside of the root is a way out. */
+    if (getcwd(cwd, sizeof(cwd)) == NULL || strcmp(cwd, "/") != 0) {
+        return -EXDEV;
+    }
+    return 0;
+}
+
+_must_check_ int
+mounts_apply(const char *template_name, int disk_fd, const char **ret_stage)
+{
+    char path[sizeof(TEMPLATE_DIR) + LAUNCH_TEMPLATE_LEN];
+    int root = -1, r;
+
+    *ret_stage = "mount root";
+    (void)snprintf(path, sizeof(path), TEMPLATE_DIR "%s", template_name); /* sized for it */
+    r = clone_tree(&root, path, AT_RECURSIVE);
+    if (r == 0) {
+        r = attach(root, TEMPLATE_NEW_ROOT);
+    }
+    if (r == 0 && fchdir(root) < 0) {
+        r = -errno;
+    }
+    if (r == 0) {
+        *ret_stage = "mount workspace";
+        r = disk_attach(disk_fd);
+    }
+    if (r == 0) {
+        *ret_stage = "mount /proc";
+        r = proc_attach();
+    }
+    if (root >= 0) {
+        close(root);
+    }
+    if (r == 0) {
+        *ret_stage = "pivot_root";
+        r = root_enter();
+    }
+    return r;
+}

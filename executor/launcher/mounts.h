@@ -1,0 +1,25 @@
+/*
+ * The file systems. At start the launcher leaves the host's tree for a read-only
+ * one of its own that holds /proc and, per template, everything of a sandbox's
+ * root that never changes. A sandbox adds two file systems to a copy of that:
+ * its /proc and one tmpfs for all that it may write.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "executor/launcher/settings.h"
+
+/* Builds templates and enters them; everything by name on the host must be done before. `ret_stage` says where. */
+_must_check_ int mounts_prepare(const struct settings *settings, const char **ret_stage);
+/* Mounts and unmounts an empty v1 hierarchy with favordynmods: afterwards attaching to a group no longer stalls. */
+_must_check_ int mounts_favor_dynmods(void);
+
+/* The tmpfs of one sandbox, mounted nowhere; its directories belong to `uid`. */
+_must_check_ int mounts_disk_new(int *ret_fd, uid_t uid);
+/* `bytes` and a little more, so that reaching past `bytes` can be seen. */
+_must_check_ int mounts_disk_resize(int disk_fd, uint64_t bytes);
+_must_check_ int mounts_disk_used(int disk_fd, uint64_t *ret_bytes, bool *ret_full);
+
+/* In the child: root of the sandbox. `template_name` is one of the settings'. */
+_must_check_ int mounts_apply(const char *template_name, int disk_fd, const char **ret_stage);

@@ -1,0 +1,254 @@
+#include "executor/launcher/ns.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "executor/launcher/creds.h"
+#include "executor/launcher/mounts.h"
+
+/*
+ * The child makes its network and cgroup namespaces itself. Network: that takes
+ * a millisecond under the kernel's one rtnl lock, which the launcher's loop is not
+ * to wait for. Cgroup: its root is the group the caller is in, and on v1 the
+ * child is moved only after its birth.
+ */
+#define NS_AT_BIRTH (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+#define NS_BY_CHILD (CLONE_NEWNET | CLONE_NEWCGROUP)
+
+_must_check_ static int
+loopback_up(void)
+{
+    struct ifreq lo = { .ifr_name = "lo" };
+    int r = 0, fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any family reaches the device ioctls */
+
+    if (fd < 0) {
+        return -errno;
+    }
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (ioctl(fd, SIOCSIFFLAGS, &lo) < 0) {
+        r = -errno;
+    }
+    close(fd);
+    return r;
+}
+
+_must_check_ static int
+limits_set(void)
+{
+    static const struct {
+        int resource;
+        rlim_t value;
+    } limits[] = {
+        { RLIMIT_NOFILE, 4096 },
+        { RLIMIT_CORE, 1 }, /* 0 does not stop a core_pattern that is a pipe */
+        { RLIMIT_MEMLOCK, 8u << 20 },
+        { RLIMIT_MSGQUEUE, 0 },
+        { RLIMIT_SIGPENDING, 256 },
+        { RLIMIT_NICE, 0 },
+        { RLIMIT_RTPRIO, 0 },
+        { RLIMIT_STACK, 8u << 20 },
+    };
+
+    for (size_t i = 0; i < SBX_COUNT(limits); i++) {
+        const struct rlimit limit = { limits[i].value, limits[i].value };
+
+        if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* Standard streams are the sandbox's own /dev/null; 3 to 7 as the agent expects; the rest closes at exec. */
+_must_check_ static int
+fds_arrange(const struct ns_spec *spec)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; fd < 3; fd++) {
+        if (null < 0 || dup2(null, fd) < 0) {
+            return -errno;
+        }
+    }
+    for (int i = 0; i < NS_N_AGENT_FDS; i++) {
+        if (dup2(spec->agent_fds[i], NS_AGENT_FD_FIRST + i) < 0) {
+            return -errno;
+        }
+    }
+    return close_range(NS_AGENT_FD_FIRST + NS_N_AGENT_FDS, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+signals_reset(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+child_isolate(const struct ns_spec *spec, const char **stage)
+{
+    int r;
+
+    *stage = "credentials";
+    r = creds_become_root_inside();
+    if (r < 0) {
+        return r;
+    }
+    *stage = "parent death signal";
+    r = creds_die_with(spec->launcher_pidfd);
+    if (r < 0) {
+        return r;
+    }
+    *stage = "unshare";
+    if (setsid() < 0 || unshare(NS_BY_CHILD) < 0) {
+        return -errno;
+    }
+    *stage = "host name";
+    if (sethostname("sandbox", 7) < 0 || setdomainname("", 0) < 0) {
+        return -errno;
+    }
+    *stage = "loopback";
+    r = loopback_up();
+    return r < 0 ? r : mounts_apply(spec->template_name, spec->disk_fd, stage);
+}
+
+_must_check_ static int
+child_confine(const struct ns_spec *spec, const char **stage)
+{
+    int r;
+
+    *stage = "descriptors";
+    r = fds_arrange(spec);
+    if (r < 0) {
+        return r;
+    }
+    *stage = "resource limits";
+    r = limits_set();
+    if (r < 0) {
+        return r;
+    }
+    *stage = "signals";
+    r = signals_reset();
+    if (r < 0) {
+        return r;
+    }
+    *stage = "capabilities";
+    r = creds_confine_agent();
+    if (r < 0) {
+        return r;
+    }
+    *stage = "seccomp";
+    return filter_install(spec->filter);
+}
+
+/* Only async-signal-safe calls from here to exec; the launcher's heap and log are not this process's. */
+_Noreturn static void
+child_run(const struct ns_spec *spec)
+{
+    char *const argv[] = { (char[]){ "session-agent" }, (char[]){ "--inside" }, NULL };
+    char *const envp[] = { (char[]){ "PATH=/usr/local/bin:/usr/bin:/bin" }, NULL };
+    struct ns_failure failure = { 0 };
+    const char *stage = "start";
+    char go;
+    int r;
+
+    umask(022);
+    close(spec->parent_sync_fd);
+    /* End of file: the launcher died or gave up. */
+    if (read(spec->sync_fd, &go, 1) != 1) {
+        _exit(125);
+    }
+    r = child_isolate(spec, &stage);
+    if (r == 0) {
+        r = child_confine(spec, &stage);
+    }
+    if (r == 0) {
+        stage = "exec";
+        execveat(spec->agent_fd, "", argv, envp, AT_EMPTY_PATH);
+        r = -errno;
+    }
+    failure.error = -r;
+    memcpy(failure.stage, stage, strnlen(stage, sizeof(failure.stage) - 1));
+    (void)!write(spec->sync_fd, &failure, sizeof(failure)); /* when that fails, exit without exec tells enough */
+    _exit(125);
+}
+
+_must_check_ int
+ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec)
+{
+    int pidfd = -1;
+    struct clone_args args = {
+        .flags = NS_AT_BIRTH | CLONE_PIDFD | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = spec->cgroup_fd >= 0 ? (unsigned)spec->cgroup_fd : 0u,
+    };
+    long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+    if (pid < 0) {
+        return -errno;
+    }
+    if (pid == 0) {
+        child_run(spec);
+    }
+    *ret_pid = (pid_t)pid;
+    *ret_pidfd = pidfd;
+    return 0;
+}
+
+_must_check_ static int
+proc_write(int proc_fd, pid_t pid, const char *name, const char *text)
+{
+    char path[64];
+    ssize_t n;
+    int r = 0, fd;
+
+    (void)snprintf(path, sizeof(path), "%d/%s", (int)pid, name); /* names of this file */
+    fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    n = write(fd, text, strlen(text));
+    if (n != (ssize_t)strlen(text)) {
+        r = n < 0 ? -errno : -EIO;
+    }
+    close(fd);
+    return r;
+}
+
+_must_check_ int
+ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid)
+{
+    char map[64];
+    int r;
+
+    (void)snprintf(map, sizeof(map), "0 %u 1\n1000 %u 1\n", payload_uid + 1, payload_uid); /* fits any two ids */
+    r = proc_write(proc_fd, pid, "setgroups", "deny");
+    if (r == 0) {
+        r = proc_write(proc_fd, pid, "uid_map", map);
+    }
+    return r < 0 ? r : proc_write(proc_fd, pid, "gid_map", map);
+}
+
+_must_check_ int
+ns_set_oom_score(int proc_fd, pid_t pid, int score)
+{
+    char text[16];
+
+    (void)snprintf(text, sizeof(text), "%d", score); /* -1000 to 1000 */
+    return proc_write(proc_fd, pid, "oom_score_adj", text);
+}

@@ -1,0 +1,38 @@
+/*
+ * Birth of a sandbox's first process: namespaces, id maps, and everything the
+ * child does to itself until it is the session agent.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "executor/launcher/seccomp.h"
+
+#define NS_AGENT_FD_FIRST 3
+#define NS_N_AGENT_FDS 5 /* 3 control socket, 4 stdin, 5 stdout, 6 stderr, 7 seccomp program */
+/* Descriptors below stay taken in the launcher, so that placing the agent's never overwrites another. */
+#define NS_FD_RESERVED 10
+
+/* What the child says before it dies; silence (end of file at exec) is success. */
+struct ns_failure {
+    int32_t error;
+    char stage[60];
+};
+
+struct ns_spec {
+    const char *template_name;
+    int sync_fd; /* child's end of a SOCK_SEQPACKET pair: one byte in means go, a struct ns_failure out */
+    int parent_sync_fd; /* closed by the child: holding it, the child would not see the launcher go */
+    int disk_fd;
+    int agent_fd;
+    int launcher_pidfd;
+    int cgroup_fd; /* v2: born in this group; else -1 */
+    int agent_fds[NS_N_AGENT_FDS];
+    const struct filter *filter;
+};
+
+/* The child waits for its byte. On success pid and pidfd are the caller's to reap and close. */
+_must_check_ int ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec);
+/* 0 inside is `payload_uid` + 1 outside, 1000 inside is `payload_uid`; groups alike, supplementary ones never. */
+_must_check_ int ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid);
+_must_check_ int ns_set_oom_score(int proc_fd, pid_t pid, int score);

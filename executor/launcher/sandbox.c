@@ -1,0 +1,626 @@
+/*
+ *   free --> starting --> warm --> running --> ended --> free
+ *                \          \                   ^
+ *                 +----------+------------------+
+ *
+ * ended: pid 1 is dead, and with it its pid namespace. What is left then is the
+ * control group, which the kernel may call busy for a moment longer.
+ */
+#include "executor/launcher/sandbox.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "executor/launcher/conn.h"
+#include "executor/launcher/limits.h"
+#include "executor/launcher/mounts.h"
+#include "executor/launcher/ns.h"
+#include "executor/launcher/server.h"
+
+#define START_MS 10000
+#define REMOVE_RETRY_MS 2
+#define UNREPORTED_MS 200
+#define OOM_SCORE 500 /* sandboxes die before anything of the host */
+
+#define B(s) (1u << SANDBOX_##s)
+static const struct {
+    const char *name;
+    unsigned next;
+} states[SANDBOX_N_STATES] = {
+    [SANDBOX_FREE] = { "free", B(STARTING) },
+    [SANDBOX_STARTING] = { "starting", B(WARM) | B(ENDED) },
+    [SANDBOX_WARM] = { "warm", B(RUNNING) | B(ENDED) },
+    [SANDBOX_RUNNING] = { "running", B(ENDED) },
+    [SANDBOX_ENDED] = { "ended", B(FREE) },
+};
+#undef B
+
+static struct sandbox_host *host;
+static struct sandbox *table;
+static unsigned n_slots;
+static unsigned next_slot; /* slots are taken in turn, so that an id rests as long as possible */
+static uint64_t n_made;
+static unsigned n_in_state[SANDBOX_N_STATES];
+static uint64_t last_check_ms;
+
+uint64_t
+sandbox_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void
+sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
+{
+    assert(states[sb->state].next & (1u << state));
+    n_in_state[sb->state]--;
+    n_in_state[state]++;
+    sb->state = state;
+    journal(JOURNAL_DEBUG, "sandbox.state", JOURNAL_INT("sandbox", sb->id), JOURNAL_STR("state", states[state].name));
+}
+
+static void
+fd_close(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/* A child that has not reached exec holds copies, so closing alone would leave the descriptor watched. */
+static void
+fd_unwatch(int *fd)
+{
+    if (*fd >= 0) {
+        server_unwatch(host->epoll_fd, *fd);
+        fd_close(fd);
+    }
+}
+
+static void
+sandbox_reset(struct sandbox *sb)
+{
+    unsigned slot = sb->slot;
+
+    *sb = (struct sandbox){ .slot = slot, .pidfd = -1, .sync_fd = -1, .disk_fd = -1, .cgroup = CGROUP_NULL };
+    for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
+        sb->client_fds[i] = -1;
+    }
+}
+
+_must_check_ int
+sandboxes_init(struct sandbox_host *shared)
+{
+    n_slots = (unsigned)shared->settings.max_sandboxes;
+    table = calloc(n_slots, sizeof(*table));
+    if (table == NULL) {
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < n_slots; i++) {
+        table[i].slot = i;
+        sandbox_reset(&table[i]);
+    }
+    n_in_state[SANDBOX_FREE] = n_slots;
+    host = shared;
+    return 0;
+}
+
+bool
+sandboxes_idle(void)
+{
+    return n_in_state[SANDBOX_FREE] == n_slots;
+}
+
+static struct sandbox *
+slot_take(void)
+{
+    for (unsigned i = 0; i < n_slots; i++) {
+        struct sandbox *sb = &table[(next_slot + i) % n_slots];
+
+        if (sb->state == SANDBOX_FREE) {
+            next_slot = (sb->slot + 1) % n_slots;
+            return sb;
+        }
+    }
+    return NULL;
+}
+
+static struct sandbox *
+by_id(uint64_t id)
+{
+    struct sandbox *sb = &table[id % n_slots];
+
+    return sb->state != SANDBOX_FREE && sb->id == id ? sb : NULL;
+}
+
+struct sandbox *
+sandbox_find(const struct conn *owner, uint64_t id)
+{
+    struct sandbox *sb = by_id(id);
+
+    return sb != NULL && sb->owner == owner ? sb : NULL;
+}
+
+static uid_t
+payload_uid(const struct sandbox *sb)
+{
+    return (uid_t)(host->settings.uid_base + 2 * sb->slot);
+}
+
+/* Descriptors that end with the creation: the child's ends. */
+struct ends {
+    int agent[NS_N_AGENT_FDS];
+    int sync;
+};
+
+static void
+ends_close(struct ends *ends)
+{
+    for (size_t i = 0; i < NS_N_AGENT_FDS; i++) {
+        fd_close(&ends->agent[i]);
+    }
+    fd_close(&ends->sync);
+}
+static inline void
+ends_closep(struct ends *ends)
+{
+    ends_close(ends);
+}
+
+/* Pipe for agent descriptor 4 + i; its mode allows the payload to open /dev/stdout, so it must own it. */
+_must_check_ static int
+stream_open(struct sandbox *sb, struct ends *ends, unsigned i)
+{
+    int fds[2];
+    bool is_input = i == 0;
+
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    ends->agent[1 + i] = fds[is_input ? 0 : 1];
+    sb->client_fds[1 + i] = fds[is_input ? 1 : 0];
+    return fchown(ends->agent[1 + i], payload_uid(sb), payload_uid(sb)) < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+ends_open(struct sandbox *sb, struct ends *ends, const struct filter *filter)
+{
+    char path[32];
+    int fds[2], r = 0;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        return -errno;
+    }
+    sb->client_fds[0] = fds[0];
+    ends->agent[0] = fds[1];
+    for (unsigned i = 0; i < 3 && r == 0; i++) {
+        r = stream_open(sb, ends, i);
+    }
+    if (r < 0) {
+        return r;
+    }
+    /* An open file of its own: a shared one would share its offset with every other sandbox. */
+    (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
+    ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (ends->agent[4] < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+        return -errno;
+    }
+    sb->sync_fd = fds[0];
+    ends->sync = fds[1];
+    return fcntl(ends->sync, F_SETFL, 0) < 0 ? -errno : 0; /* the child's end blocks */
+}
+
+_must_check_ static int
+child_release(struct sandbox *sb, const char **ret_stage)
+{
+    int r;
+
+    *ret_stage = "cgroup attach";
+    r = host->tree.ops->attach(&sb->cgroup, sb->pid);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "oom score";
+    r = ns_set_oom_score(host->proc_fd, sb->pid, OOM_SCORE);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "id maps";
+    r = ns_map_ids(host->proc_fd, sb->pid, payload_uid(sb));
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "go";
+    return send(sb->sync_fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
+}
+
+_must_check_ static int
+child_start(struct sandbox *sb, struct ends *ends, const struct settings_template *template, const char **ret_stage)
+{
+    struct ns_spec spec = {
+        .template_name = template->name,
+        .sync_fd = ends->sync,
+        .parent_sync_fd = sb->sync_fd,
+        .disk_fd = sb->disk_fd,
+        .agent_fd = host->agent_fd,
+        .launcher_pidfd = host->launcher_pidfd,
+        .cgroup_fd = cgroup_clone_fd(&sb->cgroup, &host->tree),
+        .filter = &host->agent_filter[template->inet],
+    };
+    int r;
+
+    memcpy(spec.agent_fds, ends->agent, sizeof(spec.agent_fds));
+    *ret_stage = "clone";
+    r = ns_spawn(&sb->pid, &sb->pidfd, &spec);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "epoll";
+    r = server_watch(host->epoll_fd, sb->pidfd, SERVER_DEATH, sb->id);
+    if (r == 0) {
+        r = server_watch(host->epoll_fd, sb->sync_fd, SERVER_SYNC, sb->id);
+    }
+    return r < 0 ? r : child_release(sb, ret_stage);
+}
+
+static const struct settings_template *
+template_find(const char *name)
+{
+    for (unsigned i = 0; i < host->settings.n_templates; i++) {
+        if (strcmp(host->settings.templates[i].name, name) == 0) {
+            return &host->settings.templates[i];
+        }
+    }
+    return NULL;
+}
+
+/* Gives back all that is open; the group must be gone or never have been. */
+static void
+sandbox_release(struct sandbox *sb)
+{
+    fd_unwatch(&sb->pidfd);
+    fd_unwatch(&sb->sync_fd);
+    fd_close(&sb->disk_fd);
+    for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
+        fd_close(&sb->client_fds[i]);
+    }
+    cgroup_deinit(&sb->cgroup);
+}
+
+_must_check_ static int
+sandbox_make(struct sandbox *sb, const struct settings_template *template, const char **ret_stage)
+{
+    _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 }, .sync = -1 };
+    int r;
+
+    *ret_stage = "cgroup";
+    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "disk";
+    r = mounts_disk_new(&sb->disk_fd, payload_uid(sb));
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "descriptors";
+    r = ends_open(sb, &ends, &host->payload_filter[template->inet]);
+    return r < 0 ? r : child_start(sb, &ends, template, ret_stage);
+}
+
+_must_check_ int
+sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, const char **ret_stage)
+{
+    const struct settings_template *template = template_find(template_name);
+    struct sandbox *sb;
+    int r;
+
+    *ret_stage = "template";
+    if (template == NULL) {
+        return -ENOENT;
+    }
+    *ret_stage = "slots";
+    sb = slot_take();
+    if (sb == NULL) {
+        return -EAGAIN;
+    }
+    sandbox_reset(sb);
+    sb->id = ++n_made * n_slots + sb->slot;
+    sandbox_set_state(sb, SANDBOX_STARTING);
+    sb->owner = owner;
+    sb->create_seq = seq;
+    sb->started_ms = sandbox_now_ms();
+    r = sandbox_make(sb, template, ret_stage);
+    if (r < 0) {
+        /* The caller answers; the loop clears up, also when there is a process already. */
+        sb->owner = NULL;
+        if (sb->pidfd >= 0) {
+            sandbox_kill(sb);
+        } else {
+            sandbox_set_state(sb, SANDBOX_ENDED);
+        }
+    }
+    return r;
+}
+
+void
+sandbox_kill(struct sandbox *sb)
+{
+    if (sb->killed || sb->state == SANDBOX_ENDED) {
+        return;
+    }
+    sb->killed = true;
+    sb->killed_ms = sandbox_now_ms();
+    /* Pid 1 takes its namespace along; the kernel reports it dead when the last of them is reaped. */
+    if (pidfd_send_signal(sb->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH) {
+        journal(JOURNAL_ERROR, "sandbox.kill", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("error", errno));
+    }
+    if (sb->cgroup.dir[0] >= 0 && host->tree.ops->kill(sb->cgroup.dir[0]) < 0) {
+        return; /* v1 has no such call, and needs none: see above */
+    }
+}
+
+static void
+sandbox_free(struct sandbox *sb)
+{
+    sandbox_release(sb);
+    sandbox_set_state(sb, SANDBOX_FREE);
+}
+
+/* ENDED: the group goes, then whoever waits is told, then the slot is free. */
+static void
+sandbox_clear(struct sandbox *sb)
+{
+    int r = cgroup_remove(&sb->cgroup, &host->tree, sb->slot);
+
+    if (r == CGROUP_E_BUSY) {
+        return;
+    }
+    if (r < 0) {
+        journal(JOURNAL_ERROR, "sandbox.cgroup", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("error", -r));
+        return;
+    }
+    fd_close(&sb->disk_fd);
+    if (sb->owner == NULL) {
+        sandbox_free(sb);
+    } else if (sb->destroy_seq != 0) {
+        conn_report(sb->owner, LAUNCH_DESTROYED, sb->destroy_seq, sb->id, &sb->report);
+        sandbox_free(sb);
+    }
+}
+
+/* Failed before it was handed out: the client learns the stage, the loop clears up. */
+static void
+sandbox_fail(struct sandbox *sb, const char *stage, int error)
+{
+    journal(JOURNAL_ERROR, "sandbox.failed", JOURNAL_INT("sandbox", sb->id), JOURNAL_STR("stage", stage),
+            JOURNAL_INT("error", error));
+    if (sb->owner != NULL) {
+        conn_error(sb->owner, sb->create_seq, 0, error, stage);
+        sb->owner = NULL;
+    }
+    sandbox_kill(sb);
+}
+
+void
+sandbox_on_sync(uint64_t id)
+{
+    struct sandbox *sb = by_id(id);
+    struct ns_failure failure;
+    ssize_t n;
+
+    if (sb == NULL || sb->sync_fd < 0) {
+        return;
+    }
+    n = recv(sb->sync_fd, &failure, sizeof(failure), MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) {
+        return;
+    }
+    fd_unwatch(&sb->sync_fd);
+    if (sb->state != SANDBOX_STARTING || sb->killed) {
+        return;
+    }
+    if (n == (ssize_t)sizeof(failure)) {
+        failure.stage[sizeof(failure.stage) - 1] = '\0';
+        sandbox_fail(sb, failure.stage, failure.error);
+        return;
+    }
+    if (n != 0) {
+        sandbox_fail(sb, "start", EIO);
+        return;
+    }
+    sandbox_set_state(sb, SANDBOX_WARM);
+    if (sb->owner != NULL) {
+        conn_created(sb->owner, sb->create_seq, sb->id, payload_uid(sb), sb->client_fds);
+    }
+    for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
+        fd_close(&sb->client_fds[i]);
+    }
+    journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("uid", payload_uid(sb)),
+            JOURNAL_INT("pid", sb->pid), JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
+}
+
+static void
+exit_note(struct launch_report *report, const siginfo_t *info)
+{
+    report->running = 0;
+    if (info->si_code == CLD_EXITED) {
+        report->exit_code = info->si_status;
+    } else {
+        report->exit_signal = info->si_status;
+    }
+}
+
+void
+sandbox_on_death(uint64_t id)
+{
+    struct sandbox *sb = by_id(id);
+    siginfo_t info = { 0 };
+
+    if (sb == NULL || sb->state == SANDBOX_ENDED) {
+        return;
+    }
+    if (waitid(P_PIDFD, (id_t)sb->pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) {
+        return;
+    }
+    if (sb->state == SANDBOX_RUNNING) {
+        limits_check(sb, host, false);
+    } else if (sb->state == SANDBOX_STARTING && !sb->killed) {
+        /* Death and its reason come together; the reason is read first. */
+        sandbox_on_sync(id);
+        if (sb->state == SANDBOX_STARTING && !sb->killed) {
+            sandbox_fail(sb, "start", ECHILD);
+        }
+    }
+    exit_note(&sb->report, &info);
+    fd_unwatch(&sb->pidfd);
+    fd_unwatch(&sb->sync_fd);
+    sandbox_set_state(sb, SANDBOX_ENDED);
+    journal(JOURNAL_INFO, "sandbox.ended", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("verdict", sb->report.verdict),
+            JOURNAL_INT("signal", sb->report.exit_signal), JOURNAL_INT("code", sb->report.exit_code),
+            JOURNAL_INT("cpu_ms", sb->report.cpu_ms), JOURNAL_INT("wall_ms", sb->report.wall_ms),
+            JOURNAL_INT("peak_bytes", sb->report.peak_memory_bytes));
+    if (sb->owner != NULL && sb->destroy_seq == 0) {
+        conn_report(sb->owner, LAUNCH_ENDED, 0, sb->id, &sb->report);
+    }
+    sandbox_clear(sb);
+}
+
+_must_check_ int
+sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, const char **ret_stage)
+{
+    int r;
+
+    assert(sb->state == SANDBOX_WARM);
+    *ret_stage = "limits";
+    if (!limits_valid(limits)) {
+        return -EINVAL;
+    }
+    sb->limits = *limits;
+    r = limits_apply(sb, host, ret_stage);
+    if (r < 0) {
+        /* Half limited is not limited. */
+        sandbox_kill(sb);
+        return r;
+    }
+    sb->adopted_ms = sandbox_now_ms();
+    sb->report.running = 1;
+    sandbox_set_state(sb, SANDBOX_RUNNING);
+    return 0;
+}
+
+void
+sandbox_stat(struct sandbox *sb)
+{
+    sb->report.running = sb->state != SANDBOX_ENDED;
+    if (sb->state != SANDBOX_RUNNING) {
+        return;
+    }
+    limits_check(sb, host, true);
+    if (sb->report.verdict != LAUNCH_LIMIT_NONE) {
+        sandbox_kill(sb);
+    }
+}
+
+void
+sandbox_destroy(struct sandbox *sb, uint64_t seq)
+{
+    sb->destroy_seq = seq;
+    if (sb->state == SANDBOX_RUNNING) {
+        limits_check(sb, host, !sb->killed);
+    }
+    sandbox_kill(sb);
+    if (sb->state == SANDBOX_ENDED) {
+        sandbox_clear(sb);
+    }
+}
+
+void
+sandboxes_orphan(const struct conn *owner)
+{
+    for (unsigned i = 0; i < n_slots; i++) {
+        struct sandbox *sb = &table[i];
+
+        if (sb->state != SANDBOX_FREE && sb->owner == owner) {
+            sb->owner = NULL;
+            sandbox_kill(sb);
+            if (sb->state == SANDBOX_ENDED) {
+                sandbox_clear(sb);
+            }
+        }
+    }
+}
+
+void
+sandboxes_kill_all(void)
+{
+    for (unsigned i = 0; i < n_slots; i++) {
+        struct sandbox *sb = &table[i];
+
+        if (sb->state != SANDBOX_FREE) {
+            sb->owner = NULL;
+            sandbox_kill(sb);
+            if (sb->state == SANDBOX_ENDED) {
+                sandbox_clear(sb);
+            }
+        }
+    }
+}
+
+static bool
+is_waiting_for_group(const struct sandbox *sb)
+{
+    return sb->state == SANDBOX_ENDED && (sb->owner == NULL || sb->destroy_seq != 0 || sb->disk_fd >= 0);
+}
+
+void
+sandboxes_tick(void)
+{
+    uint64_t now = sandbox_now_ms();
+    bool is_check_due = now - last_check_ms >= LIMITS_TICK_MS;
+
+    if (is_check_due) {
+        last_check_ms = now;
+    }
+    for (unsigned i = 0; i < n_slots; i++) {
+        struct sandbox *sb = &table[i];
+
+        if (is_waiting_for_group(sb)) {
+            sandbox_clear(sb);
+        } else if (sb->state == SANDBOX_STARTING && !sb->killed && now - sb->started_ms > START_MS) {
+            sandbox_fail(sb, "start", ETIMEDOUT);
+        } else if (sb->state == SANDBOX_RUNNING && is_check_due) {
+            sandbox_stat(sb);
+        }
+        if (sb->killed && now - sb->killed_ms > UNREPORTED_MS) {
+            sandbox_on_death(sb->id); /* one whose watching failed tells nobody */
+        }
+    }
+}
+
+int
+sandboxes_timeout(void)
+{
+    for (unsigned i = 0; n_in_state[SANDBOX_ENDED] > 0 && i < n_slots; i++) {
+        if (is_waiting_for_group(&table[i])) {
+            return REMOVE_RETRY_MS;
+        }
+    }
+    if (n_in_state[SANDBOX_RUNNING] > 0) {
+        return LIMITS_TICK_MS;
+    }
+    return n_in_state[SANDBOX_STARTING] > 0 ? START_MS : -1;
+}

@@ -1,0 +1,80 @@
+/*
+ * The table of sandboxes. A slot owns two host user ids and one control group
+ * name; it is free again only when the group is gone, which proves that no process
+ * with those ids is left.
+ */
+#pragma once
+
+#include "executor/launcher/cgroup.h"
+#include "executor/launcher/seccomp.h"
+#include "executor/launcher/settings.h"
+#include "executor/launcher/wire.h"
+
+struct conn;
+
+enum sandbox_state { SANDBOX_FREE, SANDBOX_STARTING, SANDBOX_WARM, SANDBOX_RUNNING, SANDBOX_ENDED, SANDBOX_N_STATES };
+
+/* What making a sandbox takes; filled at start, unchanged from then on. */
+struct sandbox_host {
+    struct settings settings;
+    struct cgroup_tree tree;
+    int epoll_fd;
+    int proc_fd;
+    int agent_fd;
+    int launcher_pidfd;
+    struct filter payload_filter[2]; /* [inet] */
+    struct filter agent_filter[2];
+};
+
+struct sandbox {
+    enum sandbox_state state;
+    unsigned slot;
+    uint64_t id;
+    struct conn *owner; /* NULL: nobody is told; goes as soon as it is dead */
+    uint64_t create_seq;
+    uint64_t destroy_seq; /* 0: not asked for */
+    bool killed;
+
+    pid_t pid;
+    int pidfd;
+    int sync_fd;
+    int disk_fd;
+    int client_fds[LAUNCH_N_FDS];
+    struct cgroup cgroup;
+
+    struct launch_limits limits;
+    uint64_t started_ms; /* STARTING: for its deadline */
+    uint64_t adopted_ms;
+    uint64_t killed_ms;
+    struct cgroup_usage before; /* counters at ADOPT */
+    struct launch_report report;
+};
+
+_must_check_ int sandboxes_init(struct sandbox_host *host);
+/* True when no slot is taken. */
+bool sandboxes_idle(void);
+/* Kills all; they leave as the loop goes on. */
+void sandboxes_kill_all(void);
+/* Kills those of a connection that is closing. */
+void sandboxes_orphan(const struct conn *owner);
+/* Time for what nobody announces: limits, deadlines, groups that were busy. Call after every wait. */
+void sandboxes_tick(void);
+/* How long the loop may wait, in ms; -1 for ever. */
+int sandboxes_timeout(void);
+
+/* NULL unless it exists and is `owner`'s. */
+struct sandbox *sandbox_find(const struct conn *owner, uint64_t id);
+/* CREATED or ERROR follows later; an error here is the caller's to answer. */
+_must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, const char **ret_stage);
+_must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, const char **ret_stage);
+/* Brings the report up to date, and acts on a limit that it shows. */
+void sandbox_stat(struct sandbox *sb);
+/* DESTROYED follows when nothing is left. */
+void sandbox_destroy(struct sandbox *sb, uint64_t seq);
+void sandbox_kill(struct sandbox *sb);
+
+/* From the loop; `id` may be that of one gone meanwhile. */
+void sandbox_on_sync(uint64_t id);
+void sandbox_on_death(uint64_t id);
+
+uint64_t sandbox_now_ms(void);

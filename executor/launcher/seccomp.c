@@ -1,0 +1,356 @@
+/*
+ * One allowlist; what is not on it fails with EPERM. Calls that programs probe
+ * before falling back fail with ENOSYS, foreign ABIs kill. Integer arguments are
+ * compared on their low 32 bits: the kernel truncates int parameters, so a 64-bit
+ * comparison can be passed by with garbage above (CVE-2019-10063).
+ */
+#include "executor/launcher/seccomp.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOW32 0xffffffffu
+#define FILTER_MAX_BYTES (4096 * sizeof(struct sock_filter)) /* BPF_MAXINSNS */
+
+/* Newer than libseccomp 2.5 knows. */
+#define NR_FCHMODAT2 452
+/* Everything from here on is newer than this list; programs fall back on ENOSYS. */
+#define NR_FIRST_UNKNOWN 453
+#define NR_LAST_UNKNOWN 511
+
+#define MATCH(arg, mask, value) SCMP_CMP64((arg), SCMP_CMP_MASKED_EQ, (mask), (value))
+#define MATCH32(arg, value) MATCH((arg), LOW32, (uint32_t)(value))
+
+static const char *const allowed[] = {
+    /* files */
+    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "open",
+    "openat", "openat2", "creat", "close", "close_range", "dup", "dup2", "dup3", "stat", "fstat", "lstat",
+    "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat", "faccessat2", "lseek", "readlink",
+    "readlinkat", "getdents", "getdents64", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat",
+    "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat", "chown", "fchown",
+    "lchown", "fchownat", "truncate", "ftruncate", "fallocate", "fsync", "fdatasync", "sync", "syncfs",
+    "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask", "chdir", "fchdir", "getcwd", "flock",
+    "fcntl", "fadvise64", "readahead", "sendfile", "splice", "tee", "copy_file_range", "getxattr", "lgetxattr",
+    "fgetxattr", "listxattr", "llistxattr", "flistxattr", "setxattr", "lsetxattr", "fsetxattr", "removexattr",
+    "lremovexattr", "fremovexattr", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    /* memory */
+    "mmap", "mprotect", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock", "mlockall",
+    "munlockall", "brk", "membarrier", "memfd_create", "pkey_alloc", "pkey_free", "pkey_mprotect", "get_mempolicy",
+    /* waiting */
+    "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
+    "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4", "timerfd_create",
+    "timerfd_settime", "timerfd_gettime", "nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres",
+    "gettimeofday", "time", "times", "getitimer", "setitimer", "alarm", "timer_create", "timer_settime",
+    "timer_gettime", "timer_getoverrun", "timer_delete",
+    /* the process itself */
+    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
+    "getpgid", "getpgrp", "getsid", "setsid", "setpgid", "setuid", "setgid", "setreuid", "setregid", "setresuid",
+    "setresgid", "setfsuid", "setfsgid", "setgroups", "capget", "capset", "uname", "sysinfo", "getrlimit",
+    "setrlimit", "getrusage", "getpriority", "setpriority", "getcpu", "sched_yield", "sched_getaffinity",
+    "sched_setaffinity", "sched_getparam", "sched_setparam", "sched_getscheduler", "sched_setscheduler",
+    "sched_get_priority_max", "sched_get_priority_min", "sched_rr_get_interval", "sched_getattr", "sched_setattr",
+    "ioprio_get", "ioprio_set", "arch_prctl", "set_tid_address", "set_robust_list", "get_robust_list", "rseq",
+    "getrandom", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
+    /* others */
+    "rt_sigaction", "rt_sigprocmask", "rt_sigpending", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",
+    "rt_sigqueueinfo", "rt_tgsigqueueinfo", "sigaltstack", "kill", "tkill", "tgkill", "pause", "restart_syscall",
+    "pidfd_open", "pidfd_send_signal", "wait4", "waitid", "fork", "vfork", "execve", "execveat", "exit",
+    "exit_group",
+    /* sockets that exist, and System V IPC of the own namespace */
+    "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "sendto", "recvfrom", "sendmsg",
+    "recvmsg", "sendmmsg", "recvmmsg", "shutdown", "getsockopt", "shmget", "shmat", "shmdt", "shmctl", "semget",
+    "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+};
+
+/* Probed for by runtimes, which take "no such call" as an answer but not "forbidden". */
+static const char *const absent[] = {
+    "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "memfd_secret", "process_madvise",
+    "process_mrelease", "futex_waitv",
+};
+
+/* The launcher makes the child with these; the agent has lost them. */
+static const char *const launcher_only[] = {
+    "clone3", "unshare", "mount", "umount2", "pivot_root", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount",
+    "open_tree", "mount_setattr", "sethostname", "setdomainname",
+};
+
+struct rule {
+    const char *name;
+    unsigned n;
+    struct scmp_arg_cmp arg[2];
+    int error; /* 0: allow */
+};
+
+#define CLONE_NAMESPACES                                                                                      \
+    (CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |            \
+     CLONE_NEWPID | CLONE_NEWNET)
+#define FUTEX_OP_MASK (LOW32 & ~(128u | 256u)) /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
+
+static const struct rule tenant_rules[] = {
+    { "clone", 1, { MATCH(0, CLONE_NAMESPACES, 0) }, 0 },
+    { "personality", 1, { MATCH32(0, 0) }, 0 },
+    { "personality", 1, { MATCH32(0, LOW32) }, 0 },
+    { "prlimit64", 1, { MATCH32(0, 0) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, 0) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, S_IFREG) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, S_IFIFO) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, S_IFSOCK) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, 0) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFREG) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFIFO) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFSOCK) }, 0 },
+};
+
+/* Priority-inheriting operations are left out: their code is where futex exploits were. */
+static const uint32_t futex_ops[] = { 0, 1, 3, 4, 5, 9, 10 };
+static const uint32_t futex_pi_ops[] = { 6, 7, 8, 11, 12, 13 };
+
+static const uint32_t payload_prctls[] = {
+    PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_CAPBSET_READ, PR_SET_TIMERSLACK,
+    PR_GET_TIMERSLACK, PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE,
+    PR_GET_SECUREBITS, PR_GET_KEEPCAPS, PR_SET_VMA,
+};
+
+/* TIOCSTI, TIOCLINUX and everything a device driver offers are absent by not being here. */
+static const uint32_t ioctls[] = {
+    TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC, 0x8910 /* SIOCGIFNAME */,
+    0x8912 /* SIOCGIFCONF */, 0x8913 /* SIOCGIFFLAGS */, 0x8915 /* SIOCGIFADDR */, 0x8933 /* SIOCGIFINDEX */,
+};
+/* Asked of ordinary files by cp, tar and terminals' libraries. */
+static const uint32_t ioctls_not_here[] = {
+    0x40049409 /* FICLONE */, 0x4020940d /* FICLONERANGE */, 0x80086601 /* FS_IOC_GETFLAGS */,
+    0x40086602 /* FS_IOC_SETFLAGS */, 0xc020660b /* FS_IOC_FIEMAP */, TCSETS, TCSETSW, TCSETSF, TIOCSWINSZ,
+    TIOCSPGRP, TIOCGSID, TIOCSCTTY, TIOCNOTTY, 0x5422 /* TIOCSETD */,
+};
+
+/* By level: options beyond these reach TCP_ULP (kTLS, espintcp), encapsulation and packet filters. */
+static const uint32_t tcp_options[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 18, 23, 25, 30, 36, 37 };
+static const uint32_t udp_options[] = { 1, 103, 104 };
+
+static bool
+is_unknown_call(int nr)
+{
+    return nr == __NR_SCMP_ERROR || nr < 0; /* negative: a pseudo number, absent on this architecture */
+}
+
+static bool
+names_add(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int nr = seccomp_syscall_resolve_name(names[i]);
+
+        if (!is_unknown_call(nr) && seccomp_rule_add(ctx, action, nr, 0) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+rule_add(scmp_filter_ctx ctx, const struct rule *rule)
+{
+    int nr = seccomp_syscall_resolve_name(rule->name);
+    uint32_t action = rule->error ? SCMP_ACT_ERRNO((uint32_t)rule->error) : SCMP_ACT_ALLOW;
+
+    return is_unknown_call(nr) || seccomp_rule_add_array(ctx, action, nr, rule->n, rule->arg) == 0;
+}
+
+/* One rule a value: several rules of one call are alternatives. */
+static bool
+values_add(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, int error, const uint32_t *values,
+           size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct rule rule = { name, 1, { MATCH(arg, mask, values[i]) }, error };
+
+        if (!rule_add(ctx, &rule)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+socket_rules_add(scmp_filter_ctx ctx, bool inet)
+{
+    static const uint32_t types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+    const struct rule pair = { "socketpair", 1, { MATCH32(0, AF_UNIX) }, 0 };
+
+    /* Families are numbered to 45 by now; one the kernel gets later is refused by the default. */
+    for (uint32_t family = 0; family < 64; family++) {
+        bool is_ip = family == AF_INET || family == AF_INET6;
+
+        if (family != AF_UNIX && !(inet && is_ip)) {
+            const struct rule refuse = { "socket", 1, { MATCH32(0, family) }, EAFNOSUPPORT };
+
+            if (!rule_add(ctx, &refuse)) {
+                return false;
+            }
+            continue;
+        }
+        /* Never SOCK_RAW; the bits above the type are SOCK_CLOEXEC and SOCK_NONBLOCK. */
+        for (size_t i = 0; i < SBX_COUNT(types) - is_ip; i++) {
+            const struct rule allow = { "socket", 2, { MATCH32(0, family), MATCH(1, 0xf, types[i]) }, 0 };
+
+            if (!rule_add(ctx, &allow)) {
+                return false;
+            }
+        }
+    }
+    return rule_add(ctx, &pair);
+}
+
+static bool
+sockopt_options_add(scmp_filter_ctx ctx, int level, const uint32_t *options, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct rule rule = { "setsockopt", 2, { MATCH32(1, level), MATCH32(2, options[i]) }, 0 };
+
+        if (!rule_add(ctx, &rule)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+sockopt_rules_add(scmp_filter_ctx ctx)
+{
+    static const uint32_t whole_levels[] = { 0 /* IP */, SOL_SOCKET, 41 /* IPV6 */ };
+
+    return values_add(ctx, "setsockopt", 1, LOW32, 0, whole_levels, SBX_COUNT(whole_levels)) &&
+           sockopt_options_add(ctx, 6 /* TCP */, tcp_options, SBX_COUNT(tcp_options)) &&
+           sockopt_options_add(ctx, 17 /* UDP */, udp_options, SBX_COUNT(udp_options));
+}
+
+static bool
+tenant_rules_add(scmp_filter_ctx ctx, bool inet)
+{
+    for (size_t i = 0; i < SBX_COUNT(tenant_rules); i++) {
+        if (!rule_add(ctx, &tenant_rules[i])) {
+            return false;
+        }
+    }
+    return values_add(ctx, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
+           values_add(ctx, "futex", 1, FUTEX_OP_MASK, ENOSYS, futex_pi_ops, SBX_COUNT(futex_pi_ops)) &&
+           values_add(ctx, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
+           values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here)) &&
+           socket_rules_add(ctx, inet) && sockopt_rules_add(ctx);
+}
+
+static bool
+absent_add(scmp_filter_ctx ctx, enum filter_kind kind)
+{
+    if (!names_add(ctx, SCMP_ACT_ERRNO(ENOSYS), absent, SBX_COUNT(absent))) {
+        return false;
+    }
+    for (int nr = NR_FIRST_UNKNOWN; nr <= NR_LAST_UNKNOWN; nr++) {
+        if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0) < 0) {
+            return false;
+        }
+    }
+    /* ENOSYS and not EPERM: only then does glibc make its threads with clone. */
+    return kind == FILTER_LAUNCHER || seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+}
+
+static bool
+kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
+{
+    static const char *const wide[] = { "prctl", "seccomp" };
+    static const char *const launcher_wide[] = { "ioctl", "clone", "prlimit64", "futex", "setsockopt", "mknodat",
+                                                 "personality", "mknod" };
+
+    switch (kind) {
+    case FILTER_PAYLOAD:
+        return tenant_rules_add(ctx, inet) &&
+               values_add(ctx, "prctl", 0, LOW32, 0, payload_prctls, SBX_COUNT(payload_prctls));
+    case FILTER_AGENT:
+        return tenant_rules_add(ctx, inet) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide));
+    case FILTER_LAUNCHER:
+        return socket_rules_add(ctx, inet) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
+               names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
+               names_add(ctx, SCMP_ACT_ALLOW, launcher_only, SBX_COUNT(launcher_only));
+    }
+    return false;
+}
+
+static bool
+filter_compose(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
+{
+    return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
+           seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && /* a binary tree loads 7 times faster */
+           names_add(ctx, SCMP_ACT_ALLOW, allowed, SBX_COUNT(allowed)) &&
+           seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR_FCHMODAT2, 0) == 0 && absent_add(ctx, kind) &&
+           kind_rules_add(ctx, kind, inet);
+}
+
+_must_check_ static int
+filter_load(struct filter *filter)
+{
+    struct stat st;
+
+    if (fcntl(filter->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
+        fstat(filter->fd, &st) < 0) {
+        return -errno;
+    }
+    if (st.st_size == 0 || (size_t)st.st_size > FILTER_MAX_BYTES) {
+        return FILTER_E_REFUSED;
+    }
+    filter->prog.filter = malloc((size_t)st.st_size);
+    if (filter->prog.filter == NULL) {
+        return -ENOMEM;
+    }
+    if (pread(filter->fd, filter->prog.filter, (size_t)st.st_size, 0) != st.st_size) {
+        return -EIO;
+    }
+    filter->prog.len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
+    return 0;
+}
+
+_must_check_ int
+filter_build(struct filter *ret, enum filter_kind kind, bool inet)
+{
+    struct filter filter = FILTER_NULL;
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    int r = FILTER_E_REFUSED;
+
+    if (ctx == NULL) {
+        return -ENOMEM;
+    }
+    if (filter_compose(ctx, kind, inet)) {
+        filter.fd = memfd_create("seccomp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        r = filter.fd < 0 ? -errno : seccomp_export_bpf(ctx, filter.fd) < 0 ? FILTER_E_REFUSED : filter_load(&filter);
+    }
+    seccomp_release(ctx);
+    if (r != 0) {
+        filter_deinit(&filter);
+        return r;
+    }
+    *ret = filter;
+    return 0;
+}
+
+void
+filter_deinit(struct filter *filter)
+{
+    if (filter->fd >= 0) {
+        close(filter->fd);
+    }
+    free(filter->prog.filter);
+    *filter = (struct filter)FILTER_NULL;
+}
+
+_must_check_ int
+filter_install(const struct filter *filter)
+{
+    return prctl(PR_SET_SECCOMP, 2 /* SECCOMP_MODE_FILTER */, &filter->prog, 0, 0) < 0 ? -errno : 0;
+}

@@ -1,0 +1,29 @@
+/*
+ * System call filters, compiled once at start: the payload's (handed to the agent
+ * as a file), the agent's and the launcher's own. They nest: a process keeps those
+ * of its ancestors, so each is wider than the next.
+ */
+#pragma once
+
+#include <linux/filter.h>
+
+#include "lib/sbx_base.h"
+
+enum filter_kind { FILTER_PAYLOAD, FILTER_AGENT, FILTER_LAUNCHER };
+
+enum {
+    FILTER_E_REFUSED = 1, /* libseccomp did not take a rule; nothing was built */
+};
+
+struct filter {
+    struct sock_fprog prog;
+    int fd; /* sealed memory file with the same instructions; -1 when not built */
+};
+
+#define FILTER_NULL { .fd = -1 }
+
+/* `inet`: IP sockets are allowed besides AF_UNIX. */
+_must_check_ int filter_build(struct filter *ret, enum filter_kind kind, bool inet);
+void filter_deinit(struct filter *filter);
+/* For the calling process, which has no_new_privs; async-signal-safe. */
+_must_check_ int filter_install(const struct filter *filter);

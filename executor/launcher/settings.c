@@ -1,0 +1,343 @@
+#include "executor/launcher/settings.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/sbx_buf.h"
+
+#define SETTINGS_FILE_MAX 65536
+
+enum kind { KIND_PATH, KIND_NAME, KIND_NUMBER, KIND_BOOL, KIND_CGROUP, KIND_LEVEL };
+
+struct key {
+    const char *name;
+    const char *fallback; /* NULL: must be set */
+    const char *meaning;
+    enum kind kind;
+    size_t offset;
+    size_t size;  /* of a text */
+    uint64_t max; /* of a number */
+};
+
+#define TEXT(member) offsetof(struct settings, member), sizeof(((struct settings *)NULL)->member), 0
+#define NUMBER(member, maximum) offsetof(struct settings, member), 0, (maximum)
+
+/* Host uids end below the range that kernel and distributions reserve. */
+#define UID_MAX_USED 4000000000u
+
+static const struct key keys[] = {
+    { "socket", NULL, "where executord connects (SOCK_SEQPACKET)", KIND_PATH, TEXT(socket) },
+    { "executor_uid", "0", "the one user that may connect; 0 is root", KIND_NUMBER,
+      NUMBER(executor_uid, UID_MAX_USED) },
+    { "executor_gid", "0", "group of the socket", KIND_NUMBER, NUMBER(executor_gid, UID_MAX_USED) },
+    { "agent", NULL, "the session-agent binary, pid 1 of every sandbox", KIND_PATH, TEXT(agent) },
+    { "opt_dir", NULL, "directory with drivers/ and runtimes.json, copied to /opt/sandbox", KIND_PATH,
+      TEXT(opt_dir) },
+    { "state_dir", NULL, "lock, record of control groups; root's own", KIND_PATH, TEXT(state_dir) },
+    { "instance", "default", "tells launchers on one host apart; part of the groups' names", KIND_NAME,
+      TEXT(instance) },
+    { "uid_base", "200000", "first host user id; each sandbox slot has two", KIND_NUMBER,
+      NUMBER(uid_base, UID_MAX_USED) },
+    { "max_sandboxes", "512", "slots", KIND_NUMBER, NUMBER(max_sandboxes, SETTINGS_MAX_SANDBOXES) },
+    { "cgroup", "auto", "auto, v1 or v2", KIND_CGROUP, NUMBER(cgroup, 0) },
+    { "cgroup_parent", "", "group to make the sandboxes' groups in, from the hierarchy's root", KIND_PATH,
+      TEXT(cgroup_parent) },
+    { "favordynmods", "yes", "take the attach stall of quiet hosts away at start", KIND_BOOL,
+      NUMBER(favordynmods, 0) },
+    { "log_level", "info", "debug, info, warn or error", KIND_LEVEL, NUMBER(log_level, 0) },
+};
+
+static bool
+name_ok(const char *text, size_t size)
+{
+    size_t len = strlen(text);
+
+    return len > 0 && len < size && text[0] != '.' &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == len;
+}
+
+static bool
+path_ok(const char *text, size_t size)
+{
+    size_t len = strlen(text);
+
+    return len < size && (len == 0 || text[0] == '/') && strstr(text, "/../") == NULL;
+}
+
+static bool
+number_parse(const char *text, uint64_t max, uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    if (*text == '\0' || strlen(text) > 12) {
+        return false;
+    }
+    for (; *text != '\0'; text++) {
+        if (!isdigit((unsigned char)*text)) {
+            return false;
+        }
+        value = value * 10 + (uint64_t)(*text - '0');
+    }
+    if (value > max) {
+        return false;
+    }
+    *ret = value;
+    return true;
+}
+
+static bool
+bool_parse(const char *text, bool *ret)
+{
+    *ret = strcmp(text, "yes") == 0;
+    return *ret || strcmp(text, "no") == 0;
+}
+
+static bool
+cgroup_parse(const char *text, enum settings_cgroup *ret)
+{
+    static const char *const names[] = { "auto", "v1", "v2" };
+
+    for (size_t i = 0; i < SBX_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum settings_cgroup)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+key_set(const struct key *key, struct settings *settings, const char *text)
+{
+    void *member = (char *)settings + key->offset;
+
+    switch (key->kind) {
+    case KIND_PATH:
+    case KIND_NAME:
+        if (key->kind == KIND_PATH ? !path_ok(text, key->size) : !name_ok(text, key->size)) {
+            return false;
+        }
+        memcpy(member, text, strlen(text) + 1);
+        return true;
+    case KIND_NUMBER:
+        return number_parse(text, key->max, member);
+    case KIND_BOOL:
+        return bool_parse(text, member);
+    case KIND_CGROUP:
+        return cgroup_parse(text, member);
+    case KIND_LEVEL:
+        return journal_level_parse(text, member);
+    }
+    return false;
+}
+
+static struct settings_template *
+template_at(struct settings *settings, const char *name, size_t len)
+{
+    struct settings_template *found;
+
+    for (unsigned i = 0; i < settings->n_templates; i++) {
+        found = &settings->templates[i];
+        if (strlen(found->name) == len && memcmp(found->name, name, len) == 0) {
+            return found;
+        }
+    }
+    if (settings->n_templates == SETTINGS_MAX_TEMPLATES || len == 0 || len >= LAUNCH_TEMPLATE_LEN) {
+        return NULL;
+    }
+    found = &settings->templates[settings->n_templates];
+    memcpy(found->name, name, len);
+    found->name[len] = '\0';
+    if (strchr(found->name, '.') != NULL || !name_ok(found->name, sizeof(found->name))) {
+        return NULL;
+    }
+    memcpy(found->root, "/", 2);
+    settings->n_templates++;
+    return found;
+}
+
+/* template.<name>.root = directory, template.<name>.inet = yes|no */
+static bool
+template_set(struct settings *settings, const char *key, const char *value)
+{
+    const char *name = key + strlen("template.");
+    const char *dot = strrchr(name, '.');
+    struct settings_template *template;
+
+    if (dot == NULL) {
+        return false;
+    }
+    template = template_at(settings, name, (size_t)(dot - name));
+    if (template == NULL) {
+        return false;
+    }
+    if (strcmp(dot, ".inet") == 0) {
+        return bool_parse(value, &template->inet);
+    }
+    if (strcmp(dot, ".root") != 0 || *value != '/' || !path_ok(value, sizeof(template->root))) {
+        return false;
+    }
+    memcpy(template->root, value, strlen(value) + 1);
+    return true;
+}
+
+static bool
+line_set(struct settings *settings, const char *name, const char *value, uint64_t *seen)
+{
+    if (strncmp(name, "template.", strlen("template.")) == 0) {
+        return template_set(settings, name, value);
+    }
+    for (size_t i = 0; i < SBX_COUNT(keys); i++) {
+        if (strcmp(name, keys[i].name) != 0) {
+            continue;
+        }
+        if (*seen & (1u << i)) {
+            return false;
+        }
+        *seen |= 1u << i;
+        return key_set(&keys[i], settings, value);
+    }
+    return false;
+}
+
+static char *
+trim(char *text)
+{
+    size_t len;
+
+    text += strspn(text, " \t\r");
+    len = strlen(text);
+    while (len > 0 && strchr(" \t\r", text[len - 1]) != NULL) {
+        text[--len] = '\0';
+    }
+    return text;
+}
+
+_must_check_ static int
+lines_apply(struct settings *settings, char *text, uint64_t *seen, char *error)
+{
+    char *next, *equals, *name;
+
+    for (unsigned number = 1; text != NULL; number++, text = next) {
+        next = strchr(text, '\n');
+        if (next != NULL) {
+            *next++ = '\0';
+        }
+        name = trim(text);
+        if (*name == '\0' || *name == '#') {
+            continue;
+        }
+        equals = strchr(name, '=');
+        if (equals != NULL) {
+            *equals = '\0';
+            if (line_set(settings, trim(name), trim(equals + 1), seen)) {
+                continue;
+            }
+        }
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "line %u: unknown key, second value or bad value for \"%.64s\"",
+                       number, name);
+        return SETTINGS_E_INVALID;
+    }
+    return 0;
+}
+
+_must_check_ static int
+file_read(const char *path, char *ret, char *error)
+{
+    struct stat st;
+    ssize_t n = 0;
+    size_t len = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%.128s: %s", path, strerror(errno));
+        goto fail;
+    }
+    /* Whoever writes this file names a program that root starts. */
+    if (!S_ISREG(st.st_mode) || (st.st_mode & 022) || (st.st_uid != 0 && st.st_uid != geteuid())) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%.128s: must be a file of root that only root can write", path);
+        goto fail;
+    }
+    while (len < SETTINGS_FILE_MAX && (n = read(fd, ret + len, SETTINGS_FILE_MAX - len)) > 0) {
+        len += (size_t)n;
+    }
+    if (n < 0 || len == SETTINGS_FILE_MAX || memchr(ret, '\0', len) != NULL) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%.128s: cannot be read, too long or not text", path);
+        goto fail;
+    }
+    ret[len] = '\0';
+    close(fd);
+    return 0;
+
+fail:
+    if (fd >= 0) {
+        close(fd);
+    }
+    return SETTINGS_E_INVALID;
+}
+
+_must_check_ static int
+settings_check(const struct settings *settings, char *error)
+{
+    const char *wrong = NULL;
+
+    if (settings->max_sandboxes == 0) {
+        wrong = "max_sandboxes must not be 0";
+    } else if (settings->uid_base < 1000 || settings->uid_base + 2 * settings->max_sandboxes > UID_MAX_USED) {
+        wrong = "uid_base must leave room for two ids a sandbox, from 1000 on";
+    } else if (settings->executor_uid >= settings->uid_base &&
+               settings->executor_uid < settings->uid_base + 2 * settings->max_sandboxes) {
+        wrong = "executor_uid is one of the sandboxes' ids";
+    } else if (strrchr(settings->socket, '/')[1] == '\0') {
+        wrong = "socket names a directory";
+    }
+    if (wrong != NULL) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%s", wrong);
+        return SETTINGS_E_INVALID;
+    }
+    return 0;
+}
+
+_must_check_ int
+settings_load(struct settings *ret, const char *path, char *error)
+{
+    static char text[SETTINGS_FILE_MAX + 1];
+    uint64_t seen = 0;
+
+    memset(ret, 0, sizeof(*ret));
+    if (file_read(path, text, error) || lines_apply(ret, text, &seen, error)) {
+        return SETTINGS_E_INVALID;
+    }
+    for (size_t i = 0; i < SBX_COUNT(keys); i++) {
+        if (seen & (1u << i)) {
+            continue;
+        }
+        if (keys[i].fallback == NULL || !key_set(&keys[i], ret, keys[i].fallback)) {
+            (void)snprintf(error, SETTINGS_ERROR_LEN, "%s must be set", keys[i].name);
+            return SETTINGS_E_INVALID;
+        }
+    }
+    if (ret->socket[0] == '\0' || ret->agent[0] == '\0' || ret->opt_dir[0] == '\0' || ret->state_dir[0] == '\0') {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "socket, agent, opt_dir and state_dir must not be empty");
+        return SETTINGS_E_INVALID;
+    }
+    if (ret->n_templates == 0 && template_at(ret, "default", strlen("default")) == NULL) {
+        return SETTINGS_E_INVALID;
+    }
+    return settings_check(ret, error);
+}
+
+void
+settings_print_keys(FILE *out)
+{
+    for (size_t i = 0; i < SBX_COUNT(keys); i++) {
+        (void)fprintf(out, "  %-14s %-9s %s\n", keys[i].name, keys[i].fallback != NULL ? keys[i].fallback : "(needed)",
+                      keys[i].meaning);
+    }
+    (void)fprintf(out, "  %-24s %s\n  %-24s %s\n", "template.<name>.root", "directory whose usr/ the sandbox sees (/)",
+                  "template.<name>.inet", "yes: IP sockets on lo (no)");
+}

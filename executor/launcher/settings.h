@@ -1,0 +1,52 @@
+/*
+ * The launcher's configuration: a file of `key = value` lines, read once at start.
+ * Unknown keys, bad values and a file that others may write are refused.
+ */
+#pragma once
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "executor/launcher/journal.h"
+#include "executor/launcher/wire.h"
+
+#define SETTINGS_PATH_LEN 1024
+#define SETTINGS_SOCKET_LEN 104
+#define SETTINGS_INSTANCE_LEN 33
+#define SETTINGS_MAX_TEMPLATES 8
+#define SETTINGS_MAX_SANDBOXES 4096
+#define SETTINGS_ERROR_LEN 256
+
+enum {
+    SETTINGS_E_INVALID = 1, /* the error text says where */
+};
+
+enum settings_cgroup { SETTINGS_CGROUP_AUTO, SETTINGS_CGROUP_V1, SETTINGS_CGROUP_V2 };
+
+struct settings_template {
+    char name[LAUNCH_TEMPLATE_LEN];
+    char root[SETTINGS_PATH_LEN]; /* its usr/ becomes the sandbox's */
+    bool inet;                    /* IP sockets, which still reach nothing but lo */
+};
+
+struct settings {
+    char socket[SETTINGS_SOCKET_LEN];
+    char agent[SETTINGS_PATH_LEN];
+    char opt_dir[SETTINGS_PATH_LEN]; /* drivers/ and runtimes.json: seen as /opt/sandbox */
+    char state_dir[SETTINGS_PATH_LEN];
+    char instance[SETTINGS_INSTANCE_LEN];
+    char cgroup_parent[SETTINGS_PATH_LEN]; /* "": beneath the launcher's own group */
+    uint64_t executor_uid;                 /* the one that may connect */
+    uint64_t executor_gid;
+    uint64_t uid_base;
+    uint64_t max_sandboxes;
+    enum settings_cgroup cgroup;
+    bool favordynmods;
+    enum journal_level log_level;
+    struct settings_template templates[SETTINGS_MAX_TEMPLATES];
+    unsigned n_templates;
+};
+
+/* `error` has SETTINGS_ERROR_LEN bytes. */
+_must_check_ int settings_load(struct settings *ret, const char *path, char *error);
+void settings_print_keys(FILE *out);

@@ -1,0 +1,28 @@
+/*
+ * What sandboxes of one template share: a read-only root with usr/ of the template's
+ * directory, generated etc/, devices and the drivers; and what stands in for the
+ * dangerous parts of /proc. Built once, in the launcher's own mount namespace.
+ */
+#pragma once
+
+#include "executor/launcher/settings.h"
+
+/* In the launcher's own root. */
+#define TEMPLATE_DIR "/t/"
+#define TEMPLATE_NEW_ROOT "/new"
+#define TEMPLATE_MASK_FILE "/mask/file"
+#define TEMPLATE_MASK_DIR "/mask/dir"
+
+struct template_mask {
+    const char *name; /* beneath /proc; NULL ends the table */
+    bool is_dir;
+};
+
+/* A new instance of a file system, mounted nowhere. `options` are name, value, ..., NULL. */
+_must_check_ int template_fs_new(int *ret_fd, const char *type, const char *const *options, unsigned attributes);
+/* Fills the directory `root` (of the host's tree, a tmpfs of ours) for one template. */
+_must_check_ int template_build(int root, const struct settings *settings, const struct settings_template *template,
+                                const char **ret_stage);
+/* Notes which masks this kernel has use for; `proc` is a whole /proc. */
+_must_check_ int template_masks_probe(int proc);
+const struct template_mask *template_masks(void);

@@ -1,0 +1,382 @@
+/*
+ * Speaks the launcher's protocol for a test: a command a line on standard input,
+ * one line of answer each (`tell` answers several, then "."). Every wait has a
+ * deadline of WAIT_MS.
+ *
+ *   connect SOCKET | hello [VERSION] | create TEMPLATE | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
+ *   stat ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
+ *   raw HEX (of a whole message) | flood N (STAT requests of sandbox ID 0 never read)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "executor/launcher/wire.h"
+
+#define WAIT_MS 30000
+#define MAX_SANDBOXES 1024
+#define MAX_EVENTS 1024
+
+union message {
+    struct launch_head head;
+    struct launch_hello hello;
+    struct launch_created created;
+    struct launch_report report;
+    struct launch_error error;
+    char bytes[512];
+};
+
+static int server = -1;
+static uint64_t seq;
+static struct {
+    uint64_t id;
+    int fds[LAUNCH_N_FDS];
+} sandboxes[MAX_SANDBOXES];
+static struct launch_report events[MAX_EVENTS];
+static unsigned n_events;
+
+static long
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int *
+fds_of(uint64_t id)
+{
+    for (unsigned i = 0; i < MAX_SANDBOXES; i++) {
+        if (sandboxes[i].id == id) {
+            return sandboxes[i].fds;
+        }
+    }
+    return NULL;
+}
+
+static void
+fds_close(uint64_t id)
+{
+    int *fds = fds_of(id);
+
+    for (int i = 0; fds != NULL && i < LAUNCH_N_FDS; i++) {
+        close(fds[i]);
+    }
+    for (unsigned i = 0; i < MAX_SANDBOXES; i++) {
+        if (sandboxes[i].id == id) {
+            sandboxes[i].id = 0;
+        }
+    }
+}
+
+static void
+fds_keep(uint64_t id, const int *fds)
+{
+    for (unsigned i = 0; i < MAX_SANDBOXES; i++) {
+        if (sandboxes[i].id == 0) {
+            sandboxes[i].id = id;
+            memcpy(sandboxes[i].fds, fds, sizeof(sandboxes[i].fds));
+            return;
+        }
+    }
+}
+
+/* 1 a message, 0 end of file, -1 nothing in time. */
+static int
+receive(union message *ret, int *ret_fds, int wait_ms)
+{
+    char control[CMSG_SPACE(sizeof(int) * LAUNCH_N_FDS)];
+    struct iovec iov = { ret, sizeof(*ret) };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+    struct pollfd in = { .fd = server, .events = POLLIN };
+    struct cmsghdr *cmsg;
+    ssize_t n;
+
+    if (poll(&in, 1, wait_ms) != 1) {
+        return -1;
+    }
+    n = recvmsg(server, &msg, MSG_CMSG_CLOEXEC);
+    if (n <= 0) {
+        return 0;
+    }
+    cmsg = CMSG_FIRSTHDR(&msg);
+    if (cmsg != NULL && cmsg->cmsg_type == SCM_RIGHTS && ret_fds != NULL) {
+        memcpy(ret_fds, CMSG_DATA(cmsg), sizeof(int) * LAUNCH_N_FDS);
+    }
+    return 1;
+}
+
+static void
+print_report(const char *what, const struct launch_report *r)
+{
+    printf("%s id=%llu cpu_ms=%llu wall_ms=%llu peak=%llu disk=%llu oom=%u forks=%u verdict=%u running=%u limit=%llu "
+           "observed=%llu signal=%d code=%d\n",
+           what, (unsigned long long)r->head.sandbox, (unsigned long long)r->cpu_ms, (unsigned long long)r->wall_ms,
+           (unsigned long long)r->peak_memory_bytes, (unsigned long long)r->disk_bytes, r->oom_kills, r->fork_refusals,
+           r->verdict, r->running, (unsigned long long)r->verdict_limit, (unsigned long long)r->verdict_observed,
+           r->exit_signal, r->exit_code);
+}
+
+static void
+answer(int wait_ms)
+{
+    union message m = { 0 };
+    int fds[LAUNCH_N_FDS] = { -1, -1, -1, -1 };
+    int r;
+
+    while ((r = receive(&m, fds, wait_ms)) == 1 && m.head.type == LAUNCH_ENDED) {
+        events[n_events++ % MAX_EVENTS] = m.report;
+    }
+    if (r != 1) {
+        puts(r == 0 ? "eof" : "timeout");
+        return;
+    }
+    switch (m.head.type) {
+    case LAUNCH_HELLO:
+        printf("hello version=%u max=%u\n", m.hello.version, m.hello.max_sandboxes);
+        break;
+    case LAUNCH_CREATED:
+        fds_keep(m.head.sandbox, fds);
+        printf("created %llu %u fds=%d\n", (unsigned long long)m.head.sandbox, m.created.host_uid, fds[3] >= 0);
+        break;
+    case LAUNCH_ADOPTED:
+        puts("adopted");
+        break;
+    case LAUNCH_STATS:
+        print_report("stats", &m.report);
+        break;
+    case LAUNCH_DESTROYED:
+        fds_close(m.head.sandbox);
+        print_report("destroyed", &m.report);
+        break;
+    case LAUNCH_ERROR:
+        printf("error %d %s\n", m.error.error, m.error.stage);
+        break;
+    default:
+        printf("unknown type=%u\n", m.head.type);
+    }
+}
+
+static void
+request(void *message, size_t size, enum launch_type type, uint64_t sandbox)
+{
+    struct launch_head *head = message;
+
+    *head = (struct launch_head){ .type = (uint16_t)type, .size = (uint16_t)size, .seq = ++seq, .sandbox = sandbox };
+    if (send(server, message, size, MSG_NOSIGNAL) != (ssize_t)size) {
+        puts("eof");
+        return;
+    }
+    answer(WAIT_MS);
+}
+
+static void
+do_connect(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    if (server >= 0) {
+        close(server);
+    }
+    seq = 0;
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (connect(server, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        printf("errno=%d\n", errno);
+        return;
+    }
+    puts("ok");
+}
+
+static void
+do_adopt(char *arguments)
+{
+    struct launch_adopt m = { 0 };
+    unsigned long long v[7] = { 0 };
+
+    for (int i = 0; i < 7; i++) {
+        v[i] = strtoull(arguments, &arguments, 10);
+    }
+    m.limits = (struct launch_limits){ v[1], v[2], v[3], v[4], (uint32_t)v[5], (uint32_t)v[6] };
+    request(&m, sizeof(m), LAUNCH_ADOPT, v[0]);
+}
+
+static void
+do_ended(int wait_ms)
+{
+    union message m = { 0 };
+    long end = now_ms() + wait_ms;
+
+    if (n_events == 0) {
+        int r = receive(&m, NULL, (int)(end - now_ms()));
+
+        if (r != 1) {
+            puts(r == 0 ? "eof" : "timeout");
+            return;
+        }
+        if (m.head.type != LAUNCH_ENDED) {
+            printf("unknown type=%u\n", m.head.type);
+            return;
+        }
+        print_report("ended", &m.report);
+        return;
+    }
+    print_report("ended", &events[0]);
+    memmove(events, events + 1, (size_t)(--n_events) * sizeof(events[0]));
+}
+
+static void
+do_tell(char *arguments, int is_waiting)
+{
+    char *line, chunk[65536], *reply = NULL;
+    uint64_t id = strtoull(arguments, &line, 10);
+    int *fds = fds_of(id);
+    size_t len = 0;
+    long end = now_ms() + WAIT_MS;
+
+    line += *line == ' ';
+    if (fds == NULL || dprintf(fds[0], "%s\n", line) < 0) {
+        puts(is_waiting ? "gone\n." : "gone");
+        return;
+    }
+    if (!is_waiting) {
+        puts("sent");
+        return;
+    }
+    for (;;) {
+        struct pollfd in = { .fd = fds[0], .events = POLLIN };
+        ssize_t n = poll(&in, 1, (int)(end - now_ms())) == 1 ? read(fds[0], chunk, sizeof(chunk)) : -2;
+
+        if (n <= 0) {
+            puts(n == -2 ? "timeout\n." : "gone\n.");
+            break;
+        }
+        reply = realloc(reply, len + (size_t)n + 1);
+        memcpy(reply + len, chunk, (size_t)n);
+        len += (size_t)n;
+        reply[len] = '\0';
+        if (len >= 3 && strcmp(reply + len - 3, "\n.\n") == 0) {
+            (void)!fwrite(reply, 1, len, stdout);
+            break;
+        }
+    }
+    free(reply);
+}
+
+/* What a stream holds now. */
+static void
+do_read(char *arguments)
+{
+    char chunk[65536];
+    uint64_t id = strtoull(arguments, &arguments, 10);
+    int *fds = fds_of(id), which = (int)strtol(arguments, NULL, 10);
+    ssize_t n = -1;
+
+    if (fds != NULL && fcntl(fds[1 + which], F_SETFL, O_NONBLOCK) == 0) {
+        n = read(fds[1 + which], chunk, sizeof(chunk));
+    }
+    printf("bytes=%zd %.*s\n", n, n > 0 && n < 200 ? (int)strcspn(chunk, "\n") : 0, chunk);
+}
+
+static void
+do_raw(const char *hex)
+{
+    unsigned char bytes[2048];
+    size_t n = 0;
+
+    for (; hex[0] != '\0' && hex[1] != '\0' && n < sizeof(bytes); hex += 2) {
+        char pair[3] = { hex[0], hex[1], 0 };
+
+        bytes[n++] = (unsigned char)strtoul(pair, NULL, 16);
+    }
+    if (send(server, bytes, n, MSG_NOSIGNAL) < 0) {
+        puts("eof");
+        return;
+    }
+    answer(5000);
+}
+
+/* Requests whose answers nobody reads. */
+static void
+do_flood(char *arguments)
+{
+    uint64_t id = strtoull(arguments, &arguments, 10);
+    long n = strtol(arguments, NULL, 10), sent = 0;
+
+    for (; sent < n; sent++) {
+        struct launch_head m = { .type = LAUNCH_STAT, .size = sizeof(m), .seq = ++seq, .sandbox = id };
+
+        if (send(server, &m, sizeof(m), MSG_NOSIGNAL) < 0) {
+            break;
+        }
+    }
+    printf("sent=%ld\n", sent);
+}
+
+static void
+command(char *line)
+{
+    char *argument = strchr(line, ' ');
+    struct launch_hello hello = { .version = LAUNCH_WIRE_VERSION };
+    struct launch_create create = { 0 };
+    struct launch_head head;
+
+    if (argument != NULL) {
+        *argument++ = '\0';
+    } else {
+        argument = line + strlen(line);
+    }
+    if (strcmp(line, "connect") == 0) {
+        do_connect(argument);
+    } else if (strcmp(line, "hello") == 0) {
+        hello.version = *argument != '\0' ? (uint32_t)strtoul(argument, NULL, 10) : hello.version;
+        request(&hello, sizeof(hello), LAUNCH_HELLO, 0);
+    } else if (strcmp(line, "create") == 0) {
+        memcpy(create.template_name, argument, strnlen(argument, sizeof(create.template_name)));
+        request(&create, sizeof(create), LAUNCH_CREATE, 0);
+    } else if (strcmp(line, "adopt") == 0) {
+        do_adopt(argument);
+    } else if (strcmp(line, "stat") == 0) {
+        request(&head, sizeof(head), LAUNCH_STAT, strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "destroy") == 0) {
+        request(&head, sizeof(head), LAUNCH_DESTROY, strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "ended") == 0) {
+        do_ended((int)strtol(argument, NULL, 10));
+    } else if (strcmp(line, "tell") == 0 || strcmp(line, "send") == 0) {
+        do_tell(argument, line[0] == 't');
+    } else if (strcmp(line, "read") == 0) {
+        do_read(argument);
+    } else if (strcmp(line, "raw") == 0) {
+        do_raw(argument);
+    } else if (strcmp(line, "flood") == 0) {
+        do_flood(argument);
+    } else if (strcmp(line, "close") == 0) {
+        close(server);
+        server = -1;
+        puts("ok");
+    } else {
+        puts("what?");
+    }
+}
+
+int
+main(void)
+{
+    static char line[65536];
+
+    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        command(line);
+        fflush(stdout);
+    }
+    return 0;
+}
