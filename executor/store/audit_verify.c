@@ -327,7 +327,7 @@ walk_segments(struct walk *walk)
 static int
 index_head(struct walk *walk, uint64_t *ret)
 {
-    _cleanup_(db_rows_deinit) struct db_rows rows;
+    _cleanup_(db_rows_deinit) struct db_rows rows = DB_ROWS_INIT;
     struct db_result result = { 0 };
     int r;
 
@@ -335,7 +335,6 @@ index_head(struct walk *walk, uint64_t *ret)
     if (walk->index == NULL) {
         return 0;
     }
-    db_rows_init(&rows);
     r = sqlite_conn_run(walk->index, DB_AUDIT_HEAD, NULL, 0, &rows, NULL);
     if (r) {
         return walk_errno(walk, r > 0 ? -EIO : r, "the index");
@@ -393,12 +392,17 @@ walk_run(struct walk *walk)
 int
 audit_verify(const char *audit_dir, const char *database, struct audit_report *ret)
 {
-    struct walk walk = { .dir_fd = -1, .line = SBX_BUF_INIT(2 * AUDIT_LINE_MAX), .reader.fd = -1, .report = ret };
+    struct walk walk = {
+        .dir_fd = -1,
+        .rows = DB_ROWS_INIT,
+        .line = SBX_BUF_INIT(2 * AUDIT_LINE_MAX),
+        .reader.fd = -1,
+        .report = ret,
+    };
     int r = 0;
 
     *ret = (struct audit_report){ .has_index = database != NULL };
     audit_chain_init(&ret->head);
-    db_rows_init(&walk.rows);
     if (database != NULL) {
         r = sqlite_conn_open(&walk.index, database, SQLITE_CONN_VISITOR, ret->detail, sizeof(ret->detail));
     }

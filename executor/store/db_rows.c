@@ -4,17 +4,11 @@
 #include <stdlib.h>
 
 void
-db_rows_init(struct db_rows *rows)
-{
-    *rows = (struct db_rows){ .bytes = SBX_BUF_INIT(DB_ROWS_MAX_BYTES) };
-}
-
-void
 db_rows_deinit(struct db_rows *rows)
 {
     free(rows->values);
     sbx_buf_deinit(&rows->bytes);
-    db_rows_init(rows);
+    *rows = (struct db_rows)DB_ROWS_INIT;
 }
 
 void

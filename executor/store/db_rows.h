@@ -14,7 +14,8 @@ struct db_rows {
     struct sbx_buf bytes;
 };
 
-void db_rows_init(struct db_rows *rows);
+#define DB_ROWS_INIT { .bytes = SBX_BUF_INIT(DB_ROWS_MAX_BYTES) }
+
 void db_rows_deinit(struct db_rows *rows);
 /* Forgets what was gathered; values of n_columns columns follow, row after row. */
 void db_rows_begin(struct db_rows *rows, unsigned n_columns);

@@ -76,7 +76,7 @@ db_tx_new(struct db_tx **ret, struct db *db)
         return -ENOMEM;
     }
     tx->db = db;
-    db_rows_init(&tx->rows);
+    tx->rows = (struct db_rows)DB_ROWS_INIT;
     *ret = tx;
     return 0;
 }

@@ -89,12 +89,11 @@ static int
 catch_up_lines(struct sqlite_conn *conn, struct sbx_buf *lines, struct audit_chain *head)
 {
     const struct db_value values[] = { DB_VINT(head->seq), DB_VINT(CATCH_UP_ROWS) };
-    _cleanup_(db_rows_deinit) struct db_rows rows;
+    _cleanup_(db_rows_deinit) struct db_rows rows = DB_ROWS_INIT;
     struct db_result result = { 0 };
     struct audit_line line;
     int r;
 
-    db_rows_init(&rows);
     r = sqlite_conn_run(conn, DB_AUDIT_AFTER, values, SBX_COUNT(values), &rows, NULL);
     if (r) {
         return r > 0 ? -EIO : r;
@@ -141,13 +140,12 @@ sqlite_audit_catch_up(struct sqlite_conn *conn, struct audit_log *log)
 static int
 index_read(struct sqlite_conn *conn, struct audit_chain *ret, uint64_t *logged)
 {
-    _cleanup_(db_rows_deinit) struct db_rows rows;
+    _cleanup_(db_rows_deinit) struct db_rows rows = DB_ROWS_INIT;
     struct db_result result = { 0 };
     const char *hash;
     int r;
 
     audit_chain_init(ret);
-    db_rows_init(&rows);
     r = sqlite_conn_run(conn, DB_AUDIT_HEAD, NULL, 0, &rows, NULL);
     if (r) {
         return r > 0 ? -EIO : r;
@@ -179,7 +177,7 @@ static int
 index_has_head(struct sqlite_conn *conn, const struct audit_chain *head)
 {
     const struct db_value values[] = { DB_VINT(head->seq - 1), DB_VINT(1) };
-    _cleanup_(db_rows_deinit) struct db_rows rows;
+    _cleanup_(db_rows_deinit) struct db_rows rows = DB_ROWS_INIT;
     _cleanup_(sbx_buf_deinit) struct sbx_buf line = SBX_BUF_INIT(2 * AUDIT_LINE_MAX);
     struct db_result result = { 0 };
     struct audit_line parsed;
@@ -188,7 +186,6 @@ index_has_head(struct sqlite_conn *conn, const struct audit_chain *head)
     if (head->seq == 0) {
         return 0;
     }
-    db_rows_init(&rows);
     r = sqlite_conn_run(conn, DB_AUDIT_AFTER, values, SBX_COUNT(values), &rows, NULL);
     if (r) {
         return r > 0 ? -EIO : r;

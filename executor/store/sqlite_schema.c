@@ -90,11 +90,10 @@ schema_compare(const struct db_result *applied, char *error, size_t error_size)
 int
 sqlite_schema_migrate(struct sqlite_conn *conn, char *error, size_t error_size)
 {
-    _cleanup_(db_rows_deinit) struct db_rows rows;
+    _cleanup_(db_rows_deinit) struct db_rows rows = DB_ROWS_INIT;
     struct db_result applied = { 0 };
     int r;
 
-    db_rows_init(&rows);
     r = sqlite_conn_exec(conn, "create table if not exists schema_migrations (number integer not null primary key,"
                                " name text not null, sha256 text not null, applied_ms integer not null) strict");
     if (r == 0) {
