@@ -20,7 +20,7 @@ struct name {
     unsigned runtime;
 };
 
-struct runtimes {
+struct registry {
     unsigned n_runtimes;
     unsigned n_names;
     struct name names[MAX_RUNTIMES * (1 + MAX_ALIASES)];
@@ -28,15 +28,15 @@ struct runtimes {
 };
 
 static void
-runtimes_freep(struct runtimes **runtimes)
+registry_freep(struct registry **registry)
 {
-    runtimes_free(*runtimes);
+    registry_free(*registry);
 }
 
-struct runtimes *
-runtimes_free(struct runtimes *runtimes)
+struct registry *
+registry_free(struct registry *registry)
 {
-    free(runtimes);
+    free(registry);
     return NULL;
 }
 
@@ -49,18 +49,18 @@ name_valid(const char *text, size_t len)
 }
 
 static const struct name *
-name_find(const struct runtimes *runtimes, const char *text)
+name_find(const struct registry *registry, const char *text)
 {
-    for (unsigned i = 0; i < runtimes->n_names; i++) {
-        if (strcmp(runtimes->names[i].text, text) == 0) {
-            return &runtimes->names[i];
+    for (unsigned i = 0; i < registry->n_names; i++) {
+        if (strcmp(registry->names[i].text, text) == 0) {
+            return &registry->names[i];
         }
     }
     return NULL;
 }
 
 static bool
-name_add(struct runtimes *runtimes, const json_t *json, unsigned runtime, struct sbx_field_error *err)
+name_add(struct registry *registry, const json_t *json, unsigned runtime, struct sbx_field_error *err)
 {
     const char *text = json_string_value(json);
     struct name *name;
@@ -69,20 +69,20 @@ name_add(struct runtimes *runtimes, const json_t *json, unsigned runtime, struct
         sbx_field_error_set(err, "", "a name or alias must be 1 to %d characters of A-Z a-z 0-9 _ . + -", MAX_NAME);
         return false;
     }
-    if (name_find(runtimes, text) != NULL) {
+    if (name_find(registry, text) != NULL) {
         sbx_field_error_set(err, "", "the name \"%s\" is given twice", text);
         return false;
     }
-    name = &runtimes->names[runtimes->n_names++];
+    name = &registry->names[registry->n_names++];
     memcpy(name->text, text, strlen(text) + 1);
     name->runtime = runtime;
     return true;
 }
 
 static bool
-runtime_add(struct runtimes *runtimes, const json_t *json, const char *path, struct sbx_field_error *err)
+runtime_add(struct registry *registry, const json_t *json, const char *path, struct sbx_field_error *err)
 {
-    unsigned runtime = runtimes->n_runtimes;
+    unsigned runtime = registry->n_runtimes;
     json_t *aliases = NULL, *argv = NULL, *alias;
     size_t i;
 
@@ -98,21 +98,21 @@ runtime_add(struct runtimes *runtimes, const json_t *json, const char *path, str
         sbx_field_error_set(err, path, "has no argv");
         return false;
     }
-    runtimes->canonical[runtime] = runtimes->n_names;
-    if (!name_add(runtimes, json_object_get(json, "name"), runtime, err)) {
+    registry->canonical[runtime] = registry->n_names;
+    if (!name_add(registry, json_object_get(json, "name"), runtime, err)) {
         return false;
     }
     json_array_foreach (aliases, i, alias) {
-        if (!name_add(runtimes, alias, runtime, err)) {
+        if (!name_add(registry, alias, runtime, err)) {
             return false;
         }
     }
-    runtimes->n_runtimes++;
+    registry->n_runtimes++;
     return true;
 }
 
 static bool
-runtimes_read(struct runtimes *runtimes, const json_t *document, struct sbx_field_error *err)
+registry_read(struct registry *registry, const json_t *document, struct sbx_field_error *err)
 {
     json_t *entries = NULL, *entry;
     size_t i;
@@ -132,7 +132,7 @@ runtimes_read(struct runtimes *runtimes, const json_t *document, struct sbx_fiel
         char path[32];
 
         (void)snprintf(path, sizeof(path), "/runtimes/%zu", i); /* fits */
-        if (!runtime_add(runtimes, entry, path, err)) {
+        if (!runtime_add(registry, entry, path, err)) {
             (void)snprintf(err->field, sizeof(err->field), "%s", path); /* fits */
             return false;
         }
@@ -141,27 +141,27 @@ runtimes_read(struct runtimes *runtimes, const json_t *document, struct sbx_fiel
 }
 
 int
-runtimes_parse(struct runtimes **ret, const char *source, const char *text, size_t len, char why[RUNTIMES_WHY_LEN])
+registry_parse(struct registry **ret, const char *source, const char *text, size_t len, char why[REGISTRY_WHY_LEN])
 {
-    _cleanup_(runtimes_freep) struct runtimes *runtimes = NULL;
+    _cleanup_(registry_freep) struct registry *registry = NULL;
     _cleanup_(sbx_json_decrefp) json_t *document = NULL;
     struct sbx_field_error err;
     int r;
 
-    runtimes = calloc(1, sizeof(*runtimes));
-    if (runtimes == NULL) {
+    registry = calloc(1, sizeof(*registry));
+    if (registry == NULL) {
         return -ENOMEM;
     }
     r = sbx_json_parse(&document, text, len, &err);
     if (r < 0) {
         return r;
     }
-    if (r > 0 || !runtimes_read(runtimes, document, &err)) {
-        (void)snprintf(why, RUNTIMES_WHY_LEN, "%.160s: %s%s%s", source, err.field, err.field[0] == '\0' ? "" : ": ",
+    if (r > 0 || !registry_read(registry, document, &err)) {
+        (void)snprintf(why, REGISTRY_WHY_LEN, "%.160s: %s%s%s", source, err.field, err.field[0] == '\0' ? "" : ": ",
                        err.message); /* fits, but for a long source, which is cut */
-        return RUNTIMES_E_INVALID;
+        return REGISTRY_E_INVALID;
     }
-    *ret = steal(&runtimes);
+    *ret = steal(&registry);
     return 0;
 }
 
@@ -187,7 +187,7 @@ file_read(const char *path, char *data, size_t size)
 }
 
 int
-runtimes_load(struct runtimes **ret, const char *path, char why[RUNTIMES_WHY_LEN])
+registry_load(struct registry **ret, const char *path, char why[REGISTRY_WHY_LEN])
 {
     char *data;
     ssize_t n;
@@ -199,31 +199,31 @@ runtimes_load(struct runtimes **ret, const char *path, char why[RUNTIMES_WHY_LEN
     }
     n = file_read(path, data, MAX_FILE);
     if (n < 0) {
-        (void)snprintf(why, RUNTIMES_WHY_LEN, "%.160s: %s", path, strerror((int)-n)); /* fits */
-        r = RUNTIMES_E_INVALID;
+        (void)snprintf(why, REGISTRY_WHY_LEN, "%.160s: %s", path, strerror((int)-n)); /* fits */
+        r = REGISTRY_E_INVALID;
     } else {
-        r = runtimes_parse(ret, path, data, (size_t)n, why);
+        r = registry_parse(ret, path, data, (size_t)n, why);
     }
     free(data);
     return r;
 }
 
 unsigned
-runtimes_count(const struct runtimes *runtimes)
+registry_count(const struct registry *registry)
 {
-    return runtimes->n_runtimes;
+    return registry->n_runtimes;
 }
 
 const char *
-runtimes_name(const struct runtimes *runtimes, unsigned i)
+registry_name(const struct registry *registry, unsigned i)
 {
-    return runtimes->names[runtimes->canonical[i]].text;
+    return registry->names[registry->canonical[i]].text;
 }
 
 const char *
-runtimes_canonical(const struct runtimes *runtimes, const char *name)
+registry_canonical(const struct registry *registry, const char *name)
 {
-    const struct name *found = name_find(runtimes, name);
+    const struct name *found = name_find(registry, name);
 
-    return found == NULL ? NULL : runtimes_name(runtimes, found->runtime);
+    return found == NULL ? NULL : registry_name(registry, found->runtime);
 }

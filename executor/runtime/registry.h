@@ -7,21 +7,21 @@
 
 #include "lib/sbx_base.h"
 
-struct runtimes;
+struct registry;
 
 enum {
-    RUNTIMES_E_INVALID = 1, /* *why says which file and what is wrong with it */
+    REGISTRY_E_INVALID = 1, /* *why says which file and what is wrong with it */
 };
 
-#define RUNTIMES_WHY_LEN 512
+#define REGISTRY_WHY_LEN 512
 
-_must_check_ int runtimes_load(struct runtimes **ret, const char *path, char why[RUNTIMES_WHY_LEN]);
+_must_check_ int registry_load(struct registry **ret, const char *path, char why[REGISTRY_WHY_LEN]);
 /* The same from memory; `source` names it in messages. */
-_must_check_ int runtimes_parse(struct runtimes **ret, const char *source, const char *text, size_t len,
-                                char why[RUNTIMES_WHY_LEN]);
-struct runtimes *runtimes_free(struct runtimes *runtimes);
+_must_check_ int registry_parse(struct registry **ret, const char *source, const char *text, size_t len,
+                                char why[REGISTRY_WHY_LEN]);
+struct registry *registry_free(struct registry *registry);
 
-unsigned runtimes_count(const struct runtimes *runtimes);
-const char *runtimes_name(const struct runtimes *runtimes, unsigned i);
+unsigned registry_count(const struct registry *registry);
+const char *registry_name(const struct registry *registry, unsigned i);
 /* The canonical name of a name or alias; NULL when there is no such language. Borrows until free. */
-const char *runtimes_canonical(const struct runtimes *runtimes, const char *name);
+const char *registry_canonical(const struct registry *registry, const char *name);
