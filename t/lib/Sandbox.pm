@@ -399,7 +399,7 @@ sub DESTROY {
         waitpid $pid, 0;
     }
     if ($ENV{SANDBOX_KEEP} || !$passing) {
-        Test::More::diag("logs are in $self->{dir}");
+        print {*STDERR} "# logs are in $self->{dir}\n";
     } else {
         remove_tree($self->{dir});
     }
