@@ -15,5 +15,6 @@ struct api {
     uint8_t cursor_key[SBX_SHA256_LEN];
     uint64_t requests[API_STATUS_CLASSES]; /* by first digit of the status */
     uint64_t replays, unauthorized;
-    bool draining;
+    void (*closed)(void *arg);
+    void *closed_arg;
 };

@@ -32,6 +32,7 @@ struct call {
 
     bool reading; /* a database callback is to come */
     call_read_fn then;
+    void (*loaded)(struct call *call); /* job_load's continuation */
 
     /* What a handler keeps between callbacks; let go of when the call ends. */
     struct job_waiter *waiter;

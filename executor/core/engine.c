@@ -8,11 +8,13 @@
 #include "executor/core/job_store.h"
 #include "executor/core/job_table.h"
 #include "executor/log.h"
+#include "executor/store/blob.h"
 #include "lib/sbx_time.h"
 
 #define ENGINE_RETRY_STORE_MS 500
 #define ENGINE_LAUNCHER_POLL_MS 50
 #define ENGINE_LOST_GRACE_MS 4000 /* from "everybody is lost" to giving up on the store and the launcher */
+#define ENGINE_MAX_ARTIFACT_BYTES (UINT64_C(1) << 30)
 #define ENGINE_MAX_ATTEMPTS 1000  /* sandboxes asked for; the queue's deadline comes long before */
 
 enum drain_phase { DRAIN_NO, DRAIN_WAITING, DRAIN_ENDING, DRAIN_DONE };
@@ -173,7 +175,8 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     record->metadata_json = steal(&job->spec->metadata_json);
     job->limits = *submission->limits;
     job->max_artifacts = context->max_artifacts;
-    job->max_artifact_bytes = context->max_artifact_bytes;
+    job->max_artifact_bytes =
+        context->max_artifact_bytes < ENGINE_MAX_ARTIFACT_BYTES ? context->max_artifact_bytes : ENGINE_MAX_ARTIFACT_BYTES;
     job->concurrency = context->tenant_concurrency;
     job->admitted_ms = sbx_now_mono_ms();
 }
@@ -381,6 +384,23 @@ job_on_deadline(void *arg)
     }
 }
 
+/* Blobs that no row will name. A deletion that fails leaves a file nobody can ask for. */
+static void
+job_drop_artifacts(struct job *job)
+{
+    struct job_record *record = &job->record;
+
+    for (unsigned i = 0; i < record->n_artifacts; i++) {
+        const char *id = record->artifacts[i].id.text;
+
+        if (blob_delete(job->engine->spec.blobs, record->tenant, id, NULL, NULL) != 0) {
+            log_warn("artifact.delete_failed", LOG_STR("artifact", id), LOG_STR("job", record->id.text));
+        }
+    }
+    record->artifacts = job_artifacts_free(record->artifacts, record->n_artifacts);
+    record->n_artifacts = 0;
+}
+
 static void
 job_refuse(struct job *job, int rc)
 {
@@ -390,6 +410,7 @@ job_refuse(struct job *job, int rc)
               LOG_STR("request_id", job->record.request_id), LOG_INT("code", rc));
     engine->stats.refused_store++;
     job->refused = true;
+    job_drop_artifacts(job);
     job_wait_tell(job, JOB_WAIT_STORE);
     job_forget(job);
 }
@@ -460,8 +481,7 @@ job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
         log_error("job.finish_failed", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
                   LOG_INT("code", rc));
         if (rc == DB_E_CONFLICT) {
-            job->record.artifacts = job_artifacts_free(job->record.artifacts, job->record.n_artifacts);
-            job->record.n_artifacts = 0;
+            job_drop_artifacts(job);
         }
         timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
         job_wait_tell(job, JOB_WAIT_STORE);

@@ -1,0 +1,197 @@
+/* Liveness, readiness and metrics: the routes that need no identity, so they tell nothing of any tenant. */
+#include <stdio.h>
+
+#include "executor/api/api_inside.h"
+#include "executor/api/handlers.h"
+
+#define METRICS_MAX 131072
+
+void
+handle_healthz(struct call *call)
+{
+    static const char body[] = "{\"status\":\"ok\"}";
+
+    call_reply(call, 200, "application/json", NULL, 0, body, sizeof(body) - 1);
+}
+
+void
+handle_readyz(struct call *call)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(1024);
+    const struct api_spec *spec = &call->api->spec;
+    struct db_stats db;
+    struct sbx_jsonw w;
+    bool launcher = spec->runtime->ops->available(spec->runtime);
+    bool draining = engine_draining(spec->engine);
+
+    db_stats(engine_db(spec->engine), &db);
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "status", db.healthy && launcher && !draining ? "ready" : "unavailable");
+    sbx_jsonw_array(&w, "reasons");
+    if (!db.healthy) {
+        sbx_jsonw_str(&w, NULL, "the database does not take writes");
+    }
+    if (!launcher) {
+        sbx_jsonw_str(&w, NULL, "the sandbox launcher is not connected");
+    }
+    if (draining) {
+        sbx_jsonw_str(&w, NULL, "the executor is stopping");
+    }
+    sbx_jsonw_array_end(&w);
+    sbx_jsonw_object_end(&w);
+    call_reply_json(call, db.healthy && launcher && !draining ? 200 : 503, NULL, 0, &body);
+}
+
+static void
+metric_head(struct sbx_buf *out, const char *name, const char *type, const char *help)
+{
+    sbx_buf_printf(out, "# HELP sandbox_executor_%s %s\n# TYPE sandbox_executor_%s %s\n", name, help, name, type);
+}
+
+static void
+metric(struct sbx_buf *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    metric_head(out, name, type, help);
+    sbx_buf_printf(out, "sandbox_executor_%s %llu\n", name, (unsigned long long)value);
+}
+
+static void
+metric_histogram(struct sbx_buf *out, const char *name, const char *help, const struct histogram *histogram)
+{
+    uint64_t seen = 0;
+
+    metric_head(out, name, "histogram", help);
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        seen += histogram->bucket[i];
+        sbx_buf_printf(out, "sandbox_executor_%s_bucket{le=\"%u.%03u\"} %llu\n", name, histogram_bounds_ms[i] / 1000,
+                       histogram_bounds_ms[i] % 1000, (unsigned long long)seen);
+    }
+    sbx_buf_printf(out, "sandbox_executor_%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)histogram->count);
+    sbx_buf_printf(out, "sandbox_executor_%s_sum %llu.%03llu\n", name, (unsigned long long)histogram->sum_ms / 1000,
+                   (unsigned long long)histogram->sum_ms % 1000);
+    sbx_buf_printf(out, "sandbox_executor_%s_count %llu\n", name, (unsigned long long)histogram->count);
+}
+
+static void
+metrics_jobs(struct sbx_buf *out, const struct engine_stats *stats)
+{
+    metric(out, "jobs_accepted_total", "counter", "Jobs whose accept record is durable.", stats->accepted);
+    metric_head(out, "jobs_ended_total", "counter", "Jobs by final status.");
+    for (unsigned i = 0; i < JOB_N_STATES; i++) {
+        if (job_state_final((enum job_state)i)) {
+            sbx_buf_printf(out, "sandbox_executor_jobs_ended_total{status=\"%s\"} %llu\n",
+                           job_state_status((enum job_state)i), (unsigned long long)stats->ended[i]);
+        }
+    }
+    metric_head(out, "jobs_refused_total", "counter", "Jobs that were not admitted.");
+    sbx_buf_printf(out, "sandbox_executor_jobs_refused_total{reason=\"queue\"} %llu\n",
+                   (unsigned long long)stats->refused_queue);
+    sbx_buf_printf(out, "sandbox_executor_jobs_refused_total{reason=\"tenant\"} %llu\n",
+                   (unsigned long long)stats->refused_tenant);
+    sbx_buf_printf(out, "sandbox_executor_jobs_refused_total{reason=\"store\"} %llu\n",
+                   (unsigned long long)stats->refused_store);
+    metric(out, "jobs_retried_total", "counter", "Starts that found no sandbox and went back to the queue.",
+           stats->retried);
+    metric(out, "jobs_waiting", "gauge", "Jobs in the queue.", stats->queue.waiting);
+    metric(out, "jobs_running", "gauge", "Jobs starting or running.", stats->queue.running);
+    metric(out, "tenants_active", "gauge", "Tenants with a job waiting or running.", stats->queue.tenants);
+    metric(out, "queue_bytes", "gauge", "Memory held by bodies of waiting and running jobs.", stats->queue.bytes);
+    metric_histogram(out, "job_wait_seconds", "From admission to start.", &stats->waited);
+    metric_histogram(out, "job_run_seconds", "From start to durable result.", &stats->ran);
+    metric_histogram(out, "job_total_seconds", "From admission to durable result.", &stats->total);
+}
+
+static void
+pool_metric(struct sbx_buf *out, const struct api_spec *spec, const char *name, const char *type, const char *help,
+            uint64_t (*read)(const struct pool_stats *stats))
+{
+    struct pool_stats stats;
+
+    metric_head(out, name, type, help);
+    for (unsigned i = 0; i < spec->n_pools; i++) {
+        pool_stats(spec->pools[i].pool, &stats);
+        sbx_buf_printf(out, "sandbox_executor_%s{template=\"%s\"} %llu\n", name, spec->pools[i].template_name,
+                       (unsigned long long)read(&stats));
+    }
+}
+
+static uint64_t
+pool_warm(const struct pool_stats *stats)
+{
+    return stats->warm;
+}
+
+static uint64_t
+pool_taken_warm(const struct pool_stats *stats)
+{
+    return stats->taken_warm;
+}
+
+static uint64_t
+pool_taken_cold(const struct pool_stats *stats)
+{
+    return stats->taken_cold;
+}
+
+static uint64_t
+pool_failed(const struct pool_stats *stats)
+{
+    return stats->failed;
+}
+
+static void
+metrics_pools(struct sbx_buf *out, const struct api_spec *spec)
+{
+    pool_metric(out, spec, "pool_warm", "gauge", "Sandboxes ready.", pool_warm);
+    pool_metric(out, spec, "pool_taken_warm_total", "counter", "Sandboxes taken that were ready.", pool_taken_warm);
+    pool_metric(out, spec, "pool_taken_cold_total", "counter", "Sandboxes made for who waited.", pool_taken_cold);
+    pool_metric(out, spec, "pool_failed_total", "counter", "Sandboxes that could not be made or died warm.",
+                pool_failed);
+}
+
+static void
+metrics_store(struct sbx_buf *out, const struct db_stats *stats)
+{
+    metric(out, "db_commits_total", "counter", "Commits of the database.", stats->commits);
+    metric(out, "db_transactions_total", "counter", "Transactions, several to a commit.", stats->transactions);
+    metric(out, "db_failures_total", "counter", "Transactions that failed.", stats->failures);
+    metric(out, "db_queued", "gauge", "Transactions waiting for a commit.", stats->queued);
+    metric(out, "db_healthy", "gauge", "1 when the last commit worked.", stats->healthy ? 1 : 0);
+    metric(out, "audit_events_total", "counter", "Events appended to the audit chain.", stats->audit_events);
+}
+
+static void
+metrics_http(struct sbx_buf *out, const struct api *api)
+{
+    metric_head(out, "http_requests_total", "counter", "Answers by class of status.");
+    for (unsigned i = 2; i < API_STATUS_CLASSES; i++) {
+        sbx_buf_printf(out, "sandbox_executor_http_requests_total{class=\"%uxx\"} %llu\n", i,
+                       (unsigned long long)api->requests[i]);
+    }
+    metric(out, "http_unauthorized_total", "counter", "Requests without a valid identity context.", api->unauthorized);
+    metric(out, "http_connections", "gauge", "Open connections.", sbx_http_server_connections(api->server));
+    metric(out, "idempotent_replays_total", "counter", "Answers given again for a known Idempotency-Key.", api->replays);
+    metric(out, "draining", "gauge", "1 while the executor stops.", engine_draining(api->spec.engine) ? 1 : 0);
+}
+
+void
+handle_metrics(struct call *call)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(METRICS_MAX);
+    const struct api_spec *spec = &call->api->spec;
+    struct engine_stats stats;
+    struct db_stats db;
+
+    engine_stats(spec->engine, &stats);
+    db_stats(engine_db(spec->engine), &db);
+    metrics_jobs(&body, &stats);
+    metrics_pools(&body, spec);
+    metrics_store(&body, &db);
+    metrics_http(&body, call->api);
+    if (body.failed) {
+        call_problem_internal(call, -ENOMEM);
+        return;
+    }
+    call_reply(call, 200, "text/plain; version=0.0.4", NULL, 0, body.data, body.len);
+}

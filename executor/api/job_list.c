@@ -1,0 +1,339 @@
+/*
+ * GET /v1/jobs. Ended jobs are the database's; which of its unfinished rows runs by
+ * now only the engine knows, so a listing by "queued" or "running" is made of the
+ * live jobs and any other is read and then corrected by them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "executor/api/api_inside.h"
+#include "executor/api/cursor.h"
+#include "executor/api/handlers.h"
+#include "executor/api/job_reply.h"
+#include "executor/api/jobs.h"
+#include "executor/core/job_store.h"
+#include "lib/sbx_policy.h"
+
+#define LIST_DEFAULT 20
+#define LIST_MAX 100
+#define LIST_SCOPE_MAX 512
+
+struct listing {
+    char status[24]; /* each "" when not asked for */
+    char language[JOB_LANGUAGE_LEN];
+    char agent[SBX_NAME_MAX + 1];
+    char app[SBX_NAME_MAX + 1];
+    char scope[LIST_SCOPE_MAX]; /* what the cursor is bound to */
+    struct cursor after;
+    unsigned limit;
+};
+
+static bool
+listing_bad(struct call *call, const char *field, const char *message)
+{
+    struct sbx_field_error err = { 0 };
+
+    sbx_field_error_set(&err, field, "%s", message);
+    call_problem_field(call, &err);
+    return false;
+}
+
+static bool
+listing_text(struct call *call, const char *name, char *out, size_t size)
+{
+    switch (call_param(call, name, out, size)) {
+    case CALL_PARAM_ABSENT:
+        *out = '\0';
+        return true;
+    case CALL_PARAM_FINE:
+        if (sbx_name_valid(out, strlen(out))) {
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return listing_bad(call, name, "is not a name");
+}
+
+static bool
+listing_status(struct call *call, struct listing *listing)
+{
+    enum job_state state;
+
+    switch (call_param(call, "status", listing->status, sizeof(listing->status))) {
+    case CALL_PARAM_ABSENT:
+        listing->status[0] = '\0';
+        return true;
+    case CALL_PARAM_FINE:
+        if (job_state_parse(listing->status, &state)) {
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return listing_bad(call, "status", "is not a status");
+}
+
+static bool
+listing_limit(struct call *call, struct listing *listing)
+{
+    char text[8];
+    unsigned long limit;
+
+    listing->limit = LIST_DEFAULT;
+    switch (call_param(call, "limit", text, sizeof(text))) {
+    case CALL_PARAM_ABSENT:
+        return true;
+    case CALL_PARAM_FINE:
+        limit = strspn(text, "0123456789") == strlen(text) && *text != '\0' ? strtoul(text, NULL, 10) : 0;
+        if (limit >= 1 && limit <= LIST_MAX) {
+            listing->limit = (unsigned)limit;
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return listing_bad(call, "limit", "must be between 1 and 100");
+}
+
+static bool
+listing_cursor(struct call *call, struct listing *listing)
+{
+    const struct api *api = call->api;
+    char text[CURSOR_MAX * 2];
+
+    /* Names hold no newline, so the parts cannot run into each other. */
+    (void)snprintf(listing->scope, sizeof(listing->scope), "jobs\n%s\n%s\n%s\n%s\n%s", call->context.tenant,
+                   listing->status, listing->language, listing->agent, listing->app); /* all bounded: it fits */
+    listing->after.created_ms = INT64_MAX;
+    switch (call_param(call, "cursor", text, sizeof(text))) {
+    case CALL_PARAM_ABSENT:
+        return true;
+    case CALL_PARAM_FINE:
+        if (cursor_read(&listing->after, text, listing->scope, api->cursor_key, sizeof(api->cursor_key))) {
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return listing_bad(call, "cursor", "is not a cursor of this listing");
+}
+
+static bool
+listing_read(struct call *call, struct listing *listing)
+{
+    char language[JOB_LANGUAGE_LEN];
+
+    if (!listing_status(call, listing) || !listing_text(call, "language", language, sizeof(language)) ||
+        !listing_text(call, "agent", listing->agent, sizeof(listing->agent)) ||
+        !listing_text(call, "app", listing->app, sizeof(listing->app)) || !listing_limit(call, listing)) {
+        return false;
+    }
+    (void)snprintf(listing->language, sizeof(listing->language), "%s", sbx_language_canonical(language)); /* fits */
+    return listing_cursor(call, listing);
+}
+
+static int
+listing_write_next(struct sbx_jsonw *w, const struct api *api, const struct listing *listing,
+                   const struct job_record *last)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(CURSOR_MAX * 2);
+    struct cursor cursor;
+    int r;
+
+    if (last == NULL) {
+        sbx_jsonw_null(w, "next_cursor");
+        return 0;
+    }
+    cursor = (struct cursor){ .created_ms = last->created_ms, .id = last->id };
+    r = cursor_write(&text, &cursor, listing->scope, api->cursor_key, sizeof(api->cursor_key));
+    if (r == 0) {
+        sbx_jsonw_strn(w, "next_cursor", text.failed ? "" : text.data, text.len);
+    }
+    return r;
+}
+
+static void
+listing_answer(struct call *call, const struct listing *listing, const struct job_record *records, unsigned n)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(JOB_REPLY_MAX);
+    unsigned shown = n < listing->limit ? n : listing->limit;
+    struct sbx_jsonw w;
+    int r;
+
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_array(&w, "jobs");
+    for (unsigned i = 0; i < shown; i++) {
+        job_reply_write(&w, NULL, &records[i]);
+    }
+    sbx_jsonw_array_end(&w);
+    r = listing_write_next(&w, call->api, listing, n > shown ? &records[shown - 1] : NULL);
+    sbx_jsonw_object_end(&w);
+    if (r) {
+        call_problem_internal(call, r);
+        return;
+    }
+    call_reply_json(call, 200, NULL, 0, &body);
+}
+
+struct live_list {
+    const struct call *call;
+    const struct listing *listing;
+    const struct job **jobs;
+    unsigned n, max;
+};
+
+static bool
+matches(const char *wanted, const char *value)
+{
+    return *wanted == '\0' || strcmp(wanted, value) == 0;
+}
+
+static bool
+is_after(const struct cursor *after, const struct job_record *record)
+{
+    if (record->created_ms != after->created_ms) {
+        return record->created_ms < after->created_ms;
+    }
+    return strcmp(record->id.text, after->id.text) < 0;
+}
+
+static void
+live_visit(void *arg, struct job *job)
+{
+    struct live_list *list = arg;
+    const struct listing *listing = list->listing;
+    const struct job_record *record = &job->record;
+
+    if (list->n < list->max && job->accepted && strcmp(record->tenant, list->call->context.tenant) == 0 &&
+        matches(listing->status, job_state_status(record->state)) && matches(listing->language, record->language) &&
+        matches(listing->agent, record->agent) && matches(listing->app, record->app) &&
+        is_after(&listing->after, record)) {
+        list->jobs[list->n++] = job;
+    }
+}
+
+static int
+newest_first(const void *a, const void *b)
+{
+    const struct job_record *x = &(*(const struct job *const *)a)->record;
+    const struct job_record *y = &(*(const struct job *const *)b)->record;
+
+    if (x->created_ms != y->created_ms) {
+        return x->created_ms < y->created_ms ? 1 : -1;
+    }
+    return -strcmp(x->id.text, y->id.text);
+}
+
+/* Shallow: the records borrow from the live jobs and are not released. */
+static void
+list_live(struct call *call, const struct listing *listing)
+{
+    struct engine *engine = call->api->spec.engine;
+    struct live_list list = { .call = call, .listing = listing, .max = engine_live(engine) };
+    struct job_record *records;
+    unsigned n;
+
+    list.jobs = calloc(list.max + 1, sizeof(struct job *));
+    records = calloc(LIST_MAX + 1, sizeof(*records));
+    if (list.jobs == NULL || records == NULL) {
+        free(list.jobs);
+        free(records);
+        call_problem_internal(call, -ENOMEM);
+        return;
+    }
+    engine_each(engine, live_visit, &list);
+    qsort(list.jobs, list.n, sizeof(struct job *), newest_first);
+    n = list.n < listing->limit + 1 ? list.n : listing->limit + 1;
+    for (unsigned i = 0; i < n; i++) {
+        records[i] = list.jobs[i]->record;
+        records[i].brief = true;
+    }
+    free(list.jobs);
+    listing_answer(call, listing, records, n);
+    free(records);
+}
+
+/* A row that is unfinished in the database may be running by now. */
+static void
+correct_by_live(const struct call *call, struct job_record *record)
+{
+    const struct job *job = engine_find(call->api->spec.engine, call->context.tenant, record->id.text);
+
+    if (job_state_final(record->state) || job == NULL || job_state_final(job->record.state)) {
+        return;
+    }
+    record->state = job->record.state;
+    record->started_ms = job->record.started_ms;
+    for (unsigned i = 0; i < JOB_N_STREAMS; i++) {
+        record->stream[i].total = job->capture[i].total;
+    }
+}
+
+static void
+list_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    struct listing listing;
+    struct job_record *records;
+    unsigned n = 0;
+    int r = 0;
+
+    if (rc) {
+        call_problem_internal(call, rc > 0 ? -EIO : rc);
+        return;
+    }
+    /* The query is still the request's: reading it again is cheaper than keeping it. */
+    if (!listing_read(call, &listing)) {
+        return;
+    }
+    records = calloc(result->n_rows + 1, sizeof(*records));
+    if (records == NULL) {
+        call_problem_internal(call, -ENOMEM);
+        return;
+    }
+    for (; n < result->n_rows && r == 0; n++) {
+        r = job_store_load_brief(&records[n], call->context.tenant, result, n);
+        correct_by_live(call, &records[n]);
+    }
+    if (r) {
+        call_problem_internal(call, r);
+    } else {
+        listing_answer(call, &listing, records, n);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        job_record_deinit(&records[i]);
+    }
+    free(records);
+}
+
+static struct db_value
+filter(const char *text)
+{
+    return DB_VTEXT(*text == '\0' ? NULL : text);
+}
+
+void
+handle_job_list(struct call *call)
+{
+    struct listing listing;
+
+    if (!listing_read(call, &listing)) {
+        return;
+    }
+    if (strcmp(listing.status, "queued") == 0 || strcmp(listing.status, "running") == 0) {
+        list_live(call, &listing);
+        return;
+    }
+    const struct db_value values[] = {
+        DB_VTEXT(call->context.tenant), filter(listing.status),          filter(listing.language),
+        filter(listing.agent),          filter(listing.app),             DB_VINT(listing.after.created_ms),
+        DB_VTEXT(listing.after.id.text), DB_VINT(listing.limit + 1),
+    };
+    call_read(call, DB_JOB_LIST, values, SBX_COUNT(values), list_on_read);
+}

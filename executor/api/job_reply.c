@@ -1,0 +1,199 @@
+#include "executor/api/job_reply.h"
+
+#include <string.h>
+
+#include "lib/sbx_time.h"
+#include "lib/sbx_utf8.h"
+
+#define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"peak_memory_bytes\":0}"
+
+static void
+write_text(struct sbx_jsonw *w, const char *key, const char *text)
+{
+    sbx_jsonw_str(w, key, *text != '\0' ? text : NULL);
+}
+
+static void
+write_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms)
+{
+    char text[SBX_RFC3339_LEN];
+
+    if (unix_ms == 0) {
+        sbx_jsonw_null(w, key);
+        return;
+    }
+    sbx_rfc3339(text, unix_ms);
+    sbx_jsonw_str(w, key, text);
+}
+
+static void
+write_raw(struct sbx_jsonw *w, const char *key, const char *json, const char *without)
+{
+    const char *value = json != NULL ? json : without;
+
+    sbx_jsonw_raw(w, key, value, strlen(value));
+}
+
+static void
+write_base64(struct sbx_jsonw *w, const char *key, const struct job_stream *stream)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(stream->len * 2 + 8);
+
+    sbx_buf_putc(&text, '"');
+    sbx_b64_encode(&text, stream->data, stream->len);
+    sbx_buf_putc(&text, '"');
+    if (text.failed) {
+        w->buf->failed = true;
+        return;
+    }
+    sbx_jsonw_raw(w, key, text.data, text.len);
+}
+
+static void
+write_stream(struct sbx_jsonw *w, const char *key, const char *key_base64, const struct job_stream *stream)
+{
+    const char *data = stream->data == NULL ? "" : stream->data;
+
+    sbx_jsonw_strn(w, key, data, stream->len);
+    /* The text has replacement characters then: whoever needs the bytes gets them. */
+    if (stream->len > 0 && !sbx_utf8_valid(data, stream->len)) {
+        write_base64(w, key_base64, stream);
+    }
+}
+
+static void
+write_output(struct sbx_jsonw *w, const struct job_record *record)
+{
+    if (!record->brief) {
+        write_stream(w, "stdout", "stdout_base64", &record->stream[JOB_STDOUT]);
+        write_stream(w, "stderr", "stderr_base64", &record->stream[JOB_STDERR]);
+    }
+    sbx_jsonw_uint(w, "stdout_bytes", record->stream[JOB_STDOUT].total);
+    sbx_jsonw_uint(w, "stderr_bytes", record->stream[JOB_STDERR].total);
+    sbx_jsonw_bool(w, "truncated", record->truncated);
+}
+
+/* A path in a URL: everything but unreserved characters and '/' is escaped, bytes of UTF-8 one by one. */
+static void
+write_path(struct sbx_buf *out, const char *path)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+
+    for (const char *p = path; *p != '\0'; p++) {
+        if (strchr(plain, *p) != NULL) {
+            sbx_buf_putc(out, *p);
+        } else {
+            sbx_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*p);
+        }
+    }
+}
+
+static void
+write_url(struct sbx_jsonw *w, const char *key, const char *before, const char *id, const char *between,
+          const char *path)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf url = SBX_BUF_INIT(16384);
+
+    sbx_buf_puts(&url, before);
+    sbx_buf_puts(&url, id);
+    sbx_buf_puts(&url, between);
+    write_path(&url, path);
+    if (url.failed) {
+        w->buf->failed = true;
+        return;
+    }
+    sbx_jsonw_str(w, key, url.data);
+}
+
+void
+artifact_reply_write(struct sbx_jsonw *w, const char *key, const struct job_record *record,
+                     const struct job_artifact *artifact)
+{
+    sbx_jsonw_object(w, key);
+    sbx_jsonw_str(w, "path", artifact->path);
+    write_url(w, "uri", "sandbox://job/", record->id.text, "/", artifact->path);
+    sbx_jsonw_uint(w, "size", artifact->size);
+    sbx_jsonw_str(w, "sha256", artifact->sha256);
+    sbx_jsonw_str(w, "mime_type", artifact->mime);
+    write_url(w, "download_url", "/v1/jobs/", record->id.text, "/artifacts/", artifact->path);
+    sbx_jsonw_object_end(w);
+}
+
+static void
+write_exit(struct sbx_jsonw *w, const struct job_record *record)
+{
+    if (record->has_exit_code) {
+        sbx_jsonw_int(w, "exit_code", record->exit_code);
+    } else {
+        sbx_jsonw_null(w, "exit_code");
+    }
+    write_text(w, "signal", record->signal);
+}
+
+/* A result may be told only when it is durable: until then the members are there and empty. */
+static void
+write_no_end(struct sbx_jsonw *w, const struct job_record *record)
+{
+    sbx_jsonw_null(w, "exit_code");
+    sbx_jsonw_null(w, "signal");
+    if (!record->brief) {
+        sbx_jsonw_null(w, "result");
+        sbx_jsonw_array(w, "files");
+        sbx_jsonw_array_end(w);
+    }
+    sbx_jsonw_null(w, "violation");
+    write_raw(w, "usage", NULL, NO_USAGE);
+}
+
+static void
+write_files(struct sbx_jsonw *w, const struct job_record *record)
+{
+    if (record->brief) {
+        return;
+    }
+    write_raw(w, "result", record->result_json, "null");
+    sbx_jsonw_array(w, "files");
+    for (unsigned i = 0; i < record->n_artifacts; i++) {
+        artifact_reply_write(w, NULL, record, &record->artifacts[i]);
+    }
+    sbx_jsonw_array_end(w);
+    if (record->skipped_json != NULL) {
+        write_raw(w, "files_skipped", record->skipped_json, "[]");
+    }
+}
+
+static void
+write_end(struct sbx_jsonw *w, const struct job_record *record)
+{
+    if (!job_state_final(record->state)) {
+        write_no_end(w, record);
+        return;
+    }
+    write_exit(w, record);
+    write_files(w, record);
+    write_raw(w, "violation", record->violation_json, "null");
+    write_raw(w, "usage", record->usage_json, NO_USAGE);
+    if (record->message[0] != '\0') {
+        sbx_jsonw_str(w, "message", record->message);
+    }
+}
+
+void
+job_reply_write(struct sbx_jsonw *w, const char *key, const struct job_record *record)
+{
+    sbx_jsonw_object(w, key);
+    sbx_jsonw_str(w, "job_id", record->id.text);
+    sbx_jsonw_null(w, "session_id");
+    sbx_jsonw_str(w, "status", job_state_status(record->state));
+    sbx_jsonw_str(w, "language", record->language);
+    sbx_jsonw_str(w, "template", record->template_name);
+    write_text(w, "app", record->app);
+    write_text(w, "agent", record->agent);
+    write_output(w, record);
+    write_end(w, record);
+    write_raw(w, "metadata", record->metadata_json, "{}");
+    write_time(w, "created_at", record->created_ms);
+    write_time(w, "started_at", record->started_ms);
+    write_time(w, "finished_at", job_state_final(record->state) ? record->finished_ms : 0);
+    sbx_jsonw_object_end(w);
+}

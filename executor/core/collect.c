@@ -1,0 +1,263 @@
+/*
+ *   collect_step -> fetch -> collect_on_fetched -> blob_put_finish -> collect_on_stored -> collect_step ...
+ */
+#include "executor/core/collect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "executor/log.h"
+#include "executor/store/blob.h"
+
+#define COLLECT_SKIPPED_MAX 65536
+
+struct collect {
+    struct collect_spec spec;
+    void (*done)(void *arg);
+    void *arg;
+    struct timer *timer; /* begins, and ends what could end at once, from the loop */
+    unsigned next;       /* of outcome->artifacts */
+    struct job_artifact artifact; /* under way */
+    struct blob_put *put;
+    int put_rc;
+    bool storing;   /* blob_put_finish's callback is to come */
+    bool cancelled; /* while storing */
+    uint64_t bytes_left;
+    struct sbx_buf skipped; /* items of a JSON array */
+};
+
+static void collect_step(void *arg);
+
+static struct collect *
+collect_free(struct collect *collect)
+{
+    if (collect == NULL) {
+        return NULL;
+    }
+    blob_put_abort(collect->put);
+    timer_free(collect->timer);
+    free(collect->artifact.path);
+    sbx_buf_deinit(&collect->skipped);
+    free(collect);
+    return NULL;
+}
+
+static inline void
+collect_freep(struct collect **collect)
+{
+    collect_free(*collect);
+}
+
+int
+collect_start(struct collect **ret, const struct collect_spec *spec, void (*done)(void *arg), void *arg)
+{
+    _cleanup_(collect_freep) struct collect *collect = NULL;
+    struct job_record *record = &spec->job->record;
+    int r;
+
+    collect = calloc(1, sizeof(*collect));
+    if (collect == NULL) {
+        return -ENOMEM;
+    }
+    collect->spec = *spec;
+    collect->done = done;
+    collect->arg = arg;
+    collect->bytes_left = spec->job->max_artifact_bytes;
+    collect->skipped = (struct sbx_buf)SBX_BUF_INIT(COLLECT_SKIPPED_MAX);
+    r = timer_new(&collect->timer, spec->timers, collect_step, collect);
+    if (r) {
+        return r;
+    }
+    record->artifacts = calloc(spec->outcome->n_artifacts, sizeof(*record->artifacts));
+    if (record->artifacts == NULL) {
+        return -ENOMEM;
+    }
+    timer_start(collect->timer, 0);
+    *ret = steal(&collect);
+    return 0;
+}
+
+struct collect *
+collect_cancel(struct collect *collect)
+{
+    if (collect != NULL && collect->storing) {
+        collect->cancelled = true; /* the store's callback frees it */
+        timer_stop(collect->timer);
+        return NULL;
+    }
+    return collect_free(collect);
+}
+
+static void
+collect_skip(struct collect *collect, const char *path, const char *reason)
+{
+    struct sbx_jsonw w;
+
+    if (collect->skipped.len > 0) {
+        sbx_buf_putc(&collect->skipped, ',');
+    }
+    sbx_jsonw_init(&w, &collect->skipped);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "path", path);
+    sbx_jsonw_str(&w, "reason", reason);
+    sbx_jsonw_object_end(&w);
+}
+
+/* The agent's list and ours in one array. */
+static void
+collect_merge_skipped(struct collect *collect)
+{
+    const char *agents = collect->spec.outcome->skipped_json;
+    size_t len = agents == NULL ? 0 : strlen(agents);
+    struct sbx_buf out = SBX_BUF_INIT(COLLECT_SKIPPED_MAX + len + 4);
+
+    if (collect->skipped.len == 0) {
+        return;
+    }
+    if (len > 2) {
+        sbx_buf_append(&out, agents, len - 1);
+        sbx_buf_putc(&out, ',');
+    } else {
+        sbx_buf_putc(&out, '[');
+    }
+    sbx_buf_append(&out, collect->skipped.data, collect->skipped.len);
+    sbx_buf_putc(&out, ']');
+    collect->spec.job->record.skipped_json = collect->skipped.failed ? NULL : sbx_buf_take(&out, NULL);
+    sbx_buf_deinit(&out);
+}
+
+static void
+collect_end(struct collect *collect)
+{
+    void (*done)(void *arg) = collect->done;
+    void *arg = collect->arg;
+
+    collect_merge_skipped(collect);
+    collect_free(collect);
+    done(arg);
+}
+
+static void
+collect_on_stored(void *arg, int rc, const struct blob_info *info)
+{
+    struct collect *collect = arg;
+    struct job_record *record;
+
+    collect->storing = false;
+    if (collect->cancelled) {
+        collect_free(collect);
+        return;
+    }
+    record = &collect->spec.job->record;
+    if (rc) {
+        log_error("artifact.store_failed", LOG_STR("job", record->id.text), LOG_INT("code", rc));
+        collect_skip(collect, collect->artifact.path, "could not be stored");
+    } else {
+        collect->artifact.size = info->size;
+        memcpy(collect->artifact.sha256, info->sha256, sizeof(collect->artifact.sha256));
+        collect->bytes_left -= info->size < collect->bytes_left ? info->size : collect->bytes_left;
+        record->artifacts[record->n_artifacts++] = collect->artifact;
+        collect->artifact.path = NULL;
+    }
+    collect_step(collect);
+}
+
+static void
+collect_on_data(void *arg, const char *data, size_t len)
+{
+    struct collect *collect = arg;
+
+    if (collect->put_rc == 0) {
+        collect->put_rc = blob_put_write(collect->put, data, len);
+    }
+}
+
+static void
+collect_on_fetched(void *arg, int rc)
+{
+    struct collect *collect = arg;
+
+    if (rc != 0 || collect->put_rc != 0) {
+        collect->put = blob_put_abort(collect->put);
+        collect_skip(collect, collect->artifact.path, rc != 0 ? "could not be read" : "could not be stored");
+        collect_step(collect);
+        return;
+    }
+    collect->storing = true;
+    blob_put_finish(steal(&collect->put), collect_on_stored, collect);
+}
+
+static bool
+collect_is_new(const struct job_record *record, const char *path)
+{
+    for (unsigned i = 0; i < record->n_artifacts; i++) {
+        if (strcmp(record->artifacts[i].path, path) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Ours, though the agent keeps to it too: it is on the hostile side. */
+static const char *
+collect_objection(const struct collect *collect, const struct runtime_artifact *artifact)
+{
+    const struct job *job = collect->spec.job;
+
+    if (!collect_is_new(&job->record, artifact->path)) {
+        return "named twice";
+    }
+    if (job->record.n_artifacts >= job->max_artifacts) {
+        return "too many files";
+    }
+    return artifact->size > collect->bytes_left ? "too large" : NULL;
+}
+
+static int
+collect_begin(struct collect *collect, const struct runtime_artifact *artifact)
+{
+    struct job_record *record = &collect->spec.job->record;
+    struct sandbox *sandbox = collect->spec.sandbox;
+    int r;
+
+    free(collect->artifact.path);
+    memset(&collect->artifact, 0, sizeof(collect->artifact));
+    collect->put_rc = 0;
+    collect->artifact.path = strdup(artifact->path);
+    if (collect->artifact.path == NULL) {
+        return -ENOMEM;
+    }
+    collect->artifact.mime = artifact_mime(artifact->path);
+    r = sbx_id_new(&collect->artifact.id, "art");
+    if (r) {
+        return r;
+    }
+    r = blob_put_new(&collect->put, collect->spec.blobs, record->tenant, collect->artifact.id.text,
+                     collect->bytes_left);
+    if (r) {
+        return r;
+    }
+    r = sandbox->ops->fetch(sandbox, artifact->path, collect->bytes_left, collect_on_data, collect_on_fetched, collect);
+    if (r) {
+        collect->put = blob_put_abort(collect->put);
+    }
+    return r;
+}
+
+static void
+collect_step(void *arg)
+{
+    struct collect *collect = arg;
+    const struct runtime_outcome *outcome = collect->spec.outcome;
+
+    while (collect->next < outcome->n_artifacts) {
+        const struct runtime_artifact *artifact = &outcome->artifacts[collect->next++];
+        const char *objection = collect_objection(collect, artifact);
+
+        if (objection == NULL && collect_begin(collect, artifact) == 0) {
+            return;
+        }
+        collect_skip(collect, artifact->path, objection != NULL ? objection : "could not be stored");
+    }
+    collect_end(collect);
+}
