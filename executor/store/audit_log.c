@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,6 +65,7 @@ log_sync_parent(const struct audit_log *log)
 static int
 log_open_dir(struct audit_log *log, const char *dir)
 {
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     int r;
 
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
@@ -79,12 +79,12 @@ log_open_dir(struct audit_log *log, const char *dir)
     if (r) {
         return r;
     }
-    log->lock_fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    log->lock_fd = openat(log->dir_fd, AUDIT_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (log->lock_fd < 0) {
         return -errno;
     }
-    if (flock(log->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (fcntl(log->lock_fd, F_OFD_SETLK, &lock) < 0) {
+        return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
     }
     return 0;
 }

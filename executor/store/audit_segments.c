@@ -139,6 +139,22 @@ audit_segments_scan(struct audit_segments *ret, int dir_fd)
     return 0;
 }
 
+bool
+audit_segments_live(int dir_fd)
+{
+    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    int fd;
+    bool live;
+
+    fd = openat(dir_fd, AUDIT_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return false;
+    }
+    live = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    close(fd);
+    return live;
+}
+
 int
 audit_segment_open(int dir_fd, uint64_t first)
 {

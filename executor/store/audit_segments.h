@@ -4,6 +4,7 @@
 #include "audit_chain.h"
 
 #define AUDIT_SEGMENT_NAME (sizeof("audit-00000000000000000000.jsonl"))
+#define AUDIT_LOCK_NAME "lock" /* held by the one who writes (an open file description lock) */
 #define AUDIT_SEGMENTS_MAX (1u << 20)
 
 struct audit_segments {
@@ -17,6 +18,8 @@ void audit_segments_deinit(struct audit_segments *segments);
 /* Lists the directory; 0 or -errno. */
 _must_check_ int audit_segments_scan(struct audit_segments *ret, int dir_fd);
 void audit_segment_name(char out[AUDIT_SEGMENT_NAME], uint64_t first);
+/* Whether somebody writes the log now; asks without getting in the way of one who starts. */
+bool audit_segments_live(int dir_fd);
 /* Opens one for reading: regular, not through a link. Returns the descriptor or -errno. */
 _must_check_ int audit_segment_open(int dir_fd, uint64_t first);
 

@@ -382,7 +382,8 @@ walk_run(struct walk *walk)
 
     for (;;) {
         r = walk_once(walk);
-        if (r != AUDIT_E_BROKEN || walk->report->fault != AUDIT_FAULT_TRUNCATED || sbx_now_mono_ms() >= deadline) {
+        if (r != AUDIT_E_BROKEN || walk->report->fault != AUDIT_FAULT_TRUNCATED || sbx_now_mono_ms() >= deadline ||
+            !audit_segments_live(walk->dir_fd)) {
             return r;
         }
         nanosleep(&step, NULL);

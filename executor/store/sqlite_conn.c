@@ -1,12 +1,11 @@
 /* The driver: hardened connections, cached statements, errors as errno. */
 #include "sqlite_conn.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "db.h"
 #include "lib/sbx_time.h"
@@ -118,24 +117,6 @@ conn_harden(struct sqlite_conn *conn)
     sqlite3_progress_handler(conn->db, CONN_PROGRESS_STEPS, conn_on_progress, conn);
 }
 
-/* SQLite makes its files with 0644 less the umask; -wal and -shm copy the mode of the database. */
-static int
-conn_create_file(const struct sqlite_conn *conn)
-{
-    const char *path = sqlite3_db_filename(conn->db, "main");
-    int fd;
-
-    if (path == NULL || path[0] == '\0') {
-        return -EINVAL; /* a database in memory keeps nothing */
-    }
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
-    if (fd < 0) {
-        return -errno;
-    }
-    close(fd);
-    return 0;
-}
-
 static int
 conn_expect_wal(struct sqlite_conn *conn)
 {
@@ -163,10 +144,7 @@ conn_prepare_role(struct sqlite_conn *conn, enum sqlite_conn_role role)
 
     switch (role) {
     case SQLITE_CONN_WRITER:
-        r = conn_create_file(conn);
-        if (r == 0) {
-            r = conn_expect_wal(conn);
-        }
+        r = conn_expect_wal(conn);
         if (r) {
             return r;
         }
@@ -183,6 +161,17 @@ conn_prepare_role(struct sqlite_conn *conn, enum sqlite_conn_role role)
     return -EINVAL;
 }
 
+/* SQLite makes its file with 0644 less the umask; -wal and -shm copy the mode of the database. Start-up only. */
+static int
+conn_open_file(struct sqlite_conn *conn, const char *url, int flags)
+{
+    const mode_t before = umask(077);
+    const int code = sqlite3_open_v2(url, &conn->db, flags, NULL);
+
+    umask(before);
+    return conn_errno(code);
+}
+
 static const char *
 conn_open_hint(int r)
 {
@@ -191,8 +180,6 @@ conn_open_hint(int r)
         return "the file is damaged or not a database; restore it from a backup";
     case -EOPNOTSUPP:
         return "it must be a file on a file system that can do write-ahead logging";
-    case -EINVAL:
-        return "it must name a file";
     default:
         return strerror(-r);
     }
@@ -221,7 +208,7 @@ sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_rol
     flags |= role == SQLITE_CONN_VISITOR ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= role == SQLITE_CONN_WRITER ? SQLITE_OPEN_CREATE : 0;
     flags |= strncmp(url, "file:", 5) == 0 ? SQLITE_OPEN_URI : 0;
-    r = conn_errno(sqlite3_open_v2(url, &conn->db, flags, NULL));
+    r = conn_open_file(conn, url, flags);
     if (r == 0) {
         conn_harden(conn);
         r = conn_prepare_role(conn, role);
