@@ -13,8 +13,7 @@ WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Wstrict-prototypes -Wmissing-pr
         -Wconversion -Wsign-conversion -Wundef -Wimplicit-fallthrough -Wcast-qual -Wpointer-arith -Werror
 # Hardening flags follow the OpenSSF compiler options guide.
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
-          -ftrivial-auto-var-init=zero -fno-delete-null-pointer-checks -fno-strict-overflow \
-          -fno-strict-aliasing
+          -fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing
 ifeq ($(VARIANT),asan)
 CC := clang
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -22,7 +21,7 @@ STATIC :=
 AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
 else
 CC ?= gcc
-OPT := -O2 -g -D_FORTIFY_SOURCE=3
+OPT := -O2 -g -D_FORTIFY_SOURCE=3 -ftrivial-auto-var-init=zero
 STATIC := -static
 AGENT_LIBS := -l:libuv_a.a -l:libhttp_parser.a -l:libjansson.a -l:libcrypto.a -lpthread -ldl
 endif
@@ -125,7 +124,8 @@ $(OUT)/t/bench/%: t/bench/%.c $(OUT)/libsbx.a
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -o $@
 
 # Pure parts of the gateway (ngx_sandbox_<noun>.c that include no nginx header), for unit tests.
-EDGE_PURE := $(shell grep -L 'ngx_config.h\|ngx_core.h\|ngx_http' ngx_sandbox_module/ngx_sandbox_*.c 2>/dev/null)
+EDGE_PURE := $(shell for f in ngx_sandbox_module/ngx_sandbox_*.c; do \
+               grep -qs 'ngx_config.h\|ngx_core.h\|ngx_http' $$f $${f%.c}.h || echo $$f; done)
 $(OUT)/libedge.a: $(patsubst %.c,$(OUT)/%.o,$(EDGE_PURE))
 	$(archive)
 
