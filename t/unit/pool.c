@@ -222,8 +222,6 @@ creating(void)
     return fake.n_creates - fake.n_created;
 }
 
-/* Who takes. */
-
 struct taker {
     struct pool_take *take;
     unsigned calls;
