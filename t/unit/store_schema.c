@@ -1,0 +1,187 @@
+/* Opening: from nothing, again, over a schema of another version, over damage, over what is no database at all. */
+#include <sqlite3.h>
+
+#include "executor/store/migrations.h"
+#include "t/unit/store_fixture.h"
+
+static struct fixture f;
+
+static void
+index_sql(const char *sql)
+{
+    sqlite3 *db;
+
+    if (sqlite3_open(f.url, &db) != SQLITE_OK || sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        BAIL_OUT("%s: %s", sql, sqlite3_errmsg(db));
+    }
+    sqlite3_close(db);
+}
+
+static int
+count_migrations(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    int n = -1;
+
+    if (sqlite3_open(f.url, &db) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, "select count(*) from schema_migrations", -1, &stmt, NULL) == SQLITE_OK) {
+        n = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int(stmt, 0) : -1;
+        sqlite3_finalize(stmt);
+    }
+    sqlite3_close(db);
+    return n;
+}
+
+static void
+refused(int rc, const char *what)
+{
+    const int r = fixture_open(&f);
+
+    ok(r == rc && f.db == NULL && f.error[0] != '\0', "refused: %s: %s", what, f.error);
+    if (r == 0) {
+        fixture_close(&f);
+    } else if (r != rc) {
+        diag("got %d", r);
+    }
+}
+
+static void
+test_fresh(void)
+{
+    struct db_tx *tx;
+    struct outcome got;
+
+    fixture_must_open(&f);
+    is_str(f.error, "", "a fresh database opens");
+    tx = tx_new(&f);
+    tx_add_job(tx, "t", "job_keep", 1);
+    tx_run(&f, tx, NULL);
+    fixture_close(&f);
+    is_int(count_migrations(), (intmax_t)n_migrations, "with all migrations applied");
+    for (unsigned i = 0; i < 3; i++) {
+        fixture_must_open(&f);
+        fixture_close(&f);
+    }
+    is_int(count_migrations(), (intmax_t)n_migrations, "opening again applies none");
+    fixture_must_open(&f);
+    job_read(&f, "t", "job_keep", &got);
+    is_uint(got.n_rows, 1, "and keeps what is there");
+    fixture_close(&f);
+}
+
+static void
+test_versions(void)
+{
+    index_sql("insert into schema_migrations values (99, 'future', 'x', 1)");
+    refused(-EUCLEAN, "a schema that is newer than the program");
+    index_sql("delete from schema_migrations where number = 99");
+    index_sql("update schema_migrations set sha256 = 'other' where number = 1");
+    refused(-EUCLEAN, "a migration with another text");
+    index_sql("update schema_migrations set sha256 = 'other', number = 77 where number = 1");
+    refused(-EUCLEAN, "a migration with another number");
+    index_sql("delete from schema_migrations");
+    refused(-EIO, "tables without a history");
+}
+
+static void
+fresh_directory(void)
+{
+    fixture_deinit(&f);
+    fixture_init(&f);
+}
+
+static void
+overwrite(const char *path, off_t offset, size_t len, int byte)
+{
+    char block[4096];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    memset(block, byte, sizeof(block));
+    for (size_t done = 0; done < len; done += sizeof(block)) {
+        if (pwrite(fd, block, sizeof(block), offset + (off_t)done) < 0) {
+            BAIL_OUT("pwrite");
+        }
+    }
+    close(fd);
+}
+
+static void
+test_damage(void)
+{
+    struct db_tx *tx;
+    struct stat st;
+
+    fresh_directory();
+    overwrite(f.url, 0, 4096, 'x');
+    refused(-EUCLEAN, "a file that is no database");
+
+    fresh_directory();
+    fixture_must_open(&f);
+    tx = tx_new(&f);
+    for (unsigned i = 0; i < 500; i++) {
+        char id[32];
+
+        snprintf(id, sizeof(id), "job_%u", i);
+        tx_add_job(tx, "t", id, i);
+    }
+    is_int(tx_run(&f, tx, NULL), 0, "a database of some pages");
+    fixture_close(&f);
+    ok(stat(f.url, &st) == 0 && st.st_size > 20 * 4096, "%ld bytes", (long)st.st_size);
+    overwrite(f.url, 8 * 4096, (size_t)st.st_size - 8 * 4096, 0xaa);
+    refused(-EUCLEAN, "overwritten pages");
+    if (truncate(f.url, 5000) != 0) {
+        BAIL_OUT("truncate");
+    }
+    refused(-EUCLEAN, "a file cut short");
+}
+
+static void
+test_places(void)
+{
+    struct fixture g;
+    struct db_spec spec;
+
+    fresh_directory();
+    g = f;
+    spec = (struct db_spec){ .driver = "mysql", .url = f.url, .audit_dir = f.audit, .loop = &f.loop };
+    ok(db_open(&f.db, &spec, f.error, sizeof(f.error)) == -EINVAL, "an unknown driver: %s", f.error);
+    spec.driver = NULL;
+    ok(db_open(&f.db, &spec, f.error, sizeof(f.error)) == -EINVAL, "no driver");
+    spec.driver = "sqlite";
+    spec.audit_dir = NULL;
+    ok(db_open(&f.db, &spec, f.error, sizeof(f.error)) == -EINVAL, "no audit directory: %s", f.error);
+    spec.audit_dir = f.audit;
+    spec.url = NULL;
+    ok(db_open(&f.db, &spec, f.error, sizeof(f.error)) == -EINVAL, "no url");
+    snprintf(f.url, sizeof(f.url), ":memory:");
+    refused(-EINVAL, "a database in memory");
+    snprintf(f.url, sizeof(f.url), "file:x?mode=memory");
+    refused(-EOPNOTSUPP, "a database in memory by another name");
+    snprintf(f.url, sizeof(f.url), "%.100s/none/state.db", f.dir);
+    refused(-ENOENT, "a directory that is not there");
+    snprintf(f.url, sizeof(f.url), "%.150s", f.dir);
+    refused(-ENOENT, "a directory in the file's place");
+    f = g;
+    snprintf(f.audit, sizeof(f.audit), "%.100s/none/audit", f.dir);
+    refused(-ENOENT, "an audit directory that cannot be made");
+    snprintf(f.audit, sizeof(f.audit), "/dev/null");
+    refused(-ENOTDIR, "an audit directory that is none");
+
+    snprintf(f.audit, sizeof(f.audit), "%.100s/audit2", f.dir);
+    snprintf(f.url, sizeof(f.url), "file:%.100s/uri.db?cache=private", f.dir);
+    is_int(fixture_open(&f), 0, "a file: url opens");
+    fixture_close(&f);
+}
+
+int
+main(void)
+{
+    fixture_init(&f);
+    test_fresh();
+    test_versions();
+    test_damage();
+    test_places();
+    fixture_deinit(&f);
+    return done_testing();
+}
