@@ -50,6 +50,7 @@ static void *ngx_http_sandbox_core_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_sandbox_core_create_srv_conf(ngx_conf_t *cf);
 static char *ngx_http_sandbox_core_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child);
 static void *ngx_http_sandbox_core_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_sandbox_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_sandbox_core_init(ngx_conf_t *cf);
 static char *ngx_http_sandbox_core_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_sandbox_core_public_port(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -102,7 +103,7 @@ static ngx_http_module_t ngx_http_sandbox_module_ctx = {
     ngx_http_sandbox_core_merge_srv_conf,  /* merge server configuration */
 
     ngx_http_sandbox_core_create_loc_conf, /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_sandbox_core_merge_loc_conf   /* merge location configuration */
 };
 
 
@@ -276,6 +277,9 @@ ngx_http_sandbox_core_problem_of(ngx_uint_t status)
     case NGX_HTTPS_CERT_ERROR:
     case NGX_HTTPS_NO_CERT:
     case NGX_HTTP_TO_HTTPS:
+    case NGX_HTTP_MISDIRECTED_REQUEST:
+    case NGX_HTTP_NOT_IMPLEMENTED: /* a transfer coding nginx does not know */
+    case NGX_HTTP_VERSION_NOT_SUPPORTED:
         return SBX_PROBLEM_BAD_REQUEST;
 
     default:
@@ -540,11 +544,28 @@ ngx_http_sandbox_core_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* `exempt` belongs to the location that says it; nested ones do not inherit. */
 static void *
 ngx_http_sandbox_core_create_loc_conf(ngx_conf_t *cf)
 {
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_sandbox_core_loc_conf_t));
+}
+
+
+/*
+ * `exempt` belongs to the location that says it; nested ones do not inherit. The size of a
+ * body is not asked there: it would be refused a second time on its way to the document.
+ */
+static char *
+ngx_http_sandbox_core_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_sandbox_core_loc_conf_t *conf = child;
+    ngx_http_core_loc_conf_t *clcf;
+
+    if (conf->exempt) {
+        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+        clcf->client_max_body_size = 0;
+    }
+    return NGX_CONF_OK;
 }
 
 

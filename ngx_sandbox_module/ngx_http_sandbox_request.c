@@ -203,6 +203,14 @@ ngx_http_sandbox_strip_headers(ngx_http_request_t *r)
 }
 
 
+static ngx_flag_t
+ngx_http_sandbox_host_char(u_char c, ngx_flag_t literal)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+           || c == '.' || (literal ? c == ':' : c == '-' || c == '_');
+}
+
+
 /*
  * host [ ":" port ] with nothing else in it: no user part, no path, no second name.
  * *ret_port is 0 when there is none.
@@ -210,39 +218,30 @@ ngx_http_sandbox_strip_headers(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_sandbox_parse_authority(ngx_str_t *value, size_t *ret_host_len, ngx_int_t *ret_port)
 {
-    u_char *p = value->data, *last = value->data + value->len, *colon = NULL;
-    ngx_flag_t literal = 0;
+    u_char *p = value->data, *last = value->data + value->len;
+    ngx_flag_t literal = p < last && *p == '[';
 
-    for ( /* void */ ; p < last; p++) {
-        if (*p == '[' && p == value->data) {
-            literal = 1;
-        } else if (*p == ']' && literal) {
-            literal = 0;
-        } else if (*p == ':' && !literal) {
-            if (colon != NULL) {
-                return NGX_ERROR;
-            }
-            colon = p;
-        } else if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9')
-                     || *p == '.' || *p == '-' || *p == '_' || (*p == ':' && literal)))
-        {
+    for (p += literal; p < last && ngx_http_sandbox_host_char(*p, literal); p++) { /* void */ }
+    if (literal) {
+        if (p == last || *p != ']') {
             return NGX_ERROR;
         }
+        p++;
     }
-    if (literal) {
+    *ret_host_len = p - value->data;
+    if (*ret_host_len <= 2 * (size_t) literal) {
         return NGX_ERROR;
     }
 
     *ret_port = 0;
-    *ret_host_len = value->len;
-    if (colon != NULL) {
-        *ret_host_len = colon - value->data;
-        *ret_port = last - colon > 6 ? NGX_ERROR : ngx_atoi(colon + 1, last - colon - 1);
-        if (*ret_port < 1 || *ret_port > 65535) {
-            return NGX_ERROR;
-        }
+    if (p == last) {
+        return NGX_OK;
     }
-    return *ret_host_len == 0 ? NGX_ERROR : NGX_OK;
+    if (*p != ':' || last - p > 6) {
+        return NGX_ERROR;
+    }
+    *ret_port = ngx_atoi(p + 1, last - p - 1);
+    return *ret_port < 1 || *ret_port > 65535 ? NGX_ERROR : NGX_OK;
 }
 
 

@@ -92,7 +92,8 @@ http {
     proxy_set_header traceparent \$sandbox_traceparent;
     proxy_set_header Authorization "";
     proxy_set_header X-API-KEY "";
-    error_page 400 404 405 413 414 494 495 496 497 500 502 503 504 /_problem;
+    error_page 400 403 404 405 411 413 414 416 421 429 495 496 497 500 501 502 503 504 505 /_problem;
+    error_page 494 =431 /_problem;
     $http
     server {
         listen 127.0.0.1:@{[ $self->port ]};
@@ -148,10 +149,10 @@ sub seen {
     return $reply->{status} == 200 ? $reply->{json} : undef;
 }
 
-# One raw request, lines without their ends; the parsed reply.
+# One raw request, lines without their ends, the last one `Connection: close`; the parsed reply.
 sub ask {
     my ($self, @lines) = @_;
-    return Sandbox::parse_reply($self->raw(join('', map { "$_\r\n" } @lines, ''), seconds => 5, half_close => 1));
+    return Sandbox::parse_reply($self->raw(join('', map { "$_\r\n" } @lines, ''), seconds => 5));
 }
 
 my %MAC = (HS256 => \&hmac_sha256, HS384 => \&hmac_sha384, HS512 => \&hmac_sha512);
