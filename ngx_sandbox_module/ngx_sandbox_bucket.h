@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "../lib/sbx_policy.h"
+#include "lib/sbx_policy.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,0 +1,17 @@
+/* What the limit module tells the modules that count and record refusals. */
+#pragma once
+
+#include "ngx_http_sandbox.h"
+
+#pragma GCC visibility push(hidden)
+
+/* "tenant", "app", "agent" or "route" when a limit refused the request, else NULL. */
+const char *ngx_http_sandbox_limit_scope(ngx_http_sandbox_ctx_t *ctx);
+
+/* Rule, limit and observed value of that refusal, else NULL; lives as long as the request. */
+const struct sbx_violation *ngx_http_sandbox_limit_violation(ngx_http_sandbox_ctx_t *ctx);
+
+/* Entries in use and requests under a cap, in the zone; NGX_DECLINED when there is none. */
+ngx_int_t ngx_http_sandbox_limit_usage(ngx_http_request_t *r, uint32_t *ret_entries, uint32_t *ret_leases);
+
+#pragma GCC visibility pop

@@ -1,0 +1,53 @@
+/*
+ * Policy documents of a directory, in memory:
+ *
+ *   default.json
+ *   tenants/<tenant>.json
+ *   tenants/<tenant>/apps/<app>.json
+ *   tenants/<tenant>/agents/<agent>.json
+ *
+ * Loaded whole when the configuration is read, never touched afterwards; a reload
+ * makes a new store. Without a default document the built-in floor holds.
+ */
+#pragma once
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "lib/sbx_policy.h"
+
+#pragma GCC visibility push(hidden)
+
+#define NGX_SANDBOX_POLICY_DOCUMENT_MAX (256 * 1024)
+#define NGX_SANDBOX_POLICY_DOCUMENTS_MAX 16384
+#define NGX_SANDBOX_POLICY_MERGED_MAX 1024
+
+typedef struct ngx_sandbox_policy_store_s ngx_sandbox_policy_store_t;
+
+/* Whose policy; app and agent are "" when there is none. Borrowed for the call. */
+typedef struct {
+    const char *tenant;
+    const char *app;
+    const char *agent;
+} ngx_sandbox_policy_who_t;
+
+/*
+ * Reads the documents beneath `dir` (NULL: only the built-in floor) into `pool`, which must
+ * outlive the store. NULL after logging the file and the place in it at emerg level.
+ */
+ngx_sandbox_policy_store_t *ngx_sandbox_policy_store_load(ngx_pool_t *pool, ngx_log_t *log, ngx_str_t *dir);
+
+/*
+ * The default document narrowed by those of the tenant, its app and its agent; names nobody
+ * wrote a document for leave the layer out. The answer lives as long as `pool`; NULL when out
+ * of memory.
+ */
+const struct sbx_policy *ngx_sandbox_policy_store_get(ngx_sandbox_policy_store_t *store,
+    const ngx_sandbox_policy_who_t *who, ngx_pool_t *pool);
+
+/* True when some document names a rate or a concurrency cap: then somebody must enforce it. */
+ngx_flag_t ngx_sandbox_policy_store_has_rates(const ngx_sandbox_policy_store_t *store);
+
+ngx_uint_t ngx_sandbox_policy_store_documents(const ngx_sandbox_policy_store_t *store);
+
+#pragma GCC visibility pop
