@@ -11,7 +11,7 @@ enum {
     MAX_DEPTH = 64,
     MAX_REASON = 128,
     MAX_SKIPPED_PATH = 4096,
-    MAX_SKIPPED_JSON = 1024 * 1024,
+    MAX_SKIPPED_JSON = 8 * 1024 * 1024,
 };
 
 enum path_kind {
@@ -233,13 +233,40 @@ read_result(struct runtime_outcome *ret, const json_t *reply, const char *body, 
     return ret->result_json == NULL ? -ENOMEM : 0;
 }
 
+/* The list of skipped files as it is handed on. */
+struct skipped {
+    struct sbx_jsonw w;
+    unsigned n;
+};
+
 static void
-skipped_add(struct sbx_jsonw *w, const char *path, size_t path_len, const char *reason, size_t reason_len)
+skipped_write(struct skipped *skipped, const char *path, size_t path_len, const char *reason, size_t reason_len)
 {
-    sbx_jsonw_object(w, NULL);
-    sbx_jsonw_strn(w, "path", path, path_len);
-    sbx_jsonw_strn(w, "reason", reason, reason_len);
-    sbx_jsonw_object_end(w);
+    sbx_jsonw_object(&skipped->w, NULL);
+    sbx_jsonw_strn(&skipped->w, "path", path, path_len);
+    sbx_jsonw_strn(&skipped->w, "reason", reason, reason_len);
+    sbx_jsonw_object_end(&skipped->w);
+}
+
+static void
+skipped_add(struct skipped *skipped, const char *path, size_t path_len, const char *reason, size_t reason_len)
+{
+    if (skipped->n++ < AGENT_REPLY_KEEP_SKIPPED) {
+        skipped_write(skipped, path, path_len, reason, reason_len);
+    }
+}
+
+static void
+skipped_end(struct skipped *skipped)
+{
+    char reason[64];
+
+    if (skipped->n > AGENT_REPLY_KEEP_SKIPPED) {
+        (void)snprintf(reason, sizeof(reason), "%u more were skipped",
+                       skipped->n - AGENT_REPLY_KEEP_SKIPPED); /* fits */
+        skipped_write(skipped, ".", 1, reason, strlen(reason));
+    }
+    sbx_jsonw_array_end(&skipped->w);
 }
 
 static bool
@@ -254,7 +281,7 @@ files_have(const struct runtime_outcome *outcome, const char *path)
 }
 
 static int
-read_file(struct runtime_outcome *ret, const json_t *file, uint64_t *left, struct sbx_jsonw *skipped,
+read_file(struct runtime_outcome *ret, const json_t *file, uint64_t *left, struct skipped *skipped,
           struct sbx_field_error *err)
 {
     static const char *const known[] = {"path", "size", NULL};
@@ -293,7 +320,7 @@ read_file(struct runtime_outcome *ret, const json_t *file, uint64_t *left, struc
 
 static int
 read_files(struct runtime_outcome *ret, const json_t *reply, const struct agent_reply_rules *rules,
-           struct sbx_jsonw *skipped, struct sbx_field_error *err)
+           struct skipped *skipped, struct sbx_field_error *err)
 {
     uint64_t left = rules->max_artifact_bytes;
     json_t *files = NULL, *file;
@@ -320,7 +347,7 @@ read_files(struct runtime_outcome *ret, const json_t *reply, const struct agent_
 }
 
 static bool
-read_skipped(const json_t *reply, struct sbx_jsonw *skipped, struct sbx_field_error *err)
+read_skipped(const json_t *reply, struct skipped *skipped, struct sbx_field_error *err)
 {
     static const char *const known[] = {"path", "reason", NULL};
     json_t *entries = NULL, *entry;
@@ -350,11 +377,11 @@ read_artifacts(struct runtime_outcome *ret, const json_t *reply, const struct ag
                struct sbx_field_error *err)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(MAX_SKIPPED_JSON);
-    struct sbx_jsonw skipped;
+    struct skipped skipped = {0};
     int r;
 
-    sbx_jsonw_init(&skipped, &text);
-    sbx_jsonw_array(&skipped, NULL);
+    sbx_jsonw_init(&skipped.w, &text);
+    sbx_jsonw_array(&skipped.w, NULL);
     r = read_files(ret, reply, rules, &skipped, err);
     if (r) {
         return r;
@@ -362,7 +389,7 @@ read_artifacts(struct runtime_outcome *ret, const json_t *reply, const struct ag
     if (!read_skipped(reply, &skipped, err)) {
         return AGENT_REPLY_E_INVALID;
     }
-    sbx_jsonw_array_end(&skipped);
+    skipped_end(&skipped);
     if (text.failed) {
         sbx_field_error_set(err, "/files_skipped", "is too large");
         return AGENT_REPLY_E_INVALID;

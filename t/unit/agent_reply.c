@@ -114,6 +114,25 @@ test_artifacts(void)
 }
 
 static void
+test_many_skipped(void)
+{
+    struct sbx_buf body = SBX_BUF_INIT(1u << 20);
+    struct runtime_outcome outcome;
+    const char *last;
+
+    sbx_buf_puts(&body, "{" GOOD ",\"files_skipped\":[{\"path\":\"a\",\"reason\":\"b\"}");
+    for (unsigned i = 1; i < 1000; i++) {
+        sbx_buf_puts(&body, ",{\"path\":\"a\",\"reason\":\"b\"}");
+    }
+    sbx_buf_puts(&body, "]}");
+    is_int(parse(&outcome, body.data, body.len), 0, "1000 skipped files");
+    last = outcome.skipped_json == NULL ? NULL : strstr(outcome.skipped_json, ",{\"path\":\".\"");
+    is_str(last, ",{\"path\":\".\",\"reason\":\"800 more were skipped\"}]", "the first are told, the rest counted");
+    runtime_outcome_deinit(&outcome);
+    sbx_buf_deinit(&body);
+}
+
+static void
 test_hostile(void)
 {
     static const char *const bodies[] = {
@@ -331,6 +350,7 @@ main(void)
     test_status();
     test_result();
     test_artifacts();
+    test_many_skipped();
     test_hostile();
     test_large();
     test_paths();
