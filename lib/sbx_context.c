@@ -23,31 +23,31 @@ static const struct text_member {
     size_t max;
     enum text_class class;
 } text_members[] = {
-#define M(key, field, max, class) { key, offsetof(struct sbx_context, field), max, class }
-    M("rid", request_id, SBX_NAME_MAX, TEXT_NAME),
-    M("trace", traceparent, TRACEPARENT_LEN, TEXT_TRACE),
-    M("tenant", tenant, SBX_NAME_MAX, TEXT_NAME),
-    M("app", app, SBX_NAME_MAX, TEXT_NAME_OR_NONE),
-    M("agent", agent, SBX_NAME_MAX, TEXT_NAME_OR_NONE),
-    M("sub", subject, SBX_SUBJECT_MAX, TEXT_PRINTABLE),
-    M("jti", token_id, SBX_SUBJECT_MAX, TEXT_PRINTABLE),
-    M("scopes", scopes, SBX_SCOPES_MAX, TEXT_PRINTABLE),
-    M("client", client, CLIENT_MAX, TEXT_ADDRESS),
-    M("policy", policy_id, SBX_NAME_MAX, TEXT_NAME),
-#undef M
+#define AT(field) offsetof(struct sbx_context, field)
+    {"rid", AT(request_id), SBX_NAME_MAX, TEXT_NAME},
+    {"trace", AT(traceparent), TRACEPARENT_LEN, TEXT_TRACE},
+    {"tenant", AT(tenant), SBX_NAME_MAX, TEXT_NAME},
+    {"app", AT(app), SBX_NAME_MAX, TEXT_NAME_OR_NONE},
+    {"agent", AT(agent), SBX_NAME_MAX, TEXT_NAME_OR_NONE},
+    {"sub", AT(subject), SBX_SUBJECT_MAX, TEXT_PRINTABLE},
+    {"jti", AT(token_id), SBX_SUBJECT_MAX, TEXT_PRINTABLE},
+    {"scopes", AT(scopes), SBX_SCOPES_MAX, TEXT_PRINTABLE},
+    {"client", AT(client), CLIENT_MAX, TEXT_ADDRESS},
+    {"policy", AT(policy_id), SBX_NAME_MAX, TEXT_NAME},
+#undef AT
 };
 
 static const char *const context_keys[] = {
-    "rid",    "trace",     "tenant", "app",    "agent",     "sub",       "jti",      "scopes",      "client",
-    "policy", "policy_v",  "bypass", "limits", "artifacts", "art_bytes", "wait_ms",  "concurrency", "iat",
-    NULL,
+    "rid",       "trace",   "tenant",      "app",      "agent",  "sub",    "jti",
+    "scopes",    "client",  "policy",      "policy_v", "bypass", "limits", "artifacts",
+    "art_bytes", "wait_ms", "concurrency", "iat",      NULL,
 };
 
 static bool
 is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
 }
 
 bool
@@ -93,8 +93,8 @@ bool
 sbx_traceparent_valid(const char *text, size_t len)
 {
     return len == TRACEPARENT_LEN && memcmp(text, "00-", 3) == 0 && is_lower_hex(text + 3, 32) &&
-           !is_zeros(text + 3, 32) && text[35] == '-' && is_lower_hex(text + 36, 16) && !is_zeros(text + 36, 16) &&
-           text[52] == '-' && is_lower_hex(text + 53, 2);
+           !is_zeros(text + 3, 32) && text[35] == '-' && is_lower_hex(text + 36, 16) &&
+           !is_zeros(text + 36, 16) && text[52] == '-' && is_lower_hex(text + 53, 2);
 }
 
 /* Random hex that is never all zeros, the value that W3C reserves. */
@@ -319,7 +319,8 @@ read_uint(const json_t *object, const char *key, uint64_t max, uint64_t *ret)
 {
     const json_t *value = json_object_get(object, key);
 
-    if (!json_is_integer(value) || json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) > max) {
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        (uint64_t)json_integer_value(value) > max) {
         return false;
     }
     *ret = (uint64_t)json_integer_value(value);
@@ -352,8 +353,8 @@ read_limits(struct sbx_context *context, const json_t *object)
     struct sbx_field_error err;
 
     context->has_limits = limits != NULL;
-    return limits == NULL ||
-           (sbx_limits_from_json(&context->limits, limits, "/limits", &err) && limits_complete(&context->limits));
+    return limits == NULL || (sbx_limits_from_json(&context->limits, limits, "/limits", &err) &&
+                              limits_complete(&context->limits));
 }
 
 static bool
@@ -363,7 +364,8 @@ read_members(struct sbx_context *context, const json_t *object)
     struct sbx_field_error err;
     size_t i;
 
-    if (!json_is_object(object) || !sbx_json_only(object, "", context_keys, &err) || !json_is_boolean(bypass)) {
+    if (!json_is_object(object) || !sbx_json_only(object, "", context_keys, &err) ||
+        !json_is_boolean(bypass)) {
         return false;
     }
     context->bypass = json_is_true(bypass);

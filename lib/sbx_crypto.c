@@ -74,8 +74,8 @@ sbx_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, u
 {
     size_t out_len = 0;
 
-    if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, data, len, out, SBX_SHA256_LEN, &out_len) ==
-            NULL ||
+    if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, data, len, out, SBX_SHA256_LEN,
+                  &out_len) == NULL ||
         out_len != SBX_SHA256_LEN) {
         return -EIO;
     }

@@ -12,7 +12,7 @@
 
 static const char id_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/* 128 bits as 26 digits of 5: the first digit holds only the top 3 bits, so order by text is order by time. */
+/* 128 bits as 26 digits of 5: the first holds only the top 3 bits, so that order by text is order by time. */
 static void
 encode_base32(char out[ID_DIGITS + 1], const uint8_t bytes[ID_BYTES])
 {

@@ -71,7 +71,10 @@ sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size
     out[len] = '\0';
 }
 
-static void _printf_(4, 5)
+static void member_error(struct sbx_field_error *err, const char *path, const char *key, const char *fmt, ...)
+    _printf_(4, 5);
+
+static void
 member_error(struct sbx_field_error *err, const char *path, const char *key, const char *fmt, ...)
 {
     char field[sizeof(err->field)], message[sizeof(err->message)];
@@ -217,8 +220,8 @@ sbx_json_get_str(const json_t *object, const char *path, const char *key, size_t
 }
 
 bool
-sbx_json_get_int(const json_t *object, const char *path, const char *key, int64_t min, int64_t max, int64_t *ret,
-                 struct sbx_field_error *err)
+sbx_json_get_int(const json_t *object, const char *path, const char *key, int64_t min, int64_t max,
+                 int64_t *ret, struct sbx_field_error *err)
 {
     const json_t *value = member(object, key);
 
@@ -239,7 +242,8 @@ sbx_json_get_int(const json_t *object, const char *path, const char *key, int64_
 }
 
 bool
-sbx_json_get_bool(const json_t *object, const char *path, const char *key, bool *ret, struct sbx_field_error *err)
+sbx_json_get_bool(const json_t *object, const char *path, const char *key, bool *ret,
+                  struct sbx_field_error *err)
 {
     const json_t *value = member(object, key);
 

@@ -42,8 +42,8 @@ sbx_policy_name_valid(const char *text, size_t len)
     for (i = 0; i < len; i++) {
         char c = text[i];
 
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-              c == '-' || c == '+')) {
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+              c == '.' || c == '-' || c == '+')) {
             return false;
         }
     }
@@ -79,8 +79,8 @@ static bool
 read_limit(struct sbx_policy *policy, enum sbx_limit limit, const json_t *object, const char *path,
            struct sbx_field_error *err)
 {
-    static const char *const known[] = { "default", "max", NULL };
-    uint64_t *slots[] = { &policy->fallback.value[limit], &policy->max.value[limit] };
+    static const char *const known[] = {"default", "max", NULL};
+    uint64_t *slots[] = {&policy->fallback.value[limit], &policy->max.value[limit]};
     char field[sizeof(err->field)];
     const json_t *value;
     unsigned i;
@@ -110,7 +110,7 @@ read_limit(struct sbx_policy *policy, enum sbx_limit limit, const json_t *object
 static bool
 read_limits(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    const char *known[SBX_N_LIMITS + 1] = { NULL };
+    const char *known[SBX_N_LIMITS + 1] = {NULL};
     char path[sizeof(err->field)];
     json_t *limits = NULL, *limit;
     unsigned i;
@@ -154,9 +154,10 @@ read_names(struct sbx_name_set *set, const json_t *document, const char *key, st
 
     set->set = true;
     sbx_json_pointer(path, sizeof(path), "", key, 0);
-    json_array_foreach(array, i, item) {
+    json_array_foreach (array, i, item) {
         sbx_json_pointer(field, sizeof(field), path, NULL, i);
-        if (!json_is_string(item) || !sbx_policy_name_valid(json_string_value(item), json_string_length(item))) {
+        if (!json_is_string(item) ||
+            !sbx_policy_name_valid(json_string_value(item), json_string_length(item))) {
             sbx_field_error_set(err, field, "must be a name of 1 to %d characters A-Z a-z 0-9 _ . + -",
                                 NAME_MAX_LEN);
             return false;
@@ -198,7 +199,8 @@ read_bytes(const json_t *object, const char *path, uint64_t *ret, struct sbx_fie
         bytes = (uint64_t)json_integer_value(value); /* a negative one wraps past the ceiling */
         fine = true;
     } else {
-        fine = json_is_string(value) && sbx_quantity_parse(json_string_value(value), json_string_length(value), &bytes);
+        fine = json_is_string(value) &&
+               sbx_quantity_parse(json_string_value(value), json_string_length(value), &bytes);
     }
     if (!fine || bytes > MAX_BYTES) {
         sbx_json_pointer(field, sizeof(field), path, "max_bytes", 0);
@@ -214,8 +216,8 @@ static bool
 read_group(const json_t *document, const char *key, uint32_t *ret_max, uint64_t *ret_bytes,
            struct sbx_field_error *err)
 {
-    static const char *const with_bytes[] = { "max", "max_bytes", NULL };
-    static const char *const without[] = { "max", NULL };
+    static const char *const with_bytes[] = {"max", "max_bytes", NULL};
+    static const char *const without[] = {"max", NULL};
     char path[sizeof(err->field)];
     json_t *group = NULL;
 
@@ -264,7 +266,7 @@ parse_rate(const char *text, size_t len, uint32_t *ret)
 static bool
 read_rate(struct sbx_rate *ret, const json_t *object, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "rate", "burst", NULL };
+    static const char *const known[] = {"rate", "burst", NULL};
     char field[sizeof(err->field)];
     const json_t *rate;
 
@@ -280,7 +282,8 @@ read_rate(struct sbx_rate *ret, const json_t *object, const char *path, struct s
     if (!json_is_string(rate) ||
         !parse_rate(json_string_value(rate), json_string_length(rate), &ret->per_second_milli)) {
         sbx_json_pointer(field, sizeof(field), path, "rate", 0);
-        sbx_field_error_set(err, field, "must be a rate such as \"100/s\", \"30/m\" or \"20/h\", at least \"4/h\"");
+        sbx_field_error_set(err, field,
+                            "must be a rate such as \"100/s\", \"30/m\" or \"20/h\", at least \"4/h\"");
         return false;
     }
     ret->burst = (ret->per_second_milli + MILLI - 1) / MILLI;
@@ -321,7 +324,7 @@ read_routes(struct sbx_policy *policy, const json_t *rates, struct sbx_field_err
 static bool
 read_rates(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "tenant", "app", "agent", "routes", NULL };
+    static const char *const known[] = {"tenant", "app", "agent", "routes", NULL};
     char path[sizeof(err->field)];
     json_t *rates = NULL, *rate;
     unsigned i;
@@ -348,7 +351,7 @@ read_rates(struct sbx_policy *policy, const json_t *document, struct sbx_field_e
 static bool
 read_concurrency(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "tenant", "app", "agent", NULL };
+    static const char *const known[] = {"tenant", "app", "agent", NULL};
     json_t *object = NULL;
     unsigned i;
 
@@ -362,7 +365,8 @@ read_concurrency(struct sbx_policy *policy, const json_t *document, struct sbx_f
         return false;
     }
     for (i = 0; i < SBX_N_SCOPES; i++) {
-        if (!read_count(object, "/concurrency", scope_keys[i], 1, MAX_CONCURRENCY, &policy->concurrency[i], err)) {
+        if (!read_count(object, "/concurrency", scope_keys[i], 1, MAX_CONCURRENCY, &policy->concurrency[i],
+                        err)) {
             return false;
         }
     }
@@ -383,7 +387,8 @@ read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_er
         !sbx_json_get_str(document, "", "id", NAME_MAX_LEN, &id, &len, err)) {
         return false;
     }
-    if (json_object_get(document, "id") != NULL && (!sbx_policy_name_valid(id, len) || strchr(id, '+') != NULL)) {
+    if (json_object_get(document, "id") != NULL &&
+        (!sbx_policy_name_valid(id, len) || strchr(id, '+') != NULL)) {
         sbx_field_error_set(err, "/id", "must be 1 to %d characters A-Z a-z 0-9 _ . -", NAME_MAX_LEN);
         return false;
     }
@@ -394,8 +399,8 @@ read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_er
 bool
 sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "version", "id",        "limits",   "languages", "templates",   "env",
-                                         "files",   "artifacts", "max_wait", "rates",     "concurrency", NULL };
+    static const char *const known[] = {"version", "id",        "limits",   "languages", "templates",   "env",
+                                        "files",   "artifacts", "max_wait", "rates",     "concurrency", NULL};
     struct sbx_policy policy;
 
     policy_unsaid(&policy);

@@ -15,8 +15,8 @@ sbx_language_canonical(const char *name)
     static const struct {
         const char *alias, *name;
     } aliases[] = {
-        { "node", "javascript" }, { "js", "javascript" }, { "python3", "python" },
-        { "py", "python" },       { "shell", "bash" },    { "sh", "bash" },
+        {"node", "javascript"}, {"js", "javascript"}, {"python3", "python"},
+        {"py", "python"},       {"shell", "bash"},    {"sh", "bash"},
     };
     unsigned i;
 
@@ -105,7 +105,7 @@ read_files(struct sbx_policy_input *input, const json_t *body, struct sbx_field_
     if (!sbx_json_get_array(body, "", "files", MAX_ITEMS, &files, err)) {
         return false;
     }
-    json_array_foreach(files, i, file) {
+    json_array_foreach (files, i, file) {
         sbx_json_pointer(path, sizeof(path), "/files", NULL, i);
         if (!read_file(input, file, path, err)) {
             return false;
@@ -146,7 +146,7 @@ read_artifacts(struct sbx_policy_input *input, const json_t *body, struct sbx_fi
     if (!sbx_json_get_array(body, "", "artifacts", MAX_ITEMS, &artifacts, err)) {
         return false;
     }
-    json_array_foreach(artifacts, i, item) {
+    json_array_foreach (artifacts, i, item) {
         if (!json_is_string(item)) {
             sbx_json_pointer(field, sizeof(field), "/artifacts", NULL, i);
             sbx_field_error_set(err, field, "must be a string");
@@ -160,7 +160,7 @@ read_artifacts(struct sbx_policy_input *input, const json_t *body, struct sbx_fi
 bool
 sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body, struct sbx_field_error *err)
 {
-    struct sbx_policy_input input = { .template_name = "default" };
+    struct sbx_policy_input input = {.template_name = "default"};
     char canonical[SBX_POLICY_NAME_LEN];
     json_t *limits = NULL;
 
@@ -168,19 +168,22 @@ sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body, str
         sbx_field_error_set(err, "", "must be an object");
         return false;
     }
-    if (!read_name(input.language, body, "language", err) || !read_name(input.template_name, body, "template", err)) {
+    if (!read_name(input.language, body, "language", err) ||
+        !read_name(input.template_name, body, "template", err)) {
         return false;
     }
     if (input.language[0] == '\0') {
         sbx_field_error_set(err, "/language", "is required");
         return false;
     }
-    (void)snprintf(canonical, sizeof(canonical), "%s", sbx_language_canonical(input.language)); /* never longer */
+    (void)snprintf(canonical, sizeof(canonical), "%s",
+                   sbx_language_canonical(input.language)); /* never longer */
     memcpy(input.language, canonical, sizeof(canonical));
 
     if (!sbx_json_get_object(body, "", "limits", &limits, err) ||
         (limits != NULL && !sbx_limits_from_json(&input.limits, limits, "/limits", err)) ||
-        !read_env(&input, body, err) || !read_files(&input, body, err) || !read_artifacts(&input, body, err) ||
+        !read_env(&input, body, err) || !read_files(&input, body, err) ||
+        !read_artifacts(&input, body, err) ||
         !sbx_json_get_duration(body, "", "wait", MAX_WAIT_MS, &input.wait_ms, err)) {
         return false;
     }
@@ -206,8 +209,8 @@ refuse(struct sbx_decision *decision, const char *rule)
 
 /* `unit` is the limit whose way of writing values fits. */
 static void
-check_amount(struct sbx_decision *decision, const char *rule, enum sbx_limit unit, uint64_t asked, uint64_t max,
-             const char *hint)
+check_amount(struct sbx_decision *decision, const char *rule, enum sbx_limit unit, uint64_t asked,
+             uint64_t max, const char *hint)
 {
     struct sbx_violation *violation;
 
@@ -268,7 +271,8 @@ check_name(struct sbx_decision *decision, const char *rule, const char *name, co
         /* A name needs no escapes: sbx_policy_input_from_json saw to it. */
         (void)snprintf(violation->observed, sizeof(violation->observed), "\"%.63s\"", name);
         (void)snprintf(violation->hint, sizeof(violation->hint), "%s",
-                       set->n > 0 ? "use one of those in limit" : "this policy allows none"); /* ours, short */
+                       set->n > 0 ? "use one of those in limit"
+                                  : "this policy allows none"); /* ours, short */
     }
 }
 
@@ -284,7 +288,8 @@ settle_limits(struct sbx_decision *decision, const struct sbx_policy *policy, co
 }
 
 void
-sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input, struct sbx_decision *ret)
+sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input,
+                  struct sbx_decision *ret)
 {
     struct sbx_policy full;
 

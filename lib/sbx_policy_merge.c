@@ -29,13 +29,13 @@ sbx_policy_builtin(struct sbx_policy *ret)
     static const struct {
         uint64_t fallback, max;
     } limits[SBX_N_LIMITS] = {
-        [SBX_LIMIT_CPU_RATE] = { 1 * MILLI, 4 * MILLI },
-        [SBX_LIMIT_CPU] = { 30 * MILLI, 300 * MILLI },
-        [SBX_LIMIT_MEMORY] = { 256 * MI, 1024 * MI },
-        [SBX_LIMIT_DISK] = { 64 * MI, 512 * MI },
-        [SBX_LIMIT_PROCESSES] = { 128, 512 },
-        [SBX_LIMIT_TIME] = { 30 * MILLI, 300 * MILLI },
-        [SBX_LIMIT_OUTPUT] = { 8 * MI, 64 * MI },
+        [SBX_LIMIT_CPU_RATE] = {1 * MILLI, 4 * MILLI},
+        [SBX_LIMIT_CPU] = {30 * MILLI, 300 * MILLI},
+        [SBX_LIMIT_MEMORY] = {256 * MI, 1024 * MI},
+        [SBX_LIMIT_DISK] = {64 * MI, 512 * MI},
+        [SBX_LIMIT_PROCESSES] = {128, 512},
+        [SBX_LIMIT_TIME] = {30 * MILLI, 300 * MILLI},
+        [SBX_LIMIT_OUTPUT] = {8 * MI, 64 * MI},
     };
     unsigned i;
 
@@ -71,7 +71,7 @@ least(uint64_t a, uint64_t b)
 static void
 narrow_set(struct sbx_name_set *base, const struct sbx_name_set *layer)
 {
-    struct sbx_name_set both = { .set = true };
+    struct sbx_name_set both = {.set = true};
     unsigned i;
 
     if (!layer->set) {
@@ -103,7 +103,7 @@ narrow_rate(struct sbx_rate *base, const struct sbx_rate *layer)
     base->burst = (uint32_t)least(base->burst, layer->burst);
 }
 
-/* Where no slot is left for a route of its own, its rate binds the agent as a whole: narrower than asked, never wider. */
+/* A route that finds no slot binds the agent as a whole: narrower than asked, never wider. */
 static void
 narrow_route(struct sbx_policy *base, const char *route, const struct sbx_rate *rate)
 {
@@ -184,8 +184,8 @@ sbx_policy_base(struct sbx_policy *ret, const struct sbx_policy *document)
     for (i = 0; i < SBX_N_LIMITS; i++) {
         if (ret->max.value[i] == 0) {
             /* A default above the built-in maximum says that this much is meant to be allowed. */
-            ret->max.value[i] = builtin.max.value[i] > ret->fallback.value[i] ? builtin.max.value[i]
-                                                                              : ret->fallback.value[i];
+            ret->max.value[i] =
+                builtin.max.value[i] > ret->fallback.value[i] ? builtin.max.value[i] : ret->fallback.value[i];
         }
         if (ret->fallback.value[i] == 0) {
             ret->fallback.value[i] = builtin.fallback.value[i];

@@ -1,4 +1,4 @@
-/* Capture: the first two bytes choose the budget and the piece, the rest is output; head and tail must be its own. */
+/* Capture: two bytes choose the budget and the piece, the rest is output; head and tail must be its own. */
 #include "lib/sbx_capture.h"
 
 #include <stdlib.h>

@@ -4,6 +4,9 @@
 #include "lib/sbx_utf8.h"
 #include "t/unit/tap.h"
 
+#define EURO "\xe2\x82\xac"
+#define SMILE "\xf0\x9f\x98\x80"
+
 static char *
 text_of(const struct sbx_capture *capture, size_t *ret_len)
 {
@@ -56,13 +59,11 @@ test_texts(void)
 static void
 test_utf8_edges(void)
 {
-    check(10, "aaa\xe2\x82\xac" "bbbbbb" "\xe2\x82\xac" "ccc", "aaa\n[... 12 bytes omitted ...]\nccc",
-          "both cuts inside a character");
-    check(10, "aa\xe2\x82\xac" "bbbbbb" "\xe2\x82\xac" "cc", "aa\xe2\x82\xac\n[... 6 bytes omitted ...]\n\xe2\x82\xac" "cc",
+    check(10, "aaa" EURO "bbbbbb" EURO "ccc", "aaa\n[... 12 bytes omitted ...]\nccc", "both cuts inside one");
+    check(10, "aa" EURO "bbbbbb" EURO "cc", "aa" EURO "\n[... 6 bytes omitted ...]\n" EURO "cc",
           "both cuts beside one");
-    check(8, "\xf0\x9f\x98\x80zzzz\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80\n[... 4 bytes omitted ...]\n\xf0\x9f\x98\x80",
-          "four byte characters that just fit");
-    check(6, "\xf0\x9f\x98\x80zzzz\xf0\x9f\x98\x80", "\n[... 12 bytes omitted ...]\n", "or just do not");
+    check(8, SMILE "zzzz" SMILE, SMILE "\n[... 4 bytes omitted ...]\n" SMILE, "four bytes that just fit");
+    check(6, SMILE "zzzz" SMILE, "\n[... 12 bytes omitted ...]\n", "or just do not");
 }
 
 static void

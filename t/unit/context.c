@@ -86,7 +86,8 @@ test_round_trip(void)
     char *value = sign(&context);
 
     memset(&got, 0xff, sizeof(got));
-    is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0, "what was signed verifies");
+    is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0,
+           "what was signed verifies");
     is_str(got.tenant, "acme", "tenant");
     is_str(got.agent, "", "no agent");
     is_str(got.subject, "user 42 <a@b>", "subject");
@@ -117,7 +118,8 @@ test_keys(void)
     char *value = sign(&context);
     size_t len = strlen(value);
 
-    is_int(sbx_context_verify(&got, value, len, other_key, strlen(other_key), NOW), SBX_CONTEXT_E_MAC, "another key");
+    is_int(sbx_context_verify(&got, value, len, other_key, strlen(other_key), NOW), SBX_CONTEXT_E_MAC,
+           "another key");
     is_int(sbx_context_verify(&got, value, len, key, 31, NOW), -EINVAL, "a short key verifies nothing");
     is_int(sbx_context_sign(&buf, &context, key, 31), -EINVAL, "and signs nothing");
     is_int(sbx_context_sign(&buf, &context, key, 0), -EINVAL, "nor does an empty one");
@@ -139,13 +141,13 @@ test_time(void)
         int expected;
         const char *name;
     } cases[] = {
-        { 0, 0, "at once" },
-        { SBX_CONTEXT_LIFE_MS, 0, "in the last millisecond of its life" },
-        { SBX_CONTEXT_LIFE_MS + 1, SBX_CONTEXT_E_TIME, "a millisecond later" },
-        { 365ll * 86400 * 1000, SBX_CONTEXT_E_TIME, "a year later" },
-        { -(int64_t)SBX_CONTEXT_SKEW_MS, 0, "clocks apart by what is allowed" },
-        { -(int64_t)SBX_CONTEXT_SKEW_MS - 1, SBX_CONTEXT_E_TIME, "and by more" },
-        { -(int64_t)NOW, SBX_CONTEXT_E_TIME, "at the epoch" },
+        {0, 0, "at once"},
+        {SBX_CONTEXT_LIFE_MS, 0, "in the last millisecond of its life"},
+        {SBX_CONTEXT_LIFE_MS + 1, SBX_CONTEXT_E_TIME, "a millisecond later"},
+        {365ll * 86400 * 1000, SBX_CONTEXT_E_TIME, "a year later"},
+        {-(int64_t)SBX_CONTEXT_SKEW_MS, 0, "clocks apart by what is allowed"},
+        {-(int64_t)SBX_CONTEXT_SKEW_MS - 1, SBX_CONTEXT_E_TIME, "and by more"},
+        {-(int64_t)NOW, SBX_CONTEXT_E_TIME, "at the epoch"},
     };
     size_t i;
 
@@ -191,11 +193,19 @@ static void
 test_forms(void)
 {
     static const char *const bad[] = {
-        "", "v1", "v1.", "v1..", "v2.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "V1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
-        " v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "v1.e30 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "",
+        "v1",
+        "v1.",
+        "v1..",
+        "v2.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "V1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+        " v1.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "v1.e30 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     };
     struct sbx_context context = example();
     char *value, *longer;
@@ -219,10 +229,9 @@ test_forms(void)
     free(value);
 }
 
-#define HEAD                                                                                                         \
-    "\"rid\":\"r\",\"trace\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
-#define BODY                                                                                                         \
-    "\"app\":\"\",\"agent\":\"\",\"sub\":\"s\",\"jti\":\"\",\"scopes\":\"\",\"client\":\"127.0.0.1\","               \
+#define HEAD "\"rid\":\"r\",\"trace\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
+#define BODY                                                                                                 \
+    "\"app\":\"\",\"agent\":\"\",\"sub\":\"s\",\"jti\":\"\",\"scopes\":\"\",\"client\":\"127.0.0.1\","       \
     "\"policy\":\"p\",\"policy_v\":1,\"artifacts\":1,\"art_bytes\":1,\"wait_ms\":1,\"concurrency\":0,"
 #define TAIL "\"tenant\":\"t\",\"bypass\":false,\"iat\":1767323045678"
 
@@ -231,9 +240,18 @@ static void
 test_payloads(void)
 {
     static const char *const bad[] = {
-        "", "null", "[]", "{}", "not json", "{" HEAD BODY TAIL ",}", "{" HEAD BODY TAIL "}x",
-        "{" HEAD BODY TAIL ",\"extra\":1}", "{" HEAD BODY TAIL ",\"tenant\":\"u\"}",
-        "{" HEAD BODY "\"bypass\":false,\"iat\":1767323045678}", "{" HEAD TAIL "}", "{" BODY TAIL "}",
+        "",
+        "null",
+        "[]",
+        "{}",
+        "not json",
+        "{" HEAD BODY TAIL ",}",
+        "{" HEAD BODY TAIL "}x",
+        "{" HEAD BODY TAIL ",\"extra\":1}",
+        "{" HEAD BODY TAIL ",\"tenant\":\"u\"}",
+        "{" HEAD BODY "\"bypass\":false,\"iat\":1767323045678}",
+        "{" HEAD TAIL "}",
+        "{" BODY TAIL "}",
         "{" HEAD BODY "\"tenant\":\"\",\"bypass\":false,\"iat\":1767323045678}",
         "{" HEAD BODY "\"tenant\":null,\"bypass\":false,\"iat\":1767323045678}",
         "{" HEAD BODY "\"tenant\":7,\"bypass\":false,\"iat\":1767323045678}",
@@ -247,7 +265,9 @@ test_payloads(void)
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":-1}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":1.5}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":\"1767323045678\"}",
-        "{" HEAD BODY TAIL ",\"limits\":null}", "{" HEAD BODY TAIL ",\"limits\":{}}", "{" HEAD BODY TAIL ",\"limits\":1}",
+        "{" HEAD BODY TAIL ",\"limits\":null}",
+        "{" HEAD BODY TAIL ",\"limits\":{}}",
+        "{" HEAD BODY TAIL ",\"limits\":1}",
         "{" HEAD BODY TAIL ",\"limits\":{\"memory\":\"64Mi\"}}",
         "{" HEAD BODY TAIL ",\"limits\":{\"cpu\":\"1000m\",\"cpu_time_ms\":1000,\"memory_bytes\":1,"
         "\"disk_bytes\":65536,\"processes\":1,\"time_ms\":1000,\"output_bytes\":1}}",
@@ -314,7 +334,9 @@ static void
 test_names_and_traces(void)
 {
     static const char *const bad[] = {
-        "", "00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "",
+        "00",
+        "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
         "00-00000000000000000000000000000000-b7ad6b7169203331-01",
         "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
@@ -335,8 +357,10 @@ test_names_and_traces(void)
     ok(sbx_traceparent_valid(child, strlen(child)) && memcmp(child, good, 36) == 0, "is of the same trace");
     ok(memcmp(child + 36, good + 36, 16) != 0, "with a parent of its own");
     is_str(child + 53, "00", "and the same flags");
-    is_int(sbx_traceparent_child(child, "junk", 4) | sbx_traceparent_child(second, NULL, 0), 0, "without a parent");
-    ok(sbx_traceparent_valid(child, 55) && sbx_traceparent_valid(second, 55) && memcmp(child, second, 35) != 0,
+    is_int(sbx_traceparent_child(child, "junk", 4) | sbx_traceparent_child(second, NULL, 0), 0,
+           "without a parent");
+    ok(sbx_traceparent_valid(child, 55) && sbx_traceparent_valid(second, 55) &&
+           memcmp(child, second, 35) != 0,
        "each begins a trace of its own");
     is_str(child + 53, "01", "that is sampled");
 

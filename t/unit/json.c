@@ -20,19 +20,50 @@ static void
 test_refused(void)
 {
     static const char *const bad[] = {
-        "",        " ",          "{",          "}",           "[1,]",        "{\"a\":1,}",   "{a:1}",
-        "{'a':1}", "nul",        "[1 2]",      "{}x",         "{}{}",        "[] []",        "\"\\x\"",
-        "01",      "+1",         ".5",         "1.",          "0x1",         "NaN",          "Infinity",
-        "1e999",   "99999999999999999999",     "\"a\nb\"",    "\"\xff\"",    "\"\xed\xa0\x80\"", "\"\\ud800\"",
-        "// c\n1", "/* c */ 1",  "{\"a\":1,\"a\":2}",         "{\"x\":{\"a\":1,\"b\":2,\"a\":3}}",
-        "\"\\u0000\"",           "{\"\\u0000\":1}",           "\xef\xbb\xbf{}", "[\"a\",",     "{\"a\"}",
+        "",
+        " ",
+        "{",
+        "}",
+        "[1,]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{'a':1}",
+        "nul",
+        "[1 2]",
+        "{}x",
+        "{}{}",
+        "[] []",
+        "\"\\x\"",
+        "01",
+        "+1",
+        ".5",
+        "1.",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "1e999",
+        "99999999999999999999",
+        "\"a\nb\"",
+        "\"\xff\"",
+        "\"\xed\xa0\x80\"",
+        "\"\\ud800\"",
+        "// c\n1",
+        "/* c */ 1",
+        "{\"a\":1,\"a\":2}",
+        "{\"x\":{\"a\":1,\"b\":2,\"a\":3}}",
+        "\"\\u0000\"",
+        "{\"\\u0000\":1}",
+        "\xef\xbb\xbf{}",
+        "[\"a\",",
+        "{\"a\"}",
     };
     json_t *json = NULL;
     size_t i;
 
     for (i = 0; i < SBX_COUNT(bad); i++) {
         err.message[0] = '\0';
-        is_int(sbx_json_parse(&json, bad[i], strlen(bad[i]), &err), SBX_JSON_E_SYNTAX, "refused: case %zu", i);
+        is_int(sbx_json_parse(&json, bad[i], strlen(bad[i]), &err), SBX_JSON_E_SYNTAX, "refused: case %zu",
+               i);
         ok(json == NULL && err.message[0] != '\0' && err.field[0] == '\0', "with a reason: %s", err.message);
     }
     is_int(sbx_json_parse(&json, "[1]\0", 4, &err), SBX_JSON_E_SYNTAX, "refused: NUL after the document");
@@ -45,7 +76,8 @@ test_no_echo(void)
     static const char secret[] = "{\"a\": hunter2}";
     json_t *json = NULL;
 
-    is_int(sbx_json_parse(&json, secret, strlen(secret), &err), SBX_JSON_E_SYNTAX, "a document with a secret");
+    is_int(sbx_json_parse(&json, secret, strlen(secret), &err), SBX_JSON_E_SYNTAX,
+           "a document with a secret");
     ok(strstr(err.message, "hunter2") == NULL, "the reason does not quote it");
 }
 
@@ -53,8 +85,18 @@ static void
 test_accepted(void)
 {
     static const char *const good[] = {
-        "{}", "[]", "null", "true", "0", "-0", "-1.5e-3", "\"\"", " {\"a\" : [1, 2.5, \"x\", null]}\r\n\t",
-        "\"\\\\\\\"\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00\"", "9223372036854775807", "\"[[[[\\\"[[[[\"",
+        "{}",
+        "[]",
+        "null",
+        "true",
+        "0",
+        "-0",
+        "-1.5e-3",
+        "\"\"",
+        " {\"a\" : [1, 2.5, \"x\", null]}\r\n\t",
+        "\"\\\\\\\"\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00\"",
+        "9223372036854775807",
+        "\"[[[[\\\"[[[[\"",
     };
     json_t *json;
     size_t i;
@@ -149,7 +191,8 @@ test_members(void)
     ok(!sbx_json_get_str(json, "/p", "i", 3, &text, &len, &err), "an integer is no string");
     is_str(err.field, "/p/i", "the field");
     ok(!err.too_large, "a shape, not a size");
-    ok(!sbx_json_get_str(json, "", "s", 2, &text, &len, &err) && err.too_large, "a string too long is a size");
+    ok(!sbx_json_get_str(json, "", "s", 2, &text, &len, &err) && err.too_large,
+       "a string too long is a size");
     ok(!sbx_json_get_int(json, "", "i", 8, 9, &i, &err) && !err.too_large, "too small");
     ok(!sbx_json_get_int(json, "", "i", 5, 6, &i, &err), "too large");
     ok(!sbx_json_get_int(json, "", "r", 0, 9, &i, &err), "a fraction is no integer");
@@ -165,7 +208,7 @@ test_members(void)
 static void
 test_only(void)
 {
-    static const char *const known[] = { "a", "b", NULL };
+    static const char *const known[] = {"a", "b", NULL};
     json_t *fine = parse("{\"a\":1}"), *odd = parse("{\"a\":1,\"x/y~z\\n\":2}"), *empty = parse("{}");
 
     ok(sbx_json_only(fine, "", known, &err), "known members");

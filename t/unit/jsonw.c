@@ -58,7 +58,12 @@ test_escapes(void)
     check_string("\xc2\x80\xc2\x9f\xc2\xa0", 6, "\"\\u0080\\u009f\xc2\xa0\"", "C1 controls, but not U+00A0");
     check_string("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", 12,
                  "\"\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaa\"", "line separators only");
-    check_string("a\xff" "b\xc3", 4, "\"a\xef\xbf\xbd" "b\xef\xbf\xbd\"", "bytes that are not UTF-8");
+    check_string("a\xff"
+                 "b\xc3",
+                 4,
+                 "\"a\xef\xbf\xbd"
+                 "b\xef\xbf\xbd\"",
+                 "bytes that are not UTF-8");
     check_string("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", "a surrogate, byte by byte");
     check_string("\xf0\x9f\x98\x80\xe2\x82\xac\xc3\xa4", 9, "\"\xf0\x9f\x98\x80\xe2\x82\xac\xc3\xa4\"",
                  "characters stay as they are");
@@ -75,7 +80,7 @@ test_all_pairs(void)
 
     for (a = 0; a < 256; a++) {
         for (b = 0; b < 256; b++) {
-            char pair[2] = { (char)a, (char)b };
+            char pair[2] = {(char)a, (char)b};
             json_t *json = NULL;
 
             begin();

@@ -38,59 +38,61 @@ test_refused(void)
     static const struct {
         const char *json, *field;
     } cases[] = {
-        { "[]", "" },
-        { "null", "" },
-        { "{}", "/version" },
-        { "{\"version\":\"1\"}", "/version" },
-        { "{\"version\":1.0}", "/version" },
-        { "{\"version\":-1}", "/version" },
-        { "{\"version\":2147483648}", "/version" },
-        { "{\"version\":null}", "/version" },
-        { "{\"version\":1,\"id\":\"\"}", "/id" },
-        { "{\"version\":1,\"id\":\"a b\"}", "/id" },
-        { "{\"version\":1,\"id\":\"a+b\"}", "/id" },
-        { "{\"version\":1,\"id\":\"../a\"}", "/id" },
-        { "{\"version\":1,\"id\":7}", "/id" },
-        { "{\"version\":1,\"id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", "/id" },
-        { "{\"version\":1,\"limits\":[]}", "/limits" },
-        { "{\"version\":1,\"limits\":{\"gpu\":{\"max\":1}}}", "/limits/gpu" },
-        { "{\"version\":1,\"limits\":{\"cpu\":1}}", "/limits/cpu" },
-        { "{\"version\":1,\"limits\":{\"cpu\":null}}", "/limits/cpu" },
-        { "{\"version\":1,\"limits\":{\"cpu\":{\"min\":1}}}", "/limits/cpu/min" },
-        { "{\"version\":1,\"limits\":{\"cpu\":{\"max\":\"65\"}}}", "/limits/cpu/max" },
-        { "{\"version\":1,\"limits\":{\"time\":{\"max\":\"25h\"}}}", "/limits/time/max" },
-        { "{\"version\":1,\"limits\":{\"time\":{\"default\":\"2s\",\"max\":1}}}", "/limits/time/default" },
-        { "{\"version\":1,\"limits\":{\"output\":{\"default\":null}}}", "/limits/output/default" },
-        { "{\"version\":1,\"languages\":\"python\"}", "/languages" },
-        { "{\"version\":1,\"languages\":[\"\"]}", "/languages/0" },
-        { "{\"version\":1,\"languages\":[\"python\",null]}", "/languages/1" },
-        { "{\"version\":1,\"templates\":[\"a/b\"]}", "/templates/0" },
-        { "{\"version\":1,\"env\":{\"max\":1025}}", "/env/max" },
-        { "{\"version\":1,\"env\":{\"max\":-1}}", "/env/max" },
-        { "{\"version\":1,\"env\":{\"max_bytes\":1}}", "/env/max_bytes" },
-        { "{\"version\":1,\"files\":{\"max_bytes\":\"2Gi\"}}", "/files/max_bytes" },
-        { "{\"version\":1,\"files\":{\"max_bytes\":1.5}}", "/files/max_bytes" },
-        { "{\"version\":1,\"artifacts\":{\"max\":\"1\"}}", "/artifacts/max" },
-        { "{\"version\":1,\"max_wait\":601}", "/max_wait" },
-        { "{\"version\":1,\"max_wait\":\"10\"}", "/max_wait" },
-        { "{\"version\":1,\"rates\":{\"user\":{\"rate\":\"1/s\"}}}", "/rates/user" },
-        { "{\"version\":1,\"rates\":{\"tenant\":\"1/s\"}}", "/rates/tenant" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":1}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"0/s\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"01/s\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/d\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1 /s\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1000000/s\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"/s\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"3/h\"}}}", "/rates/tenant/rate" },
-        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/s\",\"burst\":1000001}}}", "/rates/tenant/burst" },
-        { "{\"version\":1,\"rates\":{\"routes\":{\"a b\":{\"rate\":\"1/s\"}}}}", "/rates/routes/a b" },
-        { "{\"version\":1,\"rates\":{\"routes\":{\"a\":null}}}", "/rates/routes/a" },
-        { "{\"version\":1,\"concurrency\":{\"tenant\":100001}}", "/concurrency/tenant" },
-        { "{\"version\":1,\"concurrency\":5}", "/concurrency" },
+        {"[]", ""},
+        {"null", ""},
+        {"{}", "/version"},
+        {"{\"version\":\"1\"}", "/version"},
+        {"{\"version\":1.0}", "/version"},
+        {"{\"version\":-1}", "/version"},
+        {"{\"version\":2147483648}", "/version"},
+        {"{\"version\":null}", "/version"},
+        {"{\"version\":1,\"id\":\"\"}", "/id"},
+        {"{\"version\":1,\"id\":\"a b\"}", "/id"},
+        {"{\"version\":1,\"id\":\"a+b\"}", "/id"},
+        {"{\"version\":1,\"id\":\"../a\"}", "/id"},
+        {"{\"version\":1,\"id\":7}", "/id"},
+        {"{\"version\":1,\"id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
+         "/id"},
+        {"{\"version\":1,\"limits\":[]}", "/limits"},
+        {"{\"version\":1,\"limits\":{\"gpu\":{\"max\":1}}}", "/limits/gpu"},
+        {"{\"version\":1,\"limits\":{\"cpu\":1}}", "/limits/cpu"},
+        {"{\"version\":1,\"limits\":{\"cpu\":null}}", "/limits/cpu"},
+        {"{\"version\":1,\"limits\":{\"cpu\":{\"min\":1}}}", "/limits/cpu/min"},
+        {"{\"version\":1,\"limits\":{\"cpu\":{\"max\":\"65\"}}}", "/limits/cpu/max"},
+        {"{\"version\":1,\"limits\":{\"time\":{\"max\":\"25h\"}}}", "/limits/time/max"},
+        {"{\"version\":1,\"limits\":{\"time\":{\"default\":\"2s\",\"max\":1}}}", "/limits/time/default"},
+        {"{\"version\":1,\"limits\":{\"output\":{\"default\":null}}}", "/limits/output/default"},
+        {"{\"version\":1,\"languages\":\"python\"}", "/languages"},
+        {"{\"version\":1,\"languages\":[\"\"]}", "/languages/0"},
+        {"{\"version\":1,\"languages\":[\"python\",null]}", "/languages/1"},
+        {"{\"version\":1,\"templates\":[\"a/b\"]}", "/templates/0"},
+        {"{\"version\":1,\"env\":{\"max\":1025}}", "/env/max"},
+        {"{\"version\":1,\"env\":{\"max\":-1}}", "/env/max"},
+        {"{\"version\":1,\"env\":{\"max_bytes\":1}}", "/env/max_bytes"},
+        {"{\"version\":1,\"files\":{\"max_bytes\":\"2Gi\"}}", "/files/max_bytes"},
+        {"{\"version\":1,\"files\":{\"max_bytes\":1.5}}", "/files/max_bytes"},
+        {"{\"version\":1,\"artifacts\":{\"max\":\"1\"}}", "/artifacts/max"},
+        {"{\"version\":1,\"max_wait\":601}", "/max_wait"},
+        {"{\"version\":1,\"max_wait\":\"10\"}", "/max_wait"},
+        {"{\"version\":1,\"rates\":{\"user\":{\"rate\":\"1/s\"}}}", "/rates/user"},
+        {"{\"version\":1,\"rates\":{\"tenant\":\"1/s\"}}", "/rates/tenant"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":1}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"0/s\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"01/s\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/d\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1 /s\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1000000/s\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"/s\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"3/h\"}}}", "/rates/tenant/rate"},
+        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/s\",\"burst\":1000001}}}",
+         "/rates/tenant/burst"},
+        {"{\"version\":1,\"rates\":{\"routes\":{\"a b\":{\"rate\":\"1/s\"}}}}", "/rates/routes/a b"},
+        {"{\"version\":1,\"rates\":{\"routes\":{\"a\":null}}}", "/rates/routes/a"},
+        {"{\"version\":1,\"concurrency\":{\"tenant\":100001}}", "/concurrency/tenant"},
+        {"{\"version\":1,\"concurrency\":5}", "/concurrency"},
     };
-    struct sbx_policy policy = { .version = 99 };
+    struct sbx_policy policy = {.version = 99};
     size_t i;
 
     for (i = 0; i < SBX_COUNT(cases); i++) {
@@ -128,7 +130,8 @@ reads_many(const char *before, const char *item, const char *after, unsigned n)
 static void
 test_counts(void)
 {
-    static const char names[] = "{\"version\":1,\"languages\":[", routes[] = "{\"version\":1,\"rates\":{\"routes\":{";
+    static const char names[] = "{\"version\":1,\"languages\":[",
+                      routes[] = "{\"version\":1,\"rates\":{\"routes\":{";
     static const char rate[] = ":{\"rate\":\"1/s\"}";
 
     ok(reads_many(names, "", "]}", SBX_POLICY_MAX_NAMES), "as many names as fit");
@@ -159,11 +162,13 @@ test_rates(void)
 static void
 test_merge_rates(void)
 {
-    struct sbx_policy base = read_policy("{\"version\":1,\"id\":\"a\",\"rates\":{\"tenant\":{\"rate\":\"10/s\",\"burst\":5},"
-                                         "\"routes\":{\"x\":{\"rate\":\"10/s\"}}},\"concurrency\":{\"tenant\":3}}");
-    struct sbx_policy layer = read_policy("{\"version\":9,\"id\":\"b\",\"rates\":{\"tenant\":{\"rate\":\"5/s\",\"burst\":50},"
-                                          "\"app\":{\"rate\":\"7/s\"},\"routes\":{\"x\":{\"rate\":\"20/s\",\"burst\":1},"
-                                          "\"y\":{\"rate\":\"1/s\"}}},\"concurrency\":{\"tenant\":9,\"agent\":2}}");
+    struct sbx_policy base =
+        read_policy("{\"version\":1,\"id\":\"a\",\"rates\":{\"tenant\":{\"rate\":\"10/s\",\"burst\":5},"
+                    "\"routes\":{\"x\":{\"rate\":\"10/s\"}}},\"concurrency\":{\"tenant\":3}}");
+    struct sbx_policy layer =
+        read_policy("{\"version\":9,\"id\":\"b\",\"rates\":{\"tenant\":{\"rate\":\"5/s\",\"burst\":50},"
+                    "\"app\":{\"rate\":\"7/s\"},\"routes\":{\"x\":{\"rate\":\"20/s\",\"burst\":1},"
+                    "\"y\":{\"rate\":\"1/s\"}}},\"concurrency\":{\"tenant\":9,\"agent\":2}}");
 
     sbx_policy_narrow(&base, &layer);
     is_str(base.id, "b", "the id is the layer's");
@@ -186,11 +191,11 @@ test_route_overflow(void)
 
     for (i = 0; i < SBX_POLICY_MAX_ROUTES; i++) {
         (void)snprintf(base.route[i].route, SBX_POLICY_NAME_LEN, "base%u", i);
-        base.route[i].rate = (struct sbx_rate){ 1000, 1 };
+        base.route[i].rate = (struct sbx_rate){1000, 1};
     }
     base.n_routes = SBX_POLICY_MAX_ROUTES;
     (void)snprintf(layer.route[0].route, SBX_POLICY_NAME_LEN, "more");
-    layer.route[0].rate = (struct sbx_rate){ 500, 3 };
+    layer.route[0].rate = (struct sbx_rate){500, 3};
     layer.n_routes = 1;
 
     sbx_policy_narrow(&base, &layer);
@@ -202,9 +207,13 @@ static void
 test_unmerged(void)
 {
     struct sbx_policy policy = read_policy("{\"version\":1}"), builtin;
-    struct sbx_policy_input input = { .language = "python", .template_name = "default", .n_env = 1000000,
-                                      .file_bytes = 1ull << 40, .n_files = 100000, .n_artifacts = 100000,
-                                      .wait_ms = 1ull << 40 };
+    struct sbx_policy_input input = {.language = "python",
+                                     .template_name = "default",
+                                     .n_env = 1000000,
+                                     .file_bytes = 1ull << 40,
+                                     .n_files = 100000,
+                                     .n_artifacts = 100000,
+                                     .wait_ms = 1ull << 40};
     struct sbx_decision decision;
 
     sbx_policy_builtin(&builtin);
@@ -219,7 +228,7 @@ static void
 test_long_names(void)
 {
     struct sbx_policy policy = read_policy("{\"version\":1}");
-    struct sbx_policy_input input = { .template_name = "default" };
+    struct sbx_policy_input input = {.template_name = "default"};
     struct sbx_decision decision;
     json_t *json;
     unsigned i;
@@ -268,7 +277,7 @@ below(uint64_t n)
 static void
 random_rates(struct sbx_buf *out)
 {
-    static const char *const scopes[] = { "tenant", "app", "agent" };
+    static const char *const scopes[] = {"tenant", "app", "agent"};
     unsigned i, n = 0;
 
     sbx_buf_puts(out, ",\"rates\":{");
@@ -281,8 +290,8 @@ random_rates(struct sbx_buf *out)
     sbx_buf_printf(out, "%s\"routes\":{", n > 0 ? "," : "");
     for (i = 0, n = 0; i < 12; i++) {
         if (below(2) == 0) {
-            sbx_buf_printf(out, "%s\"r%u\":{\"rate\":\"%u/s\"}", n++ > 0 ? "," : "", (unsigned)below(3) * 12 + i,
-                           (unsigned)below(999) + 1);
+            sbx_buf_printf(out, "%s\"r%u\":{\"rate\":\"%u/s\"}", n++ > 0 ? "," : "",
+                           (unsigned)below(3) * 12 + i, (unsigned)below(999) + 1);
         }
     }
     sbx_buf_puts(out, "}}");
@@ -291,7 +300,8 @@ random_rates(struct sbx_buf *out)
 static void
 random_names(struct sbx_buf *out, const char *key)
 {
-    static const char *const names[] = { "python", "node", "bash", "sh", "ruby", "default", "data", "javascript" };
+    static const char *const names[] = {"python", "node",    "bash", "sh",
+                                        "ruby",   "default", "data", "javascript"};
     unsigned i, n = 0;
 
     sbx_buf_printf(out, ",\"%s\":[", key);
@@ -324,11 +334,12 @@ random_limits(struct sbx_buf *out)
             sbx_buf_printf(out, "%s\"%s\":{\"max\":%s}", n++ > 0 ? "," : "", sbx_limit_key(limit), max_text);
             break;
         case 2:
-            sbx_buf_printf(out, "%s\"%s\":{\"default\":%s}", n++ > 0 ? "," : "", sbx_limit_key(limit), fallback_text);
+            sbx_buf_printf(out, "%s\"%s\":{\"default\":%s}", n++ > 0 ? "," : "", sbx_limit_key(limit),
+                           fallback_text);
             break;
         case 3:
-            sbx_buf_printf(out, "%s\"%s\":{\"default\":%s,\"max\":%s}", n++ > 0 ? "," : "", sbx_limit_key(limit),
-                           fallback_text, max_text);
+            sbx_buf_printf(out, "%s\"%s\":{\"default\":%s,\"max\":%s}", n++ > 0 ? "," : "",
+                           sbx_limit_key(limit), fallback_text, max_text);
             break;
         }
     }
@@ -352,12 +363,12 @@ random_policy(void)
         random_names(&text, "templates");
     }
     if (below(2) == 0) {
-        sbx_buf_printf(&text, ",\"env\":{\"max\":%u},\"files\":{\"max\":%u,\"max_bytes\":%u}", (unsigned)below(1025),
-                       (unsigned)below(1025), (unsigned)below(1u << 30));
+        sbx_buf_printf(&text, ",\"env\":{\"max\":%u},\"files\":{\"max\":%u,\"max_bytes\":%u}",
+                       (unsigned)below(1025), (unsigned)below(1025), (unsigned)below(1u << 30));
     }
     if (below(2) == 0) {
-        sbx_buf_printf(&text, ",\"artifacts\":{\"max\":%u,\"max_bytes\":%u},\"max_wait\":%u", (unsigned)below(1025),
-                       (unsigned)below(1u << 30), (unsigned)below(601));
+        sbx_buf_printf(&text, ",\"artifacts\":{\"max\":%u,\"max_bytes\":%u},\"max_wait\":%u",
+                       (unsigned)below(1025), (unsigned)below(1u << 30), (unsigned)below(601));
     }
     if (below(2) == 0) {
         random_rates(&text);
@@ -399,7 +410,8 @@ within_said(uint64_t narrow, uint64_t wide)
     return wide == 0 || (narrow != 0 && narrow <= wide);
 }
 
-/* A route of `wide` binds in `narrow` by its own entry or, where the table was full, through the agent's rate. */
+/* A route of `wide` binds in `narrow` by its own entry or, where the table was full, through the agent's
+ * rate. */
 static bool
 within_routes(const struct sbx_policy *narrow, const struct sbx_policy *wide)
 {
@@ -422,11 +434,12 @@ within_routes(const struct sbx_policy *narrow, const struct sbx_policy *wide)
 static bool
 within(const struct sbx_policy *narrow, const struct sbx_policy *wide)
 {
-    bool fine = within_set(&narrow->languages, &wide->languages) && within_set(&narrow->templates, &wide->templates) &&
-                within_routes(narrow, wide) && narrow->max_env <= wide->max_env &&
-                narrow->max_files <= wide->max_files && narrow->max_artifacts <= wide->max_artifacts &&
-                narrow->max_file_bytes <= wide->max_file_bytes &&
-                narrow->max_artifact_bytes <= wide->max_artifact_bytes && narrow->max_wait_ms <= wide->max_wait_ms;
+    bool fine =
+        within_set(&narrow->languages, &wide->languages) &&
+        within_set(&narrow->templates, &wide->templates) && within_routes(narrow, wide) &&
+        narrow->max_env <= wide->max_env && narrow->max_files <= wide->max_files &&
+        narrow->max_artifacts <= wide->max_artifacts && narrow->max_file_bytes <= wide->max_file_bytes &&
+        narrow->max_artifact_bytes <= wide->max_artifact_bytes && narrow->max_wait_ms <= wide->max_wait_ms;
     unsigned i;
 
     for (i = 0; i < SBX_N_LIMITS; i++) {

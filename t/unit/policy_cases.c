@@ -1,4 +1,5 @@
-/* Runs the cases of policies/tests/ (their form: policies/README.md): documents and a request in, the decision out. */
+/* Runs the cases of policies/tests/ (their form: policies/README.md): documents and a request in, the
+ * decision out. */
 #include "lib/sbx_policy.h"
 
 #include <glob.h>
@@ -48,7 +49,7 @@ merge(struct sbx_policy *ret, const json_t *layers, struct sbx_field_error *err)
     const json_t *document;
     size_t i;
 
-    json_array_foreach(layers, i, document) {
+    json_array_foreach (layers, i, document) {
         if (!sbx_policy_from_json(&layer, document, err)) {
             return false;
         }
@@ -126,7 +127,7 @@ run_case(const json_t *test)
     struct sbx_policy policy;
     struct sbx_policy_input input;
     struct sbx_decision decision;
-    struct sbx_field_error err = { .field = "(none)" };
+    struct sbx_field_error err = {.field = "(none)"};
 
     if (!merge(&policy, json_object_get(test, "layers"), &err) || document_error != NULL) {
         is_str(err.field, document_error, "%s: document refused", name);
@@ -151,7 +152,7 @@ static void
 test_default_document(void)
 {
     json_t *document = load("policies/default.json");
-    struct sbx_field_error err = { .field = "" };
+    struct sbx_field_error err = {.field = ""};
     struct sbx_policy policy, base, builtin;
 
     ok(sbx_policy_from_json(&policy, document, &err), "policies/default.json is a policy: %s %s", err.field,
@@ -176,7 +177,7 @@ main(void)
     for (i = 0; i < files.gl_pathc; i++) {
         json_t *cases = load(files.gl_pathv[i]), *test;
 
-        json_array_foreach(cases, k, test) {
+        json_array_foreach (cases, k, test) {
             run_case(test);
             n++;
         }

@@ -32,7 +32,7 @@ test_table(void)
 
     for (i = 0; i < SBX_N_PROBLEMS; i++) {
         enum sbx_problem_code code = (enum sbx_problem_code)i;
-        struct sbx_problem problem = { .code = code };
+        struct sbx_problem problem = {.code = code};
         json_t *json = write(&problem);
 
         (void)snprintf(type, sizeof(type), "urn:ngx-sandbox:problem:%s", sbx_problem_name(code));
@@ -44,7 +44,8 @@ test_table(void)
         json_decref(json);
 
         wrong += sbx_problem_status(code) < 400 || sbx_problem_status(code) > 599;
-        wrong += strspn(sbx_problem_name(code), "abcdefghijklmnopqrstuvwxyz_") != strlen(sbx_problem_name(code));
+        wrong +=
+            strspn(sbx_problem_name(code), "abcdefghijklmnopqrstuvwxyz_") != strlen(sbx_problem_name(code));
         for (k = 0; k < i; k++) {
             twins += strcmp(sbx_problem_name(code), sbx_problem_name((enum sbx_problem_code)k)) == 0;
         }
@@ -60,11 +61,21 @@ test_by_status(void)
         int status;
         enum sbx_problem_code code;
     } cases[] = {
-        { 400, SBX_PROBLEM_BAD_REQUEST },  { 401, SBX_PROBLEM_UNAUTHORIZED },      { 403, SBX_PROBLEM_FORBIDDEN },
-        { 404, SBX_PROBLEM_NOT_FOUND },    { 405, SBX_PROBLEM_METHOD_NOT_ALLOWED }, { 409, SBX_PROBLEM_CONFLICT },
-        { 413, SBX_PROBLEM_PAYLOAD_TOO_LARGE }, { 422, SBX_PROBLEM_INVALID_REQUEST }, { 429, SBX_PROBLEM_RATE_LIMITED },
-        { 500, SBX_PROBLEM_INTERNAL },     { 503, SBX_PROBLEM_UNAVAILABLE },       { 504, SBX_PROBLEM_GATEWAY_TIMEOUT },
-        { 418, SBX_PROBLEM_INTERNAL },     { 0, SBX_PROBLEM_INTERNAL },            { -1, SBX_PROBLEM_INTERNAL },
+        {400, SBX_PROBLEM_BAD_REQUEST},
+        {401, SBX_PROBLEM_UNAUTHORIZED},
+        {403, SBX_PROBLEM_FORBIDDEN},
+        {404, SBX_PROBLEM_NOT_FOUND},
+        {405, SBX_PROBLEM_METHOD_NOT_ALLOWED},
+        {409, SBX_PROBLEM_CONFLICT},
+        {413, SBX_PROBLEM_PAYLOAD_TOO_LARGE},
+        {422, SBX_PROBLEM_INVALID_REQUEST},
+        {429, SBX_PROBLEM_RATE_LIMITED},
+        {500, SBX_PROBLEM_INTERNAL},
+        {503, SBX_PROBLEM_UNAVAILABLE},
+        {504, SBX_PROBLEM_GATEWAY_TIMEOUT},
+        {418, SBX_PROBLEM_INTERNAL},
+        {0, SBX_PROBLEM_INTERNAL},
+        {-1, SBX_PROBLEM_INTERNAL},
     };
     size_t i;
 
@@ -77,8 +88,8 @@ static void
 test_members(void)
 {
     static const struct sbx_violation violations[] = {
-        { "limits.memory", "\"1Gi\"", "\"2Gi\"", "ask for less" },
-        { "languages", "[\"python\"]", "\"perl\"", "use another" },
+        {"limits.memory", "\"1Gi\"", "\"2Gi\"", "ask for less"},
+        {"languages", "[\"python\"]", "\"perl\"", "use another"},
     };
     struct sbx_field_error field;
     struct sbx_problem problem = {
@@ -96,7 +107,8 @@ test_members(void)
     sbx_field_error_set(&field, "/limits/memory", "must be %s", "smaller");
     json = write(&problem);
     is_str(str(json, "request_id"), "req_1", "the request");
-    is_str(str(json, "detail"), "\"</script>\r\n\xef\xbf\xbd\xe2\x80\xa8\x01", "a hostile detail is only text");
+    is_str(str(json, "detail"), "\"</script>\r\n\xef\xbf\xbd\xe2\x80\xa8\x01",
+           "a hostile detail is only text");
     is_int(json_integer_value(json_object_get(json, "retry_after_seconds")), 7, "when to come back");
     item = json_array_get(json_object_get(json, "errors"), 0);
     is_str(str(item, "field"), "/limits/memory", "the field");
@@ -113,7 +125,7 @@ test_members(void)
 static void
 test_full_buffer(void)
 {
-    struct sbx_problem problem = { .code = SBX_PROBLEM_INTERNAL };
+    struct sbx_problem problem = {.code = SBX_PROBLEM_INTERNAL};
     struct sbx_buf small = SBX_BUF_INIT(20);
 
     sbx_problem_write(&small, &problem);

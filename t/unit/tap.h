@@ -19,7 +19,19 @@ static struct {
 
 #define TAP_PRINTF_(fmt, args) __attribute__((unused, format(printf, fmt, args)))
 
-static void TAP_PRINTF_(1, 2)
+static void diag(const char *fmt, ...) TAP_PRINTF_(1, 2);
+static void note(const char *fmt, ...) TAP_PRINTF_(1, 2);
+static bool tap_report_(bool fine, const char *file, int line, const char *fmt, va_list args)
+    TAP_PRINTF_(4, 0);
+static bool tap_ok_(bool fine, const char *file, int line, const char *fmt, ...) TAP_PRINTF_(4, 5);
+static bool tap_is_int_(intmax_t got, intmax_t expected, const char *file, int line, const char *fmt, ...)
+    TAP_PRINTF_(5, 6);
+static bool tap_is_uint_(uintmax_t got, uintmax_t expected, const char *file, int line, const char *fmt, ...)
+    TAP_PRINTF_(5, 6);
+static bool tap_is_str_(const char *got, const char *expected, const char *file, int line, const char *fmt,
+                        ...) TAP_PRINTF_(5, 6);
+
+static void
 diag(const char *fmt, ...)
 {
     va_list args;
@@ -31,7 +43,7 @@ diag(const char *fmt, ...)
     va_end(args);
 }
 
-static void TAP_PRINTF_(1, 2)
+static void
 note(const char *fmt, ...)
 {
     va_list args;
@@ -57,7 +69,7 @@ skip_all(const char *why)
     return 0;
 }
 
-static bool TAP_PRINTF_(4, 0)
+static bool
 tap_report_(bool fine, const char *file, int line, const char *fmt, va_list args)
 {
     tap_.n++;
@@ -72,7 +84,7 @@ tap_report_(bool fine, const char *file, int line, const char *fmt, va_list args
     return fine;
 }
 
-static bool TAP_PRINTF_(4, 5)
+static bool
 tap_ok_(bool fine, const char *file, int line, const char *fmt, ...)
 {
     va_list args;
@@ -83,7 +95,7 @@ tap_ok_(bool fine, const char *file, int line, const char *fmt, ...)
     return fine;
 }
 
-static bool TAP_PRINTF_(5, 6)
+static bool
 tap_is_int_(intmax_t got, intmax_t expected, const char *file, int line, const char *fmt, ...)
 {
     va_list args;
@@ -98,7 +110,7 @@ tap_is_int_(intmax_t got, intmax_t expected, const char *file, int line, const c
     return got == expected;
 }
 
-static bool TAP_PRINTF_(5, 6)
+static bool
 tap_is_uint_(uintmax_t got, uintmax_t expected, const char *file, int line, const char *fmt, ...)
 {
     va_list args;
@@ -113,7 +125,7 @@ tap_is_uint_(uintmax_t got, uintmax_t expected, const char *file, int line, cons
     return got == expected;
 }
 
-static bool TAP_PRINTF_(5, 6)
+static bool
 tap_is_str_(const char *got, const char *expected, const char *file, int line, const char *fmt, ...)
 {
     bool same = got == expected || (got != NULL && expected != NULL && strcmp(got, expected) == 0);
@@ -131,17 +143,18 @@ tap_is_str_(const char *got, const char *expected, const char *file, int line, c
 
 /* Each takes a printf format and its arguments last, and yields whether it passed. */
 #define ok(condition, ...) tap_ok_((condition), __FILE__, __LINE__, __VA_ARGS__)
-#define is_int(got, expected, ...) tap_is_int_((intmax_t)(got), (intmax_t)(expected), __FILE__, __LINE__, __VA_ARGS__)
-#define is_uint(got, expected, ...)                                                                                  \
+#define is_int(got, expected, ...)                                                                           \
+    tap_is_int_((intmax_t)(got), (intmax_t)(expected), __FILE__, __LINE__, __VA_ARGS__)
+#define is_uint(got, expected, ...)                                                                          \
     tap_is_uint_((uintmax_t)(got), (uintmax_t)(expected), __FILE__, __LINE__, __VA_ARGS__)
 #define is_str(got, expected, ...) tap_is_str_((got), (expected), __FILE__, __LINE__, __VA_ARGS__)
 #define pass(...) tap_ok_(true, __FILE__, __LINE__, __VA_ARGS__)
 #define fail(...) tap_ok_(false, __FILE__, __LINE__, __VA_ARGS__)
-#define BAIL_OUT(...)                                                                                                \
-    do {                                                                                                             \
-        printf("Bail out! " __VA_ARGS__);                                                                            \
-        putchar('\n');                                                                                               \
-        exit(EXIT_FAILURE);                                                                                          \
+#define BAIL_OUT(...)                                                                                        \
+    do {                                                                                                     \
+        printf("Bail out! " __VA_ARGS__);                                                                    \
+        putchar('\n');                                                                                       \
+        exit(EXIT_FAILURE);                                                                                  \
     } while (0)
 
 __attribute__((unused)) static int

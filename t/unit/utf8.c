@@ -3,7 +3,10 @@
 
 #include "t/unit/tap.h"
 
-#define CASE(bytes, valid, name) { bytes, sizeof(bytes) - 1, valid, name }
+#define CASE(bytes, valid, name)                                                                             \
+    {                                                                                                        \
+        bytes, sizeof(bytes) - 1, valid, name                                                                \
+    }
 
 static const struct {
     const char *bytes;
