@@ -27,18 +27,18 @@ configure_quietly() {
     fi
 }
 
-# True when the add-on's file list or the way of building changed since the last configure.
+# What configure writes into its Makefile by name: the add-on's files, and how it is called.
+inputs() {
+    (cd "$root" && ls lib/*.h ngx_sandbox_module/*.h && cat config ngx_sandbox_module/build.sh)
+}
 stale() {
-    [ ! -e "$work/objs/Makefile" ] || [ "$root/config" -nt "$work/objs/Makefile" ] ||
-        [ "$root/ngx_sandbox_module/build.sh" -nt "$work/objs/Makefile" ] ||
-        [ -n "$(find "$root/lib" "$root/ngx_sandbox_module" -name '*.h' -newer "$work/objs/Makefile" -print -quit)" ]
+    [ ! -e "$work/objs/Makefile" ] || ! inputs | cmp -s - "$work/inputs"
 }
 
 build_release() {
     local tree=/usr/share/nginx/src
     [ -e "$tree/conf_flags" ] || { echo 'error: nginx-dev is not installed' >&2; exit 1; }
     # A tree of our own: builds side by side, and the package's tree stays as it was installed.
-    mkdir -p "$work"
     if stale; then
         rm -rf "$work"
         mkdir -p "$work"
@@ -49,6 +49,7 @@ build_release() {
         (cd "$work" && configure_quietly ./configure "${NGX_CONF_FLAGS[@]}" \
             --with-cc-opt='-O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-strict-aliasing' \
             --with-ld-opt='-Wl,-z,relro -Wl,-z,now' --add-dynamic-module="$root")
+        inputs > "$work/inputs"
     fi
     make -s -j "$jobs" -C "$work" -f objs/Makefile modules
     cp "$work/objs/$so" "$out/$so.tmp"
@@ -96,9 +97,10 @@ build_asan() {
             --http-client-body-temp-path=/var/lib/nginx/body --http-proxy-temp-path=/var/lib/nginx/proxy \
             --http-fastcgi-temp-path=/var/lib/nginx/fastcgi --http-scgi-temp-path=/var/lib/nginx/scgi \
             --http-uwsgi-temp-path=/var/lib/nginx/uwsgi \
-            --with-cc-opt="-O1 -g -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 $sanitize \
+            --with-cc-opt="-O1 -g -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -Wno-conditional-uninitialized $sanitize \
                 -fsanitize-ignorelist=$root/ngx_sandbox_module/sanitize.list" \
             --with-ld-opt="$sanitize" --add-module="$root")
+        inputs > "$work/inputs"
     fi
     make -s -j "$jobs" -C "$work" -f objs/Makefile binary
     cp "$work/objs/nginx" "$out/nginx-asan.tmp"
