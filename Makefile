@@ -31,12 +31,12 @@ CFLAGS := $(OPT) $(WARN) $(HARDEN) -fPIE
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 LIBS := -luv -lhttp_parser -ljansson -lcrypto -lsqlite3 -lpthread
 
-objs = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(1)))
+objs = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(1)))
 LIB_OBJS := $(call objs,lib/*.c)
-EXEC_OBJS := $(filter-out $(OUT)/executor/main.o,$(call objs,executor/*.c executor/api/*.c executor/core/*.c \
+EXEC_OBJS := $(filter-out $(OUT)/obj/executor/main.o,$(call objs,executor/*.c executor/api/*.c executor/core/*.c \
              executor/runtime/*.c executor/store/*.c executor/net/*.c)) $(OUT)/gen/migrations.o
-LAUNCH_OBJS := $(filter-out $(OUT)/executor/launcher/main.o,$(call objs,executor/launcher/*.c))
-AGENT_OBJS := $(filter-out $(OUT)/session-agent/main.o,$(call objs,session-agent/*.c))
+LAUNCH_OBJS := $(filter-out $(OUT)/obj/executor/launcher/main.o,$(call objs,executor/launcher/*.c))
+AGENT_OBJS := $(filter-out $(OUT)/obj/session-agent/main.o,$(call objs,session-agent/*.c))
 UNIT := $(patsubst t/unit/%.c,$(OUT)/t/unit/%,$(wildcard t/unit/*.c))
 TOOLS := $(patsubst t/launcher/%.c,$(OUT)/t/launcher/%,$(wildcard t/launcher/*.c)) \
          $(patsubst t/bench/%.c,$(OUT)/t/bench/%,$(wildcard t/bench/*.c))
@@ -73,7 +73,7 @@ daemons: $(STAMP)
 module: $(STAMP)
 	@$(MAKE) --no-print-directory $(MODULE)
 
-$(OUT)/%.o: %.c
+$(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
@@ -94,17 +94,17 @@ $(OUT)/liblaunch.a: $(LAUNCH_OBJS)
 $(OUT)/libagent.a: $(AGENT_OBJS)
 	$(archive)
 
-$(OUT)/executord: $(OUT)/executor/main.o $(OUT)/libexecutor.a $(OUT)/libsbx.a
+$(OUT)/executord: $(OUT)/obj/executor/main.o $(OUT)/libexecutor.a $(OUT)/libsbx.a
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
-$(OUT)/sandbox-launch: $(OUT)/executor/launcher/main.o $(OUT)/liblaunch.a $(OUT)/libsbx.a
+$(OUT)/sandbox-launch: $(OUT)/obj/executor/launcher/main.o $(OUT)/liblaunch.a $(OUT)/libsbx.a
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -lseccomp -o $@
 # -static: the sandbox has no libraries the agent could trust. Linker warnings are about getaddrinfo, unused here.
-$(OUT)/session-agent: $(OUT)/session-agent/main.o $(OUT)/libagent.a $(OUT)/libsbx.a
+$(OUT)/session-agent: $(OUT)/obj/session-agent/main.o $(OUT)/libagent.a $(OUT)/libsbx.a
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(if $(STATIC),$(STATIC) -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now,$(LDFLAGS)) $^ $(AGENT_LIBS) -o $@ \
-	  2> >(grep -vE 'statically linked applications requires|in function .uv_|in function .(bio_|dlfcn_|dso)' >&2)
+	  2> >(grep -vE 'statically linked applications requires|in function .(uv_|BIO_|bio_|dlfcn_|dso)' >&2)
 comma := ,
 
 MODULE_SRCS := $(wildcard ngx_sandbox_module/*.[ch] lib/*.[ch]) config ngx_sandbox_module/build.sh
@@ -126,7 +126,7 @@ $(OUT)/t/bench/%: t/bench/%.c $(OUT)/libsbx.a
 # Pure parts of the gateway (ngx_sandbox_<noun>.c that include no nginx header), for unit tests.
 EDGE_PURE := $(shell for f in ngx_sandbox_module/ngx_sandbox_*.c; do \
                grep -qs 'ngx_config.h\|ngx_core.h\|ngx_http' $$f $${f%.c}.h || echo $$f; done)
-$(OUT)/libedge.a: $(patsubst %.c,$(OUT)/%.o,$(EDGE_PURE))
+$(OUT)/libedge.a: $(patsubst %.c,$(OUT)/obj/%.o,$(EDGE_PURE))
 	$(archive)
 
 unit: $(STAMP)-test
