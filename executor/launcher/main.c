@@ -69,13 +69,16 @@ usage(FILE *out)
     settings_print_keys(out);
 }
 
-/* Nothing inherited: descriptors, environment, groups, session keys, umask. */
+/* Nothing inherited: descriptors, environment, groups, session keys, umask, ignored signals. */
 _must_check_ static int
 startup_clean(void)
 {
     int fd;
 
     umask(077);
+    for (int number = 1; number < NSIG; number++) {
+        (void)signal(number, SIG_DFL); /* refused for SIGKILL, SIGSTOP and those of libc */
+    }
     clearenv();
     if (close_range(3, ~0u, 0) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0) {
         return -errno;

@@ -17,7 +17,7 @@
 /* Readable ones leak the host or its kernel, writable ones reach it. /proc/cpuinfo, stat and meminfo stay: node reads them. */
 static const char *const mask_names[] = {
     "acpi", "asound", "cmdline", "config.gz", "driver", "dynamic_debug", "interrupts", "iomem", "ioports", "kallsyms",
-    "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "modules",
+    "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "modules", "mtrr",
     "pagetypeinfo", "sched_debug", "schedstat", "scsi", "slabinfo", "softirqs", "sysrq-trigger", "timer_list",
     "timer_stats", "tty", "vmallocinfo", "zoneinfo",
 };
@@ -91,7 +91,7 @@ struct budget {
 };
 
 _must_check_ static int
-copy_file(int from_dir, int to_dir, const char *name, struct budget *budget)
+copy_file(int from_dir, int to_dir, const char *name, mode_t mode, struct budget *budget)
 {
     char chunk[16384];
     ssize_t n = -1;
@@ -100,7 +100,7 @@ copy_file(int from_dir, int to_dir, const char *name, struct budget *budget)
     if (from < 0) {
         return -errno;
     }
-    to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0755);
+    to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444 | (mode & 0111));
     if (to < 0) {
         r = -errno;
     }
@@ -150,7 +150,7 @@ copy_entry(int from_dir, int to_dir, const char *name, struct budget *budget, in
     }
     switch (st.st_mode & S_IFMT) {
     case S_IFREG:
-        return copy_file(from_dir, to_dir, name, budget);
+        return copy_file(from_dir, to_dir, name, st.st_mode, budget);
     case S_IFLNK:
         return copy_link(from_dir, to_dir, name);
     case S_IFDIR:
