@@ -1,0 +1,598 @@
+#include "session-agent/face.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "lib/sbx_id.h"
+#include "lib/sbx_problem.h"
+#include "session-agent/download.h"
+
+#define MAX_HEAD 16384
+#define MAX_SESSION_BODY (96u * 1024 * 1024)
+#define MAX_STEP_BODY (32u * 1024 * 1024)
+#define REPLY_MAX 65536
+
+struct face {
+    struct face_spec spec;
+    struct sbx_http_server *server;
+    struct session *sessions;
+    unsigned n_sessions;
+    struct step *step;                   /* NULL: none runs */
+    struct sbx_http_request *step_reply; /* NULL: the caller has left */
+    struct session *doomed;              /* deleted while its step ran */
+    bool closing;
+};
+
+struct request_id {
+    char text[65];
+};
+
+/* The caller's own when it is harmless. */
+static void
+request_id_of(const struct sbx_http_request *request, struct request_id *ret)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    const char *own = sbx_http_request_header(request, "x-request-id");
+    size_t len = own == NULL ? 0 : strlen(own);
+    struct sbx_id id;
+
+    if (len >= 1 && len < sizeof(ret->text) && strspn(own, allowed) == len) {
+        memcpy(ret->text, own, len + 1);
+    } else if (sbx_id_new(&id, "req") == 0) {
+        memcpy(ret->text, id.text, sizeof(id.text));
+    } else {
+        memcpy(ret->text, "req_unknown", sizeof("req_unknown"));
+    }
+}
+
+static void
+reply(struct sbx_http_request *request, int status, const char *type, const struct sbx_http_header *more,
+      const struct sbx_buf *body)
+{
+    struct sbx_http_header headers[2];
+    struct request_id id;
+    unsigned n = 1;
+
+    request_id_of(request, &id);
+    headers[0] = (struct sbx_http_header){ "X-Request-Id", id.text };
+    if (more != NULL) {
+        headers[n++] = *more;
+    }
+    sbx_http_reply(request, status, type, headers, n, body->len == 0 ? "" : body->data, body->len);
+}
+
+static void
+reply_problem(struct sbx_http_request *request, const struct sbx_problem *problem, const struct sbx_http_header *more)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
+    struct sbx_problem full = *problem;
+    struct request_id id;
+
+    request_id_of(request, &id);
+    full.request_id = id.text;
+    sbx_problem_write(&body, &full);
+    reply(request, sbx_problem_status(full.code), SBX_PROBLEM_TYPE, more, &body);
+}
+
+static void
+refuse(struct sbx_http_request *request, enum sbx_problem_code code, const char *detail)
+{
+    const struct sbx_problem problem = { .code = code, .detail = detail };
+
+    reply_problem(request, &problem, NULL);
+}
+
+static void
+refuse_field(struct sbx_http_request *request, const struct sbx_field_error *err)
+{
+    const struct sbx_problem problem = {
+        .code = err->too_large ? SBX_PROBLEM_PAYLOAD_TOO_LARGE : SBX_PROBLEM_INVALID_REQUEST,
+        .field = err,
+    };
+
+    reply_problem(request, &problem, NULL);
+}
+
+/* The answer to a document that could not be read. */
+static void
+refuse_document(struct sbx_http_request *request, int r, const struct sbx_field_error *err)
+{
+    if (r < 0) {
+        refuse(request, SBX_PROBLEM_INTERNAL, NULL);
+    } else if (r == REQUEST_E_SYNTAX && !err->too_large) {
+        refuse(request, SBX_PROBLEM_MALFORMED_JSON, err->message);
+    } else {
+        refuse_field(request, err);
+    }
+}
+
+static void
+refuse_error(struct sbx_http_request *request, int error)
+{
+    const struct sbx_problem problem = {
+        .code = error == -ENOSPC || error == -EDQUOT ? SBX_PROBLEM_PAYLOAD_TOO_LARGE : SBX_PROBLEM_INTERNAL,
+        .detail = strerror(-error),
+    };
+
+    reply_problem(request, &problem, NULL);
+}
+
+static struct session *
+session_find(struct face *face, const char *id)
+{
+    struct session *session;
+
+    for (session = face->sessions; session != NULL; session = session->next) {
+        if (strcmp(session->request.id, id) == 0) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
+/* The session a request names, when it may; else answers and returns NULL. */
+static struct session *
+session_allowed(struct face *face, struct sbx_http_request *request, const char *id)
+{
+    static const struct sbx_http_header challenge = { "WWW-Authenticate", "X-Session-Token" };
+    const struct sbx_problem unauthorized = { .code = SBX_PROBLEM_UNAUTHORIZED };
+    struct session *session = session_find(face, id);
+    const char *token = sbx_http_request_header(request, "x-session-token");
+    bool one = sbx_http_request_header_count(request, "x-session-token") == 1;
+
+    /* Who has no token for it does not learn whether a session exists. */
+    if (!face->spec.auth_bypass && (session == NULL || !one || !session_token_ok(session, token))) {
+        reply_problem(request, &unauthorized, &challenge);
+        return NULL;
+    }
+    if (session == NULL) {
+        refuse(request, SBX_PROBLEM_NOT_FOUND, "there is no such session");
+    }
+    return session;
+}
+
+static void
+session_unlink(struct face *face, struct session *session)
+{
+    struct session **link = &face->sessions;
+
+    while (*link != session) {
+        link = &(*link)->next;
+    }
+    *link = session->next;
+    face->n_sessions--;
+}
+
+static void
+on_health(struct face *face, struct sbx_http_request *request, const char *rest)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
+    struct runtime_entry entry;
+    struct sbx_jsonw w;
+    unsigned i;
+
+    (void)rest; /* the route has none */
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "status", "ok");
+    sbx_jsonw_uint(&w, "sessions", face->n_sessions);
+    sbx_jsonw_bool(&w, "busy", face->step != NULL);
+    sbx_jsonw_array(&w, "runtimes");
+    for (i = 0; i < runtimes_count(face->spec.runtimes); i++) {
+        runtimes_at(face->spec.runtimes, i, &entry);
+        sbx_jsonw_str(&w, NULL, entry.name);
+    }
+    sbx_jsonw_array_end(&w);
+    sbx_jsonw_object_end(&w);
+    reply(request, 200, "application/json", NULL, &body);
+}
+
+static void
+reply_session(struct sbx_http_request *request, const struct session *session)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
+    struct sbx_jsonw w;
+
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "sessionId", session->request.id);
+    sbx_jsonw_str(&w, "runtime", session->runtime.name);
+    sbx_jsonw_str(&w, "status", "ready");
+    sbx_jsonw_object_end(&w);
+    reply(request, 201, "application/json", NULL, &body);
+}
+
+/* True when a session may be made from the document; else answers. */
+static bool
+session_acceptable(struct face *face, struct sbx_http_request *request, const struct session_request *document,
+                   struct runtime_entry *ret_runtime)
+{
+    struct sbx_field_error err;
+
+    if (!runtimes_find(face->spec.runtimes, document->runtime, ret_runtime)) {
+        sbx_field_error_set(&err, "/runtime", "is not a runtime of this agent");
+        refuse_field(request, &err);
+    } else if (document->token == NULL && !face->spec.auth_bypass) {
+        sbx_field_error_set(&err, "/token", "is missing: without it no later call could be allowed");
+        refuse_field(request, &err);
+    } else if (session_find(face, document->id) != NULL) {
+        refuse(request, SBX_PROBLEM_CONFLICT, "the session exists already");
+    } else if (face->n_sessions >= face->spec.max_sessions) {
+        refuse(request, SBX_PROBLEM_CONFLICT, "the agent has as many sessions as it takes");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void
+on_session_create(struct face *face, struct sbx_http_request *request, const char *rest)
+{
+    _cleanup_(session_request_deinit) struct session_request document = { 0 };
+    struct session_spec spec = { .root = face->spec.workspace_root, .identity = face->spec.host.identity };
+    struct sbx_field_error err;
+    struct session *session = NULL;
+    const char *body;
+    size_t len;
+    int r;
+
+    (void)rest; /* the route has none */
+    body = sbx_http_request_body(request, &len);
+    r = session_request_parse(&document, body, len, &err);
+    if (r) {
+        refuse_document(request, r, &err);
+        return;
+    }
+    if (!session_acceptable(face, request, &document, &spec.runtime)) {
+        return;
+    }
+
+    r = session_new(&session, &document, &spec, &err);
+    if (r == SESSION_E_EXISTS) {
+        refuse(request, SBX_PROBLEM_CONFLICT, "the session's directory exists already");
+    } else if (r == SESSION_E_FILE) {
+        refuse_field(request, &err);
+    } else if (r < 0) {
+        refuse_error(request, r);
+    } else {
+        session->next = face->sessions;
+        face->sessions = session;
+        face->n_sessions++;
+        reply_session(request, session);
+    }
+}
+
+static void
+on_session_delete(struct face *face, struct sbx_http_request *request, const char *id)
+{
+    const struct sbx_buf empty = SBX_BUF_INIT(0);
+    struct session *session = session_allowed(face, request, id);
+
+    if (session == NULL) {
+        return;
+    }
+    session_unlink(face, session);
+    if (face->step != NULL && step_session(face->step) == session) {
+        face->doomed = session;
+        step_cancel(face->step);
+    } else {
+        session_free(session, &face->spec.host.identity);
+    }
+    reply(request, 204, NULL, NULL, &empty);
+}
+
+static void
+face_free(struct face *face)
+{
+    struct session *session;
+
+    while ((session = face->sessions) != NULL) {
+        session_unlink(face, session);
+        session_free(session, &face->spec.host.identity);
+    }
+    free(face);
+}
+
+static void
+face_on_closed(void *arg)
+{
+    struct face *face = arg;
+
+    face->server = NULL;
+    if (face->step == NULL) {
+        face_free(face);
+    }
+}
+
+static void
+face_on_step_done(void *arg, const struct step_outcome *outcome)
+{
+    struct face *face = arg;
+    struct sbx_http_request *request = face->step_reply;
+    const struct sbx_buf report = {
+        .data = (char *)(uintptr_t)outcome->report, /* read only */
+        .len = outcome->report_len,
+    };
+
+    face->step_reply = NULL;
+    if (request != NULL && outcome->failure != NULL) {
+        refuse(request, SBX_PROBLEM_INTERNAL, outcome->failure);
+    } else if (request != NULL) {
+        reply(request, 200, "application/json", NULL, &report);
+    }
+
+    face->step = step_free(face->step);
+    face->doomed = session_free(face->doomed, &face->spec.host.identity);
+    if (face->server == NULL) {
+        face_free(face);
+    }
+}
+
+/* Nobody waits for the answer any more, so nobody pays for the work. */
+static void
+face_on_step_abort(struct sbx_http_request *request)
+{
+    struct face *face = sbx_http_request_user(request);
+
+    face->step_reply = NULL;
+    if (face->step != NULL) {
+        step_cancel(face->step);
+    }
+}
+
+static void
+step_begin(struct face *face, struct sbx_http_request *request, struct session *session,
+           struct step_request *document)
+{
+    struct step_spec spec = { .host = &face->spec.host, .session = session, .runtime = session->runtime };
+    struct sbx_field_error err;
+    int r;
+
+    if (document->runtime != NULL && !runtimes_find(face->spec.runtimes, document->runtime, &spec.runtime)) {
+        sbx_field_error_set(&err, "/runtime", "is not a runtime of this agent");
+        refuse_field(request, &err);
+        return;
+    }
+
+    r = step_start(&face->step, &spec, document, &err);
+    if (r == STEP_E_FIELD) {
+        refuse_field(request, &err);
+    } else if (r < 0) {
+        refuse_error(request, r);
+    } else {
+        step_on_done(face->step, face_on_step_done, face);
+        face->step_reply = request;
+        sbx_http_request_set_user(request, face);
+        sbx_http_request_on_abort(request, face_on_step_abort);
+    }
+}
+
+static void
+on_step(struct face *face, struct sbx_http_request *request, const char *rest)
+{
+    _cleanup_(step_request_deinit) struct step_request document = { 0 };
+    struct sbx_field_error err;
+    struct session *session;
+    const char *body;
+    size_t len;
+    int r;
+
+    (void)rest; /* the route has none */
+    body = sbx_http_request_body(request, &len);
+    r = step_request_parse(&document, body, len, &err);
+    if (r) {
+        refuse_document(request, r, &err);
+        return;
+    }
+    session = session_allowed(face, request, document.session_id);
+    if (session == NULL) {
+        return;
+    }
+    if (face->step != NULL) {
+        refuse(request, SBX_PROBLEM_CONFLICT, "a step is running");
+        return;
+    }
+    step_begin(face, request, session, &document);
+}
+
+static void
+on_file(struct face *face, struct sbx_http_request *request, const char *rest)
+{
+    struct download_spec spec = { .identity = &face->spec.host.identity };
+    char id[65];
+    size_t len = strcspn(rest, "/");
+    struct session *session;
+    int r;
+
+    if (len >= sizeof(id)) {
+        refuse(request, SBX_PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    memcpy(id, rest, len);
+    id[len] = '\0';
+    session = session_allowed(face, request, id);
+    if (session == NULL) {
+        return;
+    }
+
+    spec.root = session->places.workspace;
+    spec.path = rest + len + strlen("/files/");
+    r = download_start(request, &spec);
+    if (r == DOWNLOAD_E_NONE) {
+        refuse(request, SBX_PROBLEM_NOT_FOUND, "there is no such regular file");
+    } else if (r < 0) {
+        refuse_error(request, r);
+    }
+}
+
+struct route {
+    const char *method;
+    const char *path;   /* exact, or up to where an id begins */
+    const char *inside; /* what must follow the id; NULL: nothing; "" : no id at all */
+    void (*handler)(struct face *face, struct sbx_http_request *request, const char *rest);
+};
+
+static const struct route routes[] = {
+    { "GET", "/v1/health", "", on_health },
+    { "POST", "/v1/health", "", on_health },
+    { "POST", "/v1/sessions", "", on_session_create },
+    { "DELETE", "/v1/sessions/", NULL, on_session_delete },
+    { "POST", "/v1/steps", "", on_step },
+    { "GET", "/v1/sessions/", "/files/", on_file },
+};
+
+static bool
+route_matches(const struct route *route, const char *path)
+{
+    size_t len = strlen(route->path);
+    const char *rest = path + len;
+
+    if (strncmp(path, route->path, len) != 0) {
+        return false;
+    }
+    if (route->inside == NULL) {
+        return *rest != '\0' && strchr(rest, '/') == NULL;
+    }
+    if (route->inside[0] == '\0') {
+        return *rest == '\0';
+    }
+    rest += strcspn(rest, "/");
+    return rest > path + len && strncmp(rest, route->inside, strlen(route->inside)) == 0 &&
+           rest[strlen(route->inside)] != '\0';
+}
+
+static bool
+method_matches(const struct route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+/* NULL: no such path, or not with this method; then *ret_allow lists those there are. */
+static const struct route *
+route_find(const struct sbx_http_request *request, struct sbx_buf *ret_allow)
+{
+    const char *path = sbx_http_request_path(request), *method = sbx_http_request_method(request);
+    size_t i;
+
+    for (i = 0; i < SBX_COUNT(routes); i++) {
+        if (!route_matches(&routes[i], path)) {
+            continue;
+        }
+        if (method_matches(&routes[i], method)) {
+            return &routes[i];
+        }
+        sbx_buf_printf(ret_allow, "%s%s", ret_allow->len > 0 ? ", " : "", routes[i].method);
+    }
+    return NULL;
+}
+
+static bool
+is_json(const struct sbx_http_request *request)
+{
+    const char *type = sbx_http_request_header(request, "content-type");
+    size_t len = type == NULL ? 0 : strcspn(type, "; \t");
+
+    return len == strlen("application/json") && strncasecmp(type, "application/json", len) == 0;
+}
+
+static bool
+takes_document(const struct route *route)
+{
+    return route->handler == on_session_create || route->handler == on_step;
+}
+
+static void
+face_on_head(struct sbx_http_request *request, void *arg)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf allow = SBX_BUF_INIT(64);
+    const struct sbx_problem problem = { .code = SBX_PROBLEM_METHOD_NOT_ALLOWED };
+    const struct route *route = route_find(request, &allow);
+
+    (void)arg; /* routes are the same for every face */
+    if (route == NULL && allow.len > 0) {
+        const struct sbx_http_header header = { "Allow", allow.data };
+
+        reply_problem(request, &problem, &header);
+    } else if (route == NULL) {
+        refuse(request, SBX_PROBLEM_NOT_FOUND, NULL);
+    } else if (takes_document(route) && !is_json(request)) {
+        refuse(request, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+    } else if (takes_document(route)) {
+        sbx_http_request_set_max_body(request, route->handler == on_step ? MAX_STEP_BODY : MAX_SESSION_BODY);
+    }
+}
+
+static void
+face_on_request(struct sbx_http_request *request, void *arg)
+{
+    struct face *face = arg;
+    struct sbx_buf allow = SBX_BUF_INIT(64);
+    const struct route *route = route_find(request, &allow);
+
+    sbx_buf_deinit(&allow);
+    if (route == NULL || face->closing) {
+        refuse(request, SBX_PROBLEM_UNAVAILABLE, NULL);
+        return;
+    }
+    route->handler(face, request, sbx_http_request_path(request) + strlen(route->path));
+}
+
+static void
+face_on_error_body(struct sbx_buf *out, const char **content_type, int status, void *arg)
+{
+    const struct sbx_problem problem = { .code = sbx_problem_by_status(status) };
+
+    (void)arg; /* nothing of ours is in it */
+    *content_type = SBX_PROBLEM_TYPE;
+    sbx_problem_write(out, &problem);
+}
+
+int
+face_new(struct face **ret, const struct face_spec *spec)
+{
+    struct face *face = calloc(1, sizeof(*face));
+    int r;
+
+    if (face == NULL) {
+        return -ENOMEM;
+    }
+    face->spec = *spec;
+    r = sbx_http_server_new(&face->server, &(struct sbx_http_server_spec){
+                                               .loop = spec->loop,
+                                               .max_head = MAX_HEAD,
+                                               .max_body = 0,
+                                               .max_connections = spec->max_connections,
+                                               .head_timeout_ms = 10000,
+                                               .body_timeout_ms = 30000,
+                                               .send_timeout_ms = 30000,
+                                               .idle_timeout_ms = spec->idle_timeout_ms,
+                                               .on_head = face_on_head,
+                                               .on_request = face_on_request,
+                                               .on_error_body = face_on_error_body,
+                                               .arg = face,
+                                           });
+    if (r < 0) {
+        free(face);
+        return r;
+    }
+    *ret = face;
+    return 0;
+}
+
+struct sbx_http_server *
+face_server(struct face *face)
+{
+    return face->server;
+}
+
+void
+face_close(struct face *face)
+{
+    face->closing = true;
+    if (face->step != NULL) {
+        step_cancel(face->step);
+    }
+    sbx_http_server_close(face->server, face_on_closed, face);
+}

@@ -1,0 +1,179 @@
+#include "session-agent/init.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A child may fork between two looks at the list; so often we look again. */
+#define SWEEP_MS 5
+#define SWEEP_TURNS 2000
+
+static uint64_t
+timeval_us(const struct timeval *tv)
+{
+    return (uint64_t)tv->tv_sec * 1000000u + (uint64_t)tv->tv_usec;
+}
+
+static void
+init_account(struct init *init, const struct rusage *usage, uint64_t *cpu_us)
+{
+    uint64_t peak = (uint64_t)usage->ru_maxrss * 1024;
+
+    *cpu_us += timeval_us(&usage->ru_utime) + timeval_us(&usage->ru_stime);
+    if (peak > init->usage.peak_memory_bytes) {
+        init->usage.peak_memory_bytes = peak;
+    }
+}
+
+/* Reaps what is dead; true when no child is left at all. */
+static bool
+init_reap(struct init *init)
+{
+    struct rusage usage;
+    uint64_t cpu_us = 0;
+    int status, main_status = 0;
+    bool main_ended = false;
+    pid_t pid;
+
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        init_account(init, &usage, &cpu_us);
+        if (pid == init->main) {
+            init->main = 0;
+            main_ended = true;
+            main_status = status;
+        }
+    }
+    init->usage.cpu_ms += (cpu_us + 500) / 1000;
+
+    if (main_ended) {
+        init->on_main_exit(init->arg, main_status);
+    }
+    return pid < 0 && errno == ECHILD;
+}
+
+static void
+kill_children(void)
+{
+    char list[4096], path[64];
+    char *p = list;
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid()); /* fits */
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return; /* no such list: the process group is all we can reach */
+    }
+    n = read(fd, list, sizeof(list) - 1);
+    (void)close(fd); /* only read */
+    list[n > 0 ? n : 0] = '\0';
+
+    for (;;) {
+        char *end;
+        long pid = strtol(p, &end, 10);
+
+        /* A number cut off by the buffer's end would be somebody else. */
+        if (end == p || *end != ' ') {
+            return;
+        }
+        if (pid > 1) {
+            (void)kill((pid_t)pid, SIGKILL); /* unreaped, so the number is still ours */
+        }
+        p = end;
+    }
+}
+
+void
+init_kill_all(const struct init *init)
+{
+    if (init->is_pid1) {
+        (void)kill(-1, SIGKILL); /* ESRCH: nobody left */
+        return;
+    }
+    if (init->main > 0) {
+        (void)kill(-init->main, SIGKILL); /* ESRCH: it has no group yet; it is in the list */
+    }
+    kill_children();
+}
+
+static void
+init_sweep_turn(struct init *init)
+{
+    void (*on_swept)(void *arg, bool clean) = init->on_swept;
+    bool clean;
+
+    init_kill_all(init);
+    clean = init_reap(init);
+    if (clean || ++init->turns > SWEEP_TURNS) {
+        init->on_swept = NULL;
+        uv_timer_stop(&init->retry);
+        on_swept(init->arg, clean);
+    }
+}
+
+static void
+init_on_retry(uv_timer_t *timer)
+{
+    init_sweep_turn(timer->data);
+}
+
+static void
+init_on_child(uv_signal_t *signal, int number)
+{
+    struct init *init = signal->data;
+
+    (void)number; /* SIGCHLD */
+    if (init->on_swept != NULL) {
+        init_sweep_turn(init);
+    } else {
+        (void)init_reap(init); /* orphans may remain: the sweep is for them */
+    }
+}
+
+int
+init_start(struct init *init, uv_loop_t *loop)
+{
+    int r;
+
+    *init = (struct init){ .is_pid1 = getpid() == 1 };
+    if (!init->is_pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+        return -errno;
+    }
+    (void)uv_timer_init(loop, &init->retry); /* always 0 */
+    init->retry.data = init;
+    r = uv_signal_init(loop, &init->child_signal);
+    if (r < 0) {
+        return r;
+    }
+    init->child_signal.data = init;
+    uv_unref((uv_handle_t *)&init->child_signal);
+    return uv_signal_start(&init->child_signal, init_on_child, SIGCHLD);
+}
+
+void
+init_watch(struct init *init, pid_t pid, void (*on_main_exit)(void *arg, int wait_status), void *arg)
+{
+    init->main = pid;
+    init->usage = (struct init_usage){ 0 };
+    init->on_main_exit = on_main_exit;
+    init->arg = arg;
+}
+
+void
+init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean))
+{
+    init->turns = 0;
+    init->on_swept = on_swept;
+    (void)uv_timer_start(&init->retry, init_on_retry, 0, SWEEP_MS); /* cannot fail: callback set */
+}
+
+void
+init_stop(struct init *init)
+{
+    uv_close((uv_handle_t *)&init->child_signal, NULL);
+    uv_close((uv_handle_t *)&init->retry, NULL);
+}

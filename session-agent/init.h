@@ -1,0 +1,38 @@
+/*
+ * The agent as parent of everything: reaps each child, knows the one that
+ * matters, and kills what it left behind. As pid 1 of a sandbox one kill(-1)
+ * reaches every process at once; elsewhere the agent is a subreaper and works
+ * through its children until it has none.
+ */
+#pragma once
+
+#include <sys/types.h>
+#include <uv.h>
+
+#include "lib/sbx_base.h"
+
+struct init_usage {
+    uint64_t cpu_ms;
+    uint64_t peak_memory_bytes; /* of the largest single process */
+};
+
+struct init {
+    uv_signal_t child_signal;
+    uv_timer_t retry;
+    bool is_pid1;
+    pid_t main; /* 0: none */
+    struct init_usage usage;
+    void (*on_main_exit)(void *arg, int wait_status);
+    void (*on_swept)(void *arg, bool clean); /* NULL unless sweeping */
+    unsigned turns;
+    void *arg;
+};
+
+_must_check_ int init_start(struct init *init, uv_loop_t *loop);
+/* Expects this child's end; resets the usage. */
+void init_watch(struct init *init, pid_t pid, void (*on_main_exit)(void *arg, int wait_status), void *arg);
+/* SIGKILL to everything that descends from us, now. */
+void init_kill_all(const struct init *init);
+/* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After on_main_exit. */
+void init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean));
+void init_stop(struct init *init);

@@ -1,0 +1,246 @@
+/*
+ * session-agent: pid 1 of a sandbox (--inside), or a server of its own on
+ * SESSION_AGENT_ADDR. It holds no secret and no authority; inside, it never sees
+ * a byte of the payload's output.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "session-agent/face.h"
+#include "session-agent/options.h"
+
+#define VERSION "0.1.0"
+
+enum { FD_CONTROL = 3, FD_STDIN, FD_STDOUT, FD_STDERR, FD_FILTER };
+
+#define MAX_FILTER 4096 /* BPF_MAXINSNS */
+
+struct agent {
+    struct options options;
+    uv_loop_t loop;
+    struct init init;
+    struct runtimes *runtimes;
+    struct sock_fprog filter;
+    struct face *face;
+    uv_signal_t signals[2];
+    unsigned n_signals;
+};
+
+/* Standard error is /dev/null inside; nothing a caller sent is ever in these. */
+static int
+fail(const char *what, const char *why)
+{
+    (void)fprintf(stderr, "session-agent: %s: %s\n", what, why); /* nowhere else to say it */
+    return EXIT_FAILURE;
+}
+
+/* Numbers 0-2 must not be given to anything else. */
+static bool
+stdio_open(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= 2);
+    if (fd > 2) {
+        (void)close(fd); /* only to find out */
+    }
+    return fd >= 0;
+}
+
+/* The program must be sealed: what was checked is what will be loaded. */
+static bool
+filter_read(struct sock_fprog *ret)
+{
+    int seals = fcntl(FD_FILTER, F_GET_SEALS), want = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+    struct stat st;
+    size_t size;
+
+    if (seals < 0 || (seals & want) != want || fstat(FD_FILTER, &st) < 0 || st.st_size <= 0 ||
+        (uint64_t)st.st_size > MAX_FILTER * sizeof(*ret->filter) ||
+        (size_t)st.st_size % sizeof(*ret->filter) != 0) {
+        return false;
+    }
+    size = (size_t)st.st_size;
+    ret->filter = malloc(size);
+    if (ret->filter == NULL || pread(FD_FILTER, ret->filter, size, 0) != (ssize_t)size) {
+        return false;
+    }
+    ret->len = (unsigned short)(size / sizeof(*ret->filter));
+    (void)close(FD_FILTER); /* only read */
+    return true;
+}
+
+static bool
+fds_cloexec(void)
+{
+    int fd;
+
+    for (fd = FD_CONTROL; fd < FD_FILTER; fd++) {
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+agent_load_runtimes(struct agent *agent)
+{
+    struct sbx_field_error err;
+    char path[512];
+    int r;
+
+    if (snprintf(path, sizeof(path), "%s/runtimes.json", agent->options.opt_dir) >= (int)sizeof(path)) {
+        return fail("--opt-dir", "too long");
+    }
+    r = runtimes_load(&agent->runtimes, path, &err);
+    if (r == RUNTIMES_E_INVALID) {
+        (void)fprintf(stderr, "session-agent: %s: %s %s\n", path, err.field, err.message); /* nowhere else */
+        return EXIT_FAILURE;
+    }
+    return r < 0 ? fail(path, strerror(-r)) : 0;
+}
+
+static int
+agent_make_face(struct agent *agent)
+{
+    const struct options *options = &agent->options;
+    const struct face_spec spec = {
+        .loop = &agent->loop,
+        .host = {
+            .loop = &agent->loop,
+            .init = &agent->init,
+            .identity = options->identity,
+            .filter = options->inside ? &agent->filter : NULL,
+            .opt_dir = options->opt_dir,
+            .captures = !options->inside,
+            .stdio = { FD_STDIN, FD_STDOUT, FD_STDERR },
+        },
+        .runtimes = agent->runtimes,
+        .workspace_root = options->inside ? NULL : options->workspace_root,
+        .auth_bypass = options->auth_bypass,
+        .max_sessions = options->inside ? 1 : 64,
+        .max_connections = options->inside ? 1 : 64,
+        .idle_timeout_ms = options->inside ? 0 : 60000,
+    };
+    int r = face_new(&agent->face, &spec);
+
+    return r < 0 ? fail("server", strerror(-r)) : 0;
+}
+
+static void
+agent_on_signal(uv_signal_t *handle, int number)
+{
+    struct agent *agent = handle->data;
+    unsigned i;
+
+    (void)number; /* all of them end us */
+    for (i = 0; i < agent->n_signals; i++) {
+        uv_close((uv_handle_t *)&agent->signals[i], NULL);
+    }
+    agent->n_signals = 0;
+    face_close(agent->face);
+    agent->face = NULL;
+}
+
+static int
+agent_listen(struct agent *agent)
+{
+    static const int numbers[] = { SIGTERM, SIGINT };
+    unsigned port = 0, i;
+    struct stat st;
+    int r;
+
+    if (stat(agent->options.workspace_root, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        return fail("WORKSPACE_ROOT", "is not a directory");
+    }
+    r = sbx_http_server_listen_tcp(face_server(agent->face), agent->options.address, &port);
+    if (r < 0) {
+        return fail("SESSION_AGENT_ADDR", strerror(-r));
+    }
+    for (i = 0; i < SBX_COUNT(numbers); i++) {
+        r = uv_signal_init(&agent->loop, &agent->signals[i]);
+        if (r < 0) {
+            return fail("signal", strerror(-r));
+        }
+        agent->n_signals++;
+        agent->signals[i].data = agent;
+        r = uv_signal_start(&agent->signals[i], agent_on_signal, numbers[i]);
+        if (r < 0) {
+            return fail("signal", strerror(-r));
+        }
+    }
+    if (agent->options.auth_bypass) {
+        (void)fprintf(stderr, "session-agent: SESSION_AGENT_AUTH_BYPASS: every caller is let in\n"); /* a notice */
+    }
+    (void)fprintf(stderr, "session-agent: listening on port %u\n", port); /* a notice */
+    return 0;
+}
+
+static int
+agent_start(struct agent *agent)
+{
+    int r;
+
+    /* The payload may share our user: nobody attaches to us or reads our memory. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+        return fail("dumpable", strerror(errno));
+    }
+    if (agent->options.inside && (!filter_read(&agent->filter) || !fds_cloexec())) {
+        return fail("descriptors 3 to 7", "are not what a launcher passes");
+    }
+    r = uv_loop_init(&agent->loop);
+    if (r == 0) {
+        r = init_start(&agent->init, &agent->loop);
+    }
+    if (r < 0) {
+        return fail("loop", strerror(-r));
+    }
+    r = agent_load_runtimes(agent);
+    if (r == 0) {
+        r = agent_make_face(agent);
+    }
+    if (r != 0) {
+        return r;
+    }
+    if (!agent->options.inside) {
+        return agent_listen(agent);
+    }
+    r = sbx_http_server_adopt(face_server(agent->face), FD_CONTROL);
+    return r < 0 ? fail("descriptor 3", strerror(-r)) : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct agent agent;
+    char why[256];
+    int r;
+
+    if (!options_parse(&agent.options, argc, argv, why, sizeof(why))) {
+        return fail("options", why);
+    }
+    if (agent.options.help || agent.options.version) {
+        return fputs(agent.options.help ? options_help : "session-agent " VERSION "\n", stdout) < 0;
+    }
+
+    (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
+    (void)umask(022);               /* cannot fail */
+    if (!stdio_open()) {
+        return EXIT_FAILURE;
+    }
+    r = agent_start(&agent);
+    if (r == 0) {
+        /* Ends by a signal; inside, when the control connection has ended and nothing is left to do. */
+        uv_run(&agent.loop, UV_RUN_DEFAULT);
+    }
+    return r;
+}

@@ -1,0 +1,20 @@
+/* What the command line and the environment say; everything is checked before anything starts. */
+#pragma once
+
+#include "session-agent/workspace.h"
+
+struct options {
+    bool help;
+    bool version;
+    bool inside;
+    bool auth_bypass;
+    const char *address;
+    const char *workspace_root;
+    const char *opt_dir;
+    const char *env_name; /* ENV */
+    struct identity identity;
+};
+
+/* Fills *ret from argv and the environment, or says in `why` what is wrong. */
+_must_check_ bool options_parse(struct options *ret, int argc, char **argv, char *why, size_t why_size);
+extern const char options_help[];

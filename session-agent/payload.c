@@ -1,0 +1,291 @@
+#include "session-agent/payload.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define STATUS_FD 3
+#define MAX_FILES 4096
+/* So that the cgroup, which counts refusals, is reached first. */
+#define SPARE_PROCESSES 64
+
+enum stage {
+    STAGE_DESCRIPTORS,
+    STAGE_SESSION,
+    STAGE_LIMITS,
+    STAGE_BOUNDING_SET,
+    STAGE_GROUPS,
+    STAGE_IDENTITY,
+    STAGE_CAPABILITIES,
+    STAGE_NO_NEW_PRIVS,
+    STAGE_DIRECTORY,
+    STAGE_DEATH_SIGNAL,
+    STAGE_SECCOMP,
+    STAGE_EXEC,
+    N_STAGES
+};
+
+static const char *const stage_names[N_STAGES] = {
+    [STAGE_DESCRIPTORS] = "descriptors",
+    [STAGE_SESSION] = "session",
+    [STAGE_LIMITS] = "resource limits",
+    [STAGE_BOUNDING_SET] = "capability bounding set",
+    [STAGE_GROUPS] = "groups",
+    [STAGE_IDENTITY] = "identity",
+    [STAGE_CAPABILITIES] = "capabilities",
+    [STAGE_NO_NEW_PRIVS] = "no_new_privs",
+    [STAGE_DIRECTORY] = "directory",
+    [STAGE_DEATH_SIGNAL] = "death signal",
+    [STAGE_SECCOMP] = "seccomp",
+    [STAGE_EXEC] = "interpreter",
+};
+
+struct status {
+    int stage;
+    int error;
+};
+
+/* Nothing else survives: the error pipe moves to STATUS_FD, the rest is closed, now and not at execve. */
+static bool
+child_descriptors(const struct payload_spec *spec, int status_fd)
+{
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        if (dup2(spec->stdio[i], i) < 0) {
+            return false;
+        }
+    }
+    if (status_fd != STATUS_FD && dup3(status_fd, STATUS_FD, O_CLOEXEC) < 0) {
+        return false;
+    }
+    return syscall(SYS_close_range, STATUS_FD + 1, ~0u, 0) == 0;
+}
+
+static bool
+child_limit(int resource, rlim_t value)
+{
+    struct rlimit limit = { .rlim_cur = value, .rlim_max = value };
+    struct rlimit now;
+
+    if (getrlimit((__rlimit_resource_t)resource, &now) < 0) {
+        return false;
+    }
+    /* Raising is not ours to do, and a lower limit is as good. */
+    if (now.rlim_max < value) {
+        limit = (struct rlimit){ .rlim_cur = now.rlim_max, .rlim_max = now.rlim_max };
+    }
+    return setrlimit((__rlimit_resource_t)resource, &limit) == 0;
+}
+
+static bool
+child_limits(const struct payload_spec *spec)
+{
+    /* CORE 0 would still start a core_pattern pipe handler; 1 does not. */
+    if (!child_limit(RLIMIT_CORE, 1) || !child_limit(RLIMIT_NOFILE, MAX_FILES) ||
+        !child_limit(RLIMIT_MEMLOCK, 8 << 20) || !child_limit(RLIMIT_MSGQUEUE, 0) ||
+        !child_limit(RLIMIT_SIGPENDING, 256) || !child_limit(RLIMIT_NICE, 0) || !child_limit(RLIMIT_RTPRIO, 0) ||
+        !child_limit(RLIMIT_STACK, 8 << 20)) {
+        return false;
+    }
+    /* Counted per user: without one of its own the agent's other processes would be in it. */
+    return !spec->identity.change || spec->processes == 0 ||
+           child_limit(RLIMIT_NPROC, (rlim_t)spec->processes + SPARE_PROCESSES);
+}
+
+/* As the payload: the workspace may be closed to the agent. */
+static bool
+child_directory(const struct payload_spec *spec)
+{
+    struct statvfs fs;
+
+    if (chdir(spec->cwd) < 0 || statvfs(".", &fs) < 0) {
+        return false;
+    }
+    /* No file can be larger than its file system, sparse ones included. */
+    return child_limit(RLIMIT_FSIZE, (rlim_t)fs.f_blocks * fs.f_frsize);
+}
+
+static bool
+child_bounding_set(const struct payload_spec *spec)
+{
+    unsigned long cap;
+
+    if (!spec->identity.change) {
+        return true; /* not ours to shrink; no_new_privs keeps execve from giving any */
+    }
+    for (cap = 0; cap < 64; cap++) {
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+            return errno == EINVAL && cap > 0; /* past the last one the kernel has */
+        }
+    }
+    return true;
+}
+
+static bool
+child_groups(const struct payload_spec *spec)
+{
+    if (!spec->identity.change || syscall(SYS_setgroups, 0, NULL) == 0) {
+        return true;
+    }
+    /* A user namespace may deny setgroups for good; then there must be nothing to give up. */
+    return syscall(SYS_getgroups, 0, NULL) == 0;
+}
+
+static bool
+child_identity(const struct payload_spec *spec)
+{
+    gid_t gid = spec->identity.gid;
+    uid_t uid = spec->identity.uid;
+
+    if (!spec->identity.change) {
+        return true;
+    }
+    return syscall(SYS_setresgid, gid, gid, gid) == 0 && syscall(SYS_setresuid, uid, uid, uid) == 0 &&
+           getuid() == uid && geteuid() == uid && getegid() == gid;
+}
+
+static bool
+child_capabilities(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { { 0 }, { 0 } };
+
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
+           syscall(SYS_capset, &header, none) == 0;
+}
+
+/* A change of identity clears the signal, and the parent may be gone already. */
+static bool
+child_death_signal(pid_t parent)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent;
+}
+
+static bool
+child_seccomp(const struct payload_spec *spec)
+{
+    return spec->filter == NULL || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, spec->filter) == 0;
+}
+
+/* Ignored signals survive execve, so SIGPIPE would. */
+static void
+child_signals(void)
+{
+    struct sigaction action = { .sa_handler = SIG_DFL };
+    sigset_t none;
+    int i;
+
+    for (i = 1; i < NSIG; i++) {
+        (void)sigaction(i, &action, NULL); /* fails for KILL, STOP and libc's own */
+    }
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail */
+}
+
+/* Everything up to execve; returns the stage that failed. */
+static enum stage
+child_prepare(const struct payload_spec *spec, pid_t parent)
+{
+    if (setsid() < 0) {
+        return STAGE_SESSION;
+    }
+    if (!child_limits(spec)) {
+        return STAGE_LIMITS;
+    }
+    if (!child_bounding_set(spec)) {
+        return STAGE_BOUNDING_SET;
+    }
+    if (!child_groups(spec)) {
+        return STAGE_GROUPS;
+    }
+    if (!child_identity(spec)) {
+        return STAGE_IDENTITY;
+    }
+    if (!child_capabilities()) {
+        return STAGE_CAPABILITIES;
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        return STAGE_NO_NEW_PRIVS;
+    }
+    if (!child_directory(spec)) {
+        return STAGE_DIRECTORY;
+    }
+    if (!child_death_signal(parent)) {
+        return STAGE_DEATH_SIGNAL;
+    }
+    return child_seccomp(spec) ? STAGE_EXEC : STAGE_SECCOMP;
+}
+
+static void __attribute__((noreturn))
+child_run(const struct payload_spec *spec, int status_fd, pid_t parent)
+{
+    struct status status = { .stage = STAGE_DESCRIPTORS };
+
+    child_signals();
+    (void)umask(022); /* cannot fail */
+    if (child_descriptors(spec, status_fd)) {
+        status_fd = STATUS_FD;
+        status.stage = (int)child_prepare(spec, parent);
+        if (status.stage == STAGE_EXEC) {
+            execve(spec->argv[0], spec->argv, spec->env);
+        }
+    }
+    status.error = errno;
+    (void)!write(status_fd, &status, sizeof(status)); /* nobody else could be told */
+    _exit(127);
+}
+
+int
+payload_spawn(struct payload *ret, const struct payload_spec *spec)
+{
+    pid_t parent = getpid(), pid;
+    sigset_t all, before;
+    int fds[2], r;
+
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+        return -errno;
+    }
+
+    /* A signal in the child must not run the parent's handlers. */
+    sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before); /* cannot fail */
+    pid = fork();
+    r = pid < 0 ? -errno : 0;
+    if (pid == 0) {
+        child_run(spec, fds[1], parent);
+    }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL); /* cannot fail */
+
+    (void)close(fds[1]); /* the child's */
+    if (r < 0) {
+        (void)close(fds[0]); /* never used */
+        return r;
+    }
+    *ret = (struct payload){ .pid = pid, .status_fd = fds[0] };
+    return 0;
+}
+
+bool
+payload_failed(struct payload *payload, const char **ret_stage, int *ret_error)
+{
+    struct status status = { 0 };
+    ssize_t n;
+
+    n = read(payload->status_fd, &status, sizeof(status));
+    (void)close(payload->status_fd); /* only read */
+    payload->status_fd = -1;
+    if (n != (ssize_t)sizeof(status) || status.stage < 0 || status.stage >= N_STAGES) {
+        return false;
+    }
+    *ret_stage = stage_names[status.stage];
+    *ret_error = status.error;
+    return true;
+}

@@ -1,0 +1,30 @@
+/*
+ * From fork to execve of tenant code: one list of privilege drops, each of which
+ * must succeed. The child calls only async-signal-safe functions; what failed
+ * travels as {stage, errno} over a descriptor that execve closes.
+ */
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+#include "session-agent/workspace.h"
+
+struct payload_spec {
+    char *const *argv; /* argv[0] is an absolute path */
+    char *const *env;
+    const char *cwd;
+    int stdio[3];
+    struct identity identity;
+    const struct sock_fprog *filter; /* NULL: none (standalone) */
+    unsigned processes;              /* backup behind the cgroup; 0: no limit */
+};
+
+struct payload {
+    pid_t pid;
+    int status_fd;
+};
+
+_must_check_ int payload_spawn(struct payload *ret, const struct payload_spec *spec);
+/* After the child's death: whether it never reached the program; closes status_fd. */
+bool payload_failed(struct payload *payload, const char **ret_stage, int *ret_error);

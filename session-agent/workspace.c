@@ -1,0 +1,293 @@
+#include "session-agent/workspace.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void
+fd_close(int *fd)
+{
+    if (*fd >= 0) {
+        (void)close(*fd); /* what was written has been checked */
+        *fd = -1;
+    }
+}
+
+/*
+ * setfsuid reports no errors: a second call with an impossible id tells what is
+ * set. With a user id other than 0 the kernel takes the file capabilities from
+ * the effective set by itself and gives them back afterwards.
+ */
+int
+identity_enter(const struct identity *identity)
+{
+    if (!identity->change) {
+        return 0;
+    }
+    (void)syscall(SYS_setfsgid, identity->gid); /* checked below */
+    (void)syscall(SYS_setfsuid, identity->uid); /* checked below */
+    if (syscall(SYS_setfsgid, -1) != (long)identity->gid || syscall(SYS_setfsuid, -1) != (long)identity->uid) {
+        identity_leave(identity);
+        return -EPERM;
+    }
+    return 0;
+}
+
+void
+identity_leave(const struct identity *identity)
+{
+    if (identity->change) {
+        (void)syscall(SYS_setfsuid, geteuid()); /* back to our own: always allowed */
+        (void)syscall(SYS_setfsgid, getegid()); /* likewise */
+    }
+}
+
+int
+workspace_open_root(int *ret_fd, const char *path)
+{
+    *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? -errno : 0;
+}
+
+int
+workspace_open(int *ret_fd, int root, const char *path, int flags)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+        .mode = (flags & O_CREAT) != 0 ? 0644 : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+    };
+    long fd;
+
+    fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+    *ret_fd = (int)fd;
+    return fd < 0 ? -errno : 0;
+}
+
+int
+workspace_open_file(int *ret_fd, struct stat *ret, int root, const char *path, uint64_t max_size)
+{
+    _cleanup_(fd_close) int fd = -1;
+    int r;
+
+    r = workspace_open(&fd, root, path, O_RDONLY);
+    if (r < 0) {
+        /* A socket cannot be opened, a link may not be followed. */
+        return r == -ENXIO || r == -ELOOP ? WORKSPACE_E_KIND : r;
+    }
+    if (fstat(fd, ret) < 0) {
+        return -errno;
+    }
+    /* A second name may be one the payload had no right to read under the first. */
+    if (!S_ISREG(ret->st_mode) || ret->st_nlink != 1) {
+        return WORKSPACE_E_KIND;
+    }
+    if ((uint64_t)ret->st_size > max_size) {
+        return WORKSPACE_E_SIZE;
+    }
+
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static int
+write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? -errno : -EIO;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Makes each directory on the way; opens only what is no link. */
+static int
+make_parents(int root, const char *path)
+{
+    char part[PATH_MAX];
+    const char *slash;
+
+    for (slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        _cleanup_(fd_close) int parent = -1;
+        size_t len = (size_t)(slash - path);
+        char *name;
+        int r;
+
+        if (len >= sizeof(part)) {
+            return -ENAMETOOLONG;
+        }
+        memcpy(part, path, len);
+        part[len] = '\0';
+        name = strrchr(part, '/');
+        if (name == NULL) {
+            r = mkdirat(root, part, 0755) < 0 ? -errno : 0;
+        } else {
+            *name = '\0';
+            r = workspace_open(&parent, root, part, O_RDONLY | O_DIRECTORY);
+            if (r == 0 && mkdirat(parent, name + 1, 0755) < 0) {
+                r = -errno;
+            }
+        }
+        if (r < 0 && r != -EEXIST) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int
+workspace_create(int root, const char *path, const void *data, size_t len)
+{
+    _cleanup_(fd_close) int fd = -1;
+    int r;
+
+    r = make_parents(root, path);
+    if (r < 0) {
+        return r;
+    }
+    r = workspace_open(&fd, root, path, O_WRONLY | O_CREAT | O_EXCL);
+    return r < 0 ? r : write_all(fd, data, len);
+}
+
+int
+workspace_unlink(int root, const char *name)
+{
+    return unlinkat(root, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int
+workspace_replace(int root, const char *name, const void *data, size_t len)
+{
+    int r = workspace_unlink(root, name);
+
+    return r < 0 ? r : workspace_create(root, name, data, len);
+}
+
+int
+workspace_read(struct sbx_buf *buf, int root, const char *name, uint64_t max_size)
+{
+    _cleanup_(fd_close) int fd = -1;
+    struct stat st;
+    int r;
+
+    r = workspace_open_file(&fd, &st, root, name, max_size);
+    if (r) {
+        return r;
+    }
+    for (;;) {
+        char chunk[16384];
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+
+        if (n <= 0) {
+            return n < 0 ? -errno : 0;
+        }
+        if (buf->len + (size_t)n > max_size) {
+            return WORKSPACE_E_SIZE;
+        }
+        sbx_buf_append(buf, chunk, (size_t)n);
+        if (buf->failed) {
+            return -ENOMEM;
+        }
+    }
+}
+
+/* Empties one directory; what is a directory itself moves up to the root, so that depth costs nothing. */
+static int
+clear_dir(int root, int dir, unsigned *counter)
+{
+    struct dirent *entry;
+    DIR *stream = fdopendir(dir);
+    char name[32];
+    int r = 0;
+
+    if (stream == NULL) {
+        r = -errno;
+        (void)close(dir); /* only read */
+        return r;
+    }
+    while (r == 0 && (entry = readdir(stream)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            unlinkat(dir, entry->d_name, 0) == 0) {
+            continue;
+        }
+        if (errno != EISDIR && errno != EPERM) {
+            r = -errno;
+            break;
+        }
+        do {
+            (void)snprintf(name, sizeof(name), ".clear-%u", (*counter)++); /* fits */
+            r = syscall(SYS_renameat2, dir, entry->d_name, root, name, 1 /* RENAME_NOREPLACE */) < 0 ? -errno : 0;
+        } while (r == -EEXIST);
+    }
+    (void)closedir(stream); /* only read */
+    return r;
+}
+
+static int
+clear_child(int root, const char *name, unsigned *counter)
+{
+    int fd, r;
+
+    if (unlinkat(root, name, 0) == 0) {
+        return 0;
+    }
+    /* The payload may have shut itself out. */
+    if (fchmodat(root, name, 0700, 0) < 0) {
+        return -errno;
+    }
+    r = workspace_open(&fd, root, name, O_RDONLY | O_DIRECTORY);
+    if (r == 0) {
+        r = clear_dir(root, fd, counter);
+    }
+    if (r == 0 && unlinkat(root, name, AT_REMOVEDIR) < 0) {
+        r = -errno;
+    }
+    return r;
+}
+
+int
+workspace_clear(int root)
+{
+    unsigned counter = 0, turns;
+
+    /* Each turn takes one entry off the root; new ones come only from directories that existed. */
+    for (turns = 0; turns < 1000000; turns++) {
+        struct dirent *entry;
+        DIR *stream;
+        int fd, r = 0;
+
+        r = workspace_open(&fd, root, ".", O_RDONLY | O_DIRECTORY);
+        if (r < 0) {
+            return r;
+        }
+        stream = fdopendir(fd);
+        if (stream == NULL) {
+            r = -errno;
+            (void)close(fd); /* only read */
+            return r;
+        }
+        do {
+            entry = readdir(stream);
+        } while (entry != NULL && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+        r = entry == NULL ? 1 : clear_child(root, entry->d_name, &counter);
+        (void)closedir(stream); /* only read */
+        if (r) {
+            return r < 0 ? r : 0;
+        }
+    }
+    return -EBUSY;
+}
