@@ -12,7 +12,7 @@
 #pragma GCC visibility push(hidden)
 
 #define SBX_JSON_DEPTH 32
-/* A parsed value costs far more memory than its text ("[]," is 3 bytes and 130 in memory), so they are counted first. */
+/* A parsed value costs far more memory than its text ("[]," is 3 bytes, then 130): counted before parsing. */
 #define SBX_JSON_CONTAINERS 32768
 #define SBX_JSON_VALUES 262144
 
@@ -29,13 +29,14 @@ struct sbx_field_error {
 
 void _printf_(3, 4) sbx_field_error_set(struct sbx_field_error *err, const char *field, const char *fmt, ...);
 
-/* Writes the pointer of a member (key NULL: of item `index`) of `path`; escaped, cut to fit, control bytes as '?'. */
+/* Pointer of a member (key NULL: of item `index`) of `path`; escaped, cut to fit, control bytes as '?'. */
 void sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size_t index);
 
 /*
  * Parses one JSON document of `len` bytes (duplicates, trailing bytes and
- * nesting past SBX_JSON_DEPTH refused; with more values than above: too_large). Returns 0 and *ret (caller json_decref),
- * SBX_JSON_E_SYNTAX with *err filled, or -ENOMEM.
+ * nesting past SBX_JSON_DEPTH refused; with more values than above: too_large).
+ * Returns 0 and *ret (caller json_decref), SBX_JSON_E_SYNTAX with *err filled,
+ * or -ENOMEM.
  */
 _must_check_ int sbx_json_parse(json_t **ret, const char *data, size_t len, struct sbx_field_error *err);
 

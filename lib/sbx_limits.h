@@ -47,7 +47,7 @@ _must_check_ bool sbx_cpu_parse(const char *text, size_t len, uint64_t *ret_mill
 /* Reads one value of a limit (its canonical key's forms), bounds included. `field` is its pointer. */
 _must_check_ bool sbx_limit_from_json(enum sbx_limit limit, const json_t *value, const char *field, uint64_t *ret,
                                       struct sbx_field_error *err);
-/* JSON text of a value, with its unit where it has one: "512Mi" (quoted), "1500ms", "500m", or a bare integer. */
+/* JSON text of a value with its unit ("512Mi", "1500ms", "500m", quotes included) or a bare integer. */
 void sbx_limit_text(char *out, size_t size, enum sbx_limit limit, uint64_t value);
 
 /* Reads a "limits" object; false with *err on unknown name, wrong type, below floor or above ceiling. */

@@ -117,6 +117,26 @@ test_refused(void)
     sbx_buf_deinit(&buf);
 }
 
+/* Of the 64 last digits only those whose unused bits are zero are the encoding of something. */
+static void
+test_unused_bits(void)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct sbx_buf buf = SBX_BUF_INIT(1000);
+    unsigned i, wrong = 0;
+
+    for (i = 0; i < 64; i++) {
+        char one[4] = {'A', digits[i], '=', '='}, two[4] = {'A', 'A', digits[i], '='};
+
+        wrong += sbx_b64_decode(&buf, one, 4) != (i % 16 == 0);
+        wrong += sbx_b64_decode(&buf, two, 4) != (i % 4 == 0);
+        wrong += i < 62 && sbx_b64url_decode(&buf, one, 2) != (i % 16 == 0);
+        wrong += i < 62 && sbx_b64url_decode(&buf, two, 3) != (i % 4 == 0);
+    }
+    is_uint(wrong, 0, "unused bits must be zero");
+    sbx_buf_deinit(&buf);
+}
+
 /* Lengths around the size of a turn, and texts that have exactly one spelling. */
 static void
 test_round_trip(void)
@@ -157,6 +177,7 @@ main(void)
     test_random();
     test_rfc4648();
     test_refused();
+    test_unused_bits();
     test_round_trip();
     return done_testing();
 }
