@@ -1,0 +1,36 @@
+/*
+ * Takes the gateway's denial log into the audit chain: each line exactly once,
+ * because how far the file was read is stored in the transaction that appends its
+ * events. Follows a rotation by rename: the old file is read to its end first,
+ * after a restart too when it is "<path>.1". What was taken is given back to the
+ * file system by punching holes when the file may be written.
+ */
+#pragma once
+
+#include "executor/core/timer.h"
+#include "executor/store/db.h"
+
+struct denials;
+
+#define DENIALS_LINE_MAX 16384
+
+struct denial {
+    char tenant[65];     /* "-" when the request had none */
+    char request_id[65]; /* "" when there is none */
+    char *body;          /* one JSON object; the caller frees */
+    size_t body_len;
+};
+
+struct denials_spec {
+    struct timers *timers;
+    struct db *db;
+    const char *path; /* copied */
+    /* Reads one line, without its end. Never fails for what the line holds: nonsense becomes a denial that says so. */
+    int (*parse)(struct denial *ret, const char *line, size_t len);
+};
+
+_must_check_ int denials_new(struct denials **ret, const struct denials_spec *spec);
+/* Lines taken since the start. */
+uint64_t denials_taken(const struct denials *denials);
+/* After the database was closed: no callback may be due. */
+struct denials *denials_free(struct denials *denials);
