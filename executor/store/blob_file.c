@@ -350,7 +350,7 @@ get_read_done(uv_work_t *work, _unused_ int status)
 void
 blob_get_read(struct blob_get *get, uint64_t offset, size_t max, blob_data_fn done, void *arg)
 {
-    get->offset = offset > INT64_MAX ? INT64_MAX : offset;
+    get->offset = offset > get->size ? get->size : offset; /* pread refuses offsets past INT64_MAX */
     get->max = max > BLOB_CHUNK ? BLOB_CHUNK : max;
     get->on_data = done;
     get->arg = arg;
