@@ -1,22 +1,11 @@
 /* The launcher's client against a scripted peer, right and wrong. Peer and client share one thread and one loop. */
 #include "executor/runtime/launch_client.h"
 
-#include <assert.h>
-#include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "t/unit/launch_peer.h"
 #include "t/unit/tap.h"
-
-enum { PATIENCE_MS = 5000 };
-
-static uv_loop_t loop;
-static char socket_path[108];
-static int listener = -1;
-static int peer = -1;
 
 static struct {
     struct launch_client *client;
@@ -68,152 +57,6 @@ on_ended(void *arg _unused_, const struct launch_report *report)
 }
 
 static void
-on_timeout(uv_timer_t *timer)
-{
-    *(bool *)timer->data = true;
-}
-
-/* Turns the loop until *counter is at least `wanted`; false after PATIENCE_MS. */
-static bool
-turn_until(const unsigned *counter, unsigned wanted)
-{
-    bool late = false;
-    uv_timer_t timer;
-
-    uv_update_time(&loop);
-    uv_timer_init(&loop, &timer);
-    timer.data = &late;
-    uv_timer_start(&timer, on_timeout, PATIENCE_MS, 0);
-    while (*counter < wanted && !late) {
-        uv_run(&loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&timer, NULL);
-    uv_run(&loop, UV_RUN_NOWAIT);
-    return !late;
-}
-
-static void
-turn_for(uint64_t ms)
-{
-    bool late = false;
-    uv_timer_t timer;
-
-    uv_update_time(&loop);
-    uv_timer_init(&loop, &timer);
-    timer.data = &late;
-    uv_timer_start(&timer, on_timeout, ms, 0);
-    while (!late) {
-        uv_run(&loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&timer, NULL);
-    uv_run(&loop, UV_RUN_NOWAIT);
-}
-
-static void
-peer_listen(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    (void)unlink(socket_path);
-    memcpy(address.sun_path, socket_path, strlen(socket_path) + 1);
-    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert(listener >= 0);
-    assert(bind(listener, (const struct sockaddr *)&address, sizeof(address)) == 0);
-    assert(listen(listener, 8) == 0);
-}
-
-/* While the peer waits the client's loop turns. */
-static bool
-peer_wait(int fd)
-{
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-    uint64_t end = uv_hrtime() + (uint64_t)PATIENCE_MS * 1000000;
-
-    while (poll(&pollfd, 1, 1) == 0) {
-        uv_run(&loop, UV_RUN_NOWAIT);
-        if (uv_hrtime() > end) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void
-peer_accept(void)
-{
-    assert(peer_wait(listener));
-    peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    assert(peer >= 0);
-}
-
-static void
-peer_hangup(void)
-{
-    close(peer);
-    peer = -1;
-}
-
-static struct launch_head
-peer_receive(union launch_message *message)
-{
-    ssize_t n;
-
-    if (!peer_wait(peer)) {
-        return (struct launch_head){0};
-    }
-    n = recv(peer, message, sizeof(*message), MSG_DONTWAIT);
-    return n > 0 ? message->head : (struct launch_head){0};
-}
-
-static void
-peer_send_fds(const void *message, size_t len, unsigned n_fds)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * 16)];
-    } control = {0};
-    char copy[512] = {0};
-    struct iovec iov = {.iov_base = copy, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    memcpy(copy, message, len < sizeof(union launch_message) ? len : sizeof(union launch_message));
-    if (n_fds > 0) {
-        struct cmsghdr *cmsg = &control.align;
-        int fds[16];
-
-        for (unsigned i = 0; i < n_fds; i++) {
-            fds[i] = listener;
-        }
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * n_fds);
-    }
-    (void)sendmsg(peer, &msg, MSG_NOSIGNAL); /* a client that hung up is what some tests want */
-}
-
-static void
-peer_send(union launch_message *message, uint16_t type, size_t size, unsigned n_fds)
-{
-    message->head.type = type;
-    message->head.size = (uint16_t)size;
-    peer_send_fds(message, size, n_fds);
-}
-
-static void
-peer_greet(void)
-{
-    union launch_message message = {0};
-    struct launch_head head = peer_receive(&message);
-
-    assert(head.type == LAUNCH_HELLO && head.size == sizeof(struct launch_hello));
-    assert(message.hello.version == LAUNCH_WIRE_VERSION);
-    peer_send(&message, LAUNCH_HELLO, sizeof(message.hello), 0);
-}
-
-static void
 start(uint64_t hello_timeout_ms)
 {
     struct launch_client_spec spec = {
@@ -249,8 +92,7 @@ stop(void)
     if (peer >= 0) {
         peer_hangup();
     }
-    while (uv_run(&loop, UV_RUN_NOWAIT) != 0) {
-    }
+    loop_settle();
 }
 
 static void call(struct caller *caller, uint16_t type, uint64_t sandbox, uint64_t deadline_ms);
@@ -290,19 +132,6 @@ call(struct caller *caller, uint16_t type, uint64_t sandbox, uint64_t deadline_m
     }
     uv_update_time(&loop);
     assert(launch_client_call(up.client, &caller->call, &request) == 0);
-}
-
-static unsigned
-n_open_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(dir) != NULL) {
-        n++;
-    }
-    closedir(dir);
-    return n;
 }
 
 static void
@@ -673,14 +502,7 @@ test_close(void)
 int
 main(void)
 {
-    char dir[] = "/tmp/launch_client.XXXXXX";
-
-    if (mkdtemp(dir) == NULL) {
-        BAIL_OUT("no directory");
-    }
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/socket", dir);
-    uv_loop_init(&loop);
-    peer_listen();
+    peer_init();
     test_life();
     test_error_and_ended();
     test_wrong_messages();
@@ -690,9 +512,7 @@ main(void)
     test_no_launcher();
     test_full_socket();
     test_close();
-    close(listener);
-    (void)unlink(socket_path);
-    (void)rmdir(dir);
+    peer_deinit();
     is_int(uv_loop_close(&loop), 0, "no handle is left");
     return done_testing();
 }
