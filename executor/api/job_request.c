@@ -52,17 +52,22 @@ request_member(const struct request *request, const char *key)
 static bool
 parse_name(struct request *request, const char *key, size_t max_len, const char **ret)
 {
+    const char *name = NULL;
     char field[64];
     size_t len = 0;
 
     (void)snprintf(field, sizeof(field), "/%s", key); /* keys are short */
-    if (!sbx_json_get_str(request->body, "", key, max_len, ret, &len, request->err)) {
+    if (!sbx_json_get_str(request->body, "", key, max_len, &name, &len, request->err)) {
         request->err->too_large = false; /* a name that is too long is a wrong name */
         return false;
     }
-    if (*ret != NULL && (len == 0 || strspn(*ret, NAME_CHARS) != len)) {
+    if (name == NULL) {
+        return true;
+    }
+    if (len == 0 || strspn(name, NAME_CHARS) != len) {
         return request_fail(request, field, "is not a name");
     }
+    *ret = name;
     return true;
 }
 

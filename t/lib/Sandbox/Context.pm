@@ -1,0 +1,52 @@
+package Sandbox::Context;
+
+# Identity contexts as the gateway signs them, for tests that speak to executord without one.
+#
+#   my $value = Sandbox::Context::sign($key, tenant => 'acme', limits => {memory_bytes => 1 << 26});
+
+use strict;
+use warnings;
+use Digest::SHA qw(hmac_sha256);
+use JSON::PP;
+use MIME::Base64 qw(encode_base64url);
+use Time::HiRes qw(time);
+
+my $JSON = JSON::PP->new->canonical->utf8;
+my $count = 0;
+
+sub limits {
+    return {
+        cpu => 1, cpu_time_ms => 20_000, memory_bytes => 256 << 20, disk_bytes => 64 << 20, processes => 64,
+        time_ms => 20_000, output_bytes => 8 << 20, @_,
+    };
+}
+
+# The members; undef removes one.
+sub members {
+    my (%override) = @_;
+    my %all = (
+        rid => 'req_test' . $$ . '_' . ++$count, trace => '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+        tenant => 'acme', app => 'web', agent => 'coder', sub => 'tester', jti => 'token-1', scopes => '',
+        client => '192.0.2.7', policy => 'default', policy_v => 1, bypass => JSON::PP::false, limits => limits(),
+        artifacts => 64, art_bytes => 16 << 20, wait_ms => 60_000, concurrency => 0, iat => int(time * 1000),
+        %override,
+    );
+    delete $all{$_} for grep { !defined $all{$_} } keys %all;
+    for my $number (qw(policy_v artifacts art_bytes wait_ms concurrency iat)) {
+        $all{$number} += 0 if defined $all{$number} && $all{$number} =~ /^\d+$/;
+    }
+    return \%all;
+}
+
+sub seal {
+    my ($key, $payload) = @_;
+    my $head = 'v1.' . encode_base64url($payload);
+    return $head . '.' . encode_base64url(hmac_sha256($head, $key));
+}
+
+sub sign {
+    my ($key, %override) = @_;
+    return seal($key, $JSON->encode(members(%override)));
+}
+
+1;
