@@ -273,6 +273,20 @@ ngx_http_sandbox_route_valid(ngx_str_t *name)
     return 1;
 }
 
+static ngx_flag_t
+ngx_http_sandbox_route_method_valid(ngx_str_t *method)
+{
+    size_t i;
+
+    for (i = 0; i < method->len; i++) {
+        if (method->data[i] < 'A' || method->data[i] > 'Z') {
+            return 0;
+        }
+    }
+
+    return method->len != 0;
+}
+
 static char *
 ngx_http_sandbox_route_parse(ngx_conf_t *cf, ngx_str_t *value, ngx_http_sandbox_route_t *route)
 {
@@ -289,7 +303,9 @@ ngx_http_sandbox_route_parse(ngx_conf_t *cf, ngx_str_t *value, ngx_http_sandbox_
         route->name.len = value->len - route->method.len - 1;
     }
 
-    if (!ngx_http_sandbox_route_valid(&route->name) || (equals != NULL && route->method.len == 0)) {
+    if (!ngx_http_sandbox_route_valid(&route->name)
+        || (equals != NULL && !ngx_http_sandbox_route_method_valid(&route->method)))
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid route \"%V\"", value);
         return NGX_CONF_ERROR;
     }
