@@ -76,6 +76,7 @@ my $try = sub {
     my $text = $conf;
     $change->($text) for $text;
     my $file = $t->write('etc/try.conf', $t->gateway_conf($text));
+    local $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
     my $said = `@{[ $t->nginx ]} -t -p $t->{dir} -c $file 2>&1`;
     ok($? != 0 && $said =~ $reason, $name) or diag $said;
 };
