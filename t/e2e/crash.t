@@ -10,6 +10,7 @@ use Time::HiRes qw(time sleep);
 
 my $t = Sandbox->new;
 $t->{executor} = { 'limits.max_running' => 8 };
+$t->{expect_log} = qr/worker process \d+ exited on signal 9/;
 $t->start;
 my %terminal = map { $_ => 1 } qw(succeeded failed timed_out limit_exceeded denied cancelled lost);
 
