@@ -24,46 +24,37 @@ static char socket_path[64];
 static int listener = -1;
 static int peer = -1;
 
+/* One turn that waits for at most a millisecond: UV_RUN_ONCE would wait on after a timer has fired. */
 static void
-on_timeout(uv_timer_t *timer)
+loop_turn(void)
 {
-    *(bool *)timer->data = true;
+    struct pollfd pollfd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+
+    uv_run(&loop, UV_RUN_NOWAIT);
+    (void)poll(&pollfd, 1, 1);
 }
 
 /* Turns the loop until *counter is at least `wanted`; false after PATIENCE_MS. */
 static bool
 turn_until(const unsigned *counter, unsigned wanted)
 {
-    bool late = false;
-    uv_timer_t timer;
+    uint64_t end = uv_hrtime() + (uint64_t)PATIENCE_MS * 1000000;
 
-    uv_update_time(&loop);
-    uv_timer_init(&loop, &timer);
-    timer.data = &late;
-    uv_timer_start(&timer, on_timeout, PATIENCE_MS, 0);
-    while (*counter < wanted && !late) {
-        uv_run(&loop, UV_RUN_ONCE);
+    while (*counter < wanted && uv_hrtime() < end) {
+        loop_turn();
     }
-    uv_close((uv_handle_t *)&timer, NULL);
     uv_run(&loop, UV_RUN_NOWAIT);
-    return !late;
+    return *counter >= wanted;
 }
 
 static void
 turn_for(uint64_t ms)
 {
-    bool late = false;
-    uv_timer_t timer;
+    uint64_t end = uv_hrtime() + ms * 1000000;
 
-    uv_update_time(&loop);
-    uv_timer_init(&loop, &timer);
-    timer.data = &late;
-    uv_timer_start(&timer, on_timeout, ms, 0);
-    while (!late) {
-        uv_run(&loop, UV_RUN_ONCE);
+    while (uv_hrtime() < end) {
+        loop_turn();
     }
-    uv_close((uv_handle_t *)&timer, NULL);
-    uv_run(&loop, UV_RUN_NOWAIT);
 }
 
 static void

@@ -1,0 +1,1013 @@
+/*
+ * The process tier with a launcher and an agent that the test plays: every way a
+ * run can go wrong, and that each callback comes exactly once.
+ */
+#include "executor/runtime/runtime.h"
+
+#include <fcntl.h>
+
+#include "t/unit/launch_peer.h"
+
+enum { CREATE_MS = 400, AGENT_MS = 300 };
+
+static struct runtime *runtime;
+
+/* The far ends of one sandbox's descriptors, and what was heard of it. */
+struct box {
+    struct sandbox *sandbox;
+    uint64_t id;
+    int http, in, out, err;
+    char request[65536];
+
+    unsigned n_created, n_adopted, n_done, n_fetched, n_destroyed, n_dead;
+    int created_rc, adopted_rc, done_rc, fetched_rc, destroyed_rc;
+    const struct runtime_outcome *outcome;
+    struct sbx_buf output[2];
+    size_t refuse_after; /* bytes of output; 0: never */
+    bool destroy_on_output, destroy_on_done;
+    struct sbx_buf fetched;
+};
+
+static void
+box_init(struct box *box)
+{
+    memset(box, 0, sizeof(*box));
+    box->http = box->in = box->out = box->err = -1;
+    box->output[0].max = box->output[1].max = box->fetched.max = 16u << 20;
+}
+
+static void
+box_hangup(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static void
+box_deinit(struct box *box)
+{
+    box_hangup(&box->http);
+    box_hangup(&box->in);
+    box_hangup(&box->out);
+    box_hangup(&box->err);
+    sbx_buf_deinit(&box->output[0]);
+    sbx_buf_deinit(&box->output[1]);
+    sbx_buf_deinit(&box->fetched);
+}
+
+static void
+box_on_created(void *arg, int rc, struct sandbox *sandbox)
+{
+    struct box *box = arg;
+
+    box->n_created++;
+    box->created_rc = rc;
+    box->sandbox = sandbox;
+}
+
+static void
+box_on_adopted(void *arg, int rc)
+{
+    struct box *box = arg;
+
+    box->n_adopted++;
+    box->adopted_rc = rc;
+}
+
+static void
+box_on_destroyed(void *arg, int rc)
+{
+    struct box *box = arg;
+
+    box->n_destroyed++;
+    box->destroyed_rc = rc;
+}
+
+static void
+box_destroy(struct box *box)
+{
+    struct sandbox *sandbox = steal(&box->sandbox);
+
+    sandbox->ops->destroy(sandbox, box_on_destroyed, box);
+}
+
+static bool
+box_on_output(void *arg, int fd, const char *data, size_t len)
+{
+    struct box *box = arg;
+
+    assert(box->n_done == 0 && box->sandbox != NULL && len > 0 && (fd == 1 || fd == 2));
+    sbx_buf_append(&box->output[fd - 1], data, len);
+    if (box->refuse_after == 0 || box->output[0].len + box->output[1].len < box->refuse_after) {
+        return true;
+    }
+    if (box->destroy_on_output) {
+        box_destroy(box);
+    }
+    return false;
+}
+
+static void
+box_on_done(void *arg, int rc, const struct runtime_outcome *outcome)
+{
+    struct box *box = arg;
+
+    box->n_done++;
+    box->done_rc = rc;
+    box->outcome = outcome;
+    if (box->destroy_on_done) {
+        box_destroy(box);
+    }
+}
+
+static void
+box_on_data(void *arg, const char *data, size_t len)
+{
+    struct box *box = arg;
+
+    assert(len > 0);
+    sbx_buf_append(&box->fetched, data, len);
+}
+
+static void
+box_on_fetched(void *arg, int rc)
+{
+    struct box *box = arg;
+
+    box->n_fetched++;
+    box->fetched_rc = rc;
+}
+
+static void
+box_on_dead(void *arg)
+{
+    struct box *box = arg;
+
+    box->n_dead++;
+}
+
+static void
+runtime_begin(void)
+{
+    struct process_spec spec = {
+        .loop = &loop,
+        .launch_socket = socket_path,
+        .create_timeout_ms = CREATE_MS,
+        .agent_timeout_ms = AGENT_MS,
+    };
+
+    uv_update_time(&loop);
+    assert(runtime_process_new(&runtime, &spec) == 0);
+    peer_accept();
+    peer_greet();
+    for (unsigned i = 0; i < 1000 && !runtime->ops->available(runtime); i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert(runtime->ops->available(runtime));
+}
+
+static void
+runtime_end(void)
+{
+    runtime = runtime->ops->free(runtime);
+    if (peer >= 0) {
+        peer_hangup();
+    }
+    loop_settle();
+    close(listener);
+    peer_listen();
+}
+
+/* One HTTP request, whole. Its body. */
+static const char *
+agent_receive(struct box *box)
+{
+    size_t len = 0, want = SIZE_MAX;
+    const char *head_end = NULL, *field;
+
+    while (len < want && peer_wait(box->http)) {
+        ssize_t n = recv(box->http, box->request + len, sizeof(box->request) - 1 - len, MSG_DONTWAIT);
+
+        if (n <= 0) {
+            return NULL;
+        }
+        len += (size_t)n;
+        box->request[len] = '\0';
+        head_end = strstr(box->request, "\r\n\r\n");
+        if (head_end != NULL) {
+            field = strstr(box->request, "Content-Length: ");
+            want = (size_t)(head_end + 4 - box->request) + (field == NULL ? 0 : strtoul(field + 16, NULL, 10));
+        }
+    }
+    return len < want ? NULL : head_end + 4;
+}
+
+static void
+agent_say(struct box *box, const char *text)
+{
+    (void)send(box->http, text, strlen(text), MSG_NOSIGNAL); /* one who hung up is what some tests want */
+}
+
+static void
+agent_answer(struct box *box, int status, const char *body)
+{
+    char reply[4096];
+
+    (void)snprintf(reply, sizeof(reply), "HTTP/1.1 %d Text\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
+    agent_say(box, reply);
+}
+
+static void
+launcher_answer(const struct launch_head *request, uint16_t type, const struct launch_report *report)
+{
+    union launch_message message = {0};
+
+    if (report != NULL) {
+        message.report = *report;
+    }
+    message.head = *request;
+    peer_send(&message, type, type == LAUNCH_ADOPTED ? sizeof(message.head) : sizeof(message.report), 0);
+}
+
+static void
+launcher_ended(const struct box *box, enum launch_limit verdict)
+{
+    union launch_message message = {.report = {.verdict = verdict, .verdict_limit = 10, .verdict_observed = 11, .cpu_ms = 9}};
+
+    message.head.sandbox = box->id;
+    peer_send(&message, LAUNCH_ENDED, sizeof(message.report), 0);
+}
+
+static void
+launcher_created(struct box *box, const struct launch_head *request, uint64_t id)
+{
+    union launch_message message = {.head = *request};
+    int http[2], in[2], out[2], err[2], fds[LAUNCH_N_FDS];
+
+    assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, http) == 0);
+    assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+    box->id = id;
+    box->http = http[1];
+    box->in = in[0];
+    box->out = out[1];
+    box->err = err[1];
+    fds[0] = http[0];
+    fds[1] = in[1];
+    fds[2] = out[0];
+    fds[3] = err[0];
+    peer_fds = fds;
+    message.head.sandbox = id;
+    peer_send(&message, LAUNCH_CREATED, sizeof(message.created), LAUNCH_N_FDS);
+    peer_fds = NULL;
+    for (unsigned i = 0; i < LAUNCH_N_FDS; i++) {
+        close(fds[i]);
+    }
+}
+
+static void
+box_ask(struct box *box)
+{
+    box_init(box);
+    uv_update_time(&loop);
+    assert(runtime->ops->create(runtime, "default", box_on_created, box) == 0);
+    assert(box->n_created == 0);
+}
+
+/* create up to the health check's arrival. */
+static void
+box_make(struct box *box, uint64_t id)
+{
+    union launch_message message;
+
+    box_ask(box);
+    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    launcher_created(box, &message.head, id);
+    assert(agent_receive(box) != NULL);
+    assert(strncmp(box->request, "GET /v1/health HTTP/1.1\r\n", 25) == 0);
+}
+
+static void
+box_warm(struct box *box, uint64_t id)
+{
+    box_make(box, id);
+    agent_answer(box, 200, "{\"status\":\"ok\"}");
+    assert(turn_until(&box->n_created, 1) && box->created_rc == 0);
+}
+
+static const struct sbx_limits limits = {.value = {
+                                             [SBX_LIMIT_CPU_RATE] = 1000,
+                                             [SBX_LIMIT_CPU] = 2000,
+                                             [SBX_LIMIT_MEMORY] = 64u << 20,
+                                             [SBX_LIMIT_DISK] = 1u << 20,
+                                             [SBX_LIMIT_PROCESSES] = 10,
+                                             [SBX_LIMIT_TIME] = 3000,
+                                             [SBX_LIMIT_OUTPUT] = 1u << 20,
+                                         }};
+
+static void
+box_adopt(struct box *box)
+{
+    union launch_message message;
+
+    uv_update_time(&loop);
+    assert(box->sandbox->ops->adopt(box->sandbox, &limits, box_on_adopted, box) == 0);
+    assert(peer_receive(&message).type == LAUNCH_ADOPT && message.head.sandbox == box->id);
+    assert(message.adopt.limits.wall_ms == 3000 && message.adopt.limits.processes == 10 &&
+           message.adopt.limits.cpu_millis == 1000);
+    launcher_answer(&message.head, LAUNCH_ADOPTED, NULL);
+    assert(turn_until(&box->n_adopted, 1) && box->adopted_rc == 0);
+}
+
+static const char *const globs[] = {"out/*"};
+static const char *const args[] = {"a", "b c"};
+static const struct runtime_env env[] = {{"NAME", "v\"alue"}};
+static const struct runtime_file files[] = {{"data.csv", "a,b\n", 4}};
+static struct runtime_run run;
+static const struct runtime_events events = {.on_output = box_on_output, .on_done = box_on_done};
+
+static void
+run_init(void)
+{
+    run = (struct runtime_run){
+        .id = "job_1",
+        .language = "python",
+        .code = "print(1)",
+        .code_len = 8,
+        .args = args,
+        .n_args = 2,
+        .env = env,
+        .n_env = 1,
+        .files = files,
+        .n_files = 1,
+        .event_json = "{\"a\":1}",
+        .event_len = 7,
+        .artifacts = globs,
+        .n_artifacts = 1,
+        .max_artifacts = 4,
+        .max_artifact_bytes = 1000,
+        .limits = limits,
+    };
+}
+
+static void
+box_start(struct box *box)
+{
+    uv_update_time(&loop);
+    assert(box->sandbox->ops->run(box->sandbox, &run, &events, box) == 0);
+    assert(box->n_done == 0);
+    assert(agent_receive(box) != NULL);
+}
+
+/* Up to the step's arrival at the agent. */
+static void
+box_step(struct box *box, uint64_t id)
+{
+    box_warm(box, id);
+    box_adopt(box);
+    box_start(box);
+    agent_answer(box, 201, "{}");
+    assert(agent_receive(box) != NULL);
+    assert(strncmp(box->request, "POST /v1/steps HTTP/1.1\r\n", 25) == 0);
+}
+
+static void
+box_stats(const struct box *box, const struct launch_report *report)
+{
+    union launch_message message;
+
+    assert(peer_receive(&message).type == LAUNCH_STAT && message.head.sandbox == box->id);
+    launcher_answer(&message.head, LAUNCH_STATS, report);
+}
+
+/* Destroys (unless a callback did) and plays the launcher's part. */
+static void
+box_end(struct box *box)
+{
+    union launch_message message;
+
+    if (box->sandbox != NULL) {
+        box_destroy(box);
+    }
+    assert(box->n_destroyed == 0);
+    if (peer >= 0) {
+        ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == box->id, "DESTROY is sent");
+        launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+    }
+    ok(turn_until(&box->n_destroyed, 1) && box->destroyed_rc == 0, "and the end is told");
+    box_deinit(box);
+}
+
+static const struct launch_report running = {.running = 1, .cpu_ms = 5, .wall_ms = 7, .peak_memory_bytes = 4096};
+
+#define STEP_OK "{\"stepId\":\"job_1\",\"exit_code\":0,\"signal\":null,\"wall_ms\":1,\"cpu_ms\":99999}"
+
+static void
+test_good_run(void)
+{
+    struct box box;
+    char head[400], text[16] = {0};
+    ssize_t n;
+
+    run.stdin_data = "input";
+    run.stdin_len = 5;
+    runtime_begin();
+    box_warm(&box, 7);
+    box_adopt(&box);
+    box_start(&box);
+    ok(strncmp(box.request, "POST /v1/sessions HTTP/1.1\r\n", 28) == 0, "a session is opened");
+    ok(strstr(box.request, "\"sessionId\":\"job_1\",\"runtime\":\"python\"") != NULL, "of the job's id and language");
+    ok(strstr(box.request, "\"env\":{\"NAME\":\"v\\\"alue\"}") != NULL, "with its environment");
+    ok(strstr(box.request, "{\"path\":\"data.csv\",\"content\":\"YSxiCg==\",\"encoding\":\"base64\"}") != NULL, "and files");
+    (void)snprintf(head, sizeof(head), "%.64s", strstr(box.request, "X-Session-Token: ") + 17);
+    is_uint(strspn(head, "0123456789abcdef"), 64, "its token has 32 bytes");
+    agent_answer(&box, 201, "{}");
+    assert(agent_receive(&box) != NULL);
+    ok(strstr(box.request, "\"code\":\"print(1)\",\"args\":[\"a\",\"b c\"],\"event\":{\"a\":1},\"timeout_ms\":5000") != NULL,
+       "the step follows");
+    ok(strstr(box.request, "\"artifacts\":[\"out/*\"],\"max_artifacts\":4,\"max_artifact_bytes\":1000") != NULL,
+       "with what to collect");
+    ok(strstr(box.request, head) != NULL, "under the same token");
+    assert(peer_wait(box.in));
+    n = read(box.in, text, sizeof(text));
+    ok(n == 5 && memcmp(text, "input", 5) == 0, "stdin arrives");
+    ok(peer_wait(box.in) && read(box.in, text, sizeof(text)) == 0, "and ends");
+    assert(write(box.out, "out\0put", 7) == 7 && write(box.err, "err", 3) == 3);
+    agent_answer(&box, 200,
+                 "{\"stepId\":\"job_1\",\"exit_code\":3,\"signal\":null,\"result\":{\"x\": 0.1},"
+                 "\"files\":[{\"path\":\"out/a b.txt\",\"size\":4}]}");
+    box_stats(&box, &running);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "the run ends");
+    ok(box.output[0].len == 7 && memcmp(box.output[0].data, "out\0put", 7) == 0, "all of stdout came before");
+    is_str(box.output[1].data, "err", "and stderr");
+    ok(box.outcome->exited && box.outcome->exit_code == 3, "the exit code is the agent's word");
+    is_uint(box.outcome->report.cpu_ms, 5, "the numbers are the kernel's");
+    is_str(box.outcome->result_json, "{\"x\":0.1}", "the result as it was written");
+
+    assert(box.sandbox->ops->fetch(box.sandbox, "out/a b.txt", 4, box_on_data, box_on_fetched, &box) == 0);
+    assert(agent_receive(&box) != NULL);
+    ok(strncmp(box.request, "GET /v1/sessions/job_1/files/out/a%20b.txt HTTP/1.1\r\n", 53) == 0, "an artifact is asked for");
+    ok(strstr(box.request, head) != NULL, "with the token");
+    agent_answer(&box, 200, "data");
+    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == 0, "and fetched");
+    is_str(box.fetched.data, "data", "whole");
+
+    box.n_fetched = 0;
+    assert(box.sandbox->ops->fetch(box.sandbox, "gone", 4, box_on_data, box_on_fetched, &box) == 0);
+    assert(agent_receive(&box) != NULL);
+    agent_answer(&box, 404, "{\"detail\":\"a longer text than the file may be\"}");
+    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_REFUSED, "one that is not there is refused");
+    is_str(box.fetched.data, "data", "and its problem is no data");
+
+    box.n_fetched = 0;
+    assert(box.sandbox->ops->fetch(box.sandbox, "out/a b.txt", 3, box_on_data, box_on_fetched, &box) == 0);
+    assert(agent_receive(&box) != NULL);
+    agent_answer(&box, 200, "data");
+    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_AGENT, "one that grew is refused");
+    is_str(box.fetched.data, "data", "before a byte too many was handed on");
+    is_int(box.sandbox->ops->fetch(box.sandbox, "../x", 3, box_on_data, box_on_fetched, &box), -EINVAL,
+           "a path that leaves is not even asked for");
+    box_end(&box);
+    runtime_end();
+    run_init();
+}
+
+/* After the agent's end of a run: what the caller is told, for each launcher's word. */
+static void
+expect_done(struct box *box, const struct launch_report *report, int rc, const char *what)
+{
+    box_stats(box, report);
+    ok(turn_until(&box->n_done, 1), "%s: the run ends", what);
+    is_int(box->done_rc, rc, "with the right code");
+    turn_for(5);
+    is_uint(box->n_done, 1, "once");
+    box_end(box);
+}
+
+static void
+test_bad_agent(void)
+{
+    static const struct launch_report memory = {.verdict = LAUNCH_LIMIT_MEMORY, .oom_kills = 1};
+    static const char *const nonsense[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+        "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+        "SSH-2.0-x\r\n",
+        "\0\0\0\0",
+    };
+    struct box box;
+
+    runtime_begin();
+    for (size_t i = 0; i < SBX_COUNT(nonsense); i++) {
+        box_step(&box, 10 + i);
+        if (nonsense[i][0] == '\0') {
+            box_hangup(&box.http);
+        } else {
+            agent_say(&box, nonsense[i]);
+        }
+        expect_done(&box, i == 0 ? &memory : &running, i == 0 ? RUNTIME_E_ENDED : RUNTIME_E_AGENT,
+                    i == 0 ? "nonsense, but the kernel has a verdict" : "nonsense");
+    }
+
+    box_step(&box, 30);
+    agent_answer(&box, 200, STEP_OK);
+    expect_done(&box, &memory, RUNTIME_E_ENDED, "the kernel's verdict wins over a good answer");
+
+    box_warm(&box, 31);
+    box_adopt(&box);
+    box_start(&box);
+    agent_answer(&box, 422, "{\"detail\":\"env: LD_PRELOAD is not allowed\"}");
+    box_stats(&box, &running);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_REFUSED, "a refused session");
+    is_str(box.outcome->message, "env: LD_PRELOAD is not allowed", "with its reason");
+    box_end(&box);
+
+    box_step(&box, 32);
+    agent_answer(&box, 400, "{\"detail\":\"no\\u001b\"}");
+    box_stats(&box, &running);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_REFUSED, "a refused step");
+    is_str(box.outcome->message, "the agent refused the step", "whose reason is not fit to be told");
+    box_end(&box);
+
+    box_warm(&box, 33);
+    box_adopt(&box);
+    box_start(&box);
+    expect_done(&box, &running, RUNTIME_E_AGENT, "an agent that does not answer the session");
+
+    box_warm(&box, 34);
+    box_adopt(&box);
+    box_hangup(&box.http);
+    turn_for(5);
+    assert(box.sandbox->ops->run(box.sandbox, &run, &events, &box) == 0);
+    is_uint(box.n_done, 0, "an agent gone before the run: not told from inside");
+    expect_done(&box, &running, RUNTIME_E_AGENT, "an agent gone before the run");
+    runtime_end();
+}
+
+static void
+test_ended(void)
+{
+    struct box box;
+    union launch_message message;
+
+    runtime_begin();
+    box_step(&box, 7);
+    assert(write(box.out, "last words", 10) == 10);
+    launcher_ended(&box, LAUNCH_LIMIT_TIME);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "a limit met during the step");
+    is_str(box.output[0].data, "last words", "after the last output");
+    ok(box.outcome->report.has_verdict && box.outcome->report.verdict == SBX_LIMIT_TIME, "with the verdict");
+    ok(box.outcome->report.verdict_limit == 10 && box.outcome->report.verdict_observed == 11, "and its numbers");
+    assert(box.sandbox->ops->fetch(box.sandbox, "a", 3, box_on_data, box_on_fetched, &box) == 0);
+    is_uint(box.n_fetched, 0, "a fetch from the dead fails, not from inside");
+    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_ENDED, "but in its turn");
+    box_end(&box);
+
+    box_step(&box, 8);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_AGENT, "a death without verdict is the agent's");
+    box_end(&box);
+
+    box_step(&box, 9);
+    agent_answer(&box, 200, STEP_OK);
+    assert(peer_receive(&message).type == LAUNCH_STAT);
+    launcher_ended(&box, LAUNCH_LIMIT_MEMORY);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "a verdict before the numbers came");
+    launcher_answer(&message.head, LAUNCH_STATS, &running);
+    turn_for(5);
+    ok(box.n_done == 1 && box.outcome->report.has_verdict, "late numbers change nothing");
+    box_end(&box);
+
+    box_step(&box, 10);
+    agent_answer(&box, 200, STEP_OK);
+    assert(peer_receive(&message).type == LAUNCH_STAT);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "an agent that died after its answer has answered");
+    box_end(&box);
+
+    box_warm(&box, 11);
+    box_adopt(&box);
+    launcher_ended(&box, LAUNCH_LIMIT_TIME);
+    turn_for(5);
+    assert(box.sandbox->ops->run(box.sandbox, &run, &events, &box) == 0);
+    is_uint(box.n_done, 0, "a run in the dead fails, not from inside");
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "but in its turn");
+    is_uint(box.outcome->report.cpu_ms, 9, "with the report");
+    box_end(&box);
+
+    box_step(&box, 12);
+    agent_answer(&box, 200, STEP_OK);
+    box_stats(&box, &running);
+    assert(turn_until(&box.n_done, 1) && box.done_rc == 0);
+    assert(box.sandbox->ops->fetch(box.sandbox, "a", 3, box_on_data, box_on_fetched, &box) == 0);
+    assert(agent_receive(&box) != NULL);
+    launcher_ended(&box, LAUNCH_LIMIT_TIME);
+    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_ENDED, "a death during a fetch");
+    ok(!box.outcome->report.has_verdict, "does not change how the run ended");
+    box_end(&box);
+    runtime_end();
+}
+
+static void
+test_output(void)
+{
+    struct box box;
+    union launch_message message;
+
+    runtime_begin();
+    box_step(&box, 7);
+    box.refuse_after = 5;
+    assert(write(box.out, "12345678", 8) == 8 && write(box.err, "more", 4) == 4);
+    assert(peer_receive(&message).type == LAUNCH_STAT);
+    assert(write(box.out, "unread", 6) == -1 || true);
+    launcher_answer(&message.head, LAUNCH_STATS, &running);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "refused output ends the run");
+    is_uint(box.output[0].len + box.output[1].len, 8, "nothing comes after the refusal");
+    ok(!box.outcome->report.has_verdict && box.outcome->report.cpu_ms == 5, "with the numbers so far");
+    box_end(&box);
+
+    box_step(&box, 8);
+    box.refuse_after = 1;
+    box.destroy_on_output = true;
+    assert(write(box.out, "12345678", 8) == 8 && write(box.err, "more", 4) == 4);
+    ok(peer_receive(&message).type == LAUNCH_DESTROY, "the caller may destroy from inside on_output");
+    launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+    ok(turn_until(&box.n_destroyed, 1) && box.n_done == 0, "then on_done does not come");
+    box_deinit(&box);
+
+    /* Output that is only read when the step is over. */
+    box_step(&box, 9);
+    box.refuse_after = 3;
+    agent_answer(&box, 200, STEP_OK);
+    assert(peer_receive(&message).type == LAUNCH_STAT);
+    launcher_answer(&message.head, LAUNCH_STATS, &running);
+    assert(write(box.err, "123", 3) == 3);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "also when it is among the last output");
+    turn_for(5);
+    is_uint(box.n_done, 1, "once");
+    box_end(&box);
+
+    box_step(&box, 10);
+    box.refuse_after = 3;
+    box.destroy_on_output = true;
+    agent_answer(&box, 200, STEP_OK);
+    assert(peer_receive(&message).type == LAUNCH_STAT);
+    assert(write(box.err, "123", 3) == 3);
+    launcher_answer(&message.head, LAUNCH_STATS, &running);
+    ok(peer_receive(&message).type == LAUNCH_DESTROY, "and the caller may destroy there too");
+    launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+    ok(turn_until(&box.n_destroyed, 1) && box.n_done == 0, "on_done does not come");
+    box_deinit(&box);
+    runtime_end();
+}
+
+static void
+test_create_faults(void)
+{
+    union launch_message message;
+    struct box box;
+
+    runtime_begin();
+    box_ask(&box);
+    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    memset((char *)&message + sizeof(message.head), 0, sizeof(message) - sizeof(message.head));
+    message.error.error = EAGAIN;
+    peer_send(&message, LAUNCH_ERROR, sizeof(message.error), 0);
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNAVAILABLE, "the launcher has no slot");
+    ok(box.sandbox == NULL, "there is no sandbox");
+    box_deinit(&box);
+
+    box_ask(&box);
+    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNAVAILABLE, "the launcher takes too long");
+    launcher_created(&box, &message.head, 40);
+    ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 40, "its sandbox is destroyed unseen");
+    launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+    box_deinit(&box);
+
+    for (unsigned i = 0; i < 4; i++) {
+        static const char *const what[] = {"no answer", "a hang-up", "not healthy", "nonsense"};
+
+        box_make(&box, 50 + i);
+        if (i == 1) {
+            box_hangup(&box.http);
+        } else if (i == 2) {
+            agent_answer(&box, 503, "{\"status\":\"ok\"}");
+        } else if (i == 3) {
+            agent_answer(&box, 200, "ok");
+        }
+        ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_AGENT, "a new agent: %s", what[i]);
+        ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 50 + i, "its sandbox is destroyed");
+        launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+        box_deinit(&box);
+    }
+
+    box_make(&box, 60);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_ENDED, "it dies before it is ready");
+    ok(peer_receive(&message).type == LAUNCH_DESTROY, "and is destroyed");
+    launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+    box_deinit(&box);
+    is_int(runtime->ops->create(runtime, "a name of a template that is far too long", box_on_created, &box),
+           -ENAMETOOLONG, "a name that does not fit");
+    runtime_end();
+}
+
+static void
+test_warm_and_adopt_faults(void)
+{
+    struct sbx_limits missing = limits;
+    union launch_message message;
+    struct box box;
+
+    runtime_begin();
+    box_warm(&box, 7);
+    box.sandbox->ops->on_dead(box.sandbox, box_on_dead, &box);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    ok(turn_until(&box.n_dead, 1), "a warm one that dies says so");
+    box_end(&box);
+    is_uint(box.n_dead, 1, "once");
+
+    box_warm(&box, 8);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    turn_for(5);
+    box.sandbox->ops->on_dead(box.sandbox, box_on_dead, &box);
+    is_uint(box.n_dead, 0, "one that was dead already: not from inside");
+    ok(turn_until(&box.n_dead, 1), "but in its turn");
+    box_end(&box);
+
+    box_warm(&box, 9);
+    box.sandbox->ops->on_dead(box.sandbox, box_on_dead, &box);
+    box.sandbox->ops->on_dead(box.sandbox, NULL, NULL);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    turn_for(5);
+    is_uint(box.n_dead, 0, "nobody is told who does not want to be");
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    is_uint(box.n_adopted, 0, "adopting the dead fails, not from inside");
+    ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_ENDED, "but in its turn");
+    box_end(&box);
+
+    box_warm(&box, 10);
+    missing.value[SBX_LIMIT_PROCESSES] = 0;
+    is_int(box.sandbox->ops->adopt(box.sandbox, &missing, box_on_adopted, &box), -EINVAL, "a limit that is not set");
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(peer_receive(&message).type == LAUNCH_ADOPT);
+    launcher_ended(&box, LAUNCH_LIMIT_NONE);
+    ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_ENDED, "it dies while it is adopted");
+    memset((char *)&message + sizeof(message.head), 0, sizeof(message) - sizeof(message.head));
+    peer_send(&message, LAUNCH_ERROR, sizeof(message.error), 0);
+    turn_for(5);
+    is_uint(box.n_adopted, 1, "the launcher's own answer comes too late");
+    box_end(&box);
+
+    box_warm(&box, 11);
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(peer_receive(&message).type == LAUNCH_ADOPT);
+    memset((char *)&message + sizeof(message.head), 0, sizeof(message) - sizeof(message.head));
+    peer_send(&message, LAUNCH_ERROR, sizeof(message.error), 0);
+    ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_UNAVAILABLE, "the launcher refuses");
+    box_end(&box);
+
+    box_warm(&box, 12);
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(peer_receive(&message).type == LAUNCH_ADOPT);
+    ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_UNAVAILABLE, "or takes too long");
+    box_end(&box);
+    runtime_end();
+}
+
+enum moment { AT_HEALTH, AT_WARM, AT_ADOPT, AT_ADOPTED, AT_SESSION, AT_STEP, AT_STAT, AT_ENDED, AT_FETCH, N_MOMENTS };
+
+static const char *const moment_names[] = {"health", "warm", "adopt", "adopted", "session", "step", "stat", "ended", "fetch"};
+
+static void
+box_bring(struct box *box, enum moment moment)
+{
+    union launch_message message;
+
+    if (moment == AT_HEALTH) {
+        box_make(box, 7);
+        return;
+    }
+    if (moment <= AT_SESSION) {
+        box_warm(box, 7);
+    }
+    if (moment == AT_WARM) {
+        box->sandbox->ops->on_dead(box->sandbox, box_on_dead, box);
+    } else if (moment == AT_ADOPT) {
+        assert(box->sandbox->ops->adopt(box->sandbox, &limits, box_on_adopted, box) == 0);
+        assert(peer_receive(&message).type == LAUNCH_ADOPT);
+    } else if (moment <= AT_SESSION) {
+        box_adopt(box);
+    }
+    if (moment == AT_SESSION) {
+        box_start(box);
+    }
+    if (moment <= AT_SESSION) {
+        return;
+    }
+    box_step(box, 7);
+    if (moment == AT_STEP) {
+        return;
+    }
+    agent_answer(box, 200, STEP_OK);
+    if (moment == AT_STAT) {
+        assert(peer_receive(&message).type == LAUNCH_STAT);
+        return;
+    }
+    box_stats(box, &running);
+    assert(turn_until(&box->n_done, 1) && box->done_rc == 0);
+    if (moment == AT_FETCH) {
+        assert(box->sandbox->ops->fetch(box->sandbox, "a", 3, box_on_data, box_on_fetched, box) == 0);
+        assert(agent_receive(box) != NULL);
+    }
+}
+
+/* The launcher goes at each moment: who waited is told, once, and the sandbox can still be destroyed. */
+static void
+test_launcher_lost(void)
+{
+    for (enum moment moment = AT_HEALTH; moment < N_MOMENTS; moment++) {
+        const char *name = moment_names[moment];
+        struct box box;
+        struct box before;
+
+        runtime_begin();
+        box_bring(&box, moment);
+        before = box;
+        peer_hangup();
+        for (unsigned i = 0; i < 1000 && runtime->ops->available(runtime); i++) {
+            uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        turn_for(5);
+        is_uint(box.n_created - before.n_created, moment == AT_HEALTH, "at %s: created", name);
+        is_uint(box.n_dead - before.n_dead, moment == AT_WARM, "at %s: dead", name);
+        is_uint(box.n_adopted - before.n_adopted, moment == AT_ADOPT, "at %s: adopted", name);
+        is_uint(box.n_done - before.n_done, moment >= AT_SESSION && moment <= AT_STAT, "at %s: done", name);
+        is_uint(box.n_fetched - before.n_fetched, moment == AT_FETCH, "at %s: fetched", name);
+        if (moment >= AT_SESSION && moment <= AT_STAT) {
+            is_int(box.done_rc, RUNTIME_E_UNAVAILABLE, "because the launcher is gone");
+        }
+        if (moment == AT_HEALTH) {
+            is_int(box.created_rc, RUNTIME_E_UNAVAILABLE, "because the launcher is gone");
+            box_deinit(&box);
+        } else {
+            box_end(&box);
+        }
+        runtime_end();
+    }
+}
+
+static void
+test_destroy_anywhere(void)
+{
+    for (enum moment moment = AT_WARM; moment < N_MOMENTS; moment++) {
+        struct box box, before;
+
+        runtime_begin();
+        box_bring(&box, moment);
+        before = box;
+        box_end(&box);
+        ok(box.n_created == before.n_created && box.n_adopted == before.n_adopted && box.n_done == before.n_done &&
+               box.n_fetched == before.n_fetched && box.n_dead == before.n_dead,
+           "at %s: destroy cancels what was under way", moment_names[moment]);
+        runtime_end();
+    }
+}
+
+static void
+test_free_anywhere(void)
+{
+    for (enum moment moment = AT_HEALTH; moment < N_MOMENTS; moment++) {
+        struct box box, before;
+
+        runtime_begin();
+        box_bring(&box, moment);
+        before = box;
+        runtime->ops->free(runtime);
+        ok(box.n_created == before.n_created && box.n_adopted == before.n_adopted && box.n_done == before.n_done,
+           "at %s: free calls nobody from inside", moment_names[moment]);
+        turn_for(5);
+        is_uint(box.n_created, 1, "a creation has its end");
+        if (moment >= AT_SESSION) {
+            is_uint(box.n_done, 1, "and so has a run");
+        }
+        peer_hangup();
+        if (box.sandbox != NULL) {
+            box_end(&box);
+        } else {
+            box_deinit(&box);
+        }
+        loop_settle();
+        close(listener);
+        peer_listen();
+    }
+    runtime = NULL;
+}
+
+static void
+test_destroy_in_callbacks(void)
+{
+    union launch_message message;
+    struct box box;
+
+    runtime_begin();
+    box_step(&box, 7);
+    box.destroy_on_done = true;
+    agent_answer(&box, 200, STEP_OK);
+    box_stats(&box, &running);
+    ok(turn_until(&box.n_done, 1), "the caller may destroy from inside on_done");
+    box_end(&box);
+
+    box_step(&box, 8);
+    box.destroy_on_done = true;
+    launcher_ended(&box, LAUNCH_LIMIT_CPU);
+    ok(turn_until(&box.n_done, 1), "also when the sandbox died");
+    box_end(&box);
+
+    box_warm(&box, 9);
+    box_destroy(&box);
+    assert(peer_receive(&message).type == LAUNCH_DESTROY);
+    peer_hangup();
+    ok(turn_until(&box.n_destroyed, 1) && box.destroyed_rc == 0, "a lost connection has destroyed it as well");
+    box_deinit(&box);
+    runtime_end();
+}
+
+/* 1 MiB each way while the agent says nothing, and a payload that closes its stdin. */
+static void
+test_streams(void)
+{
+    enum { N = 1 << 20 };
+    static char big[N];
+    size_t got = 0, put = 0;
+    struct box box;
+
+    for (size_t i = 0; i < N; i++) {
+        big[i] = (char)(i * 31);
+    }
+    runtime_begin();
+    run.stdin_data = big;
+    run.stdin_len = N;
+    box_step(&box, 7);
+    fcntl(box.out, F_SETFL, O_NONBLOCK);
+    fcntl(box.in, F_SETFL, O_NONBLOCK);
+    for (unsigned idle = 0; (got < N || put < N) && idle < 100000; idle++) {
+        static char part[40000];
+        ssize_t n = read(box.in, part, sizeof(part));
+
+        if (n > 0) {
+            assert(memcmp(part, big + got, (size_t)n) == 0);
+            got += (size_t)n;
+        }
+        n = put < N ? write(box.out, big + put, N - put) : 0;
+        put += n > 0 ? (size_t)n : 0;
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    is_uint(got, N, "1 MiB of stdin");
+    is_uint(put, N, "1 MiB of stdout at the same time");
+    agent_answer(&box, 200, STEP_OK);
+    box_stats(&box, &running);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "the run ends");
+    ok(box.output[0].len == N && memcmp(box.output[0].data, big, N) == 0, "its bytes are right");
+    box_end(&box);
+
+    box_step(&box, 8);
+    box_hangup(&box.in);
+    turn_for(5);
+    agent_answer(&box, 200, STEP_OK);
+    box_stats(&box, &running);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "a payload that closes its stdin harms nobody");
+    box_end(&box);
+    runtime_end();
+    run_init();
+}
+
+int
+main(void)
+{
+    unsigned before;
+
+    peer_init();
+    run_init();
+    test_good_run();
+    before = n_open_fds(); /* libuv has opened its spare descriptor by now */
+    test_bad_agent();
+    test_ended();
+    test_output();
+    test_create_faults();
+    test_warm_and_adopt_faults();
+    test_launcher_lost();
+    test_destroy_anywhere();
+    test_free_anywhere();
+    test_destroy_in_callbacks();
+    test_streams();
+    is_uint(n_open_fds(), before, "no descriptor is left");
+    peer_deinit();
+    is_int(uv_loop_close(&loop), 0, "no handle is left");
+    return done_testing();
+}
