@@ -5,9 +5,7 @@
  */
 #pragma once
 
-#include <jansson.h>
-
-#include "lib/sbx_base.h"
+#include "lib/sbx_json.h"
 
 enum {
     COLLECT_MAX_DEPTH = 64,

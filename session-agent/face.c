@@ -562,7 +562,7 @@ face_new(struct face **ret, const struct face_spec *spec)
     r = sbx_http_server_new(&face->server, &(struct sbx_http_server_spec){
                                                .loop = spec->loop,
                                                .max_head = MAX_HEAD,
-                                               .max_body = 0,
+                                               .max_body = 4096,
                                                .max_connections = spec->max_connections,
                                                .head_timeout_ms = 10000,
                                                .body_timeout_ms = 30000,
