@@ -69,6 +69,16 @@ usage(FILE *out)
     settings_print_keys(out);
 }
 
+/* Also in memory, where clearenv leaves it and children inherit it. */
+static void
+environment_erase(void)
+{
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        explicit_bzero(*entry, strlen(*entry));
+    }
+    clearenv();
+}
+
 /* Nothing inherited: descriptors, environment, groups, session keys, umask, ignored signals. */
 _must_check_ static int
 startup_clean(void)
@@ -79,7 +89,7 @@ startup_clean(void)
     for (int number = 1; number < NSIG; number++) {
         (void)signal(number, SIG_DFL); /* refused for SIGKILL, SIGSTOP and those of libc */
     }
-    clearenv();
+    environment_erase();
     if (close_range(3, ~0u, 0) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0) {
         return -errno;
     }

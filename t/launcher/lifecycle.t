@@ -24,10 +24,10 @@ like($status, qr/^Threads:\s+1$/m, 'and has one thread');
 like($status, qr/^CapInh:\s+0+$/m, 'and hands no capability on');
 my ($bounding) = $status =~ /^CapBnd:\s+(\w+)$/m;
 ok(!(hex(substr $bounding, 8) & (1 << 16 | 1 << 17 | 1 << 27 | 1 << 13)), 'and cannot load modules, touch ports, make devices or open raw sockets');
-is(Sandbox::Launch::slurp("/proc/$pid/environ"), '', 'and kept no environment') if -s "/proc/$pid/environ" == 0;
+unlike(Sandbox::Launch::slurp("/proc/$pid/environ"), qr/[^\0]/, 'and kept no environment');
 cmp_ok(mounts($pid), '<', 12, 'its tree holds its templates and nothing else');
 ok(!-e "/proc/$pid/root/root" && !-e "/proc/$pid/root/var", 'the host is out of its sight');
-is(mounts($$), mounts(1), 'and nothing it mounted is seen outside') if 0;
+is(scalar(grep { /\Q$l->{dir}\E/ } split /\n/, Sandbox::Launch::slurp('/proc/self/mountinfo')), 0, 'and nothing it mounted is seen outside');
 my $host_mounts = mounts($$);
 
 # One, all of its life.
@@ -75,7 +75,7 @@ $c->destroy($id);
 # An orphan storm and a stopped process at destroy.
 $id = $c->create;
 $c->adopt($id);
-$c->sh($id, 'for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 30 &) ; done; sh -c "kill -STOP \$\$" &');
+$c->sh($id, 'for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 30 &) ; done > /dev/null 2>&1; sh -c "kill -STOP \$\$" > /dev/null 2>&1 &');
 my $start = time;
 $c->destroy($id);
 cmp_ok(time - $start, '<', 1, 'destroyed within a second');
