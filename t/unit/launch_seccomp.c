@@ -1,0 +1,376 @@
+/*
+ * The generated BPF itself, run by a small interpreter over every call number of
+ * every ABI and over argument values at the edges.
+ */
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/bpf_common.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "executor/launcher/seccomp.h"
+#include "t/unit/tap.h"
+
+#define X32 0x40000000u
+#define MAX_NR 1100
+#define FAULT 0xdeadbeefu /* the program left its bounds or used an instruction no filter needs */
+
+#define ERR(n) (SECCOMP_RET_ERRNO | (uint32_t)(n))
+#define ALLOW SECCOMP_RET_ALLOW
+#define KILL SECCOMP_RET_KILL_PROCESS
+
+static struct filter payload = FILTER_NULL, payload_inet = FILTER_NULL, agent = FILTER_NULL, launcher = FILTER_NULL;
+
+static bool
+jump_taken(uint16_t code, uint32_t a, uint32_t k)
+{
+    switch (BPF_OP(code)) {
+    case BPF_JEQ:
+        return a == k;
+    case BPF_JGT:
+        return a > k;
+    case BPF_JGE:
+        return a >= k;
+    default:
+        return a & k;
+    }
+}
+
+static uint32_t
+run(const struct sock_fprog *prog, const struct seccomp_data *data)
+{
+    uint32_t a = 0, x = 0, mem[16] = { 0 };
+
+    for (unsigned pc = 0; pc < prog->len; pc++) {
+        const struct sock_filter *in = &prog->filter[pc];
+
+        switch (BPF_CLASS(in->code)) {
+        case BPF_LD:
+            if (BPF_MODE(in->code) == BPF_MEM) {
+                a = mem[in->k & 15];
+            } else if (in->k + 4 > sizeof(*data)) {
+                return FAULT;
+            } else {
+                memcpy(&a, (const char *)data + in->k, 4);
+            }
+            break;
+        case BPF_ST:
+            mem[in->k & 15] = a;
+            break;
+        case BPF_LDX:
+            x = BPF_MODE(in->code) == BPF_MEM ? mem[in->k & 15] : in->k;
+            break;
+        case BPF_ALU:
+            if (BPF_OP(in->code) != BPF_AND) {
+                return FAULT;
+            }
+            a &= BPF_SRC(in->code) == BPF_X ? x : in->k;
+            break;
+        case BPF_MISC:
+            BPF_MISCOP(in->code) == 0 ? (x = a) : (a = x);
+            break;
+        case BPF_JMP:
+            if (BPF_OP(in->code) == BPF_JA) {
+                pc += in->k;
+            } else {
+                pc += jump_taken(in->code, a, BPF_SRC(in->code) == BPF_X ? x : in->k) ? in->jt : in->jf;
+            }
+            break;
+        case BPF_RET:
+            return in->k;
+        default:
+            return FAULT;
+        }
+    }
+    return FAULT;
+}
+
+static uint32_t
+ask(const struct filter *filter, uint32_t arch, uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+    const struct seccomp_data data = { .nr = (int)nr, .arch = arch, .args = { a0, a1, a2 } };
+
+    return run(&filter->prog, &data);
+}
+
+static uint32_t
+native(const struct filter *filter, long nr, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+    return ask(filter, AUDIT_ARCH_X86_64, (uint32_t)nr, a0, a1, a2);
+}
+
+static void
+foreign_abis(void)
+{
+    const struct filter *all[] = { &payload, &payload_inet, &agent, &launcher };
+    static const uint32_t archs[] = { AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64, AUDIT_ARCH_ARM, 0, ~0u };
+    unsigned n_wrong = 0;
+
+    for (size_t f = 0; f < SBX_COUNT(all); f++) {
+        for (uint32_t nr = 0; nr < MAX_NR; nr++) {
+            for (size_t i = 0; i < SBX_COUNT(archs); i++) {
+                n_wrong += ask(all[f], archs[i], nr, 0, 0, 0) != KILL;
+            }
+            n_wrong += ask(all[f], AUDIT_ARCH_X86_64, X32 | nr, 0, 0, 0) != KILL;
+        }
+    }
+    is_uint(n_wrong, 0, "every call of a foreign ABI, x32 included, kills");
+}
+
+/* A process keeps its ancestors' filters: a wider one that refuses what a narrower allows would break it. */
+static void
+nesting(void)
+{
+    static const uint64_t values[] = { 0, 1, 2, 3, 4, 6, 7, 8, 10, 16, 17, 22, 31, 38, 39, 0x1000, 0x2000, 0x6000,
+                                       0x5401, 0x5412, 0x5421, 0xffffffff, 0x100000000, 0x10000000, 0x7e020000, ~0ull };
+    unsigned n_wrong = 0, n_fault = 0;
+
+    for (uint32_t nr = 0; nr < MAX_NR; nr++) {
+        for (size_t i = 0; i < SBX_COUNT(values); i++) {
+            for (size_t k = 0; k < SBX_COUNT(values); k++) {
+                uint32_t p = native(&payload, nr, values[i], values[k], values[i]);
+                uint32_t a = native(&agent, nr, values[i], values[k], values[i]);
+                uint32_t l = native(&launcher, nr, values[i], values[k], values[i]);
+
+                n_fault += p == FAULT || a == FAULT || l == FAULT;
+                n_wrong += (p == ALLOW && a != ALLOW) || (a == ALLOW && l != ALLOW);
+            }
+        }
+    }
+    is_uint(n_wrong, 0, "payload within agent within launcher");
+    is_uint(n_fault, 0, "the interpreter understood every path");
+}
+
+struct expectation {
+    const char *name;
+    long nr;
+    uint64_t a0, a1, a2;
+    uint32_t action;
+};
+
+static const struct expectation expectations[] = {
+    { "read", SYS_read, 0, 0, 0, ALLOW },
+    { "execve", SYS_execve, 0, 0, 0, ALLOW },
+    { "fchmodat2", 452, 0, 0, 0, ALLOW },
+    { "clone of a thread", SYS_clone, 0x3d0f00, 0, 0, ALLOW },
+    { "clone of a process", SYS_clone, 0x01200011, 0, 0, ALLOW },
+    { "clone NEWUSER", SYS_clone, CLONE_NEWUSER | 17, 0, 0, ERR(EPERM) },
+    { "clone NEWNS", SYS_clone, CLONE_NEWNS, 0, 0, ERR(EPERM) },
+    { "clone NEWNET", SYS_clone, CLONE_NEWNET, 0, 0, ERR(EPERM) },
+    { "clone NEWTIME", SYS_clone, 0x80, 0, 0, ERR(EPERM) },
+    { "clone NEWUSER with garbage above", SYS_clone, 0xffffffff00000000 | CLONE_NEWUSER, 0, 0, ERR(EPERM) },
+    { "clone3", SYS_clone3, 0, 0, 0, ERR(ENOSYS) },
+    { "unshare", SYS_unshare, 0, 0, 0, ERR(EPERM) },
+    { "setns", SYS_setns, 0, 0, 0, ERR(EPERM) },
+    { "mount", SYS_mount, 0, 0, 0, ERR(EPERM) },
+    { "umount2", SYS_umount2, 0, 0, 0, ERR(EPERM) },
+    { "pivot_root", SYS_pivot_root, 0, 0, 0, ERR(EPERM) },
+    { "chroot", SYS_chroot, 0, 0, 0, ERR(EPERM) },
+    { "fsopen", SYS_fsopen, 0, 0, 0, ERR(EPERM) },
+    { "open_tree", SYS_open_tree, 0, 0, 0, ERR(EPERM) },
+    { "move_mount", SYS_move_mount, 0, 0, 0, ERR(EPERM) },
+    { "mount_setattr", SYS_mount_setattr, 0, 0, 0, ERR(EPERM) },
+    { "ptrace", SYS_ptrace, 0, 0, 0, ERR(EPERM) },
+    { "process_vm_readv", SYS_process_vm_readv, 0, 0, 0, ERR(EPERM) },
+    { "process_vm_writev", SYS_process_vm_writev, 0, 0, 0, ERR(EPERM) },
+    { "pidfd_getfd", SYS_pidfd_getfd, 0, 0, 0, ERR(EPERM) },
+    { "kcmp", SYS_kcmp, 0, 0, 0, ERR(EPERM) },
+    { "bpf", SYS_bpf, 0, 0, 0, ERR(EPERM) },
+    { "perf_event_open", SYS_perf_event_open, 0, 0, 0, ERR(EPERM) },
+    { "keyctl", SYS_keyctl, 0, 0, 0, ERR(EPERM) },
+    { "add_key", SYS_add_key, 0, 0, 0, ERR(EPERM) },
+    { "request_key", SYS_request_key, 0, 0, 0, ERR(EPERM) },
+    { "init_module", SYS_init_module, 0, 0, 0, ERR(EPERM) },
+    { "finit_module", SYS_finit_module, 0, 0, 0, ERR(EPERM) },
+    { "kexec_load", SYS_kexec_load, 0, 0, 0, ERR(EPERM) },
+    { "reboot", SYS_reboot, 0, 0, 0, ERR(EPERM) },
+    { "swapon", SYS_swapon, 0, 0, 0, ERR(EPERM) },
+    { "open_by_handle_at", SYS_open_by_handle_at, 0, 0, 0, ERR(EPERM) },
+    { "name_to_handle_at", SYS_name_to_handle_at, 0, 0, 0, ERR(EPERM) },
+    { "modify_ldt", SYS_modify_ldt, 0, 0, 0, ERR(EPERM) },
+    { "ioperm", SYS_ioperm, 0, 0, 0, ERR(EPERM) },
+    { "iopl", SYS_iopl, 0, 0, 0, ERR(EPERM) },
+    { "vmsplice", SYS_vmsplice, 0, 0, 0, ERR(EPERM) },
+    { "mbind", SYS_mbind, 0, 0, 0, ERR(EPERM) },
+    { "move_pages", SYS_move_pages, 0, 0, 0, ERR(EPERM) },
+    { "quotactl", SYS_quotactl, 0, 0, 0, ERR(EPERM) },
+    { "fanotify_init", SYS_fanotify_init, 0, 0, 0, ERR(EPERM) },
+    { "acct", SYS_acct, 0, 0, 0, ERR(EPERM) },
+    { "syslog", SYS_syslog, 0, 0, 0, ERR(EPERM) },
+    { "settimeofday", SYS_settimeofday, 0, 0, 0, ERR(EPERM) },
+    { "clock_settime", SYS_clock_settime, 0, 0, 0, ERR(EPERM) },
+    { "adjtimex", SYS_adjtimex, 0, 0, 0, ERR(EPERM) },
+    { "sethostname", SYS_sethostname, 0, 0, 0, ERR(EPERM) },
+    { "mq_open", SYS_mq_open, 0, 0, 0, ERR(EPERM) },
+    { "seccomp", SYS_seccomp, 1, 0, 0, ERR(EPERM) },
+    { "uselib", SYS_uselib, 0, 0, 0, ERR(EPERM) },
+    { "ustat", SYS_ustat, 0, 0, 0, ERR(EPERM) },
+    { "io_setup", SYS_io_setup, 0, 0, 0, ERR(EPERM) },
+    { "io_uring_setup", SYS_io_uring_setup, 0, 0, 0, ERR(ENOSYS) },
+    { "io_uring_enter", SYS_io_uring_enter, 0, 0, 0, ERR(ENOSYS) },
+    { "userfaultfd", SYS_userfaultfd, 0, 0, 0, ERR(ENOSYS) },
+    { "memfd_secret", 447, 0, 0, 0, ERR(ENOSYS) },
+    { "process_madvise", SYS_process_madvise, 0, 0, 0, ERR(ENOSYS) },
+    { "open_tree_attr", 467, 0, 0, 0, ERR(ENOSYS) },
+    { "file_setattr", 469, 0, 0, 0, ERR(ENOSYS) },
+    { "the last number reserved", 511, 0, 0, 0, ERR(ENOSYS) },
+    { "personality 0", SYS_personality, 0, 0, 0, ALLOW },
+    { "personality query", SYS_personality, 0xffffffff, 0, 0, ALLOW },
+    { "personality ADDR_NO_RANDOMIZE", SYS_personality, 0x40000, 0, 0, ERR(EPERM) },
+    { "personality PER_LINUX32", SYS_personality, 8, 0, 0, ERR(EPERM) },
+    { "socketpair unix", SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, ALLOW },
+    { "socketpair inet", SYS_socketpair, AF_INET, SOCK_STREAM, 0, ERR(EPERM) },
+    { "socket unix stream", SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ALLOW },
+    { "socket unix raw", SYS_socket, AF_UNIX, SOCK_RAW, 0, ERR(EPERM) },
+    { "socket inet", SYS_socket, AF_INET, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket inet with garbage above", SYS_socket, 0x100000000 | AF_INET, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket inet6", SYS_socket, AF_INET6, SOCK_DGRAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket netlink", SYS_socket, AF_NETLINK, SOCK_RAW, 0, ERR(EAFNOSUPPORT) },
+    { "socket packet", SYS_socket, AF_PACKET, SOCK_RAW, 0, ERR(EAFNOSUPPORT) },
+    { "socket alg", SYS_socket, AF_ALG, SOCK_SEQPACKET, 0, ERR(EAFNOSUPPORT) },
+    { "socket vsock", SYS_socket, AF_VSOCK, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket rxrpc", SYS_socket, AF_RXRPC, SOCK_DGRAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket tipc", SYS_socket, AF_TIPC, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket of a family to come", SYS_socket, 200, SOCK_STREAM, 0, ERR(EPERM) },
+    { "setsockopt SOL_SOCKET", SYS_setsockopt, 3, SOL_SOCKET, 2, ALLOW },
+    { "setsockopt TCP_NODELAY", SYS_setsockopt, 3, 6, 1, ALLOW },
+    { "setsockopt TCP_ULP", SYS_setsockopt, 3, 6, 31, ERR(EPERM) },
+    { "setsockopt TCP_ULP with garbage above the level", SYS_setsockopt, 3, 0x100000006, 31, ERR(EPERM) },
+    { "setsockopt TCP_ULP with garbage above the option", SYS_setsockopt, 3, 6, 0x10000001f, ERR(EPERM) },
+    { "setsockopt UDP_ENCAP", SYS_setsockopt, 3, 17, 100, ERR(EPERM) },
+    { "setsockopt SOL_TLS", SYS_setsockopt, 3, 282, 1, ERR(EPERM) },
+    { "futex wait", SYS_futex, 0, 0, 0, ALLOW },
+    { "futex wait bitset, private, realtime", SYS_futex, 0, 9 | 128 | 256, 0, ALLOW },
+    { "futex lock pi", SYS_futex, 0, 6, 0, ERR(ENOSYS) },
+    { "futex lock pi private", SYS_futex, 0, 6 | 128, 0, ERR(ENOSYS) },
+    { "futex cmp requeue pi", SYS_futex, 0, 12, 0, ERR(ENOSYS) },
+    { "futex of an operation to come", SYS_futex, 0, 50, 0, ERR(EPERM) },
+    { "ioctl TCGETS", SYS_ioctl, 0, 0x5401, 0, ALLOW },
+    { "ioctl TIOCSTI", SYS_ioctl, 0, 0x5412, 0, ERR(EPERM) },
+    { "ioctl TIOCSTI with garbage above", SYS_ioctl, 0, 0xffffffff00005412, 0, ERR(EPERM) },
+    { "ioctl TIOCLINUX", SYS_ioctl, 0, 0x541c, 0, ERR(EPERM) },
+    { "ioctl SIOCSIFFLAGS", SYS_ioctl, 0, 0x8914, 0, ERR(EPERM) },
+    { "ioctl FS_IOC_FSSETXATTR", SYS_ioctl, 0, 0x401c5820, 0, ERR(EPERM) },
+    { "ioctl FICLONE", SYS_ioctl, 0, 0x40049409, 0, ERR(ENOTTY) },
+    { "prctl SET_NAME", SYS_prctl, 15, 0, 0, ALLOW },
+    { "prctl SET_SECCOMP", SYS_prctl, 22, 2, 0, ERR(EPERM) },
+    { "prctl CAPBSET_DROP", SYS_prctl, 24, 0, 0, ERR(EPERM) },
+    { "prctl SET_MM", SYS_prctl, 35, 0, 0, ERR(EPERM) },
+    { "prctl SET_PTRACER", SYS_prctl, 0x59616d61, 0, 0, ERR(EPERM) },
+    { "prctl SET_MM with garbage above", SYS_prctl, 0x100000023, 0, 0, ERR(EPERM) },
+    { "prlimit64 of itself", SYS_prlimit64, 0, 7, 0, ALLOW },
+    { "prlimit64 of another", SYS_prlimit64, 5, 7, 0, ERR(EPERM) },
+    { "mknod fifo", SYS_mknod, 0, 0010644, 0, ALLOW },
+    { "mknod regular", SYS_mknod, 0, 0100644, 0, ALLOW },
+    { "mknod character device", SYS_mknod, 0, 0020666, 0, ERR(EPERM) },
+    { "mknod block device", SYS_mknod, 0, 0060666, 0, ERR(EPERM) },
+    { "mknodat character device", SYS_mknodat, 0, 0, 0020666, ERR(EPERM) },
+};
+
+/* What the agent may besides, and what it may not either. */
+static const struct expectation agent_expectations[] = {
+    { "seccomp", SYS_seccomp, 1, 0, 0, ALLOW },
+    { "prctl SET_SECCOMP", SYS_prctl, 22, 2, 0, ALLOW },
+    { "prctl CAPBSET_DROP", SYS_prctl, 24, 0, 0, ALLOW },
+    { "capset", SYS_capset, 0, 0, 0, ALLOW },
+    { "setresuid", SYS_setresuid, 1000, 1000, 1000, ALLOW },
+    { "clone3", SYS_clone3, 0, 0, 0, ERR(ENOSYS) },
+    { "unshare", SYS_unshare, 0, 0, 0, ERR(EPERM) },
+    { "mount", SYS_mount, 0, 0, 0, ERR(EPERM) },
+    { "ptrace", SYS_ptrace, 0, 0, 0, ERR(EPERM) },
+    { "socket inet", SYS_socket, AF_INET, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "bpf", SYS_bpf, 0, 0, 0, ERR(EPERM) },
+    { "prlimit64 of another", SYS_prlimit64, 5, 7, 0, ERR(EPERM) },
+};
+
+static const struct expectation launcher_expectations[] = {
+    { "clone3", SYS_clone3, 0, 0, 0, ALLOW },
+    { "move_mount", SYS_move_mount, 0, 0, 0, ALLOW },
+    { "mount, which it did before", SYS_mount, 0, 0, 0, ALLOW },
+    { "setns", SYS_setns, 0, 0, 0, ERR(EPERM) },
+    { "ptrace", SYS_ptrace, 0, 0, 0, ERR(EPERM) },
+    { "bpf", SYS_bpf, 0, 0, 0, ERR(EPERM) },
+    { "finit_module", SYS_finit_module, 0, 0, 0, ERR(EPERM) },
+    { "kexec_load", SYS_kexec_load, 0, 0, 0, ERR(EPERM) },
+    { "chroot", SYS_chroot, 0, 0, 0, ERR(EPERM) },
+    { "open_by_handle_at", SYS_open_by_handle_at, 0, 0, 0, ERR(EPERM) },
+    { "socket inet", SYS_socket, AF_INET, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket netlink", SYS_socket, AF_NETLINK, SOCK_RAW, 0, ERR(EAFNOSUPPORT) },
+    { "reboot", SYS_reboot, 0, 0, 0, ERR(EPERM) },
+};
+
+static void
+compare(const char *whose, const struct filter *filter, const struct expectation *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        is_uint(native(filter, list[i].nr, list[i].a0, list[i].a1, list[i].a2), list[i].action, "%s: %s", whose,
+                list[i].name);
+    }
+}
+
+static void
+totals(void)
+{
+    unsigned n_allowed = 0, n_beyond = 0;
+
+    for (uint32_t nr = 0; nr < MAX_NR; nr++) {
+        uint32_t action = native(&payload, nr, 0, 0, 0);
+
+        n_allowed += action == ALLOW;
+        n_beyond += nr > 452 && action == ALLOW;
+    }
+    note("%u calls allowed with zero arguments, %u instructions", n_allowed, payload.prog.len);
+    ok(n_allowed > 200 && n_allowed < 270, "about as many calls as the reference list");
+    is_uint(n_beyond, 0, "no call newer than the list");
+    ok(payload.prog.len < 1200, "and a program that loads fast");
+}
+
+static void
+inet(void)
+{
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_STREAM, 0), ALLOW, "inet: stream");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), ALLOW, "inet: datagram");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_RAW, 0), ERR(EPERM), "inet: never raw");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_SEQPACKET, 0), ERR(EPERM), "inet: never SCTP");
+    is_uint(native(&payload_inet, SYS_socket, AF_NETLINK, SOCK_RAW, 0), ERR(EAFNOSUPPORT), "inet: no netlink");
+    is_uint(native(&payload_inet, SYS_setsockopt, 3, 6, 31), ERR(EPERM), "inet: no TCP_ULP");
+}
+
+static void
+files(void)
+{
+    struct sock_filter first;
+
+    is_int(pread(payload.fd, &first, sizeof(first), 0), sizeof(first), "the program is in the file");
+    ok(memcmp(&first, payload.prog.filter, sizeof(first)) == 0, "the same one");
+    ok(pwrite(payload.fd, &first, sizeof(first), 0) < 0, "which is sealed against writing");
+    ok(ftruncate(payload.fd, 0) < 0, "and truncating");
+    ok(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, payload.fd, 0) == MAP_FAILED, "and mapping");
+}
+
+int
+main(void)
+{
+    ok(filter_build(&payload, FILTER_PAYLOAD, false) == 0, "payload's program is built");
+    ok(filter_build(&payload_inet, FILTER_PAYLOAD, true) == 0, "payload's with inet");
+    ok(filter_build(&agent, FILTER_AGENT, false) == 0, "agent's");
+    ok(filter_build(&launcher, FILTER_LAUNCHER, false) == 0, "launcher's");
+    foreign_abis();
+    nesting();
+    compare("payload", &payload, expectations, SBX_COUNT(expectations));
+    compare("agent", &agent, agent_expectations, SBX_COUNT(agent_expectations));
+    compare("launcher", &launcher, launcher_expectations, SBX_COUNT(launcher_expectations));
+    totals();
+    inet();
+    files();
+    filter_deinit(&payload);
+    filter_deinit(&payload_inet);
+    filter_deinit(&agent);
+    filter_deinit(&launcher);
+    filter_deinit(&launcher);
+    return done_testing();
+}
