@@ -114,7 +114,7 @@ audit_line_parse(struct audit_line *ret, const char *line, size_t len)
     static const size_t tail = sizeof("\"}") - 1 + SBX_SHA256_HEX - 1;
     _cleanup_(sbx_json_decrefp) json_t *json = NULL;
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(AUDIT_LINE_MAX);
-    _cleanup_(sbx_buf_deinit) struct sbx_buf again = SBX_BUF_INIT(2 * AUDIT_LINE_MAX);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf again = SBX_BUF_INIT(AUDIT_LINE_BUF);
     struct audit_event event = { 0 };
     struct sbx_field_error err;
     char hash[SBX_SHA256_HEX];

@@ -2,13 +2,13 @@
 #include "audit_log.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit_segments.h"
+#include "explain.h"
 
 struct log_place {
     struct audit_chain head;
@@ -55,7 +55,8 @@ log_sync_parent(const struct audit_log *log)
 
     fd = openat(log->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return errno == EACCES ? 0 : -errno; /* a parent that we may not list is one that was there before us */
+        /* A parent that we may not list is one that was there before us. */
+        return errno == EACCES ? 0 : -errno;
     }
     r = fsync(fd) < 0 ? -errno : 0;
     close(fd);
@@ -217,10 +218,10 @@ audit_log_open(struct audit_log **ret, const char *dir, const struct audit_log_l
         r = log_open(log, dir);
     }
     if (r) {
-        snprintf(error, error_size, "cannot open the audit log in %s: %s", dir,
-                 r == -EBUSY     ? "another process is writing it"
-                 : r == -EUCLEAN ? "its last line is not one of the chain; run the audit verify command"
-                                 : strerror(-r));
+        explain(error, error_size, "cannot open the audit log in %s: %s", dir,
+                r == -EBUSY     ? "another process is writing it"
+                : r == -EUCLEAN ? "its last line is not one of the chain; run the audit verify command"
+                                : strerror(-r));
         return r;
     }
     *ret = steal(&log);
@@ -334,7 +335,10 @@ audit_log_sync(struct audit_log *log)
     int r;
 
     if (log->fd >= 0 && log->synced.head.seq != log->at.head.seq && fdatasync(log->fd) < 0) {
-        /* The kernel may have dropped the pages and would call the next sync a success: they are written anew. */
+        /*
+         * The kernel may have dropped the pages and would call the next sync a success: they are written
+         * anew.
+         */
         r = -errno;
         log->at = log->synced;
         log->torn = true;

@@ -19,18 +19,21 @@ struct audit_log_limits {
  * Opens or makes the directory (0700), takes its lock, cuts a torn last line. On failure `error` says why;
  * -EBUSY: another process has it; -EUCLEAN: the last line is not one of the chain's.
  */
-_must_check_ int audit_log_open(struct audit_log **ret, const char *dir, const struct audit_log_limits *limits,
-                                char *error, size_t error_size);
+_must_check_ int audit_log_open(struct audit_log **ret, const char *dir,
+                                const struct audit_log_limits *limits, char *error, size_t error_size);
 struct audit_log *audit_log_close(struct audit_log *log);
 /* The last line; seq 0 when there is none. */
 const struct audit_chain *audit_log_head(const struct audit_log *log);
 /*
- * Appends whole lines, the first of which follows the head, and makes `head` the head. On failure the log is as it
- * was (a torn line is cut now or before the next append).
+ * Appends whole lines, the first of which follows the head, and makes `head` the head. On failure the log is
+ * as it was (a torn line is cut now or before the next append).
  */
 _must_check_ int audit_log_append(struct audit_log *log, const char *lines, size_t len,
                                   const struct audit_chain *head);
-/* Puts what was appended on disk. On failure the head is again what is known to be there: append the rest anew. */
+/*
+ * Puts what was appended on disk. On failure the head is again what is known to be there: append the rest
+ * anew.
+ */
 _must_check_ int audit_log_sync(struct audit_log *log);
 /* The last line known to be on disk. */
 uint64_t audit_log_synced(const struct audit_log *log);

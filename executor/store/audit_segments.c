@@ -1,4 +1,7 @@
-/* A directory is attacker's ground to the one who verifies: sizes and types are checked before anything is read. */
+/*
+ * A directory is attacker's ground to the one who verifies: sizes and types are checked before anything is
+ * read.
+ */
 #include "audit_segments.h"
 
 #include <dirent.h>
@@ -9,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "explain.h"
 
 #define SEGMENT_PREFIX "audit-"
 #define SEGMENT_DIGITS 20
@@ -24,7 +29,7 @@ audit_segments_deinit(struct audit_segments *segments)
 void
 audit_segment_name(char out[AUDIT_SEGMENT_NAME], uint64_t first)
 {
-    snprintf(out, AUDIT_SEGMENT_NAME, SEGMENT_PREFIX "%020" PRIu64 ".jsonl", first);
+    (void)snprintf(out, AUDIT_SEGMENT_NAME, SEGMENT_PREFIX "%020" PRIu64 ".jsonl", first); /* fits */
 }
 
 static bool
@@ -97,8 +102,8 @@ segments_read(struct audit_segments *segments, DIR *dir)
         }
         if (!segment_number(entry->d_name, &first)) {
             segments->strange = true;
-            snprintf(segments->strange_name, sizeof(segments->strange_name), "%.*s",
-                     (int)sizeof(segments->strange_name) - 1, entry->d_name);
+            explain(segments->strange_name, sizeof(segments->strange_name), "%.*s",
+                    (int)sizeof(segments->strange_name) - 1, entry->d_name);
             continue;
         }
         r = segments_add(segments, first);

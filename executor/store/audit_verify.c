@@ -1,6 +1,7 @@
 /*
- * One walk over all segments, in step with the index's rows. With an index each line must be, byte for byte, what
- * the row makes; only a line that is not is parsed, to say what is wrong with it. Without, each line is parsed.
+ * One walk over all segments, in step with the index's rows. With an index each line must be, byte for byte,
+ * what the row makes; only a line that is not is parsed, to say what is wrong with it. Without, each line is
+ * parsed.
  */
 #include "audit_verify.h"
 
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "audit_segments.h"
+#include "explain.h"
 #include "sqlite_audit.h"
 
 #define INDEX_ROWS 512
@@ -59,7 +61,7 @@ walk_fault(struct walk *walk, enum audit_fault fault, uint64_t seq, const char *
     walk->report->seq = seq;
     walk->report->line = walk->reader.fd >= 0 ? walk->reader.line : 0;
     va_start(args, fmt);
-    vsnprintf(walk->report->detail, sizeof(walk->report->detail), fmt, args);
+    (void)vsnprintf(walk->report->detail, sizeof(walk->report->detail), fmt, args); /* cut when too long */
     va_end(args);
     return AUDIT_E_BROKEN;
 }
@@ -67,7 +69,7 @@ walk_fault(struct walk *walk, enum audit_fault fault, uint64_t seq, const char *
 static int
 walk_errno(struct walk *walk, int r, const char *what)
 {
-    snprintf(walk->report->detail, sizeof(walk->report->detail), "cannot read %s: %s", what, strerror(-r));
+    explain(walk->report->detail, sizeof(walk->report->detail), "cannot read %s: %s", what, strerror(-r));
     return r;
 }
 
@@ -87,7 +89,7 @@ walk_comes_later(struct walk *walk, uint64_t seq)
     size_t len;
     bool found = false;
 
-    snprintf(prefix, sizeof(prefix), "{\"seq\":%" PRIu64 ",", seq);
+    (void)snprintf(prefix, sizeof(prefix), "{\"seq\":%" PRIu64 ",", seq); /* fits */
     while (!found && audit_reader_next(&walk->reader, &line, &len) == AUDIT_READ_LINE) {
         found = len > strlen(prefix) && memcmp(line, prefix, strlen(prefix)) == 0;
     }
@@ -103,16 +105,16 @@ walk_misplaced(struct walk *walk, const struct audit_line *line)
 
     if (line->seq < expected) {
         return walk_fault(walk, AUDIT_FAULT_INSERTED, line->seq,
-                          "event %" PRIu64 " stands where event %" PRIu64 " belongs: there was one before", line->seq,
-                          expected);
+                          "event %" PRIu64 " stands where event %" PRIu64 " belongs: there was one before",
+                          line->seq, expected);
     }
     if (walk_comes_later(walk, expected)) {
         return walk_fault(walk, AUDIT_FAULT_REORDERED, expected,
-                          "event %" PRIu64 " stands where event %" PRIu64 " belongs, which comes later", line->seq,
-                          expected);
+                          "event %" PRIu64 " stands where event %" PRIu64 " belongs, which comes later",
+                          line->seq, expected);
     }
-    return walk_fault(walk, AUDIT_FAULT_MISSING, expected, "events %" PRIu64 " to %" PRIu64 " are missing", expected,
-                      line->seq - 1);
+    return walk_fault(walk, AUDIT_FAULT_MISSING, expected, "events %" PRIu64 " to %" PRIu64 " are missing",
+                      expected, line->seq - 1);
 }
 
 /* 0 and the line's place in the chain, or the fault. */
@@ -137,7 +139,7 @@ walk_parse(struct walk *walk, const char *text, size_t len, struct audit_line *r
     }
     if (strcmp(ret->prev, walk->report->head.hash) != 0) {
         return walk_fault(walk, AUDIT_FAULT_CHANGED, expected,
-                          "the line does not continue the one before: one of the two was changed or replaced");
+                          "the line does not continue the one before: one of them was changed or replaced");
     }
     return 0;
 }
@@ -147,7 +149,7 @@ walk_fault_index(struct walk *walk, enum audit_fault fault, uint64_t seq, const 
 {
     const int r = walk_fault(walk, fault, seq, "%s", what);
 
-    snprintf(walk->report->file, sizeof(walk->report->file), "index");
+    explain(walk->report->file, sizeof(walk->report->file), "index");
     walk->report->line = 0;
     return r;
 }
@@ -226,7 +228,9 @@ walk_line(struct walk *walk, const char *text, size_t len)
         }
         if (row == NULL) {
             r = walk_parse(walk, text, len, &line);
-            return r ? r : walk_fault_index(walk, AUDIT_FAULT_TRUNCATED, line.seq, "the index ends before the log");
+            return r ? r
+                     : walk_fault_index(walk, AUDIT_FAULT_TRUNCATED, line.seq,
+                                        "the index ends before the log");
         }
         if (row_len != len || memcmp(row, text, len) != 0 || strcmp(line.prev, report->head.hash) != 0) {
             return walk_differs(walk, text, len);
@@ -259,7 +263,8 @@ walk_lines(struct walk *walk, bool last)
                               "the file ends inside a line");
         }
         if (r == AUDIT_READ_LONG) {
-            return walk_fault(walk, AUDIT_FAULT_CHANGED, walk_next_seq(walk), "the line is longer than any of ours");
+            return walk_fault(walk, AUDIT_FAULT_CHANGED, walk_next_seq(walk),
+                              "the line is longer than any of ours");
         }
         r = walk_line(walk, text, len);
         if (r) {
@@ -277,7 +282,8 @@ walk_segment(struct walk *walk, uint64_t first, bool last)
     audit_segment_name(walk->report->file, first);
     if (first > expected) {
         return walk_fault(walk, AUDIT_FAULT_MISSING, expected,
-                          "events %" PRIu64 " to %" PRIu64 " are missing before this segment", expected, first - 1);
+                          "events %" PRIu64 " to %" PRIu64 " are missing before this segment", expected,
+                          first - 1);
     }
     if (first < expected) {
         return walk_fault(walk, AUDIT_FAULT_INSERTED, first,
@@ -317,8 +323,9 @@ walk_segments(struct walk *walk)
         walk->report->file[0] = '\0';
     }
     if (r == 0 && segments.strange) {
-        snprintf(walk->report->file, sizeof(walk->report->file), "%s", segments.strange_name);
-        r = walk_fault(walk, AUDIT_FAULT_INSERTED, walk_next_seq(walk), "the file is no segment and is named like one");
+        explain(walk->report->file, sizeof(walk->report->file), "%s", segments.strange_name);
+        r = walk_fault(walk, AUDIT_FAULT_INSERTED, walk_next_seq(walk),
+                       "the file is no segment and is named like one");
     }
     audit_segments_deinit(&segments);
     return r;
@@ -382,8 +389,8 @@ walk_run(struct walk *walk)
 
     for (;;) {
         r = walk_once(walk);
-        if (r != AUDIT_E_BROKEN || walk->report->fault != AUDIT_FAULT_TRUNCATED || sbx_now_mono_ms() >= deadline ||
-            !audit_segments_live(walk->dir_fd)) {
+        if (r != AUDIT_E_BROKEN || walk->report->fault != AUDIT_FAULT_TRUNCATED ||
+            sbx_now_mono_ms() >= deadline || !audit_segments_live(walk->dir_fd)) {
             return r;
         }
         nanosleep(&step, NULL);
@@ -396,7 +403,7 @@ audit_verify(const char *audit_dir, const char *database, struct audit_report *r
     struct walk walk = {
         .dir_fd = -1,
         .rows = DB_ROWS_INIT,
-        .line = SBX_BUF_INIT(2 * AUDIT_LINE_MAX),
+        .line = SBX_BUF_INIT(AUDIT_LINE_BUF),
         .reader.fd = -1,
         .report = ret,
     };

@@ -1,9 +1,10 @@
 /*
- * Proves that the audit log is what was written: from the first segment's first line, every number in its turn, every
- * line in its one form, every hash that of its bytes and of the line before. Compared with the index, when there is
- * one, it also finds a tail that was cut and a history rewritten from some line on.
+ * Proves that the audit log is what was written: from the first segment's first line, every number in its
+ * turn, every line in its one form, every hash that of its bytes and of the line before. Compared with the
+ * index, when there is one, it also finds a tail that was cut and a history rewritten from some line on.
  *
- * Safe beside a running executord: events that are committed and not yet in the log get two seconds to arrive.
+ * Safe beside a running executord: events that are committed and not yet in the log get two seconds to
+ * arrive.
  */
 #pragma once
 
@@ -34,8 +35,8 @@ struct audit_report {
 };
 
 /*
- * `database` is the index's url as in db_spec, or NULL. Returns 0, AUDIT_E_BROKEN or -errno (detail says about what);
- * *ret is filled in any case.
+ * `database` is the index's url as in db_spec, or NULL. Returns 0, AUDIT_E_BROKEN or -errno (detail says
+ * about what); *ret is filled in any case.
  */
 _must_check_ int audit_verify(const char *audit_dir, const char *database, struct audit_report *ret);
 /* "changed", "missing", "reordered", "inserted", "truncated"; "none". */

@@ -1,7 +1,7 @@
 /*
- * Artifacts: bytes under (tenant, id), written once, read as a stream, deleted. Files now; an object store fits
- * beside them. All calls come from the loop's thread and none of them touches a disk; callbacks arrive there, once,
- * never from inside the call that started them.
+ * Artifacts: bytes under (tenant, id), written once, read as a stream, deleted. Files now; an object store
+ * fits beside them. All calls come from the loop's thread and none of them touches a disk; callbacks arrive
+ * there, once, never from inside the call that started them.
  */
 #pragma once
 
@@ -12,8 +12,8 @@ struct blob_store;
 struct blob_put;
 struct blob_get;
 
-#define BLOB_ID_MAX 64       /* [A-Za-z0-9_-]{1,64} */
-#define BLOB_CHUNK 262144    /* most bytes of one read */
+#define BLOB_ID_MAX 64    /* [A-Za-z0-9_-]{1,64} */
+#define BLOB_CHUNK 262144 /* most bytes of one read */
 
 enum {
     BLOB_E_NOT_FOUND = 1,
@@ -47,8 +47,8 @@ _must_check_ int blob_store_open(struct blob_store **ret, const struct blob_spec
 struct blob_store *blob_store_close(struct blob_store *store);
 
 /* -EINVAL when the id is none. */
-_must_check_ int blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant, const char *id,
-                              uint64_t max_bytes);
+_must_check_ int blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant,
+                              const char *id, uint64_t max_bytes);
 /* Copies. BLOB_E_TOO_LARGE past max_bytes, -ENOMEM: then only abort is left. */
 _must_check_ int blob_put_write(struct blob_put *put, const void *data, size_t len);
 /* Takes put: done comes when the blob is on disk under its name, or when nothing of it is left. */
@@ -57,8 +57,8 @@ void blob_put_finish(struct blob_put *put, blob_put_fn done, void *arg);
 struct blob_put *blob_put_abort(struct blob_put *put);
 
 /* Opens for reading; `done` may be followed by reads. */
-_must_check_ int blob_get_new(struct blob_get **ret, struct blob_store *store, const char *tenant, const char *id,
-                              blob_open_fn done, void *arg);
+_must_check_ int blob_get_new(struct blob_get **ret, struct blob_store *store, const char *tenant,
+                              const char *id, blob_open_fn done, void *arg);
 /* The next piece from `offset`; one read at a time, after the open was answered. */
 void blob_get_read(struct blob_get *get, uint64_t offset, size_t max, blob_data_fn done, void *arg);
 /* Takes get; a callback that is due is not made. Accepts NULL, returns NULL. */

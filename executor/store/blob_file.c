@@ -4,12 +4,13 @@
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "explain.h"
 
 static bool
 blob_id_valid(const char *id)
@@ -166,12 +167,12 @@ blob_store_open(struct blob_store **ret, const struct blob_spec *spec, char *err
     int r;
 
     if (spec->driver == NULL || strcmp(spec->driver, "file") != 0) {
-        snprintf(error, error_size, "there is no such artifact driver in this build; it has: file");
+        explain(error, error_size, "there is no such artifact driver in this build; it has: file");
         return -EINVAL;
     }
     store = calloc(1, sizeof(*store));
     if (store == NULL) {
-        snprintf(error, error_size, "out of memory");
+        explain(error, error_size, "out of memory");
         return -ENOMEM;
     }
     store->loop = spec->loop;
@@ -179,8 +180,8 @@ blob_store_open(struct blob_store **ret, const struct blob_spec *spec, char *err
 
     r = store_prepare(store, spec->root);
     if (r) {
-        snprintf(error, error_size, "cannot open the artifact store %s: %s", spec->root,
-                 r == -EBUSY ? "another process has it" : strerror(-r));
+        explain(error, error_size, "cannot open the artifact store %s: %s", spec->root,
+                r == -EBUSY ? "another process has it" : strerror(-r));
         store_free(store);
         return r;
     }
@@ -286,8 +287,8 @@ get_queue(struct blob_get *get, uv_work_cb work, uv_after_work_cb done)
 }
 
 int
-blob_get_new(struct blob_get **ret, struct blob_store *store, const char *tenant, const char *id, blob_open_fn done,
-             void *arg)
+blob_get_new(struct blob_get **ret, struct blob_store *store, const char *tenant, const char *id,
+             blob_open_fn done, void *arg)
 {
     struct blob_place place;
     struct blob_get *get;

@@ -1,6 +1,6 @@
 /*
- * Blobs as files: <root>/<32 hex of SHA-256(tenant)>/<id>, written in <root>/tmp first. Names of tenants and paths of
- * jobs never become names of files. Everything is relative to descriptors and no link is followed.
+ * Blobs as files: <root>/<32 hex of SHA-256(tenant)>/<id>, written in <root>/tmp first. Names of tenants and
+ * paths of jobs never become names of files. Everything is relative to descriptors and no link is followed.
  */
 #pragma once
 
@@ -28,6 +28,8 @@ _must_check_ int blob_place_init(struct blob_place *ret, const char *tenant, con
 void blob_store_enter(struct blob_store *store);
 /* The last user of a closing store frees it. */
 void blob_store_leave(struct blob_store *store);
-/* The tenant's directory; made when missing and wanted. Returns a descriptor or -errno. For worker threads. */
+/*
+ * The tenant's directory; made when missing and wanted. Returns a descriptor or -errno. For worker threads.
+ */
 _must_check_ int blob_dir_open(const struct blob_store *store, const struct blob_place *place);
 _must_check_ int blob_dir_make(const struct blob_store *store, const struct blob_place *place);

@@ -1,9 +1,10 @@
 /*
- * Writing one blob. Bytes gather in `pending` on the loop's thread while a worker writes and hashes the ones before;
- * at most one piece of work is under way, so a worker owns all but `pending` while it runs.
+ * Writing one blob. Bytes gather in `pending` on the loop's thread while a worker writes and hashes the ones
+ * before; at most one piece of work is under way, so a worker owns all but `pending` while it runs.
  */
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ put_free(struct blob_put *put)
 }
 
 int
-blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant, const char *id, uint64_t max_bytes)
+blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant, const char *id,
+             uint64_t max_bytes)
 {
     struct blob_place place;
     struct blob_put *put;
@@ -82,7 +84,7 @@ blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant
         .fd = -1,
     };
     put->work.data = put;
-    snprintf(put->temp, sizeof(put->temp), "%s.%llu", id, (unsigned long long)++store->serial);
+    (void)snprintf(put->temp, sizeof(put->temp), "%s.%" PRIu64, id, ++store->serial); /* fits */
     blob_store_enter(store);
     r = sbx_sha256_new(&put->hash);
     if (r) {
@@ -100,7 +102,8 @@ put_write_pending(struct blob_put *put)
     ssize_t n;
 
     if (put->fd < 0) {
-        put->fd = openat(put->store->temp_fd, put->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        put->fd = openat(put->store->temp_fd, put->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         0600);
         if (put->fd < 0) {
             return -errno;
         }
@@ -169,7 +172,8 @@ put_work(uv_work_t *work)
         put->rc = put_complete(put);
     }
     if (put->step != PUT_WRITE && put->named) {
-        unlinkat(put->store->temp_fd, put->temp, 0); /* what stays after a failure is swept at the next start */
+        unlinkat(put->store->temp_fd, put->temp,
+                 0); /* what stays after a failure is swept at the next start */
         put->named = false;
     }
 }

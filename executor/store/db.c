@@ -2,10 +2,10 @@
 #include "db.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "db_backend.h"
+#include "explain.h"
 
 static const struct db_ops *const drivers[] = { &sqlite_ops };
 
@@ -17,7 +17,7 @@ db_open(struct db **ret, const struct db_spec *spec, char *error, size_t error_s
             return drivers[i]->open(ret, spec, error, error_size);
         }
     }
-    snprintf(error, error_size, "there is no such database driver in this build; it has: sqlite");
+    explain(error, error_size, "there is no such database driver in this build; it has: sqlite");
     return -EINVAL;
 }
 
@@ -58,7 +58,8 @@ db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg)
 }
 
 void
-db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done, void *arg)
+db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done,
+        void *arg)
 {
     const struct db_stmt_info *info = db_stmt_info(stmt);
     struct db_tx *tx = NULL;

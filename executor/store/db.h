@@ -43,23 +43,25 @@ db_at(const struct db_result *result, unsigned row, unsigned column)
     return &result->values[row * result->n_columns + column];
 }
 
-/* rc 0, DB_E_CONFLICT or -errno; the result borrows until return (rows of the last statement that has any). */
+/*
+ * rc 0, DB_E_CONFLICT or -errno; the result borrows until return (rows of the last statement that has any).
+ */
 typedef void (*db_done_fn)(void *arg, int rc, const struct db_result *result);
 
 enum db_stmt; /* stmts.h */
 
 struct db_spec {
-    const char *driver; /* "sqlite" */
-    const char *url;    /* "file:/path/state.db?..." or a path */
+    const char *driver;    /* "sqlite" */
+    const char *url;       /* "file:/path/state.db?..." or a path */
     const char *audit_dir; /* segments of the audit log */
-    void *loop;         /* uv_loop_t */
+    void *loop;            /* uv_loop_t */
 };
 
 /* Opens, migrates, checks; blocking, for start-up only. On failure `error` says why. */
 _must_check_ int db_open(struct db **ret, const struct db_spec *spec, char *error, size_t error_size);
 /*
- * Finishes what is queued, makes the callbacks that are due, then closes; blocking, at the end. The loop must turn
- * once more (uv_run) before it is closed. Accepts NULL, returns NULL.
+ * Finishes what is queued, makes the callbacks that are due, then closes; blocking, at the end. The loop must
+ * turn once more (uv_run) before it is closed. Accepts NULL, returns NULL.
  */
 struct db *db_close(struct db *db);
 
@@ -80,7 +82,8 @@ void db_tx_audit(struct db_tx *tx, const struct db_audit *event);
 /* Takes tx. done (may be NULL) is called from the loop after commit. */
 void db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg);
 /* One read-only statement on the reader thread. */
-void db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done, void *arg);
+void db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done,
+             void *arg);
 
 struct db_stats {
     uint64_t commits, transactions, failures, audit_events;

@@ -28,7 +28,10 @@ outbox_deliver(struct db_tx *tx)
     db_tx_free(tx);
 }
 
-/* Returns whether anything was delivered. A callback may close the database: one at a time, state kept current. */
+/*
+ * Returns whether anything was delivered. A callback may close the database: one at a time, state kept
+ * current.
+ */
 static bool
 outbox_drain(struct db_outbox *outbox)
 {

@@ -14,7 +14,10 @@ struct db_rows {
     struct sbx_buf bytes;
 };
 
-#define DB_ROWS_INIT { .bytes = SBX_BUF_INIT(DB_ROWS_MAX_BYTES) }
+#define DB_ROWS_INIT                                                                                         \
+    {                                                                                                        \
+        .bytes = SBX_BUF_INIT(DB_ROWS_MAX_BYTES)                                                             \
+    }
 
 void db_rows_deinit(struct db_rows *rows);
 /* Forgets what was gathered; values of n_columns columns follow, row after row. */

@@ -219,8 +219,9 @@ db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, un
 }
 
 /*
- * The chain hashes bytes, so a body has one form: sorted keys, no white space. It is parsed inside an array that
- * costs as much depth and as many values as the line around it will, so that no line is made that nobody can read.
+ * The chain hashes bytes, so a body has one form: sorted keys, no white space. It is parsed inside an array
+ * that costs as much depth and as many values as the line around it will, so that no line is made that nobody
+ * can read.
  */
 static int
 audit_body_canonical(struct sbx_buf *out, const char *body, size_t len)
@@ -262,7 +263,8 @@ void
 db_tx_audit(struct db_tx *tx, const struct db_audit *event)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(DB_AUDIT_MAX_BODY);
-    const char *const texts[] = { event->tenant, event->kind, event->object, event->request_id, event->decision };
+    const char *const texts[] = { event->tenant, event->kind, event->object, event->request_id,
+                                  event->decision };
     struct db_value values[SBX_COUNT(texts) + 1];
 
     if (tx->rc) {

@@ -25,7 +25,10 @@ _must_check_ int db_worker_init(struct db_worker *worker, size_t max_n, size_t m
 _must_check_ int db_worker_start(struct db_worker *worker, void *(*run)(void *arg), void *arg);
 /* Takes tx, or leaves it: -ENOBUFS when the queue is full, -ESHUTDOWN after stop. */
 _must_check_ int db_worker_submit(struct db_worker *worker, struct db_tx *tx);
-/* In the thread: waits until work, deadline (monotonic ms; 0 = none) or stop; moves up to max_n, max_bytes into batch. */
+/*
+ * In the thread: waits until work, deadline (monotonic ms; 0 = none) or stop; moves up to max_n, max_bytes
+ * into batch.
+ */
 enum db_worker_news db_worker_wait(struct db_worker *worker, uint64_t deadline_ms, struct db_queue *batch,
                                    size_t max_n, size_t max_bytes);
 unsigned db_worker_queued(struct db_worker *worker);

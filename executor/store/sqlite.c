@@ -1,10 +1,10 @@
 /* The SQLite backend: a writer thread and a reader thread, each with a connection of its own. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "db_backend.h"
 #include "db_worker.h"
+#include "explain.h"
 #include "lib/sbx_time.h"
 #include "sqlite_writer.h"
 
@@ -33,8 +33,8 @@ reader_run(void *arg)
         news = db_worker_wait(&sqlite->reader, 0, &batch, READ_BATCH, SIZE_MAX);
         while ((tx = db_queue_pop(&batch)) != NULL) {
             sqlite_conn_deadline(sqlite->read_conn, sbx_now_mono_ms() + READ_LIMIT_MS);
-            tx->rc = sqlite_conn_run(sqlite->read_conn, tx->first->stmt, tx->first->values, tx->first->n, &tx->rows,
-                                     &tx->changes);
+            tx->rc = sqlite_conn_run(sqlite->read_conn, tx->first->stmt, tx->first->values, tx->first->n,
+                                     &tx->rows, &tx->changes);
             db_queue_push(&done, tx);
             db_outbox_post(sqlite->db.outbox, &done);
         }
@@ -78,9 +78,9 @@ sqlite_open(struct db **ret, const struct db_spec *spec, char *error, size_t err
     _cleanup_(sqlite_freep) struct sqlite *sqlite = NULL;
     int r;
 
-    snprintf(error, error_size, "out of memory or threads");
+    explain(error, error_size, "out of memory or threads");
     if (spec->url == NULL || spec->audit_dir == NULL) {
-        snprintf(error, error_size, "the database needs a path and a directory for the audit log");
+        explain(error, error_size, "the database needs a path and a directory for the audit log");
         return -EINVAL;
     }
     sqlite = calloc(1, sizeof(*sqlite));
@@ -103,7 +103,7 @@ sqlite_open(struct db **ret, const struct db_spec *spec, char *error, size_t err
     r = r ? r : sqlite_writer_start(&sqlite->writer, sqlite->db.outbox);
     r = r ? r : db_worker_start(&sqlite->reader, reader_run, sqlite);
     if (r) {
-        snprintf(error, error_size, "cannot start the database's threads: %s", strerror(-r));
+        explain(error, error_size, "cannot start the database's threads: %s", strerror(-r));
         return r;
     }
     error[0] = '\0';
@@ -131,7 +131,10 @@ sqlite_read(struct db *db, struct db_tx *tx)
 static void
 sqlite_stats(const struct db *db, struct db_stats *ret)
 {
-    union { const struct db *db; struct sqlite *sqlite; } same = { .db = db };
+    union {
+        const struct db *db;
+        struct sqlite *sqlite;
+    } same = { .db = db };
     struct sqlite_writer *writer = &same.sqlite->writer;
 
     *ret = (struct db_stats){

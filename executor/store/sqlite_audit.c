@@ -2,10 +2,10 @@
 #include "sqlite_audit.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "db.h"
+#include "explain.h"
 
 #define CATCH_UP_ROWS 256
 #define CATCH_UP_BYTES (64u << 20)
@@ -42,8 +42,10 @@ sqlite_audit_insert(struct sqlite_conn *conn, struct audit_chain *chain, const s
     }
 
     const struct db_value row[] = {
-        DB_VINT(next.seq), DB_VINT(now), values[0],             values[1],          values[2],
-        values[3],         values[4],    values[5],             DB_VTEXT(chain->hash), DB_VTEXT(next.hash),
+        DB_VINT(next.seq),   DB_VINT(now), values[0],
+        values[1],           values[2],    values[3],
+        values[4],           values[5],    DB_VTEXT(chain->hash),
+        DB_VTEXT(next.hash),
     };
     r = sqlite_conn_run(conn, DB_AUDIT_INSERT, row, SBX_COUNT(row), NULL, NULL);
     if (r) {
@@ -71,7 +73,8 @@ sqlite_audit_line(const struct db_result *rows, unsigned row, struct sbx_buf *ou
     };
     int r;
 
-    if (prev == NULL || hash == NULL || strlen(prev) != SBX_SHA256_HEX - 1 || strlen(hash) != SBX_SHA256_HEX - 1) {
+    if (prev == NULL || hash == NULL || strlen(prev) != SBX_SHA256_HEX - 1 ||
+        strlen(hash) != SBX_SHA256_HEX - 1) {
         return -EUCLEAN;
     }
     sbx_rfc3339(event.ts, (uint64_t)value[DB_AUDIT_TS_MS].integer);
@@ -178,7 +181,7 @@ index_has_head(struct sqlite_conn *conn, const struct audit_chain *head)
 {
     const struct db_value values[] = { DB_VINT(head->seq - 1), DB_VINT(1) };
     _cleanup_(db_rows_deinit) struct db_rows rows = DB_ROWS_INIT;
-    _cleanup_(sbx_buf_deinit) struct sbx_buf line = SBX_BUF_INIT(2 * AUDIT_LINE_MAX);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf line = SBX_BUF_INIT(AUDIT_LINE_BUF);
     struct db_result result = { 0 };
     struct audit_line parsed;
     int r;
@@ -212,13 +215,17 @@ sqlite_audit_resume(struct sqlite_conn *conn, struct audit_log *log, struct audi
 
     r = index_read(conn, ret, &logged);
     if (r == 0 && head->seq < logged) {
-        snprintf(error, error_size, "the audit log ends at event %" PRIu64 " and had event %" PRIu64
-                 ": lines were cut; restore the segment files, then run the audit verify command", head->seq, logged);
+        explain(error, error_size,
+                "the audit log ends at event %" PRIu64 " and had event %" PRIu64
+                ": lines were cut; restore the segment files, then run the audit verify command",
+                head->seq, logged);
         return -EUCLEAN;
     }
     if (r == 0 && head->seq > ret->seq) {
-        snprintf(error, error_size, "the audit log has event %" PRIu64 " and its index ends at %" PRIu64
-                 ": the database is older than the log; restore the newer one", head->seq, ret->seq);
+        explain(error, error_size,
+                "the audit log has event %" PRIu64 " and its index ends at %" PRIu64
+                ": the database is older than the log; restore the newer one",
+                head->seq, ret->seq);
         return -EUCLEAN;
     }
     if (r == 0) {
@@ -233,8 +240,8 @@ sqlite_audit_resume(struct sqlite_conn *conn, struct audit_log *log, struct audi
         r = audit_log_sync(log);
     }
     if (r) {
-        snprintf(error, error_size, "audit: %s: %s", what,
-                 r == -EUCLEAN ? "the chain does not fit; run the audit verify command" : strerror(-r));
+        explain(error, error_size, "audit: %s: %s", what,
+                r == -EUCLEAN ? "the chain does not fit; run the audit verify command" : strerror(-r));
     }
     return r;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "db.h"
+#include "explain.h"
 #include "lib/sbx_time.h"
 
 #define CONN_BUSY_MS 5000
@@ -96,7 +97,9 @@ conn_on_wal(void *arg, _unused_ sqlite3 *db, _unused_ const char *name, int page
 static void
 conn_harden(struct sqlite_conn *conn)
 {
-    static const struct { int option, value; } options[] = {
+    static const struct {
+        int option, value;
+    } options[] = {
         { SQLITE_DBCONFIG_DEFENSIVE, 1 },
         { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
         { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
@@ -149,19 +152,23 @@ conn_prepare_role(struct sqlite_conn *conn, enum sqlite_conn_role role)
             return r;
         }
         sqlite3_wal_hook(conn->db, conn_on_wal, conn); /* takes the place of the automatic checkpoint */
-        return sqlite_conn_exec(conn, "pragma synchronous = full; pragma journal_size_limit = 67108864;"
-                                      "pragma cell_size_check = on; pragma mmap_size = 0; pragma temp_store = memory;"
-                                      "pragma cache_size = -8192");
+        return sqlite_conn_exec(
+            conn, "pragma synchronous = full; pragma journal_size_limit = 67108864;"
+                  "pragma cell_size_check = on; pragma mmap_size = 0; pragma temp_store = memory;"
+                  "pragma cache_size = -8192");
     case SQLITE_CONN_READER:
     case SQLITE_CONN_VISITOR:
-        return sqlite_conn_exec(conn, "pragma query_only = on; pragma cell_size_check = on; pragma mmap_size = 0;"
-                                      "pragma temp_store = memory; pragma cache_size = -8192;"
-                                      "select count(*) from sqlite_schema");
+        return sqlite_conn_exec(conn,
+                                "pragma query_only = on; pragma cell_size_check = on; pragma mmap_size = 0;"
+                                "pragma temp_store = memory; pragma cache_size = -8192;"
+                                "select count(*) from sqlite_schema");
     }
     return -EINVAL;
 }
 
-/* SQLite makes its file with 0644 less the umask; -wal and -shm copy the mode of the database. Start-up only. */
+/*
+ * SQLite makes its file with 0644 less the umask; -wal and -shm copy the mode of the database. Start-up only.
+ */
 static int
 conn_open_file(struct sqlite_conn *conn, const char *url, int flags)
 {
@@ -194,17 +201,19 @@ sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_rol
     int r;
 
     if (url == NULL || url[0] == '\0' || strcmp(url, ":memory:") == 0) {
-        snprintf(error, error_size, "the database must be a file");
+        explain(error, error_size, "the database must be a file");
         return -EINVAL;
     }
 
     conn = calloc(1, sizeof(*conn));
     if (conn == NULL) {
-        snprintf(error, error_size, "out of memory");
+        explain(error, error_size, "out of memory");
         return -ENOMEM;
     }
 
-    /* A visitor that could write would fold the write-ahead log into the file when it is the last to leave. */
+    /*
+     * A visitor that could write would fold the write-ahead log into the file when it is the last to leave.
+     */
     flags |= role == SQLITE_CONN_VISITOR ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= role == SQLITE_CONN_WRITER ? SQLITE_OPEN_CREATE : 0;
     flags |= strncmp(url, "file:", 5) == 0 ? SQLITE_OPEN_URI : 0;
@@ -214,7 +223,7 @@ sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_rol
         r = conn_prepare_role(conn, role);
     }
     if (r) {
-        snprintf(error, error_size, "cannot open the database %s: %s", url, conn_open_hint(r > 0 ? -EIO : r));
+        explain(error, error_size, "cannot open the database %s: %s", url, conn_open_hint(r > 0 ? -EIO : r));
         return r > 0 ? -EIO : r;
     }
 
@@ -246,7 +255,8 @@ void
 sqlite_conn_rollback(struct sqlite_conn *conn)
 {
     if (!sqlite3_get_autocommit(conn->db)) {
-        sqlite3_exec(conn->db, "rollback", NULL, NULL, NULL); /* a failure leaves autocommit off: the next begin fails */
+        sqlite3_exec(conn->db, "rollback", NULL, NULL,
+                     NULL); /* a failure leaves autocommit off: the next begin fails */
     }
 }
 
@@ -267,7 +277,9 @@ sqlite_conn_checkpoint(struct sqlite_conn *conn)
 {
     int log = 0, copied = 0;
 
-    /* A failure costs nothing but a longer log; the next one tries again, and a full disk fails the commits. */
+    /*
+     * A failure costs nothing but a longer log; the next one tries again, and a full disk fails the commits.
+     */
     if (sqlite3_wal_checkpoint_v2(conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &copied) == SQLITE_OK &&
         log == copied) {
         conn->wal_pages = 0;
@@ -284,13 +296,13 @@ conn_prepare(struct sqlite_conn *conn, enum db_stmt stmt)
     if (info == NULL) {
         return -EINVAL;
     }
-    r = conn_errno(sqlite3_prepare_v3(conn->db, info->sql, -1, SQLITE_PREPARE_PERSISTENT, &conn->cache[stmt].stmt,
-                                      NULL));
+    r = conn_errno(sqlite3_prepare_v3(conn->db, info->sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                      &conn->cache[stmt].stmt, NULL));
     if (r) {
         return r > 0 ? -EIO : r;
     }
     for (unsigned i = 0; i < info->n_params; i++) {
-        snprintf(name, sizeof(name), "$%u", i + 1);
+        (void)snprintf(name, sizeof(name), "$%u", i + 1); /* fits */
         conn->cache[stmt].place[i] = sqlite3_bind_parameter_index(conn->cache[stmt].stmt, name);
     }
     return 0;
@@ -430,9 +442,9 @@ sqlite_conn_inspect(struct sqlite_conn *conn, uint64_t limit_ms, char *error, si
     conn->deadline_ms = 0;
 
     if (r == -EUCLEAN) {
-        snprintf(error, error_size, "the database is damaged; restore it from a backup");
+        explain(error, error_size, "the database is damaged; restore it from a backup");
     } else if (r && r != -ETIMEDOUT) {
-        snprintf(error, error_size, "cannot read the database: %s", strerror(r < 0 ? -r : EIO));
+        explain(error, error_size, "cannot read the database: %s", strerror(r < 0 ? -r : EIO));
     }
     /* A large file is looked at for as long as a start may take; the rest is checked page by page in use. */
     return r == -ETIMEDOUT ? 0 : r > 0 ? -EIO : r;

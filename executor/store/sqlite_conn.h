@@ -7,14 +7,14 @@
 struct sqlite_conn;
 
 enum sqlite_conn_role {
-    SQLITE_CONN_WRITER, /* creates the file (0600) when there is none */
-    SQLITE_CONN_READER, /* query_only */
+    SQLITE_CONN_WRITER,  /* creates the file (0600) when there is none */
+    SQLITE_CONN_READER,  /* query_only */
     SQLITE_CONN_VISITOR, /* beside a running executord or none: creates and changes nothing */
 };
 
 /* `url` is a path, or file:path?parameters. On failure `error` says why. */
-_must_check_ int sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_role role, char *error,
-                                  size_t error_size);
+_must_check_ int sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_role role,
+                                  char *error, size_t error_size);
 struct sqlite_conn *sqlite_conn_close(struct sqlite_conn *conn);
 /* Statements without parameters and without rows. Returns 0 or as sqlite_conn_run. */
 _must_check_ int sqlite_conn_exec(struct sqlite_conn *conn, const char *sql);
@@ -31,11 +31,15 @@ _must_check_ int sqlite_conn_run(struct sqlite_conn *conn, enum db_stmt stmt, co
 void sqlite_conn_deadline(struct sqlite_conn *conn, uint64_t mono_ms);
 /* The driver's own words on the last failure. */
 const char *sqlite_conn_error(const struct sqlite_conn *conn);
-/* Pages in the write-ahead log after the last commit; checkpoint copies them into the file without blocking readers. */
+/*
+ * Pages in the write-ahead log after the last commit; checkpoint copies them into the file without blocking
+ * readers.
+ */
 unsigned sqlite_conn_wal_pages(const struct sqlite_conn *conn);
 void sqlite_conn_checkpoint(struct sqlite_conn *conn);
 /* Looks for damage for at most limit_ms: 0, -EUCLEAN with `error`, or another -errno. */
-_must_check_ int sqlite_conn_inspect(struct sqlite_conn *conn, uint64_t limit_ms, char *error, size_t error_size);
+_must_check_ int sqlite_conn_inspect(struct sqlite_conn *conn, uint64_t limit_ms, char *error,
+                                     size_t error_size);
 
 static inline void
 sqlite_conn_closep(struct sqlite_conn **conn)

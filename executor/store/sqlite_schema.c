@@ -1,12 +1,12 @@
 /* Each migration is one transaction; what was applied is remembered with the hash of its text. */
 #include "sqlite_schema.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "db.h"
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_time.h"
+#include "explain.h"
 #include "migrations.h"
 
 static int
@@ -66,8 +66,9 @@ schema_compare(const struct db_result *applied, char *error, size_t error_size)
     int r;
 
     if (applied->n_rows > n_migrations) {
-        snprintf(error, error_size, "the database has schema %u and this program knows %u: it is older than its data",
-                 applied->n_rows, n_migrations);
+        explain(error, error_size,
+                "the database has schema %u and this program knows %u: it is older than its data",
+                applied->n_rows, n_migrations);
         return -EUCLEAN;
     }
     for (unsigned i = 0; i < applied->n_rows; i++) {
@@ -75,12 +76,15 @@ schema_compare(const struct db_result *applied, char *error, size_t error_size)
 
         r = migration_hash(&migrations[i], hash);
         if (r) {
-            snprintf(error, error_size, "cannot hash a migration: %s", strerror(-r));
+            explain(error, error_size, "cannot hash a migration: %s", strerror(-r));
             return r;
         }
-        if (number->integer != migrations[i].number || text->type != DB_TEXT || strcmp(text->data, hash) != 0) {
-            snprintf(error, error_size, "migration %u of the database is not the one this program has: "
-                     "it belongs to another version", i + 1);
+        if (number->integer != migrations[i].number || text->type != DB_TEXT ||
+            strcmp(text->data, hash) != 0) {
+            explain(error, error_size,
+                    "migration %u of the database is not the one this program has: "
+                    "it belongs to another version",
+                    i + 1);
             return -EUCLEAN;
         }
     }
@@ -94,13 +98,14 @@ sqlite_schema_migrate(struct sqlite_conn *conn, char *error, size_t error_size)
     struct db_result applied = { 0 };
     int r;
 
-    r = sqlite_conn_exec(conn, "create table if not exists schema_migrations (number integer not null primary key,"
-                               " name text not null, sha256 text not null, applied_ms integer not null) strict");
+    r = sqlite_conn_exec(conn,
+                         "create table if not exists schema_migrations (number integer not null primary key,"
+                         " name text not null, sha256 text not null, applied_ms integer not null) strict");
     if (r == 0) {
         r = sqlite_conn_run(conn, DB_MIGRATION_LIST, NULL, 0, &rows, NULL);
     }
     if (r) {
-        snprintf(error, error_size, "cannot read the schema: %s", sqlite_conn_error(conn));
+        explain(error, error_size, "cannot read the schema: %s", sqlite_conn_error(conn));
         return r > 0 ? -EIO : r;
     }
 
@@ -112,8 +117,8 @@ sqlite_schema_migrate(struct sqlite_conn *conn, char *error, size_t error_size)
     for (unsigned i = applied.n_rows; i < n_migrations; i++) {
         r = migration_apply(conn, &migrations[i]);
         if (r) {
-            snprintf(error, error_size, "migration %u (%s) failed: %s", migrations[i].number, migrations[i].name,
-                     sqlite_conn_error(conn));
+            explain(error, error_size, "migration %u (%s) failed: %s", migrations[i].number,
+                    migrations[i].name, sqlite_conn_error(conn));
             return r;
         }
     }

@@ -10,13 +10,15 @@
 #define ROUND_MAX 1024
 #define ROUND_MAX_BYTES (16u << 20)
 #define LINES_MAX (256u << 20)
-#define CARE_DELAY_MS 100   /* after a commit: several rounds share one fdatasync of the log */
-#define PROBE_DELAY_MS 1000 /* while unhealthy: else nothing would ever find out that the disk has room again */
+#define CARE_DELAY_MS 100 /* after a commit: several rounds share one fdatasync of the log */
+#define PROBE_DELAY_MS                                                                                       \
+    1000 /* while unhealthy: else nothing would ever find out that the disk has room again */
 #define CHECKPOINT_IDLE 256
 #define CHECKPOINT_BUSY 8192
 #define INSPECT_MS 2000
 
-static const struct audit_log_limits log_limits = { .bytes = AUDIT_SEGMENT_BYTES, .lines = AUDIT_SEGMENT_LINES };
+static const struct audit_log_limits log_limits = { .bytes = AUDIT_SEGMENT_BYTES,
+                                                    .lines = AUDIT_SEGMENT_LINES };
 
 int
 sqlite_writer_init(struct sqlite_writer *writer, const struct db_spec *spec, char *error, size_t error_size)
@@ -201,8 +203,9 @@ writer_round(struct sqlite_writer *writer, struct db_queue *round)
 }
 
 /*
- * Between rounds: the log to disk, the write-ahead log into the file, and a probe when something had failed. How far
- * the log got is recorded by the next round; what a crash before that cuts from the log comes back from the index.
+ * Between rounds: the log to disk, the write-ahead log into the file, and a probe when something had failed.
+ * How far the log got is recorded by the next round; what a crash before that cuts from the log comes back
+ * from the index.
  */
 static void
 writer_care(struct sqlite_writer *writer, enum db_worker_news news)
@@ -230,7 +233,8 @@ writer_next_care(const struct sqlite_writer *writer, uint64_t now)
     if (!writer->healthy) {
         return now + PROBE_DELAY_MS;
     }
-    if (writer->chain.seq != audit_log_synced(writer->log) || sqlite_conn_wal_pages(writer->conn) >= CHECKPOINT_IDLE) {
+    if (writer->chain.seq != audit_log_synced(writer->log) ||
+        sqlite_conn_wal_pages(writer->conn) >= CHECKPOINT_IDLE) {
         return now + CARE_DELAY_MS;
     }
     return 0;

@@ -1,6 +1,6 @@
 /*
- * The writer thread: whatever is queued becomes one SQLite transaction with a savepoint for each of ours, so that a
- * hundred clients share one fsync and a conflict undoes only its own. Order of a round:
+ * The writer thread: whatever is queued becomes one SQLite transaction with a savepoint for each of ours, so
+ * that a hundred clients share one fsync and a conflict undoes only its own. Order of a round:
  *
  *   commit (durable) -> lines to the log's file -> callbacks -> later: fdatasync of the log, checkpoint
  */

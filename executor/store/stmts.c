@@ -3,6 +3,7 @@
 
 #define AUDIT_COLUMNS "seq, ts_ms, tenant, kind, object, request_id, decision, body, prev, hash"
 
+/* clang-format off */
 static const struct db_stmt_info stmts[DB_N_STMTS] = {
     [DB_JOB_INSERT] = {
         "job_insert",
@@ -164,6 +165,7 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         4, DB_ACCESS_INTERNAL,
     },
 };
+/* clang-format on */
 
 const struct db_stmt_info *
 db_stmt_info(enum db_stmt stmt)

@@ -8,13 +8,17 @@
 #include "lib/sbx_base.h"
 
 enum db_stmt {
-    /* id tenant app? agent? subject request_id traceparent? language template code_sha256 spec metadata?
-     * created_ms idem_key? : a new row, status queued */
+    /*
+     * id tenant app? agent? subject request_id traceparent? language template code_sha256 spec metadata?
+     * created_ms idem_key? : a new row, status queued
+     */
     DB_JOB_INSERT,
     /* id started_ms : queued -> running */
     DB_JOB_STARTED,
-    /* id status finished_ms started_ms? exit_code? signal? stdout? stderr? stdout_bytes stderr_bytes truncated
-     * result? violation? usage? message? : changes 0 rows when the job is terminal already */
+    /*
+     * id status finished_ms started_ms? exit_code? signal? stdout? stderr? stdout_bytes stderr_bytes
+     * truncated result? violation? usage? message? : changes 0 rows when the job is terminal already
+     */
     DB_JOB_FINISH,
     /* id skipped : the files that were declared and not taken, a JSON array */
     DB_JOB_SET_SKIPPED,
@@ -24,11 +28,15 @@ enum db_stmt {
     DB_JOB_GET,
     /* tenant id -> status created_ms started_ms? finished_ms? */
     DB_JOB_STATUS,
-    /* tenant status? language? agent? app? cursor_created_ms cursor_id limit -> enum db_job_list_column, newest
-     * first, beyond the cursor; the first page has cursor INT64_MAX and "" */
+    /*
+     * tenant status? language? agent? app? cursor_created_ms cursor_id limit -> enum db_job_list_column,
+     * newest first, beyond the cursor; the first page has cursor INT64_MAX and ""
+     */
     DB_JOB_LIST,
-    /* after_id limit -> id tenant app? agent? subject request_id language status created_ms started_ms?, by id:
-     * every tenant's queued and running ones; begin with "" */
+    /*
+     * after_id limit -> id tenant app? agent? subject request_id language status created_ms started_ms?, by
+     * id: every tenant's queued and running ones; begin with ""
+     */
     DB_JOBS_UNFINISHED,
     /* -> status count; reads a whole index: for a status page, not for each scrape */
     DB_JOB_COUNTS,
@@ -49,8 +57,10 @@ enum db_stmt {
     /* before_ms */
     DB_IDEM_PURGE,
 
-    /* tenant kind? since_ms until_ms before_seq limit -> enum db_audit_column, newest first; since inclusive, until
-     * exclusive; no bounds are 0, INT64_MAX and INT64_MAX */
+    /*
+     * tenant kind? since_ms until_ms before_seq limit -> enum db_audit_column, newest first; since
+     * inclusive, until exclusive; no bounds are 0, INT64_MAX and INT64_MAX
+     */
     DB_AUDIT_LIST,
     /* -> seq hash; no row before the first event */
     DB_AUDIT_HEAD,

@@ -31,8 +31,8 @@ fuzz_line(const char *line, size_t len)
     struct audit_line parsed;
     const int r = audit_line_parse(&parsed, line, len);
 
-    if (r == 0 && (parsed.seq == 0 || strlen(parsed.hash) != SBX_SHA256_HEX - 1 || memchr(line, '\n', len) != NULL ||
-                   memcmp(line, "{\"seq\":", 7) != 0)) {
+    if (r == 0 && (parsed.seq == 0 || strlen(parsed.hash) != SBX_SHA256_HEX - 1 ||
+                   memchr(line, '\n', len) != NULL || memcmp(line, "{\"seq\":", 7) != 0)) {
         abort();
     }
 }

@@ -131,8 +131,7 @@ get(const char *tenant, const char *id, uint64_t offset, size_t max, struct blob
     return got->rc;
 }
 
-static int
-delete(const char *tenant, const char *id)
+static int delete (const char *tenant, const char *id)
 {
     struct blob_outcome got = { 0 };
     const int r = blob_delete(store, tenant, id, blob_on_done, &got);
@@ -174,9 +173,11 @@ test_round_trip(void)
     }
     is_int(put("t1", "art_empty", "", 0, 1, 100, &got), 0, "an empty blob");
     is_uint(got.info.size, 0, "of no bytes");
-    is_str(got.info.sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "with its hash");
+    is_str(got.info.sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+           "with its hash");
     is_int(put("t1", "art_small", "hello", 5, 2, 5, &got), 0, "a blob of exactly its ceiling");
-    is_str(got.info.sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "with its hash");
+    is_str(got.info.sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+           "with its hash");
     is_int(put("t1", "art_big", big, sizeof(big), 7777, sizeof(big), &got), 0, "3 MiB in odd pieces");
     is_uint(got.info.size, sizeof(big), "all of it");
     if (sbx_sha256(big, sizeof(big), digest) != 0) {
@@ -211,9 +212,9 @@ test_tenants(void)
     is_int(get("t1", "art_small", 0, 10, &got), 0, "the first is");
     ok(got.data.len == 5 && memcmp(got.data.data, "hello", 5) == 0, "what it was");
     sbx_buf_deinit(&got.data);
-    is_int(delete("t2", "art_small"), 0, "deleting the one");
-    is_int(delete("t2", "art_small"), BLOB_E_NOT_FOUND, "twice finds nothing");
-    is_int(delete("t3", "art_small"), BLOB_E_NOT_FOUND, "nor does a tenant without any");
+    is_int(delete ("t2", "art_small"), 0, "deleting the one");
+    is_int(delete ("t2", "art_small"), BLOB_E_NOT_FOUND, "twice finds nothing");
+    is_int(delete ("t3", "art_small"), BLOB_E_NOT_FOUND, "nor does a tenant without any");
     is_int(get("t1", "art_small", 0, 10, &got), 0, "leaves the other");
     sbx_buf_deinit(&got.data);
 }
@@ -250,7 +251,18 @@ static void
 test_names(void)
 {
     static const char *const bad[] = {
-        "", ".", "..", "../x", "a/b", "/etc/passwd", "a.b", "a b", "a\n", "\xc3\xa9", "a%2f", "-\\",
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "/etc/passwd",
+        "a.b",
+        "a b",
+        "a\n",
+        "\xc3\xa9",
+        "a%2f",
+        "-\\",
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     };
     static const char *const tenants[] = { "../../x", "a/b", "..", "\xff\xfe", "t e n" };
@@ -264,23 +276,24 @@ test_names(void)
     for (size_t i = 0; i < SBX_COUNT(bad); i++) {
         is_int(blob_put_new(&blob, store, "t1", bad[i], 10), -EINVAL, "no id to write: case %zu", i);
         is_int(blob_get_new(&reader, store, "t1", bad[i], blob_on_open, &got), -EINVAL, "nor to read");
-        is_int(delete("t1", bad[i]), -EINVAL, "nor to delete");
+        is_int(delete ("t1", bad[i]), -EINVAL, "nor to delete");
     }
     is_int(blob_put_new(&blob, store, "", "art_x", 10), -EINVAL, "no tenant");
     is_int(blob_put_new(&blob, store, NULL, "art_x", 10), -EINVAL, "none at all");
     for (size_t i = 0; i < SBX_COUNT(tenants); i++) {
-        is_int(put(tenants[i], "art_x", "x", 1, 1, 10, &got), 0, "any tenant's name is only hashed: case %zu", i);
+        is_int(put(tenants[i], "art_x", "x", 1, 1, 10, &got), 0, "any tenant's name is only hashed: case %zu",
+               i);
     }
     dir = opendir(root);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        n_odd += entry->d_name[0] != '.' && strcmp(entry->d_name, "tmp") != 0 && strcmp(entry->d_name, "lock") != 0 &&
+        n_odd += entry->d_name[0] != '.' && strcmp(entry->d_name, "tmp") != 0 &&
+                         strcmp(entry->d_name, "lock") != 0 &&
                          (strlen(entry->d_name) != 32 || strspn(entry->d_name, "0123456789abcdef") != 32)
                      ? 1
                      : 0;
     }
     closedir(dir);
     is_uint(n_odd, 0, "no name but hashes in the root");
-
 }
 
 /* Somebody with the directory puts other things under a blob's name. */
@@ -353,7 +366,8 @@ test_crash(void)
         struct blob_put *blob;
 
         fixture_loop_init(&f);
-        if (store_open(error, sizeof(error)) != 0 || blob_put_new(&blob, store, "t1", "art_crash", 1 << 20) != 0 ||
+        if (store_open(error, sizeof(error)) != 0 ||
+            blob_put_new(&blob, store, "t1", "art_crash", 1 << 20) != 0 ||
             blob_put_write(blob, data, sizeof(data)) != 0) {
             _exit(1);
         }
@@ -432,7 +446,8 @@ test_full(void)
         return;
     }
     snprintf(root, sizeof(root), "%.150s/small", f.dir);
-    if (mkdir(root, 0700) != 0 || mount("sbx-test", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=0700") != 0) {
+    if (mkdir(root, 0700) != 0 ||
+        mount("sbx-test", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=0700") != 0) {
         BAIL_OUT("cannot mount");
     }
     is_int(store_open(error, sizeof(error)), 0, "a store on a small disk");

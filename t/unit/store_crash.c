@@ -1,6 +1,6 @@
 /*
- * kill -9 in the middle of commits, again and again on the same files: what was acknowledged is there, all or nothing,
- * the audit log follows from the index and verifies.
+ * kill -9 in the middle of commits, again and again on the same files: what was acknowledged is there, all or
+ * nothing, the audit log follows from the index and verifies.
  */
 #include <poll.h>
 #include <signal.h>
@@ -75,7 +75,10 @@ child_run(unsigned round, int ack_fd)
     _exit(5);
 }
 
-/* Verifies beside the child when `live` is given; waits until `us` after the first acknowledgement, kills, reads the rest; returns how many there were. */
+/*
+ * Verifies beside the child when `live` is given; waits until `us` after the first acknowledgement, kills,
+ * reads the rest; returns how many there were.
+ */
 static unsigned
 parent_watch(pid_t pid, int fd, unsigned us, struct audit_report *live, int *ret_status)
 {

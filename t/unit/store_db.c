@@ -76,10 +76,11 @@ static void
 test_conflict_rolls_back(void)
 {
     const struct db_value key[] = {
-        DB_VTEXT("t1"), DB_VTEXT("sub"), DB_VTEXT("POST /v1/jobs"), DB_VTEXT("k"),
-        DB_VTEXT("aa"), DB_VTEXT("job_c1"), DB_VINT(5),
+        DB_VTEXT("t1"),     DB_VTEXT("sub"), DB_VTEXT("POST /v1/jobs"), DB_VTEXT("k"), DB_VTEXT("aa"),
+        DB_VTEXT("job_c1"), DB_VINT(5),
     };
-    const struct db_value lookup[] = { DB_VTEXT("t1"), DB_VTEXT("sub"), DB_VTEXT("POST /v1/jobs"), DB_VTEXT("k") };
+    const struct db_value lookup[] = { DB_VTEXT("t1"), DB_VTEXT("sub"), DB_VTEXT("POST /v1/jobs"),
+                                       DB_VTEXT("k") };
     const struct db_value purge[] = { DB_VINT(6) };
     struct db_stats before, after;
     struct outcome got;
@@ -118,7 +119,8 @@ test_conflict_rolls_back(void)
 static void
 deep_body(char *out, size_t size, int n)
 {
-    static const char open[] = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", close[] = "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]";
+    static const char open[] = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+                      close[] = "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]";
 
     snprintf(out, size, "{\"a\":%.*s%.*s}", n, open, n, close);
 }
@@ -135,21 +137,30 @@ test_refused(void)
     const struct db_value head[] = { DB_VINT(1) };
     const struct db_value artifact[] = {
         DB_VTEXT("art_x"), DB_VTEXT("job_nowhere"), DB_VTEXT("t1"), DB_VTEXT("p"),
-        DB_VINT(1), DB_VTEXT("00"), DB_VTEXT("m"), DB_VINT(1),
+        DB_VINT(1),        DB_VTEXT("00"),          DB_VTEXT("m"),  DB_VINT(1),
     };
     static const char *const bodies[] = {
-        "", "[]", "1", "{", "{}}", "{},{}", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "{}],[{}",
+        "",
+        "[]",
+        "1",
+        "{",
+        "{}}",
+        "{},{}",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":\"\\u0000\"}",
+        "{\"a\":\"\xff\"}",
+        "{}],[{}",
     };
     struct db_stats before, after;
     struct outcome got;
     struct db_tx *tx;
 
     db_stats(f.db, &before);
-#define REFUSED(rc_, why, ...)                                                                                        \
-    do {                                                                                                              \
-        tx = tx_new(&f);                                                                                              \
-        __VA_ARGS__;                                                                                                  \
-        is_int(tx_run(&f, tx, NULL), (rc_), "refused: %s", (why));                                                    \
+#define REFUSED(rc_, why, ...)                                                                               \
+    do {                                                                                                     \
+        tx = tx_new(&f);                                                                                     \
+        __VA_ARGS__;                                                                                         \
+        is_int(tx_run(&f, tx, NULL), (rc_), "refused: %s", (why));                                           \
     } while (0)
 
     REFUSED(-EINVAL, "NUL in text", db_tx_add(tx, DB_JOB_STARTED, nul, 2));
@@ -164,7 +175,8 @@ test_refused(void)
     REFUSED(-EINVAL, "a status that is none", tx_add_job(tx, "t1", "job_st", 1);
             tx_add_finish(tx, "job_st", "great", "", 0));
     REFUSED(-EINVAL, "no id", tx_add_job(tx, "t1", NULL, 1));
-    REFUSED(-EINVAL, "an artifact of no job", db_tx_add(tx, DB_ARTIFACT_INSERT, artifact, SBX_COUNT(artifact)));
+    REFUSED(-EINVAL, "an artifact of no job",
+            db_tx_add(tx, DB_ARTIFACT_INSERT, artifact, SBX_COUNT(artifact)));
     REFUSED(-EINVAL, "an audit event without tenant", tx_add_audit(tx, NULL, "k", "o", "{}"));
     REFUSED(-EINVAL, "an audit event without kind", tx_add_audit(tx, "t1", NULL, "o", "{}"));
     REFUSED(-EINVAL, "an audit object that is not UTF-8", tx_add_audit(tx, "t1", "k", "\xc0\x80", "{}"));
@@ -308,7 +320,8 @@ test_listing(void)
     struct outcome got;
     struct db_tx *tx = tx_new(&f);
     struct db_value values[] = {
-        DB_VTEXT("lt"), DB_VNULL(), DB_VNULL(), DB_VNULL(), DB_VNULL(), DB_VINT(INT64_MAX), DB_VTEXT(""), DB_VINT(2),
+        DB_VTEXT("lt"), DB_VNULL(),         DB_VNULL(),   DB_VNULL(),
+        DB_VNULL(),     DB_VINT(INT64_MAX), DB_VTEXT(""), DB_VINT(2),
     };
 
     tx_add_job(tx, "lt", "job_a", 10);
@@ -372,12 +385,12 @@ static void
 test_artifacts(void)
 {
     const struct db_value first[] = {
-        DB_VTEXT("art_1"), DB_VTEXT("job_a"), DB_VTEXT("lt"), DB_VTEXT("out/x.csv"),
-        DB_VINT(7), DB_VTEXT("00"), DB_VTEXT("text/csv"), DB_VINT(1),
+        DB_VTEXT("art_1"), DB_VTEXT("job_a"), DB_VTEXT("lt"),       DB_VTEXT("out/x.csv"),
+        DB_VINT(7),        DB_VTEXT("00"),    DB_VTEXT("text/csv"), DB_VINT(1),
     };
     const struct db_value second[] = {
-        DB_VTEXT("art_2"), DB_VTEXT("job_a"), DB_VTEXT("lt"), DB_VTEXT("out/x.csv"),
-        DB_VINT(8), DB_VTEXT("00"), DB_VTEXT("text/csv"), DB_VINT(1),
+        DB_VTEXT("art_2"), DB_VTEXT("job_a"), DB_VTEXT("lt"),       DB_VTEXT("out/x.csv"),
+        DB_VINT(8),        DB_VTEXT("00"),    DB_VTEXT("text/csv"), DB_VINT(1),
     };
     const struct db_value list[] = { DB_VTEXT("job_a"), DB_VTEXT("lt") };
     const struct db_value foreign[] = { DB_VTEXT("job_a"), DB_VTEXT("lu"), DB_VTEXT("out/x.csv") };
@@ -530,7 +543,8 @@ main(void)
     test_reads_see_commits();
     test_close_drains();
     test_fire_and_forget();
-    is_int(audit_verify(f.audit, f.url, &report), 0, "after all of it the audit log verifies: %s", report.detail);
+    is_int(audit_verify(f.audit, f.url, &report), 0, "after all of it the audit log verifies: %s",
+           report.detail);
     ok(report.lines > 10000, "%" PRIu64 " lines", report.lines);
     fixture_deinit(&f);
     return done_testing();

@@ -1,4 +1,6 @@
-/* Disks that fill up: the database's and the log's. Nothing is promised that is not kept, and room heals it. */
+/*
+ * Disks that fill up: the database's and the log's. Nothing is promised that is not kept, and room heals it.
+ */
 #include <sys/mount.h>
 
 #include "t/unit/store_fixture.h"

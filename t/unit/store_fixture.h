@@ -58,8 +58,8 @@ outcome_on_done(void *arg, int rc, const struct db_result *result)
 }
 
 static int
-fixture_unlink(const char *path, __attribute__((unused)) const struct stat *st, __attribute__((unused)) int type,
-               __attribute__((unused)) struct FTW *ftw)
+fixture_unlink(const char *path, __attribute__((unused)) const struct stat *st,
+               __attribute__((unused)) int type, __attribute__((unused)) struct FTW *ftw)
 {
     return remove(path);
 }
@@ -103,7 +103,9 @@ fixture_init(struct fixture *f)
 __attribute__((unused)) static int
 fixture_open(struct fixture *f)
 {
-    const struct db_spec spec = { .driver = "sqlite", .url = f->url, .audit_dir = f->audit, .loop = &f->loop };
+    const struct db_spec spec = {
+        .driver = "sqlite", .url = f->url, .audit_dir = f->audit, .loop = &f->loop
+    };
 
     return db_open(&f->db, &spec, f->error, sizeof(f->error));
 }
@@ -160,20 +162,9 @@ __attribute__((unused)) static void
 tx_add_job(struct db_tx *tx, const char *tenant, const char *id, int64_t created_ms)
 {
     const struct db_value values[] = {
-        DB_VTEXT(id),
-        DB_VTEXT(tenant),
-        DB_VTEXT("app1"),
-        DB_VNULL(),
-        DB_VTEXT("sub"),
-        DB_VTEXT("req_1"),
-        DB_VNULL(),
-        DB_VTEXT("python"),
-        DB_VTEXT("default"),
-        DB_VTEXT("00"),
-        DB_VTEXT("{}"),
-        DB_VNULL(),
-        DB_VINT(created_ms),
-        DB_VNULL(),
+        DB_VTEXT(id),      DB_VTEXT(tenant), DB_VTEXT("app1"),    DB_VNULL(),          DB_VTEXT("sub"),
+        DB_VTEXT("req_1"), DB_VNULL(),       DB_VTEXT("python"),  DB_VTEXT("default"), DB_VTEXT("00"),
+        DB_VTEXT("{}"),    DB_VNULL(),       DB_VINT(created_ms), DB_VNULL(),
     };
     db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
 }
@@ -182,20 +173,13 @@ __attribute__((unused)) static void
 tx_add_finish(struct db_tx *tx, const char *id, const char *status, const void *out, size_t len)
 {
     const struct db_value values[] = {
-        DB_VTEXT(id),
-        DB_VTEXT(status),
-        DB_VINT(2000),
-        DB_VINT(1500),
-        DB_VINT(0),
-        DB_VNULL(),
-        DB_VBLOB(out, len),
-        DB_VBLOB("", 0),
-        DB_VINT(len),
-        DB_VINT(0),
-        DB_VINT(0),
-        DB_VTEXT("42"),
-        DB_VNULL(),
-        DB_VTEXT("{\"wall_ms\":1}"),
+        DB_VTEXT(id),       DB_VTEXT(status),
+        DB_VINT(2000),      DB_VINT(1500),
+        DB_VINT(0),         DB_VNULL(),
+        DB_VBLOB(out, len), DB_VBLOB("", 0),
+        DB_VINT(len),       DB_VINT(0),
+        DB_VINT(0),         DB_VTEXT("42"),
+        DB_VNULL(),         DB_VTEXT("{\"wall_ms\":1}"),
         DB_VNULL(),
     };
     db_tx_add(tx, DB_JOB_FINISH, values, SBX_COUNT(values));

@@ -1,4 +1,7 @@
-/* Opening: from nothing, again, over a schema of another version, over damage, over what is no database at all. */
+/*
+ * Opening: from nothing, again, over a schema of another version, over damage, over what is no database at
+ * all.
+ */
 #include <sqlite3.h>
 
 #include "executor/store/migrations.h"

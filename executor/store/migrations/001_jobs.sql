@@ -36,8 +36,8 @@ create table jobs (
 create index jobs_listing on jobs (tenant, created_ms desc, id desc, status, language, agent, app);
 create index jobs_unfinished on jobs (id) where status in ('queued', 'running');
 
-create trigger jobs_terminal before update of status, finished_ms, exit_code, signal, stdout, stderr, result, violation,
-    usage, message on jobs
+create trigger jobs_terminal before update of status, finished_ms, exit_code, signal, stdout, stderr, result,
+    violation, usage, message on jobs
 when old.status not in ('queued', 'running')
 begin
     select raise(abort, 'a terminal job does not change');
