@@ -1,0 +1,714 @@
+/*
+ * The process tier for real: sandbox-launch, session-agent and interpreters, as root.
+ * One launcher for the whole program, killed and started again where a test says so.
+ */
+#include "executor/runtime/runtime.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "t/unit/tap.h"
+
+enum { PATIENCE_MS = 30000, MiB = 1 << 20 };
+
+static uv_loop_t loop;
+static struct runtime *runtime;
+static char out_dir[256], work_dir[64], launch_socket[96];
+static pid_t launcher;
+static unsigned uid_base;
+static unsigned n_up, n_down;
+
+static void
+on_log(void *arg _unused_, const char *event, const char *detail)
+{
+    n_up += strcmp(event, "launcher.up") == 0;
+    n_down += strcmp(event, "launcher.down") == 0;
+    note("%s %s", event, detail);
+}
+
+static bool
+turn_until(const unsigned *counter, unsigned wanted)
+{
+    uint64_t end = uv_hrtime() + (uint64_t)PATIENCE_MS * 1000000;
+    struct pollfd pollfd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+
+    while (*counter < wanted && uv_hrtime() < end) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        (void)poll(&pollfd, 1, 1);
+    }
+    return *counter >= wanted;
+}
+
+static void
+write_config(const char *path)
+{
+    FILE *file = fopen(path, "we");
+
+    assert(file != NULL);
+    (void)fchmod(fileno(file), 0600);
+    fprintf(file, "socket = %s\nagent = %s/session-agent\nopt_dir = %s/opt\nstate_dir = %s/state\n", launch_socket, out_dir,
+            work_dir, work_dir);
+    fprintf(file, "instance = rp%d\nuid_base = %u\nmax_sandboxes = 64\ntemplate.default.root = /\n", (int)getpid(), uid_base);
+    fclose(file);
+}
+
+static void
+copy_file(const char *from, const char *to)
+{
+    static char data[MiB];
+    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+    size_t n;
+
+    assert(in != NULL && out != NULL);
+    n = fread(data, 1, sizeof(data), in);
+    assert(fwrite(data, 1, n, out) == n);
+    fclose(in);
+    fclose(out);
+}
+
+static void
+launcher_start(void)
+{
+    char config[128], binary[320], log[128];
+
+    (void)snprintf(config, sizeof(config), "%s/conf", work_dir);
+    (void)snprintf(log, sizeof(log), "%s/log", work_dir);
+    (void)snprintf(binary, sizeof(binary), "%s/sandbox-launch", out_dir);
+    launcher = fork();
+    if (launcher == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+        (void)dup2(fd, 1);
+        (void)dup2(fd, 2);
+        /* It gives up the right to be traced, which is how leaks are looked for. */
+        (void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+        execl(binary, binary, "--config", config, (char *)NULL);
+        _exit(127);
+    }
+    assert(launcher > 0);
+}
+
+static int
+launcher_stop(int sig)
+{
+    int status = 0;
+
+    kill(launcher, sig);
+    (void)waitpid(launcher, &status, 0);
+    launcher = 0;
+    return status;
+}
+
+/* Processes with a user id of this launcher's sandboxes. */
+static unsigned
+n_processes(void)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    unsigned n = 0;
+
+    while ((entry = readdir(dir)) != NULL) {
+        char path[300];
+        struct stat st;
+
+        (void)snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && stat(path, &st) == 0) {
+            n += st.st_uid >= uid_base && st.st_uid < uid_base + 128;
+        }
+    }
+    closedir(dir);
+    return n;
+}
+
+static bool
+processes_end(void)
+{
+    uint64_t end = uv_hrtime() + (uint64_t)PATIENCE_MS * 1000000;
+
+    while (n_processes() > 0 && uv_hrtime() < end) {
+        (void)poll(NULL, 0, 2);
+    }
+    return n_processes() == 0;
+}
+
+/* One job and what was heard of it. */
+struct job {
+    struct sandbox *sandbox;
+    struct runtime_run run;
+    unsigned n_created, n_adopted, n_done, n_fetched, n_destroyed;
+    int created_rc, adopted_rc, done_rc, fetched_rc;
+    const struct runtime_outcome *outcome;
+    struct sbx_buf output[2], fetched;
+    size_t max_output;
+};
+
+static void
+job_on_created(void *arg, int rc, struct sandbox *sandbox)
+{
+    struct job *job = arg;
+
+    job->n_created++;
+    job->created_rc = rc;
+    job->sandbox = sandbox;
+}
+
+static void
+job_on_adopted(void *arg, int rc)
+{
+    struct job *job = arg;
+
+    job->n_adopted++;
+    job->adopted_rc = rc;
+}
+
+static bool
+job_on_output(void *arg, int fd, const char *data, size_t len)
+{
+    struct job *job = arg;
+
+    sbx_buf_append(&job->output[fd - 1], data, len);
+    return job->output[0].len + job->output[1].len <= job->max_output;
+}
+
+static void
+job_on_done(void *arg, int rc, const struct runtime_outcome *outcome)
+{
+    struct job *job = arg;
+
+    job->n_done++;
+    job->done_rc = rc;
+    job->outcome = outcome;
+}
+
+static void
+job_on_data(void *arg, const char *data, size_t len)
+{
+    struct job *job = arg;
+
+    sbx_buf_append(&job->fetched, data, len);
+}
+
+static void
+job_on_fetched(void *arg, int rc)
+{
+    struct job *job = arg;
+
+    job->n_fetched++;
+    job->fetched_rc = rc;
+}
+
+static void
+job_on_destroyed(void *arg, int rc _unused_)
+{
+    struct job *job = arg;
+
+    job->n_destroyed++;
+}
+
+static const struct runtime_events events = {.on_output = job_on_output, .on_done = job_on_done};
+
+static void
+job_init(struct job *job, const char *language, const char *code)
+{
+    memset(job, 0, sizeof(*job));
+    job->output[0].max = job->output[1].max = job->fetched.max = 64u * MiB;
+    job->max_output = 32u * MiB;
+    job->run = (struct runtime_run){
+        .id = "job_test",
+        .language = language,
+        .code = code,
+        .code_len = strlen(code),
+        .max_artifacts = 8,
+        .max_artifact_bytes = 4u * MiB,
+        .limits = {.value = {
+                       [SBX_LIMIT_CPU_RATE] = 2000,
+                       [SBX_LIMIT_CPU] = 10000,
+                       [SBX_LIMIT_MEMORY] = 256u * MiB,
+                       [SBX_LIMIT_DISK] = 16u * MiB,
+                       [SBX_LIMIT_PROCESSES] = 64,
+                       [SBX_LIMIT_TIME] = 20000,
+                       [SBX_LIMIT_OUTPUT] = 32u * MiB,
+                   }},
+    };
+}
+
+static void
+job_create(struct job *job)
+{
+    uv_update_time(&loop);
+    if (runtime->ops->create(runtime, "default", job_on_created, job) != 0 || !turn_until(&job->n_created, 1) ||
+        job->created_rc != 0) {
+        BAIL_OUT("no sandbox: code %d", job->created_rc);
+    }
+}
+
+static void
+job_start(struct job *job)
+{
+    if (job->sandbox == NULL) {
+        job_create(job);
+    }
+    if (job->sandbox->ops->adopt(job->sandbox, &job->run.limits, job_on_adopted, job) != 0 ||
+        !turn_until(&job->n_adopted, 1) || job->adopted_rc != 0) {
+        BAIL_OUT("not adopted: code %d", job->adopted_rc);
+    }
+    if (job->sandbox->ops->run(job->sandbox, &job->run, &events, job) != 0) {
+        BAIL_OUT("not run");
+    }
+}
+
+static void
+job_do(struct job *job)
+{
+    job_start(job);
+    if (!turn_until(&job->n_done, 1)) {
+        BAIL_OUT("a run that never ends");
+    }
+}
+
+static void
+job_end(struct job *job)
+{
+    struct sandbox *sandbox = steal(&job->sandbox);
+
+    sandbox->ops->destroy(sandbox, job_on_destroyed, job);
+    ok(turn_until(&job->n_destroyed, 1), "the sandbox goes");
+    sbx_buf_deinit(&job->output[0]);
+    sbx_buf_deinit(&job->output[1]);
+    sbx_buf_deinit(&job->fetched);
+}
+
+static const char *
+text(const struct sbx_buf *buf)
+{
+    return buf->data == NULL ? "" : buf->data;
+}
+
+static void
+is_good(const struct job *job, int exit_code, const char *output, const char *what)
+{
+    is_int(job->done_rc, 0, "%s: done", what);
+    is_int(job->outcome->exited ? job->outcome->exit_code : -1, exit_code, "%s: exit code", what);
+    is_str(text(&job->output[0]), output, "%s: stdout", what);
+    ok(!job->outcome->report.has_verdict, "%s: no verdict", what);
+}
+
+static void
+test_languages(void)
+{
+    static const char *const args[] = {"one", "t w o"};
+    static const struct runtime_env env[] = {{"GREETING", "h\xc3\xa9llo"}};
+    static const struct {
+        const char *language, *code, *output, *error;
+        int exit_code;
+    } cases[] = {
+        {"python", "import os,sys\nprint(sys.argv[1:], os.environ['GREETING'])\nsys.stderr.write('e')\nsys.exit(3)",
+         "['one', 't w o'] h\xc3\xa9llo\n", "e", 3},
+        {"javascript",
+         "console.log(process.argv.slice(2).join('|'), process.env.GREETING); console.error('e'); process.exitCode = 4",
+         "one|t w o h\xc3\xa9llo\n", "e\n", 4},
+        {"bash", "echo \"$1|$2 $GREETING\"; echo e >&2; exit 5", "one|t w o h\xc3\xa9llo\n", "e\n", 5},
+    };
+
+    for (size_t i = 0; i < SBX_COUNT(cases); i++) {
+        struct job job;
+
+        job_init(&job, cases[i].language, cases[i].code);
+        job.run.args = args;
+        job.run.n_args = 2;
+        job.run.env = env;
+        job.run.n_env = 1;
+        job_do(&job);
+        is_good(&job, cases[i].exit_code, cases[i].output, cases[i].language);
+        is_str(text(&job.output[1]), cases[i].error, "%s: stderr", cases[i].language);
+        ok(job.outcome->report.cpu_ms > 0 && job.outcome->report.peak_memory_bytes > 100000 &&
+               job.outcome->report.wall_ms > 0,
+           "%s: the kernel's numbers are there", cases[i].language);
+        job_end(&job);
+    }
+}
+
+static void
+test_signal_and_result(void)
+{
+    struct job job;
+
+    job_init(&job, "bash", "kill -SEGV $$");
+    job_do(&job);
+    is_int(job.done_rc, 0, "killed by a signal of its own");
+    is_str(job.outcome->signal, "SIGSEGV", "which is told");
+    job_end(&job);
+
+    job_init(&job, "python", "def handler(event):\n  print('x')\n  return {'sum': sum(event['n']), 'f': 0.1}");
+    job.run.event_json = "{\"n\":[1,2,3]}";
+    job.run.event_len = strlen(job.run.event_json);
+    job_do(&job);
+    is_good(&job, 0, "x\n", "a handler");
+    ok(job.outcome->result_json != NULL && strcmp(job.outcome->result_json, "{\"sum\":6,\"f\":0.1}") == 0,
+       "its result as it was written");
+    job_end(&job);
+
+    job_init(&job, "javascript", "exports.handler = async (e) => ({ got: e.a, deep: [null, true] })");
+    job.run.event_json = "{\"a\":\"\\u20ac\"}";
+    job.run.event_len = strlen(job.run.event_json);
+    job_do(&job);
+    is_good(&job, 0, "", "an async handler");
+    ok(job.outcome->result_json != NULL && strstr(job.outcome->result_json, "\"deep\":[null,true]") != NULL, "its result");
+    job_end(&job);
+}
+
+static void
+test_streams(void)
+{
+    struct job job;
+    char *data = malloc(MiB);
+
+    for (size_t i = 0; i < MiB; i++) {
+        data[i] = (char)(i * 7 + (i >> 8));
+    }
+    job_init(&job, "bash", "cat; cat /dev/null >&2");
+    job.run.stdin_data = data;
+    job.run.stdin_len = MiB;
+    job_do(&job);
+    is_int(job.done_rc, 0, "1 MiB of bytes in and out");
+    ok(job.output[0].len == MiB && memcmp(job.output[0].data, data, MiB) == 0, "each of them right");
+    job_end(&job);
+
+    job_init(&job, "python", "import sys\nprint(len(sys.stdin.buffer.read()))");
+    job.run.stdin_data = data;
+    job.run.stdin_len = MiB;
+    job_do(&job);
+    is_good(&job, 0, "1048576\n", "1 MiB into python");
+    job_end(&job);
+
+    job_init(&job, "bash", "exec 0<&-; echo closed");
+    job.run.stdin_data = data;
+    job.run.stdin_len = MiB;
+    job_do(&job);
+    is_good(&job, 0, "closed\n", "who does not read its stdin");
+    job_end(&job);
+
+    job_init(&job, "bash", "read line; echo \"[$line]\"");
+    job_do(&job);
+    is_good(&job, 0, "[]\n", "no stdin is an empty one");
+    job_end(&job);
+    free(data);
+}
+
+static void
+test_artifacts(void)
+{
+    static const char *const globs[] = {"out/**", "missing.txt"};
+    static const struct runtime_file files[] = {{"in/data.csv", "1\n2\n3\n", 6}, {"bin", "\0\xff", 2}};
+    struct job job;
+
+    job_init(&job, "python",
+             "import os\nos.mkdir('out')\n"
+             "total=sum(int(l) for l in open('in/data.csv'))\n"
+             "open('out/sum.txt','w').write(str(total))\n"
+             "open('out/big.bin','wb').write(bytes(range(256))*4096)\n"
+             "os.symlink('/etc/passwd','out/link')\nos.mkfifo('out/fifo')\n"
+             "assert open('bin','rb').read()==b'\\0\\xff'");
+    job.run.files = files;
+    job.run.n_files = 2;
+    job.run.artifacts = globs;
+    job.run.n_artifacts = 2;
+    job_do(&job);
+    is_good(&job, 0, "", "files in, artifacts out");
+    is_uint(job.outcome->n_artifacts, 2, "two artifacts");
+    if (job.outcome->n_artifacts == 2) {
+        is_str(job.outcome->artifacts[0].path, "out/big.bin", "the first");
+        is_str(job.outcome->artifacts[1].path, "out/sum.txt", "the second");
+    }
+    ok(job.outcome->skipped_json != NULL && strstr(job.outcome->skipped_json, "out/link") != NULL &&
+           strstr(job.outcome->skipped_json, "out/fifo") != NULL &&
+           strstr(job.outcome->skipped_json, "missing.txt") != NULL,
+       "the rest is told");
+    assert(job.sandbox->ops->fetch(job.sandbox, "out/sum.txt", 1, job_on_data, job_on_fetched, &job) == 0);
+    ok(turn_until(&job.n_fetched, 1) && job.fetched_rc == 0, "one is fetched");
+    is_str(text(&job.fetched), "6", "right");
+    sbx_buf_reset(&job.fetched);
+    assert(job.sandbox->ops->fetch(job.sandbox, "out/big.bin", MiB, job_on_data, job_on_fetched, &job) == 0);
+    ok(turn_until(&job.n_fetched, 2) && job.fetched_rc == 0, "and the other");
+    is_uint(job.fetched.len, MiB, "whole");
+    ok(job.fetched.len == MiB && (unsigned char)job.fetched.data[511] == 255, "right");
+    assert(job.sandbox->ops->fetch(job.sandbox, "out/link", 100000, job_on_data, job_on_fetched, &job) == 0);
+    ok(turn_until(&job.n_fetched, 3) && job.fetched_rc == RUNTIME_E_REFUSED, "a link is not followed");
+    assert(job.sandbox->ops->fetch(job.sandbox, "out/big.bin", 1000, job_on_data, job_on_fetched, &job) == 0);
+    ok(turn_until(&job.n_fetched, 4) && job.fetched_rc == RUNTIME_E_AGENT, "more than was agreed is refused");
+    job_end(&job);
+}
+
+static void
+is_verdict(struct job *job, enum sbx_limit limit, const char *what)
+{
+    const struct runtime_report *report;
+
+    job_do(job);
+    report = &job->outcome->report;
+    is_int(job->done_rc, RUNTIME_E_ENDED, "%s: the sandbox ended", what);
+    ok(report->has_verdict, "%s: by a verdict", what);
+    is_int(report->verdict, limit, "%s: the right one", what);
+    ok(report->verdict_observed > 0 && report->verdict_limit == job->run.limits.value[limit],
+       "%s: limit %llu observed %llu", what, (unsigned long long)report->verdict_limit,
+       (unsigned long long)report->verdict_observed);
+    job_end(job);
+}
+
+static void
+test_verdicts(void)
+{
+    struct job job;
+
+    job_init(&job, "python", "x=[]\nwhile True: x.append(bytearray(8<<20))");
+    job.run.limits.value[SBX_LIMIT_MEMORY] = 64u * MiB;
+    is_verdict(&job, SBX_LIMIT_MEMORY, "memory");
+
+    job_init(&job, "python", "while True: pass");
+    job.run.limits.value[SBX_LIMIT_CPU] = 300;
+    is_verdict(&job, SBX_LIMIT_CPU, "cpu");
+
+    job_init(&job, "bash", "sleep 60");
+    job.run.limits.value[SBX_LIMIT_TIME] = 400;
+    is_verdict(&job, SBX_LIMIT_TIME, "time");
+
+    job_init(&job, "bash", "f() { f | f & }; f; sleep 5");
+    job.run.limits.value[SBX_LIMIT_PROCESSES] = 16;
+    is_verdict(&job, SBX_LIMIT_PROCESSES, "processes");
+
+    job_init(&job, "python", "f=open('x','wb')\nwhile True:\n  f.write(b'x'*65536); f.flush()");
+    job.run.limits.value[SBX_LIMIT_DISK] = 1u * MiB;
+    is_verdict(&job, SBX_LIMIT_DISK, "disk");
+
+    /* Caught by the payload, which then ends well: the kernel remembers. */
+    job_init(&job, "python",
+             "import os\ntry:\n  for i in range(64):\n    if os.fork()==0: os.pause() if hasattr(os,'pause') else "
+             "__import__('time').sleep(9)\nexcept OSError: print('caught')");
+    job.run.limits.value[SBX_LIMIT_PROCESSES] = 8;
+    is_verdict(&job, SBX_LIMIT_PROCESSES, "processes, caught");
+}
+
+static void
+test_output_flood(void)
+{
+    struct job job;
+
+    job_init(&job, "bash", "exec cat /dev/zero");
+    job.max_output = 100000;
+    job_do(&job);
+    is_int(job.done_rc, RUNTIME_E_ENDED, "a flood of output is ended by its reader");
+    ok(!job.outcome->report.has_verdict, "whose verdict it is");
+    ok(job.output[0].len > 100000 && job.output[0].len <= 100000 + 65536, "no more than one piece too many");
+    job_end(&job);
+}
+
+static void
+test_refused(void)
+{
+    static const struct runtime_env env[] = {{"LD_PRELOAD", "x"}};
+    struct job job;
+
+    job_init(&job, "cobol", "x");
+    job_do(&job);
+    is_int(job.done_rc, RUNTIME_E_REFUSED, "an unknown language");
+    ok(job.outcome->message[0] != '\0', "says: %s", job.outcome->message);
+    job_end(&job);
+
+    job_init(&job, "bash", "true");
+    job.run.env = env;
+    job.run.n_env = 1;
+    job_do(&job);
+    is_int(job.done_rc, RUNTIME_E_REFUSED, "an environment that is not allowed");
+    job_end(&job);
+}
+
+static void
+test_destroy_during_run(void)
+{
+    struct job job;
+    uint64_t start;
+
+    job_init(&job, "bash", "for i in 1 2 3; do (setsid sleep 100 &) ; done; echo ready; sleep 100");
+    job_start(&job);
+    while (job.output[0].len < 6 && job.n_done == 0) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    start = uv_hrtime();
+    job_end(&job);
+    is_uint(job.n_done, 0, "a destroyed run is not done");
+    ok(uv_hrtime() - start < 1000000000, "it was gone within a second (%u ms)", (unsigned)((uv_hrtime() - start) / 1000000));
+    is_uint(n_processes(), 0, "with all its processes");
+}
+
+static void
+test_many(void)
+{
+    enum { N = 12 };
+    static struct job jobs[N];
+    unsigned n_good = 0;
+
+    for (unsigned i = 0; i < N; i++) {
+        job_init(&jobs[i], "python", "import sys\nprint(sum(map(int, sys.stdin.read().split())))");
+        jobs[i].run.stdin_data = "20 22";
+        jobs[i].run.stdin_len = 5;
+        assert(runtime->ops->create(runtime, "default", job_on_created, &jobs[i]) == 0);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        assert(turn_until(&jobs[i].n_created, 1) && jobs[i].created_rc == 0);
+        job_start(&jobs[i]);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        assert(turn_until(&jobs[i].n_done, 1));
+        n_good += jobs[i].done_rc == 0 && strcmp(text(&jobs[i].output[0]), "42\n") == 0;
+    }
+    is_uint(n_good, N, "%d at once", N);
+    for (unsigned i = 0; i < N; i++) {
+        job_end(&jobs[i]);
+    }
+}
+
+static void
+test_launcher_killed(void)
+{
+    struct job job, after;
+    unsigned ups = n_up, downs = n_down;
+
+    job_init(&job, "bash", "echo ready; sleep 100");
+    job_start(&job);
+    while (job.output[0].len < 6 && job.n_done == 0) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    launcher_stop(SIGKILL);
+    ok(turn_until(&job.n_done, 1), "kill -9 of the launcher ends the run");
+    is_int(job.done_rc, RUNTIME_E_UNAVAILABLE, "as nobody's fault here");
+    ok(turn_until(&n_down, downs + 1), "the operator is told");
+    ok(!runtime->ops->available(runtime), "there is no runtime now");
+    job_end(&job);
+    ok(processes_end(), "no process is left");
+
+    job_init(&after, "bash", "echo back");
+    assert(runtime->ops->create(runtime, "default", job_on_created, &after) == 0);
+    ok(turn_until(&after.n_created, 1) && after.created_rc == RUNTIME_E_UNAVAILABLE, "a creation fails meanwhile");
+    launcher_start();
+    ok(turn_until(&n_up, ups + 1), "a new launcher is found");
+    after.n_created = 0;
+    job_do(&after);
+    is_good(&after, 0, "back\n", "and works");
+    job_end(&after);
+}
+
+static void
+begin(void)
+{
+    struct process_spec spec = {
+        .loop = &loop,
+        .launch_socket = launch_socket,
+        .create_timeout_ms = 10000,
+        .agent_timeout_ms = 10000,
+        .log = on_log,
+    };
+    char path[400];
+    ssize_t n;
+
+    if (geteuid() != 0) {
+        BAIL_OUT("needs root: it makes real sandboxes");
+    }
+    n = readlink("/proc/self/exe", out_dir, sizeof(out_dir) - 1);
+    assert(n > 0);
+    out_dir[n] = '\0';
+    for (unsigned i = 0; i < 3; i++) { /* <out>/t/unit/runtime_process */
+        *strrchr(out_dir, '/') = '\0';
+    }
+    memcpy(work_dir, "/tmp/runtime_process.XXXXXX", sizeof("/tmp/runtime_process.XXXXXX"));
+    assert(mkdtemp(work_dir) != NULL);
+    uid_base = 600000 + (unsigned)getpid() % 1000 * 200;
+    (void)snprintf(launch_socket, sizeof(launch_socket), "%s/socket", work_dir);
+    (void)snprintf(path, sizeof(path), "%s/opt", work_dir);
+    assert(mkdir(path, 0755) == 0);
+    (void)snprintf(path, sizeof(path), "%s/opt/drivers", work_dir);
+    assert(mkdir(path, 0755) == 0);
+    (void)snprintf(path, sizeof(path), "%s/opt/runtimes.json", work_dir);
+    copy_file("session-agent/runtimes.json", path);
+    (void)snprintf(path, sizeof(path), "%s/opt/drivers/python.py", work_dir);
+    copy_file("session-agent/drivers/python.py", path);
+    (void)snprintf(path, sizeof(path), "%s/opt/drivers/node.js", work_dir);
+    copy_file("session-agent/drivers/node.js", path);
+    (void)snprintf(path, sizeof(path), "%s/state", work_dir);
+    assert(mkdir(path, 0700) == 0);
+    (void)snprintf(path, sizeof(path), "%s/conf", work_dir);
+    write_config(path);
+    launcher_start();
+    uv_loop_init(&loop);
+    assert(runtime_process_new(&runtime, &spec) == 0);
+    if (!turn_until(&n_up, 1)) {
+        BAIL_OUT("the launcher does not start: see %s/log", work_dir);
+    }
+}
+
+static bool
+log_is_clean(void)
+{
+    static char log[4 * MiB];
+    char path[128];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/log", work_dir);
+    file = fopen(path, "re");
+    assert(file != NULL);
+    log[fread(log, 1, sizeof(log) - 1, file)] = '\0';
+    fclose(file);
+    return strstr(log, "Sanitizer") == NULL && strstr(log, "runtime error") == NULL && strstr(log, "Assertion") == NULL;
+}
+
+static int
+remove_one(const char *path, const struct stat *st _unused_, int type _unused_, struct FTW *ftw _unused_)
+{
+    return remove(path);
+}
+
+static void
+end(void)
+{
+    int status;
+
+    runtime = runtime->ops->free(runtime);
+    while (uv_run(&loop, UV_RUN_NOWAIT) != 0) {
+    }
+    is_int(uv_loop_close(&loop), 0, "no handle is left");
+    status = launcher_stop(SIGTERM);
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the launcher ends cleanly");
+    is_uint(n_processes(), 0, "no process is left");
+    ok(log_is_clean(), "and its log has no sanitizer's report");
+    if (tap_.failed > 0) {
+        diag("the launcher's log is in %s", work_dir);
+        return;
+    }
+    is_int(nftw(work_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0, "nothing is left behind");
+}
+
+int
+main(void)
+{
+    begin();
+    test_languages();
+    test_signal_and_result();
+    test_streams();
+    test_artifacts();
+    test_verdicts();
+    test_output_flood();
+    test_refused();
+    test_destroy_during_run();
+    test_many();
+    test_launcher_killed();
+    end();
+    return done_testing();
+}
