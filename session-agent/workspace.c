@@ -224,7 +224,8 @@ clear_dir(int root, int dir, unsigned *counter)
             unlinkat(dir, entry->d_name, 0) == 0) {
             continue;
         }
-        if (errno != EISDIR && errno != EPERM) {
+        /* The payload may have shut itself out; moving a directory writes its "..". */
+        if (errno != EISDIR || fchmodat(dir, entry->d_name, 0700, 0) < 0) {
             r = -errno;
             break;
         }
@@ -245,7 +246,6 @@ clear_child(int root, const char *name, unsigned *counter)
     if (unlinkat(root, name, 0) == 0) {
         return 0;
     }
-    /* The payload may have shut itself out. */
     if (fchmodat(root, name, 0700, 0) < 0) {
         return -errno;
     }

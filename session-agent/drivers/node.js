@@ -16,6 +16,22 @@ const context = {
   sessionId: env.SANDBOX_SESSION_ID || '',
 };
 
+// Writes to a pipe wait, or process.exit() would lose what the reader has not taken yet.
+for (const name of ['stdout', 'stderr']) {
+  const property = Object.getOwnPropertyDescriptor(process, name);
+  Object.defineProperty(process, name, {
+    ...property,
+    get() {
+      const stream = property.get.call(process);
+      Object.defineProperty(process, name, property);
+      if (stream._handle && stream._handle.setBlocking) {
+        stream._handle.setBlocking(true);
+      }
+      return stream;
+    },
+  });
+}
+
 // Frames of this file and of node's loader below it are of no use to who wrote the program.
 function describe(error) {
   if (!(error instanceof Error) || typeof error.stack !== 'string') {
