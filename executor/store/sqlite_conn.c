@@ -12,6 +12,7 @@
 #include "lib/sbx_time.h"
 
 #define CONN_BUSY_MS 5000
+#define CONN_URL_MAX 4096
 #define CONN_VALUE_MAX (96 << 20)
 #define CONN_PROGRESS_STEPS 10000
 
@@ -167,14 +168,62 @@ conn_prepare_role(struct sqlite_conn *conn, enum sqlite_conn_role role)
 }
 
 /*
+ * The url without what would break us: a shared cache makes readers fail while the writer works, and only the
+ * writer may create (a mode beyond the flags is an error).
+ */
+static bool
+conn_url(char *out, size_t size, const char *url, enum sqlite_conn_role role)
+{
+    const char *parameter = url + strcspn(url, "?#");
+    size_t len = (size_t)(parameter - url), n;
+    char separator = '?';
+
+    if (len >= size) {
+        return false;
+    }
+    memcpy(out, url, len);
+    while (*parameter == '?' || *parameter == '&') {
+        parameter++;
+        n = strcspn(parameter, "&#");
+        if (strncmp(parameter, "cache=", 6) != 0 &&
+            (role == SQLITE_CONN_WRITER || strncmp(parameter, "mode=", 5) != 0)) {
+            if (len + 1 + n >= size) {
+                return false;
+            }
+            out[len++] = separator;
+            memcpy(out + len, parameter, n);
+            len += n;
+            separator = '&';
+        }
+        parameter += n;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+/*
  * SQLite makes its file with 0644 less the umask; -wal and -shm copy the mode of the database. Start-up only.
  */
 static int
-conn_open_file(struct sqlite_conn *conn, const char *url, int flags)
+conn_open_file(struct sqlite_conn *conn, const char *url, enum sqlite_conn_role role)
 {
-    const mode_t before = umask(077);
-    const int code = sqlite3_open_v2(url, &conn->db, flags, NULL);
+    char uri[CONN_URL_MAX];
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    mode_t before;
+    int code;
 
+    /* A visitor that could write would fold the write-ahead log into the file when the last to leave. */
+    flags |= role == SQLITE_CONN_VISITOR ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    flags |= role == SQLITE_CONN_WRITER ? SQLITE_OPEN_CREATE : 0;
+    if (strncmp(url, "file:", 5) == 0) {
+        flags |= SQLITE_OPEN_URI;
+        if (!conn_url(uri, sizeof(uri), url, role)) {
+            return -ENAMETOOLONG;
+        }
+        url = uri;
+    }
+    before = umask(077);
+    code = sqlite3_open_v2(url, &conn->db, flags, NULL);
     umask(before);
     return conn_errno(code);
 }
@@ -197,7 +246,6 @@ sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_rol
                  size_t error_size)
 {
     _cleanup_(sqlite_conn_closep) struct sqlite_conn *conn = NULL;
-    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int r;
 
     if (url == NULL || url[0] == '\0' || strcmp(url, ":memory:") == 0) {
@@ -211,13 +259,7 @@ sqlite_conn_open(struct sqlite_conn **ret, const char *url, enum sqlite_conn_rol
         return -ENOMEM;
     }
 
-    /*
-     * A visitor that could write would fold the write-ahead log into the file when it is the last to leave.
-     */
-    flags |= role == SQLITE_CONN_VISITOR ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-    flags |= role == SQLITE_CONN_WRITER ? SQLITE_OPEN_CREATE : 0;
-    flags |= strncmp(url, "file:", 5) == 0 ? SQLITE_OPEN_URI : 0;
-    r = conn_open_file(conn, url, flags);
+    r = conn_open_file(conn, url, role);
     if (r == 0) {
         conn_harden(conn);
         r = conn_prepare_role(conn, role);

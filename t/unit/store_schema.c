@@ -177,6 +177,49 @@ test_places(void)
     fixture_close(&f);
 }
 
+/* What other programs are told to use must work here too, though a shared cache must not be shared. */
+static void
+test_shared_cache_url(void)
+{
+    static const char *const parameters[] = {
+        "?cache=shared&mode=rwc",
+        "?mode=rwc&cache=shared",
+        "?mode=rwc",
+        "?cache=shared",
+        "?",
+        "",
+        "?psow=1&cache=shared&nolock=0#x",
+    };
+    struct audit_report report;
+    struct outcome wrote, read;
+
+    for (size_t i = 0; i < SBX_COUNT(parameters); i++) {
+        struct db_tx *tx;
+
+        fresh_directory();
+        snprintf(f.url, sizeof(f.url), "file:%.80s/x.db%s", f.dir, parameters[i]);
+        fixture_must_open(&f);
+        memset(&read, 0, sizeof(read));
+        memset(&wrote, 0, sizeof(wrote));
+        for (unsigned n = 0; n < 200; n++) {
+            char id[32];
+
+            snprintf(id, sizeof(id), "job_%u", n);
+            tx = tx_new(&f);
+            tx_add_job(tx, "t", id, 1);
+            db_tx_submit(tx, NULL, NULL);
+            db_read(f.db, DB_PING, NULL, 0, outcome_on_done, &read);
+            db_read(f.db, DB_JOB_COUNTS, NULL, 0, outcome_on_done, &read);
+        }
+        tx = tx_new(&f);
+        tx_add_audit(tx, "t", "k", "o", "{}");
+        is_int(tx_run(&f, tx, &wrote), 0, "file:x.db%s: writes", parameters[i]);
+        ok(read.n == 400 && read.rc == 0, "and reads at the same time");
+        is_int(audit_verify(f.audit, f.url, &report), 0, "and verifies");
+        fixture_close(&f);
+    }
+}
+
 int
 main(void)
 {
@@ -185,6 +228,7 @@ main(void)
     test_versions();
     test_damage();
     test_places();
+    test_shared_cache_url();
     fixture_deinit(&f);
     return done_testing();
 }
