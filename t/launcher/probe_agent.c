@@ -36,7 +36,7 @@
 static struct sock_filter insns[MAX_INSNS];
 static struct sock_fprog program = { .filter = insns };
 
-static void
+_Noreturn static void
 fail(const char *what)
 {
     dprintf(CONTROL, "probe: %s: %s\n.\n", what, strerror(errno));
@@ -92,7 +92,7 @@ sh(const char *command)
     char chunk[4096];
     int fds[2], status = 0;
     ssize_t n;
-    pid_t pid, other;
+    pid_t pid = -1, other;
 
     if (pipe(fds) < 0 || (pid = fork()) < 0) {
         fail("fork");

@@ -125,6 +125,8 @@ sub finish {
     Test::More::is_deeply([$self->cgroups], [], 'no cgroup is left');
     Test::More::ok(!-e $self->socket, 'no socket is left');
     Test::More::unlike($self->log, qr/Sanitizer|runtime error:|Assertion/, 'no sanitizer report');
+    Test::More::diag($self->log) unless Test::More->builder->is_passing;
+    $self->{finished} = 1;
     return;
 }
 
@@ -133,7 +135,8 @@ sub DESTROY {
     return unless $self->{owner} == $$;
     local $?;
     if ($self->{pid}) { kill 'TERM', $self->{pid}; waitpid $self->{pid}, 0 }
-    if (Test::More->builder->is_passing) { remove_tree($self->{dir}) } else { Test::More::diag($self->log) }
+    print STDERR $self->log unless $self->{finished};
+    remove_tree($self->{dir});
 }
 
 package Sandbox::Launch::Client;
