@@ -1,0 +1,129 @@
+#!/usr/bin/perl
+# Ends of daemons, kind and unkind: every accepted job reaches a terminal state and nothing is left running.
+use strict;
+use warnings;
+use lib 't/lib';
+use JSON::PP;
+use Sandbox;
+use Sandbox::Context;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $t = Sandbox->new(executor => { 'pool.default' => 2, 'limits.max_running' => 8, 'drain.timeout' => '3s', 'limits.queue_timeout' => '20s' });
+$t->start_launcher->start_executor;
+
+sub ask {
+    my ($method, $path, %option) = @_;
+    my $who = delete $option{who} || {};
+    return $t->executor_request($method, $path, context => Sandbox::Context::sign($t->{key}, %$who), %option);
+}
+sub begin { my ($code, %who) = @_; return ask('POST', '/v1/jobs', json => { language => 'bash', code => $code, wait => 0 }, who => \%who)->{json}{job_id} }
+sub get { my ($id, %who) = @_; return ask('GET', "/v1/jobs/$id", who => \%who)->{json} }
+sub in_child {
+    my ($run) = @_;
+    my $pid = fork // die $!;
+    return $pid if $pid;
+    POSIX::_exit($run->() ? 0 : 1);
+}
+sub child_was_fine { my ($pid, $what) = @_; waitpid $pid, 0; is($?, 0, $what) }
+
+# SIGTERM: what runs ends, who waits is answered.
+my $waiter = in_child(sub { my $run = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 1; echo ended', wait => 20 }, who => { agent => 'w' }); $run->{json}{stdout} eq "ended\n" });
+ok($t->wait_until(5, sub { @{ ask('GET', '/v1/jobs?agent=w&status=running')->{json}{jobs} } }), 'a job runs');
+my $keep = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock");
+my $context = Sandbox::Context::sign($t->{key});
+print {$keep} "GET /v1/jobs HTTP/1.1\r\nHost: x\r\n";    # half a head: this connection stays open while it drains
+$keep->flush;
+kill 'TERM', $t->{pid}{executor};
+ok($t->wait_until(2, sub { !-S "$t->{dir}/sock/executord.sock" }), 'nobody new can connect');
+print {$keep} "Content-Type: application/json\r\nSandbox-Context: $context\r\n\r\n";
+$keep->flush;
+my $text = Sandbox::_converse($keep, '', seconds => 2);
+like($text, qr{^HTTP/1\.1 200 .*Connection: close}s, 'a connection that is there may still read');
+child_was_fine($waiter, 'who waits is answered');
+is($t->stop('executor'), 0, 'and the daemon ends with 0');
+$t->start_executor;
+
+# Jobs that do not end within the drain.
+my $stuck = begin('sleep 60');
+ok($t->wait_until(5, sub { get($stuck)->{status} eq 'running' }), 'a long job runs');
+$waiter = in_child(sub { ask('GET', "/v1/jobs/$stuck?wait=30")->{json}{status} eq 'lost' });
+ok($t->wait_until(3, sub { $t->executor_request('GET', '/metrics')->{content} =~ /^sandbox_executor_http_connections [2-9]/m }), 'somebody waits for it');
+my $start = time;
+is($t->stop('executor'), 0, 'stopped with 0');
+cmp_ok(time - $start, '<', 8, 'after the drain');
+child_was_fine($waiter, 'who waited learns that it is lost');
+ok($t->wait_until(2, sub { !$t->sandbox_processes }), 'nothing of it runs');
+$t->start_executor;
+is_deeply([@{ get($stuck) }{qw(status message)}], ['lost', 'the executor was stopped'], 'on record with the reason');
+
+# A second signal does not wait.
+$stuck = begin('sleep 60');
+ok($t->wait_until(5, sub { get($stuck)->{status} eq 'running' }), 'a long job runs');
+$start = time;
+kill 'TERM', $t->{pid}{executor};
+ok($t->wait_until(2, sub { !-S "$t->{dir}/sock/executord.sock" }), 'stopping');
+is($t->stop('executor'), 0, 'a second SIGTERM ends it');
+cmp_ok(time - $start, '<', 2.5, 'at once');
+$t->start_executor;
+
+# kill -9 of executord in the middle of 50 jobs.
+sub in_the_middle {
+    my ($name) = @_;
+    my %child;
+    for my $i (1 .. 50) {
+        pipe my $read, my $write or die $!;
+        my $pid = fork // die $!;
+        if (!$pid) {
+            my $reply = ask('POST', '/v1/jobs', json => { language => 'bash', code => "sleep 0.$i; echo $i", wait => 0 }, who => { agent => $name }, timeout => 20);
+            syswrite $write, ($reply && $reply->{status} == 202 ? $reply->{json}{job_id} : '-');
+            POSIX::_exit(0);
+        }
+        close $write;
+        $child{$pid} = $read;
+    }
+    my @ids;
+    for my $pid (keys %child) {
+        sysread $child{$pid}, my $id, 64;
+        push @ids, $id if defined $id && $id =~ /^job_/;
+        waitpid $pid, 0;
+    }
+    return @ids;
+}
+my @ids = in_the_middle('k9');
+cmp_ok(scalar @ids, '>', 20, 'many jobs were accepted');
+ok($t->wait_until(10, sub { @{ ask('GET', '/v1/jobs?agent=k9&status=succeeded&limit=100')->{json}{jobs} } >= 5 }), 'some are over');
+$t->kill9('executor');
+$t->start_executor;
+my %status;
+$status{ get($_)->{status} }++ for @ids;
+is_deeply([grep { !/^(succeeded|lost)$/ } keys %status], [], 'after kill -9 and a start each accepted job is terminal') or diag explain \%status;
+cmp_ok($status{lost} // 0, '>', 0, 'what was running is lost');
+is(get((grep { get($_)->{status} eq 'lost' } @ids)[0])->{message}, 'the executor was restarted', 'and says why');
+ok($t->wait_until(3, sub { $t->sandbox_processes <= 2 * 2 }), 'no process of them is left (the pool is refilled)');
+my ($fine, $said) = $t->audit_verify;
+ok($fine, 'the audit chain holds') or diag $said;
+my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } glob "$t->{dir}/data/audit/*.jsonl";
+my %ends;
+for (split /\n/, $log) { my $event = decode_json($_); $ends{ $event->{object} // '' }++ if $event->{kind} =~ /^job\.(finished|lost|cancelled)$/ }
+is(scalar(grep { ($ends{$_} // 0) != 1 } @ids), 0, 'each has exactly one end in the audit log');
+
+# kill -9 of the launcher in the middle of 50 jobs.
+@ids = in_the_middle('l9');
+ok($t->wait_until(10, sub { @{ ask('GET', '/v1/jobs?agent=l9&status=succeeded&limit=100')->{json}{jobs} } >= 5 }), 'some are over');
+$t->kill9('launcher');
+ok($t->wait_until(3, sub { $t->executor_request('GET', '/readyz')->{status} == 503 }), 'not ready without a launcher');
+$t->start_launcher;
+ok($t->wait_until(10, sub { $t->executor_request('GET', '/readyz')->{status} == 200 }), 'ready with a new one');
+my %after;
+ok($t->wait_until(40, sub { %after = (); $after{ get($_)->{status} }++ for @ids; !grep { /^(queued|running)$/ } keys %after }), 'each job reaches a terminal state');
+is_deeply([grep { !/^(succeeded|lost)$/ } keys %after], [], 'succeeded or lost') or diag explain \%after;
+my ($lost) = grep { get($_)->{status} eq 'lost' } @ids;
+ok($lost, 'what ran was lost') and is_deeply([@{ get($lost) }{qw(message violation)}], ['sandbox launcher restarted', undef], 'with the reason');
+cmp_ok($after{succeeded} // 0, '>', 5, 'what waited ran afterwards') or diag explain \%after;
+is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'echo alive' })->{json}{stdout}, "alive\n", 'and new jobs run');
+($fine, $said) = $t->audit_verify;
+ok($fine, 'the audit chain holds') or diag $said;
+delete $t->{killed};
+$t->finish;
+done_testing();
