@@ -22,13 +22,7 @@ enum {
     POOL_BACKOFF_DOUBLINGS = 6,
 };
 
-enum entry_state {
-    ENTRY_NEW,
-    ENTRY_CREATING,
-    ENTRY_WARM,
-    ENTRY_DESTROYING,
-    N_ENTRY_STATES
-};
+enum entry_state { ENTRY_NEW, ENTRY_CREATING, ENTRY_WARM, ENTRY_DESTROYING, N_ENTRY_STATES };
 
 struct pool_entry {
     struct list link;
@@ -224,7 +218,8 @@ pool_report_drained(struct pool *pool)
     void (*drained)(void *arg) = pool->drained;
 
     if (pool->freed || !pool->draining || drained == NULL || pool->n_takes > 0 ||
-        pool->n_entries[ENTRY_CREATING] + pool->n_entries[ENTRY_WARM] + pool->n_entries[ENTRY_DESTROYING] > 0) {
+        pool->n_entries[ENTRY_CREATING] + pool->n_entries[ENTRY_WARM] + pool->n_entries[ENTRY_DESTROYING] >
+            0) {
         return;
     }
     pool->drained = NULL;
@@ -352,7 +347,8 @@ pool_new(struct pool **ret, const struct pool_spec *spec)
     _cleanup_(pool_freep) struct pool *pool = NULL;
     int r;
 
-    if (spec->max_creating == 0 || spec->runtime == NULL || spec->timers == NULL || spec->template_name == NULL) {
+    if (spec->max_creating == 0 || spec->runtime == NULL || spec->timers == NULL ||
+        spec->template_name == NULL) {
         return -EINVAL;
     }
     pool = calloc(1, sizeof(*pool));

@@ -319,7 +319,8 @@ client_on_file(void *arg, int rc, int status, const char *body _unused_, size_t 
 }
 
 int
-agent_client_fetch(struct agent_client *client, const struct agent_fetch *fetch, agent_done_fn done, void *arg)
+agent_client_fetch(struct agent_client *client, const struct agent_fetch *fetch, agent_done_fn done,
+                   void *arg)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf path = SBX_BUF_INIT(4 * AGENT_REPLY_MAX_PATH);
     struct sbx_http_exchange exchange = {

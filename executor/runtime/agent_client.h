@@ -39,10 +39,11 @@ _must_check_ int agent_client_new(struct agent_client **ret, const struct agent_
 struct agent_client *agent_client_close(struct agent_client *client);
 
 /* Each returns 0 and calls done, or AGENT_CLIENT_E_LOST, or < 0. */
-_must_check_ int agent_client_health(struct agent_client *client, uint64_t deadline_ms, agent_done_fn done, void *arg);
+_must_check_ int agent_client_health(struct agent_client *client, uint64_t deadline_ms, agent_done_fn done,
+                                     void *arg);
 /* Opens the session and runs its one step; fills *outcome (zeroed by the caller) before done. */
 _must_check_ int agent_client_run(struct agent_client *client, const struct runtime_run *run,
                                   struct runtime_outcome *outcome, agent_done_fn done, void *arg);
 /* After a run: done says REFUSED when there is no such file, NONSENSE when it is larger than allowed. */
-_must_check_ int agent_client_fetch(struct agent_client *client, const struct agent_fetch *fetch, agent_done_fn done,
-                                    void *arg);
+_must_check_ int agent_client_fetch(struct agent_client *client, const struct agent_fetch *fetch,
+                                    agent_done_fn done, void *arg);

@@ -21,10 +21,10 @@ enum path_kind {
 };
 
 static const char *const signal_names[] = {
-    "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",    "SIGTRAP", "SIGABRT", "SIGBUS",  "SIGFPE",
-    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",   "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
-    "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",   "SIGTTIN", "SIGTTOU", "SIGURG",  "SIGXCPU",
-    "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH",  "SIGIO",   "SIGPWR",  "SIGSYS",
+    "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",  "SIGFPE",
+    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
+    "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",  "SIGXCPU",
+    "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS",
 };
 
 static bool
@@ -52,7 +52,8 @@ text_is_printable(const char *text, size_t len)
         if (n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0) {
             return false;
         }
-        if (n == 3 && (memcmp(text + i, "\xe2\x80\xa8", 3) == 0 || memcmp(text + i, "\xe2\x80\xa9", 3) == 0)) {
+        if (n == 3 &&
+            (memcmp(text + i, "\xe2\x80\xa8", 3) == 0 || memcmp(text + i, "\xe2\x80\xa9", 3) == 0)) {
             return false;
         }
         i += n;
@@ -214,19 +215,22 @@ read_result(struct runtime_outcome *ret, const json_t *reply, const char *body, 
     const char *error = NULL;
     size_t error_len = 0;
 
-    if (!sbx_json_get_str(reply, "", "result_error", sizeof(ret->result_error) - 1, &error, &error_len, err)) {
+    if (!sbx_json_get_str(reply, "", "result_error", sizeof(ret->result_error) - 1, &error, &error_len,
+                          err)) {
         return AGENT_REPLY_E_INVALID;
     }
     if (error != NULL && (json_object_get(reply, "result") != NULL || !text_is_printable(error, error_len))) {
         sbx_field_error_set(err, "/result_error", "must be printable and come without a result");
         return AGENT_REPLY_E_INVALID;
     }
-    (void)snprintf(ret->result_error, sizeof(ret->result_error), "%s", error == NULL ? "" : error); /* checked */
+    (void)snprintf(ret->result_error, sizeof(ret->result_error), "%s",
+                   error == NULL ? "" : error); /* checked */
     if (json_object_get(reply, "result") == NULL) {
         return 0;
     }
     if (!member_copy(&out, body, "result") || out.failed) {
-        sbx_field_error_set(err, "/result", "must be plainly named and at most %u bytes", AGENT_REPLY_MAX_RESULT);
+        sbx_field_error_set(err, "/result", "must be plainly named and at most %u bytes",
+                            AGENT_REPLY_MAX_RESULT);
         return AGENT_REPLY_E_INVALID;
     }
     ret->result_json = sbx_buf_take(&out, &ret->result_len);
@@ -240,7 +244,8 @@ struct skipped {
 };
 
 static void
-skipped_write(struct skipped *skipped, const char *path, size_t path_len, const char *reason, size_t reason_len)
+skipped_write(struct skipped *skipped, const char *path, size_t path_len, const char *reason,
+              size_t reason_len)
 {
     sbx_jsonw_object(&skipped->w, NULL);
     sbx_jsonw_strn(&skipped->w, "path", path, path_len);
@@ -402,12 +407,12 @@ read_artifacts(struct runtime_outcome *ret, const json_t *reply, const struct ag
 }
 
 int
-agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len, const struct agent_reply_rules *rules,
-                 struct sbx_field_error *err)
+agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len,
+                 const struct agent_reply_rules *rules, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"stepId",  "exit_code",         "signal", "timed_out",    "wall_ms",
-                                        "cpu_ms",  "peak_memory_bytes", "result", "result_error", "files",
-                                        "files_skipped", NULL};
+    static const char *const known[] = {
+        "stepId", "exit_code",    "signal", "timed_out",     "wall_ms", "cpu_ms", "peak_memory_bytes",
+        "result", "result_error", "files",  "files_skipped", NULL};
     _cleanup_(sbx_json_decrefp) json_t *reply = NULL;
     int r;
 
@@ -423,7 +428,8 @@ agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len, cons
         sbx_field_error_set(err, "", "must be an object");
         return AGENT_REPLY_E_INVALID;
     }
-    if (!sbx_json_only(reply, "", known, err) || !read_claims(reply, rules, err) || !read_status(ret, reply, err)) {
+    if (!sbx_json_only(reply, "", known, err) || !read_claims(reply, rules, err) ||
+        !read_status(ret, reply, err)) {
         return AGENT_REPLY_E_INVALID;
     }
     r = read_result(ret, reply, body, err);

@@ -24,13 +24,7 @@ enum {
     MESSAGES_PER_TURN = 64,
 };
 
-enum client_state {
-    CLIENT_DOWN,
-    CLIENT_GREETING,
-    CLIENT_READY,
-    CLIENT_CLOSING,
-    N_CLIENT_STATES
-};
+enum client_state { CLIENT_DOWN, CLIENT_GREETING, CLIENT_READY, CLIENT_CLOSING, N_CLIENT_STATES };
 
 #define B(s) (1u << CLIENT_##s)
 static const unsigned client_next[N_CLIENT_STATES] = {
@@ -277,7 +271,8 @@ client_add(struct launch_client *client, struct launch_call **ret, const struct 
     return 0;
 }
 
-/* A sandbox nobody waits for any more. Without memory for the request its slot stays until the connection ends. */
+/* A sandbox nobody waits for any more. Without memory for the request its slot stays until the connection
+ * ends. */
 static void
 client_discard(struct launch_client *client, uint64_t sandbox)
 {
@@ -531,7 +526,8 @@ client_expire(struct launch_client *client)
 {
     struct launch_call *call;
 
-    while (client->broken == NULL && client->state != CLIENT_CLOSING && (call = client_overdue(client)) != NULL) {
+    while (client->broken == NULL && client->state != CLIENT_CLOSING &&
+           (call = client_overdue(client)) != NULL) {
         if (call->doomed) {
             call_fail(call, LAUNCH_CLIENT_E_GONE);
         } else if (call->done == NULL) {
@@ -620,7 +616,8 @@ launch_client_ready(const struct launch_client *client)
 }
 
 int
-launch_client_call(struct launch_client *client, struct launch_call **ret_call, const struct launch_request *request)
+launch_client_call(struct launch_client *client, struct launch_call **ret_call,
+                   const struct launch_request *request)
 {
     struct launch_call *call = NULL;
     int r;

@@ -20,11 +20,13 @@ enum {
     LAUNCH_CLIENT_E_ERROR,    /* the launcher said LAUNCH_ERROR: see reply->message.error */
 };
 
-/* reply is never NULL; with E_GONE and E_TIMEOUT it holds zeroes. The callee takes descriptors by leaving -1 behind. */
+/* reply is never NULL; with E_GONE and E_TIMEOUT it holds zeroes. The callee takes descriptors by leaving -1
+ * behind. */
 typedef void (*launch_reply_fn)(void *arg, int rc, struct launch_reply *reply);
 
 struct launch_request {
-    const union launch_message *message; /* copied; head.type and head.sandbox matter, seq and size are set here */
+    const union launch_message
+        *message; /* copied; head.type and head.sandbox matter, seq and size are set here */
     uint64_t deadline_ms;
     launch_reply_fn done;
     void *arg;
@@ -46,10 +48,11 @@ bool launch_client_ready(const struct launch_client *client);
 /* Without a connection the call fails with E_GONE on the loop's next turn. *ret_call is valid until done. */
 _must_check_ int launch_client_call(struct launch_client *client, struct launch_call **ret_call,
                                     const struct launch_request *request);
-/* Accepts NULL, returns NULL. What the request asked for still happens, but a sandbox so created is destroyed. */
+/* Accepts NULL, returns NULL. What the request asked for still happens, but a sandbox so created is
+ * destroyed. */
 struct launch_call *launch_call_cancel(struct launch_call *call);
 /*
- * Ends the connection; calls under way fail with E_GONE, spec's callbacks are not made any more. on_closed when
- * the memory is gone.
+ * Ends the connection; calls under way fail with E_GONE, spec's callbacks are not made any more. on_closed
+ * when the memory is gone.
  */
 void launch_client_close(struct launch_client *client, void (*on_closed)(void *arg), void *arg);

@@ -140,7 +140,8 @@ launch_receive(int fd, struct launch_reply *reply)
         char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS_SEEN)];
     } control;
     struct iovec iov = {.iov_base = &reply->message, .iov_len = sizeof(reply->message)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     int fds[MAX_FDS_SEEN];
     unsigned n_fds;
     ssize_t n;
@@ -154,7 +155,8 @@ launch_receive(int fd, struct launch_reply *reply)
         return LAUNCH_RECEIVE_E_HANGUP;
     }
     n_fds = message_fds(&msg, fds);
-    if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !launch_message_check(&reply->message, (size_t)n, n_fds)) {
+    if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
+        !launch_message_check(&reply->message, (size_t)n, n_fds)) {
         fds_close(fds, n_fds);
         return LAUNCH_RECEIVE_E_INVALID;
     }

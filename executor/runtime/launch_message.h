@@ -30,7 +30,8 @@ void launch_reply_init(struct launch_reply *reply);
 void launch_reply_deinit(struct launch_reply *reply);
 /* Initialises *reply; never waits. */
 _must_check_ int launch_receive(int fd, struct launch_reply *reply);
-/* Whether a message of `len` bytes with so many descriptors may come from a launcher. Makes error.stage a string. */
+/* Whether a message of `len` bytes with so many descriptors may come from a launcher. Makes error.stage a
+ * string. */
 bool launch_message_check(union launch_message *message, size_t len, unsigned n_fds);
 
 /* Of a request's type: its size (0: no request), and the type of the reply that is not LAUNCH_ERROR. */

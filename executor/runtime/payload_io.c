@@ -6,7 +6,8 @@
 
 enum {
     N_STREAMS = 3,
-    /* A pipe holds at most 1 MiB (fs.pipe-max-size for the unprivileged): more than this is being written now. */
+    /* A pipe holds at most 1 MiB (fs.pipe-max-size for the unprivileged): more than this is being written
+       now. */
     DRAIN_READS = 32,
 };
 

@@ -15,8 +15,8 @@ struct payload_io;
 
 struct payload_io_spec {
     uv_loop_t *loop;
-    int fds[3];   /* stdin (write), stdout, stderr (read): taken, also on failure */
-    char *buffer; /* PAYLOAD_IO_READ bytes, borrowed; may be shared by all of one loop */
+    int fds[3];        /* stdin (write), stdout, stderr (read): taken, also on failure */
+    char *buffer;      /* PAYLOAD_IO_READ bytes, borrowed; may be shared by all of one loop */
     const void *input; /* borrowed until close */
     size_t input_len;
     /* fd is 1 or 2; false: nothing more is read. May close. */
@@ -25,8 +25,8 @@ struct payload_io_spec {
 };
 
 _must_check_ int payload_io_new(struct payload_io **ret, const struct payload_io_spec *spec);
-/* Hands on what the pipes hold now. The payload must be dead: what is written meanwhile may be cut off. May call
-   on_output, and so may be closed by it. */
+/* Hands on what the pipes hold now. The payload must be dead: what is written meanwhile may be cut off. May
+   call on_output, and so may be closed by it. */
 void payload_io_drain(struct payload_io *io);
 /* No calls afterwards. Accepts NULL, returns NULL. */
 struct payload_io *payload_io_close(struct payload_io *io);

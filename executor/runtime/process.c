@@ -382,17 +382,15 @@ adopt_message(union launch_message *message, uint64_t launch_id, const struct sb
     if (value[SBX_LIMIT_CPU_RATE] > UINT32_MAX || value[SBX_LIMIT_PROCESSES] > UINT32_MAX) {
         return false;
     }
-    *message = (union launch_message){.adopt = {
-                                          .head = {.type = LAUNCH_ADOPT, .sandbox = launch_id},
-                                          .limits = {
-                                              .memory_bytes = value[SBX_LIMIT_MEMORY],
-                                              .disk_bytes = value[SBX_LIMIT_DISK],
-                                              .cpu_ms = value[SBX_LIMIT_CPU],
-                                              .wall_ms = value[SBX_LIMIT_TIME],
-                                              .cpu_millis = (uint32_t)value[SBX_LIMIT_CPU_RATE],
-                                              .processes = (uint32_t)value[SBX_LIMIT_PROCESSES],
-                                          },
-                                      }};
+    *message = (union launch_message){.head = {.type = LAUNCH_ADOPT, .sandbox = launch_id}};
+    message->adopt.limits = (struct launch_limits){
+        .memory_bytes = value[SBX_LIMIT_MEMORY],
+        .disk_bytes = value[SBX_LIMIT_DISK],
+        .cpu_ms = value[SBX_LIMIT_CPU],
+        .wall_ms = value[SBX_LIMIT_TIME],
+        .cpu_millis = (uint32_t)value[SBX_LIMIT_CPU_RATE],
+        .processes = (uint32_t)value[SBX_LIMIT_PROCESSES],
+    };
     return true;
 }
 
@@ -476,7 +474,7 @@ process_find(struct process *process, uint64_t launch_id)
     list_each (it, after, &process->sandboxes) {
         struct process_sandbox *sandbox = list_entry(it, struct process_sandbox, link);
 
-        if (sandbox->launch_id == launch_id && sandbox->state != PROCESS_GONE) {
+        if (launch_id != 0 && sandbox->launch_id == launch_id && sandbox->state != PROCESS_GONE) {
             return sandbox;
         }
     }
@@ -487,7 +485,7 @@ static void
 process_on_sandbox_ended(void *arg, const struct launch_report *report)
 {
     struct process *process = arg;
-    struct process_sandbox *sandbox = report->head.sandbox == 0 ? NULL : process_find(process, report->head.sandbox);
+    struct process_sandbox *sandbox = process_find(process, report->head.sandbox);
 
     if (sandbox == NULL || sandbox->dead != 0) {
         return; /* it was being destroyed when it ended */
@@ -609,7 +607,8 @@ runtime_process_new(struct runtime **ret, const struct process_spec *spec)
         free(process);
         return r;
     }
-    /* A payload that closes its stdin must cost a failed write, not the daemon: pipes know no MSG_NOSIGNAL. */
+    /* A payload that closes its stdin must cost a failed write, not the daemon: pipes have no MSG_NOSIGNAL.
+     */
     (void)signal(SIGPIPE, SIG_IGN); /* valid arguments */
     *ret = &process->base;
     return 0;

@@ -36,9 +36,9 @@ struct process_sandbox {
     struct list link;
     struct process *process;
     enum process_state state;
-    uint64_t launch_id; /* 0: the launcher has none for us */
+    uint64_t launch_id;  /* 0: the launcher has none for us */
     uint64_t created_by; /* deadline of the creation, on the loop's clock */
-    int dead; /* 0, or why nothing works here any more: RUNTIME_E_ENDED, RUNTIME_E_UNAVAILABLE */
+    int dead;            /* 0, or why nothing works here any more: RUNTIME_E_ENDED, RUNTIME_E_UNAVAILABLE */
     int fds[3];
     struct agent_client *agent;
     struct payload_io *io;
@@ -76,14 +76,16 @@ process_sandbox(struct sandbox *sandbox)
 /* The only writer of sandbox->state. */
 void process_set_state(struct process_sandbox *sandbox, enum process_state state);
 /* Calls fn(sandbox, rc) on the loop's next turn, unless the sandbox is destroyed before. */
-void process_defer(struct process_sandbox *sandbox, void (*fn)(struct process_sandbox *sandbox, int rc), int rc);
+void process_defer(struct process_sandbox *sandbox, void (*fn)(struct process_sandbox *sandbox, int rc),
+                   int rc);
 void process_log(const struct process *process, const char *event, const char *detail);
 /* Sends a request about this sandbox that needs no more than its head. */
 _must_check_ int process_call(struct process_sandbox *sandbox, uint16_t type, uint64_t deadline_ms,
                               launch_reply_fn done);
 void process_report(struct process_sandbox *sandbox, const struct launch_report *report);
 
-int process_run(struct sandbox *base, const struct runtime_run *run, const struct runtime_events *events, void *arg);
+int process_run(struct sandbox *base, const struct runtime_run *run, const struct runtime_events *events,
+                void *arg);
 int process_fetch(struct sandbox *base, const char *path, uint64_t max_bytes,
                   void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
 /* The sandbox died (sandbox->dead is set) in RUNNING or ENDED. */

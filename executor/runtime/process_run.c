@@ -126,7 +126,8 @@ run_unstarted(struct process_sandbox *sandbox, int r)
 }
 
 int
-process_run(struct sandbox *base, const struct runtime_run *run, const struct runtime_events *events, void *arg)
+process_run(struct sandbox *base, const struct runtime_run *run, const struct runtime_events *events,
+            void *arg)
 {
     struct process_sandbox *sandbox = process_sandbox(base);
     int r;

@@ -66,7 +66,8 @@ name_add(struct registry *registry, const json_t *json, unsigned runtime, struct
     struct name *name;
 
     if (text == NULL || !name_valid(text, json_string_length(json))) {
-        sbx_field_error_set(err, "", "a name or alias must be 1 to %d characters of A-Z a-z 0-9 _ . + -", MAX_NAME);
+        sbx_field_error_set(err, "", "a name or alias must be 1 to %d characters of A-Z a-z 0-9 _ . + -",
+                            MAX_NAME);
         return false;
     }
     if (name_find(registry, text) != NULL) {
@@ -141,7 +142,8 @@ registry_read(struct registry *registry, const json_t *document, struct sbx_fiel
 }
 
 int
-registry_parse(struct registry **ret, const char *source, const char *text, size_t len, char why[REGISTRY_WHY_LEN])
+registry_parse(struct registry **ret, const char *source, const char *text, size_t len,
+               char why[REGISTRY_WHY_LEN])
 {
     _cleanup_(registry_freep) struct registry *registry = NULL;
     _cleanup_(sbx_json_decrefp) json_t *document = NULL;
@@ -157,7 +159,8 @@ registry_parse(struct registry **ret, const char *source, const char *text, size
         return r;
     }
     if (r > 0 || !registry_read(registry, document, &err)) {
-        (void)snprintf(why, REGISTRY_WHY_LEN, "%.160s: %s%s%s", source, err.field, err.field[0] == '\0' ? "" : ": ",
+        (void)snprintf(why, REGISTRY_WHY_LEN, "%.160s: %s%s%s", source, err.field,
+                       err.field[0] == '\0' ? "" : ": ",
                        err.message); /* fits, but for a long source, which is cut */
         return REGISTRY_E_INVALID;
     }

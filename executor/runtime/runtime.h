@@ -72,24 +72,25 @@ struct runtime_artifact {
 
 /* What the agent said (bounded, validated, not believed beyond its own job) and what the kernel said. */
 struct runtime_outcome {
-    bool exited;           /* exit_code is set; else signal */
+    bool exited; /* exit_code is set; else signal */
     int exit_code;
-    char signal[16];       /* "SIGKILL" or "" */
-    char *result_json;     /* NULL when none; one valid JSON value */
+    char signal[16];   /* "SIGKILL" or "" */
+    char *result_json; /* NULL when none; one valid JSON value */
     size_t result_len;
-    char result_error[128];/* "" when fine */
+    char result_error[128]; /* "" when fine */
     struct runtime_artifact *artifacts;
     unsigned n_artifacts;
-    char *skipped_json;    /* JSON array of {path, reason}; NULL when none */
-    char message[128];     /* of RUNTIME_E_REFUSED */
+    char *skipped_json; /* JSON array of {path, reason}; NULL when none */
+    char message[128];  /* of RUNTIME_E_REFUSED */
     struct runtime_report report;
 };
 
 struct runtime_events {
-    /* stdout (1) or stderr (2) as it comes. False: nothing more is read or delivered, and on_done follows with
-       RUNTIME_E_ENDED and the kernel's numbers so far, unless the caller destroys at once. */
+    /* stdout (1) or stderr (2) as it comes. False: nothing more is read or delivered, and on_done follows
+       with RUNTIME_E_ENDED and the kernel's numbers so far, unless the caller destroys at once. */
     bool (*on_output)(void *arg, int fd, const char *data, size_t len);
-    /* rc 0 or RUNTIME_E_*; all output was delivered before. outcome borrows until destroy; report is filled as far as known. */
+    /* rc 0 or RUNTIME_E_*; all output was delivered before. outcome borrows until destroy; report is filled
+     * as far as known. */
     void (*on_done)(void *arg, int rc, const struct runtime_outcome *outcome);
 };
 
@@ -102,13 +103,16 @@ struct runtime_ops {
     int (*create)(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg);
     /* Binds limits and starts the clocks. */
     int (*adopt)(struct sandbox *sandbox, const struct sbx_limits *limits, runtime_done_fn done, void *arg);
-    int (*run)(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events, void *arg);
+    int (*run)(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events,
+               void *arg);
     /* Streams one declared artifact of an ended run. on_data with len 0 never happens. */
     int (*fetch)(struct sandbox *sandbox, const char *path, uint64_t max_bytes,
                  void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
-    /* Kills the whole tree and removes everything; done (may be NULL) when nothing is left. Takes the sandbox. */
+    /* Kills the whole tree and removes everything; done (may be NULL) when nothing is left. Takes the
+     * sandbox. */
     void (*destroy)(struct sandbox *sandbox, runtime_done_fn done, void *arg);
-    /* Called once: the sandbox died while WARM (pool must forget it; then it must be destroyed). dead NULL unhooks. */
+    /* Called once: the sandbox died while WARM (pool must forget it; then it must be destroyed). dead NULL
+     * unhooks. */
     void (*on_dead)(struct sandbox *sandbox, void (*dead)(void *arg), void *arg);
     bool (*available)(const struct runtime *runtime);
     /* Creations and destructions under way still get their callback; sandboxes that callers hold are dead and

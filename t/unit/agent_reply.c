@@ -5,7 +5,8 @@
 
 #define GOOD "\"stepId\":\"job_1\",\"exit_code\":0,\"signal\":null"
 
-static const struct agent_reply_rules rules = {.step_id = "job_1", .max_artifacts = 3, .max_artifact_bytes = 1000};
+static const struct agent_reply_rules rules = {
+    .step_id = "job_1", .max_artifacts = 3, .max_artifact_bytes = 1000};
 
 static int
 parse(struct runtime_outcome *outcome, const char *body, size_t len)
@@ -28,14 +29,16 @@ parse(struct runtime_outcome *outcome, const char *body, size_t len)
 static void
 test_plain(void)
 {
-    static const char body[] = "{" GOOD ",\"timed_out\":false,\"wall_ms\":12,\"cpu_ms\":3,\"peak_memory_bytes\":4096,"
-                               "\"files\":[],\"files_skipped\":[]}";
+    static const char body[] =
+        "{" GOOD ",\"timed_out\":false,\"wall_ms\":12,\"cpu_ms\":3,\"peak_memory_bytes\":4096,"
+        "\"files\":[],\"files_skipped\":[]}";
     struct runtime_outcome outcome;
 
     is_int(parse(&outcome, body, strlen(body)), 0, "a plain reply");
     ok(outcome.exited && outcome.exit_code == 0, "exited with 0");
     is_str(outcome.signal, "", "by no signal");
-    ok(outcome.result_json == NULL && outcome.skipped_json == NULL && outcome.n_artifacts == 0, "with nothing else");
+    ok(outcome.result_json == NULL && outcome.skipped_json == NULL && outcome.n_artifacts == 0,
+       "with nothing else");
     is_uint(outcome.report.wall_ms + outcome.report.cpu_ms + outcome.report.peak_memory_bytes, 0,
             "the agent's numbers are not believed");
     runtime_outcome_deinit(&outcome);
@@ -46,11 +49,13 @@ static void
 test_status(void)
 {
     struct runtime_outcome outcome;
-    static const char *const signals[] = {"SIGHUP", "SIGKILL", "SIGSEGV", "SIGSYS", "SIGVTALRM", "SIGXFSZ", "SIGSTKFLT"};
+    static const char *const signals[] = {"SIGHUP",    "SIGKILL", "SIGSEGV",  "SIGSYS",
+                                          "SIGVTALRM", "SIGXFSZ", "SIGSTKFLT"};
     char body[200];
 
     for (size_t i = 0; i < SBX_COUNT(signals); i++) {
-        (void)snprintf(body, sizeof(body), "{\"stepId\":\"job_1\",\"exit_code\":null,\"signal\":\"%s\"}", signals[i]);
+        (void)snprintf(body, sizeof(body), "{\"stepId\":\"job_1\",\"exit_code\":null,\"signal\":\"%s\"}",
+                       signals[i]);
         is_int(parse(&outcome, body, strlen(body)), 0, "killed by %s", signals[i]);
         ok(!outcome.exited && strcmp(outcome.signal, signals[i]) == 0, "it says so");
         runtime_outcome_deinit(&outcome);
@@ -78,12 +83,14 @@ test_result(void)
 
     for (size_t i = 0; i < SBX_COUNT(results); i++) {
         (void)snprintf(body, sizeof(body), "{" GOOD ",\n \"result\" : %s , \"files\":[]}", results[i][0]);
-        is_int(parse(&outcome, body, strlen(body)), results[i][1] == NULL ? AGENT_REPLY_E_INVALID : 0, "result %zu", i);
+        is_int(parse(&outcome, body, strlen(body)), results[i][1] == NULL ? AGENT_REPLY_E_INVALID : 0,
+               "result %zu", i);
         is_str(outcome.result_json, results[i][1], "comes through");
         is_uint(outcome.result_len, results[i][1] == NULL ? 0 : strlen(results[i][1]), "with its length");
         runtime_outcome_deinit(&outcome);
         (void)snprintf(body, sizeof(body), "{\"result\":%s," GOOD "}", results[i][0]);
-        is_int(parse(&outcome, body, strlen(body)), results[i][1] == NULL ? AGENT_REPLY_E_INVALID : 0, "also first");
+        is_int(parse(&outcome, body, strlen(body)), results[i][1] == NULL ? AGENT_REPLY_E_INVALID : 0,
+               "also first");
         is_str(outcome.result_json, results[i][1], "comes through");
         runtime_outcome_deinit(&outcome);
     }
@@ -96,9 +103,10 @@ test_result(void)
 static void
 test_artifacts(void)
 {
-    static const char body[] = "{" GOOD ",\"files\":[{\"path\":\"a.csv\",\"size\":0},"
-                               "{\"path\":\"out/\xc3\xa9 b.txt\",\"size\":1000},{\"path\":\"a\\nb\",\"size\":0}],"
-                               "\"files_skipped\":[{\"path\":\"l\\u001bnk\",\"reason\":\"not a regular file\"}]}";
+    static const char body[] =
+        "{" GOOD ",\"files\":[{\"path\":\"a.csv\",\"size\":0},"
+        "{\"path\":\"out/\xc3\xa9 b.txt\",\"size\":1000},{\"path\":\"a\\nb\",\"size\":0}],"
+        "\"files_skipped\":[{\"path\":\"l\\u001bnk\",\"reason\":\"not a regular file\"}]}";
     struct runtime_outcome outcome;
 
     is_int(parse(&outcome, body, strlen(body)), 0, "artifacts");
@@ -127,7 +135,8 @@ test_many_skipped(void)
     sbx_buf_puts(&body, "]}");
     is_int(parse(&outcome, body.data, body.len), 0, "1000 skipped files");
     last = outcome.skipped_json == NULL ? NULL : strstr(outcome.skipped_json, ",{\"path\":\".\"");
-    is_str(last, ",{\"path\":\".\",\"reason\":\"800 more were skipped\"}]", "the first are told, the rest counted");
+    is_str(last, ",{\"path\":\".\",\"reason\":\"800 more were skipped\"}]",
+           "the first are told, the rest counted");
     runtime_outcome_deinit(&outcome);
     sbx_buf_deinit(&body);
 }
@@ -219,7 +228,8 @@ test_hostile(void)
         "{" GOOD ",\"files\":[{\"path\":\"a\",\"size\":1001}]}",
         "{" GOOD ",\"files\":[{\"path\":\"a\",\"size\":600},{\"path\":\"b\",\"size\":600}]}",
         "{" GOOD ",\"files\":[{\"path\":\"a\",\"size\":9223372036854775807},{\"path\":\"b\",\"size\":1}]}",
-        "{" GOOD ",\"files\":[{\"path\":\"a\",\"size\":0},{\"path\":\"b\",\"size\":0},{\"path\":\"c\",\"size\":0},"
+        "{" GOOD
+        ",\"files\":[{\"path\":\"a\",\"size\":0},{\"path\":\"b\",\"size\":0},{\"path\":\"c\",\"size\":0},"
         "{\"path\":\"d\",\"size\":0}]}",
         "{" GOOD ",\"files_skipped\":{}}",
         "{" GOOD ",\"files_skipped\":[1]}",
@@ -232,10 +242,12 @@ test_hostile(void)
     struct runtime_outcome outcome;
 
     for (size_t i = 0; i < SBX_COUNT(bodies); i++) {
-        is_int(parse(&outcome, bodies[i], strlen(bodies[i])), AGENT_REPLY_E_INVALID, "refused: hostile reply %zu", i);
+        is_int(parse(&outcome, bodies[i], strlen(bodies[i])), AGENT_REPLY_E_INVALID,
+               "refused: hostile reply %zu", i);
         runtime_outcome_deinit(&outcome);
     }
-    is_int(parse(&outcome, "{" GOOD "}\0", strlen("{" GOOD "}") + 1), AGENT_REPLY_E_INVALID, "refused: a NUL at the end");
+    is_int(parse(&outcome, "{" GOOD "}\0", strlen("{" GOOD "}") + 1), AGENT_REPLY_E_INVALID,
+           "refused: a NUL at the end");
     runtime_outcome_deinit(&outcome);
 }
 
@@ -276,13 +288,15 @@ test_large(void)
     is_large(no, "\"files\":[{\"size\":1,\"path\":\"", "x", 256, "\"}]", "of 256");
     is_large(0, "\"files\":[{\"size\":1,\"path\":\"x", "/x", 63, "\"}]", "64 levels");
     is_large(no, "\"files\":[{\"size\":1,\"path\":\"x", "/x", 64, "\"}]", "65");
-    is_large(no, "\"files\":[{\"size\":1,\"path\":\"x", "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-             63, "\"}]", "a path longer than any");
+    is_large(no, "\"files\":[{\"size\":1,\"path\":\"x",
+             "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 63, "\"}]",
+             "a path longer than any");
     is_large(0, "\"files_skipped\":[{\"path\":\"a\",\"reason\":\"b\"}", ",{\"path\":\"a\",\"reason\":\"b\"}",
              AGENT_REPLY_MAX_SKIPPED - 1, "]", "as many skipped files as allowed");
     is_large(no, "\"files_skipped\":[{\"path\":\"a\",\"reason\":\"b\"}", ",{\"path\":\"a\",\"reason\":\"b\"}",
              AGENT_REPLY_MAX_SKIPPED, "]", "one more");
-    is_large(no, "\"files_skipped\":[{\"path\":\"a\",\"reason\":\"", "b", 129, "\"}]", "a long reason for one");
+    is_large(no, "\"files_skipped\":[{\"path\":\"a\",\"reason\":\"", "b", 129, "\"}]",
+             "a long reason for one");
     is_large(no, "\"files_skipped\":[{\"reason\":\"a\",\"path\":\"", "b", 4097, "\"}]", "a long path");
 }
 
@@ -290,8 +304,9 @@ static void
 test_paths(void)
 {
     static const char *const good[] = {"a", "a/b", "...", ".hidden", "a b", "%2e%2e", "a\\b", "\xe2\x82\xac"};
-    static const char *const bad[] = {"", "/", "a/", "/a", ".", "..", "a/./b", "a\nb", "\x7f", "\xc2\x85", "\xff",
-                                      "\xe2\x80\xa8", "a/\x01"};
+    static const char *const bad[] = {"",      "/",    "a/",   "/a",       ".",    "..",
+                                      "a/./b", "a\nb", "\x7f", "\xc2\x85", "\xff", "\xe2\x80\xa8",
+                                      "a/\x01"};
 
     for (size_t i = 0; i < SBX_COUNT(good); i++) {
         ok(agent_reply_path_valid(good[i], strlen(good[i])), "path %zu may be fetched", i);
@@ -333,8 +348,15 @@ test_refusal(void)
 static void
 test_health(void)
 {
-    static const char *const bad[] = {"", "ok", "\"ok\"", "{}", "[\"status\"]", "{\"status\":true}",
-                                      "{\"status\":\"OK\"}", "{\"status\":\"draining\"}", "{\"status\":\"ok\"",
+    static const char *const bad[] = {"",
+                                      "ok",
+                                      "\"ok\"",
+                                      "{}",
+                                      "[\"status\"]",
+                                      "{\"status\":true}",
+                                      "{\"status\":\"OK\"}",
+                                      "{\"status\":\"draining\"}",
+                                      "{\"status\":\"ok\"",
                                       "{\"status\":\"no\",\"status\":\"ok\"}"};
 
     ok(agent_reply_health("{\"status\":\"ok\",\"version\":\"1\"}", 29), "healthy");

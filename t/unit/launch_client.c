@@ -1,4 +1,5 @@
-/* The launcher's client against a scripted peer, right and wrong. Peer and client share one thread and one loop. */
+/* The launcher's client against a scripted peer, right and wrong. Peer and client share one thread and one
+ * loop. */
 #include "executor/runtime/launch_client.h"
 
 #include <fcntl.h>
@@ -166,19 +167,22 @@ test_life(void)
     {
         union launch_message first, second;
 
-        ok(peer_receive(&first).type == LAUNCH_STAT && peer_receive(&second).type == LAUNCH_DESTROY, "pipelined");
+        ok(peer_receive(&first).type == LAUNCH_STAT && peer_receive(&second).type == LAUNCH_DESTROY,
+           "pipelined");
         ok(first.head.seq < second.head.seq, "in order");
         memset((char *)&second + sizeof(second.head), 0, sizeof(second) - sizeof(second.head));
         second.report.cpu_ms = 5;
         peer_send(&second, LAUNCH_DESTROYED, sizeof(second.report), 0);
-        ok(turn_until(&destroy.calls, 1) && destroy.rc == 0 && stat.calls == 0, "answers may come out of order");
+        ok(turn_until(&destroy.calls, 1) && destroy.rc == 0 && stat.calls == 0,
+           "answers may come out of order");
         memset((char *)&first + sizeof(first.head), 0, sizeof(first) - sizeof(first.head));
         first.report.running = 1;
         peer_send(&first, LAUNCH_STATS, sizeof(first.report), 0);
         ok(turn_until(&stat.calls, 1) && stat.rc == 0 && stat.message.report.running == 1, "STATS");
     }
     stop();
-    ok(create.calls == 1 && adopt.calls == 1 && stat.calls == 1 && destroy.calls == 1, "each was called once");
+    ok(create.calls == 1 && adopt.calls == 1 && stat.calls == 1 && destroy.calls == 1,
+       "each was called once");
     is_uint(up.n_down, 0, "a connection we end is not lost");
 }
 
@@ -222,9 +226,9 @@ test_error_and_ended(void)
 struct wrong {
     const char *what;
     uint16_t type;
-    size_t len;      /* of the datagram */
-    size_t size;     /* as head.size says */
-    uint64_t seq;    /* 0: the request's */
+    size_t len;   /* of the datagram */
+    size_t size;  /* as head.size says */
+    uint64_t seq; /* 0: the request's */
     uint64_t sandbox;
     unsigned n_fds;
     uint32_t verdict, running;
@@ -234,32 +238,51 @@ static const struct wrong wrongs[] = {
     {"one byte", LAUNCH_STATS, 1, 1, 0, 7, 0, 0, 0},
     {"half a head", LAUNCH_STATS, 12, 12, 0, 7, 0, 0, 0},
     {"only a head", LAUNCH_STATS, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
-    {"one byte less", LAUNCH_STATS, sizeof(struct launch_report) - 1, sizeof(struct launch_report) - 1, 0, 7, 0, 0, 0},
-    {"one byte more", LAUNCH_STATS, sizeof(struct launch_report) + 1, sizeof(struct launch_report) + 1, 0, 7, 0, 0, 0},
+    {"one byte less", LAUNCH_STATS, sizeof(struct launch_report) - 1, sizeof(struct launch_report) - 1, 0, 7,
+     0, 0, 0},
+    {"one byte more", LAUNCH_STATS, sizeof(struct launch_report) + 1, sizeof(struct launch_report) + 1, 0, 7,
+     0, 0, 0},
     {"more than any message", LAUNCH_STATS, 400, 400, 0, 7, 0, 0, 0},
     {"a size that lies", LAUNCH_STATS, sizeof(struct launch_report), 24, 0, 7, 0, 0, 0},
     {"a type of no message", 77, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0},
     {"type 0", 0, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
     {"a request", LAUNCH_STAT, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
-    {"a seq never sent", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 99, 7, 0, 0, 0},
-    {"the seq of HELLO", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 1, 7, 0, 0, 0},
-    {"another sandbox", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 8, 0, 0, 0},
-    {"another kind of answer", LAUNCH_DESTROYED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0},
+    {"a seq never sent", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 99, 7, 0,
+     0, 0},
+    {"the seq of HELLO", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 1, 7, 0, 0,
+     0},
+    {"another sandbox", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 8, 0, 0,
+     0},
+    {"another kind of answer", LAUNCH_DESTROYED, sizeof(struct launch_report), sizeof(struct launch_report),
+     0, 7, 0, 0, 0},
     {"ADOPTED", LAUNCH_ADOPTED, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
     {"HELLO again", LAUNCH_HELLO, sizeof(struct launch_hello), sizeof(struct launch_hello), 0, 0, 0, 0, 0},
-    {"CREATED without descriptors", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0, 7, 0, 0, 0},
-    {"CREATED with too few", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0, 7, 3, 0, 0},
-    {"CREATED with too many", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0, 7, 5, 0, 0},
-    {"CREATED with far too many", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0, 7, 12, 0, 0},
-    {"CREATED nobody asked for", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0, 7, 4, 0, 0},
-    {"CREATED of sandbox 0", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0, 0, 4, 0, 0},
-    {"descriptors with STATS", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 4, 0, 0},
-    {"a verdict that is none", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 6, 0},
-    {"running twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 2},
-    {"ENDED with a seq", LAUNCH_ENDED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0},
-    {"ENDED with a verdict that is none", LAUNCH_ENDED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, UINT32_MAX, 0},
-    {"an error to no question", LAUNCH_ERROR, sizeof(struct launch_error), sizeof(struct launch_error), 50, 7, 0, 0, 0},
-    {"an error that is too short", LAUNCH_ERROR, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
+    {"CREATED without descriptors", LAUNCH_CREATED, sizeof(struct launch_created),
+     sizeof(struct launch_created), 0, 7, 0, 0, 0},
+    {"CREATED with too few", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
+     7, 3, 0, 0},
+    {"CREATED with too many", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
+     7, 5, 0, 0},
+    {"CREATED with far too many", LAUNCH_CREATED, sizeof(struct launch_created),
+     sizeof(struct launch_created), 0, 7, 12, 0, 0},
+    {"CREATED nobody asked for", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created),
+     0, 7, 4, 0, 0},
+    {"CREATED of sandbox 0", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
+     0, 4, 0, 0},
+    {"descriptors with STATS", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7,
+     4, 0, 0},
+    {"a verdict that is none", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7,
+     0, 6, 0},
+    {"running twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
+     2},
+    {"ENDED with a seq", LAUNCH_ENDED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
+     0},
+    {"ENDED with a verdict that is none", LAUNCH_ENDED, sizeof(struct launch_report),
+     sizeof(struct launch_report), 0, 7, 0, UINT32_MAX, 0},
+    {"an error to no question", LAUNCH_ERROR, sizeof(struct launch_error), sizeof(struct launch_error), 50, 7,
+     0, 0, 0},
+    {"an error that is too short", LAUNCH_ERROR, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7,
+     0, 0, 0},
     {"a datagram of nothing", 0, 0, 0, 0, 0, 0, 0, 0},
 };
 
@@ -384,7 +407,8 @@ test_deadlines(void)
     call(&create, LAUNCH_CREATE, 0, 30);
     ok(turn_until(&create.calls, 1) && create.rc == LAUNCH_CLIENT_E_TIMEOUT, "CREATE is late");
     ok(stat.calls == 1 && stat.rc == LAUNCH_CLIENT_E_TIMEOUT, "STAT is late");
-    ok(peer_receive(&message).type == LAUNCH_STAT && peer_receive(&late).type == LAUNCH_CREATE, "both had arrived");
+    ok(peer_receive(&message).type == LAUNCH_STAT && peer_receive(&late).type == LAUNCH_CREATE,
+       "both had arrived");
     memset((char *)&message + sizeof(message.head), 0, sizeof(message) - sizeof(message.head));
     peer_send(&message, LAUNCH_STATS, sizeof(message.report), 0);
     late.head.sandbox = 12;
@@ -404,7 +428,8 @@ test_deadlines(void)
     ok(peer_receive(&late).type == LAUNCH_CREATE, "a cancelled CREATE was sent");
     late.head.sandbox = 13;
     peer_send(&late, LAUNCH_CREATED, sizeof(late.created), LAUNCH_N_FDS);
-    ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 13, "its sandbox is destroyed");
+    ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 13,
+       "its sandbox is destroyed");
     is_uint(create.calls, 0, "and its caller not told");
     is_uint(n_open_fds(), before, "no descriptor is left");
     ok(launch_call_cancel(NULL) == NULL, "cancel accepts NULL");

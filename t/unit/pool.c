@@ -6,8 +6,6 @@
 #include "executor/core/list.h"
 #include "t/unit/tap.h"
 
-
-
 struct timers {
     struct list armed;
     uint64_t now;

@@ -198,7 +198,8 @@ agent_receive(struct box *box)
         head_end = strstr(box->request, "\r\n\r\n");
         if (head_end != NULL) {
             field = strstr(box->request, "Content-Length: ");
-            want = (size_t)(head_end + 4 - box->request) + (field == NULL ? 0 : strtoul(field + 16, NULL, 10));
+            want =
+                (size_t)(head_end + 4 - box->request) + (field == NULL ? 0 : strtoul(field + 16, NULL, 10));
         }
     }
     return len < want ? NULL : head_end + 4;
@@ -215,7 +216,8 @@ agent_answer(struct box *box, int status, const char *body)
 {
     char reply[4096];
 
-    (void)snprintf(reply, sizeof(reply), "HTTP/1.1 %d Text\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
+    (void)snprintf(reply, sizeof(reply), "HTTP/1.1 %d Text\r\nContent-Length: %zu\r\n\r\n%s", status,
+                   strlen(body), body);
     agent_say(box, reply);
 }
 
@@ -234,7 +236,8 @@ launcher_answer(const struct launch_head *request, uint16_t type, const struct l
 static void
 launcher_ended(const struct box *box, enum launch_limit verdict)
 {
-    union launch_message message = {.report = {.verdict = verdict, .verdict_limit = 10, .verdict_observed = 11, .cpu_ms = 9}};
+    union launch_message message = {
+        .report = {.verdict = verdict, .verdict_limit = 10, .verdict_observed = 11, .cpu_ms = 9}};
 
     message.head.sandbox = box->id;
     peer_send(&message, LAUNCH_ENDED, sizeof(message.report), 0);
@@ -296,15 +299,17 @@ box_warm(struct box *box, uint64_t id)
     assert(turn_until(&box->n_created, 1) && box->created_rc == 0);
 }
 
-static const struct sbx_limits limits = {.value = {
-                                             [SBX_LIMIT_CPU_RATE] = 1000,
-                                             [SBX_LIMIT_CPU] = 2000,
-                                             [SBX_LIMIT_MEMORY] = 64u << 20,
-                                             [SBX_LIMIT_DISK] = 1u << 20,
-                                             [SBX_LIMIT_PROCESSES] = 10,
-                                             [SBX_LIMIT_TIME] = 3000,
-                                             [SBX_LIMIT_OUTPUT] = 1u << 20,
-                                         }};
+/* clang-format off */
+static const struct sbx_limits limits = { .value = {
+    [SBX_LIMIT_CPU_RATE] = 1000,
+    [SBX_LIMIT_CPU] = 2000,
+    [SBX_LIMIT_MEMORY] = 64u << 20,
+    [SBX_LIMIT_DISK] = 1u << 20,
+    [SBX_LIMIT_PROCESSES] = 10,
+    [SBX_LIMIT_TIME] = 3000,
+    [SBX_LIMIT_OUTPUT] = 1u << 20,
+} };
+/* clang-format on */
 
 static void
 box_adopt(struct box *box)
@@ -392,14 +397,16 @@ box_end(struct box *box)
     }
     assert(box->n_destroyed == 0);
     if (peer >= 0) {
-        ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == box->id, "DESTROY is sent");
+        ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == box->id,
+           "DESTROY is sent");
         launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
     }
     ok(turn_until(&box->n_destroyed, 1) && box->destroyed_rc == 0, "and the end is told");
     box_deinit(box);
 }
 
-static const struct launch_report running = {.running = 1, .cpu_ms = 5, .wall_ms = 7, .peak_memory_bytes = 4096};
+static const struct launch_report running = {
+    .running = 1, .cpu_ms = 5, .wall_ms = 7, .peak_memory_bytes = 4096};
 
 #define STEP_OK "{\"stepId\":\"job_1\",\"exit_code\":0,\"signal\":null,\"wall_ms\":1,\"cpu_ms\":99999}"
 
@@ -417,16 +424,22 @@ test_good_run(void)
     box_adopt(&box);
     box_start(&box);
     ok(strncmp(box.request, "POST /v1/sessions HTTP/1.1\r\n", 28) == 0, "a session is opened");
-    ok(strstr(box.request, "\"sessionId\":\"job_1\",\"runtime\":\"python\"") != NULL, "of the job's id and language");
+    ok(strstr(box.request, "\"sessionId\":\"job_1\",\"runtime\":\"python\"") != NULL,
+       "of the job's id and language");
     ok(strstr(box.request, "\"env\":{\"NAME\":\"v\\\"alue\"}") != NULL, "with its environment");
-    ok(strstr(box.request, "{\"path\":\"data.csv\",\"content\":\"YSxiCg==\",\"encoding\":\"base64\"}") != NULL, "and files");
+    ok(strstr(box.request, "{\"path\":\"data.csv\",\"content\":\"YSxiCg==\",\"encoding\":\"base64\"}") !=
+           NULL,
+       "and files");
     (void)snprintf(head, sizeof(head), "%.64s", strstr(box.request, "X-Session-Token: ") + 17);
     is_uint(strspn(head, "0123456789abcdef"), 64, "its token has 32 bytes");
     agent_answer(&box, 201, "{}");
     assert(agent_receive(&box) != NULL);
-    ok(strstr(box.request, "\"code\":\"print(1)\",\"args\":[\"a\",\"b c\"],\"event\":{\"a\":1},\"timeout_ms\":5000") != NULL,
+    ok(strstr(box.request,
+              "\"code\":\"print(1)\",\"args\":[\"a\",\"b c\"],\"event\":{\"a\":1},\"timeout_ms\":5000") !=
+           NULL,
        "the step follows");
-    ok(strstr(box.request, "\"artifacts\":[\"out/*\"],\"max_artifacts\":4,\"max_artifact_bytes\":1000") != NULL,
+    ok(strstr(box.request, "\"artifacts\":[\"out/*\"],\"max_artifacts\":4,\"max_artifact_bytes\":1000") !=
+           NULL,
        "with what to collect");
     ok(strstr(box.request, head) != NULL, "under the same token");
     assert(peer_wait(box.in));
@@ -447,7 +460,8 @@ test_good_run(void)
 
     assert(box.sandbox->ops->fetch(box.sandbox, "out/a b.txt", 4, box_on_data, box_on_fetched, &box) == 0);
     assert(agent_receive(&box) != NULL);
-    ok(strncmp(box.request, "GET /v1/sessions/job_1/files/out/a%20b.txt HTTP/1.1\r\n", 53) == 0, "an artifact is asked for");
+    ok(strncmp(box.request, "GET /v1/sessions/job_1/files/out/a%20b.txt HTTP/1.1\r\n", 53) == 0,
+       "an artifact is asked for");
     ok(strstr(box.request, head) != NULL, "with the token");
     agent_answer(&box, 200, "data");
     ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == 0, "and fetched");
@@ -457,7 +471,8 @@ test_good_run(void)
     assert(box.sandbox->ops->fetch(box.sandbox, "gone", 4, box_on_data, box_on_fetched, &box) == 0);
     assert(agent_receive(&box) != NULL);
     agent_answer(&box, 404, "{\"detail\":\"a longer text than the file may be\"}");
-    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_REFUSED, "one that is not there is refused");
+    ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_REFUSED,
+       "one that is not there is refused");
     is_str(box.fetched.data, "data", "and its problem is no data");
 
     box.n_fetched = 0;
@@ -561,7 +576,8 @@ test_ended(void)
     ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "a limit met during the step");
     is_str(box.output[0].data, "last words", "after the last output");
     ok(box.outcome->report.has_verdict && box.outcome->report.verdict == SBX_LIMIT_TIME, "with the verdict");
-    ok(box.outcome->report.verdict_limit == 10 && box.outcome->report.verdict_observed == 11, "and its numbers");
+    ok(box.outcome->report.verdict_limit == 10 && box.outcome->report.verdict_observed == 11,
+       "and its numbers");
     assert(box.sandbox->ops->fetch(box.sandbox, "a", 3, box_on_data, box_on_fetched, &box) == 0);
     is_uint(box.n_fetched, 0, "a fetch from the dead fails, not from inside");
     ok(turn_until(&box.n_fetched, 1) && box.fetched_rc == RUNTIME_E_ENDED, "but in its turn");
@@ -569,7 +585,8 @@ test_ended(void)
 
     box_step(&box, 8);
     launcher_ended(&box, LAUNCH_LIMIT_NONE);
-    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_AGENT, "a death without verdict is the agent's");
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_AGENT,
+       "a death without verdict is the agent's");
     box_end(&box);
 
     box_step(&box, 9);
@@ -683,9 +700,11 @@ test_create_faults(void)
 
     box_ask(&box);
     assert(peer_receive(&message).type == LAUNCH_CREATE);
-    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNAVAILABLE, "the launcher takes too long");
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNAVAILABLE,
+       "the launcher takes too long");
     launcher_created(&box, &message.head, 40);
-    ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 40, "its sandbox is destroyed unseen");
+    ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 40,
+       "its sandbox is destroyed unseen");
     launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
     box_deinit(&box);
 
@@ -701,7 +720,8 @@ test_create_faults(void)
             agent_answer(&box, 200, "ok");
         }
         ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_AGENT, "a new agent: %s", what[i]);
-        ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 50 + i, "its sandbox is destroyed");
+        ok(peer_receive(&message).type == LAUNCH_DESTROY && message.head.sandbox == 50 + i,
+           "its sandbox is destroyed");
         launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
         box_deinit(&box);
     }
@@ -753,7 +773,8 @@ test_warm_and_adopt_faults(void)
 
     box_warm(&box, 10);
     missing.value[SBX_LIMIT_PROCESSES] = 0;
-    is_int(box.sandbox->ops->adopt(box.sandbox, &missing, box_on_adopted, &box), -EINVAL, "a limit that is not set");
+    is_int(box.sandbox->ops->adopt(box.sandbox, &missing, box_on_adopted, &box), -EINVAL,
+           "a limit that is not set");
     assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
     assert(peer_receive(&message).type == LAUNCH_ADOPT);
     launcher_ended(&box, LAUNCH_LIMIT_NONE);
@@ -780,9 +801,21 @@ test_warm_and_adopt_faults(void)
     runtime_end();
 }
 
-enum moment { AT_HEALTH, AT_WARM, AT_ADOPT, AT_ADOPTED, AT_SESSION, AT_STEP, AT_STAT, AT_ENDED, AT_FETCH, N_MOMENTS };
+enum moment {
+    AT_HEALTH,
+    AT_WARM,
+    AT_ADOPT,
+    AT_ADOPTED,
+    AT_SESSION,
+    AT_STEP,
+    AT_STAT,
+    AT_ENDED,
+    AT_FETCH,
+    N_MOMENTS
+};
 
-static const char *const moment_names[] = {"health", "warm", "adopt", "adopted", "session", "step", "stat", "ended", "fetch"};
+static const char *const moment_names[] = {"health", "warm", "adopt", "adopted", "session",
+                                           "step",   "stat", "ended", "fetch"};
 
 static void
 box_bring(struct box *box, enum moment moment)
@@ -872,8 +905,9 @@ test_destroy_anywhere(void)
         box_bring(&box, moment);
         before = box;
         box_end(&box);
-        ok(box.n_created == before.n_created && box.n_adopted == before.n_adopted && box.n_done == before.n_done &&
-               box.n_fetched == before.n_fetched && box.n_dead == before.n_dead,
+        ok(box.n_created == before.n_created && box.n_adopted == before.n_adopted &&
+               box.n_done == before.n_done && box.n_fetched == before.n_fetched &&
+               box.n_dead == before.n_dead,
            "at %s: destroy cancels what was under way", moment_names[moment]);
         runtime_end();
     }
@@ -889,7 +923,8 @@ test_free_anywhere(void)
         box_bring(&box, moment);
         before = box;
         runtime->ops->free(runtime);
-        ok(box.n_created == before.n_created && box.n_adopted == before.n_adopted && box.n_done == before.n_done,
+        ok(box.n_created == before.n_created && box.n_adopted == before.n_adopted &&
+               box.n_done == before.n_done,
            "at %s: free calls nobody from inside", moment_names[moment]);
         turn_for(5);
         is_uint(box.n_created, 1, "a creation has its end");
@@ -933,7 +968,8 @@ test_destroy_in_callbacks(void)
     box_destroy(&box);
     assert(peer_receive(&message).type == LAUNCH_DESTROY);
     peer_hangup();
-    ok(turn_until(&box.n_destroyed, 1) && box.destroyed_rc == 0, "a lost connection has destroyed it as well");
+    ok(turn_until(&box.n_destroyed, 1) && box.destroyed_rc == 0,
+       "a lost connection has destroyed it as well");
     box_deinit(&box);
     runtime_end();
 }

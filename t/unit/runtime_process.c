@@ -55,9 +55,10 @@ write_config(const char *path)
 
     assert(file != NULL);
     (void)fchmod(fileno(file), 0600);
-    fprintf(file, "socket = %s\nagent = %s/session-agent\nopt_dir = %s/opt\nstate_dir = %s/state\n", launch_socket, out_dir,
-            work_dir, work_dir);
-    fprintf(file, "instance = rp%d\nuid_base = %u\nmax_sandboxes = 64\ntemplate.default.root = /\n", (int)getpid(), uid_base);
+    fprintf(file, "socket = %s\nagent = %s/session-agent\nopt_dir = %s/opt\nstate_dir = %s/state\n",
+            launch_socket, out_dir, work_dir, work_dir);
+    fprintf(file, "instance = rp%d\nuid_base = %u\nmax_sandboxes = 64\ntemplate.default.root = /\n",
+            (int)getpid(), uid_base);
     fclose(file);
 }
 
@@ -229,15 +230,16 @@ job_init(struct job *job, const char *language, const char *code)
         .code_len = strlen(code),
         .max_artifacts = 8,
         .max_artifact_bytes = 4u * MiB,
-        .limits = {.value = {
-                       [SBX_LIMIT_CPU_RATE] = 2000,
-                       [SBX_LIMIT_CPU] = 10000,
-                       [SBX_LIMIT_MEMORY] = 256u * MiB,
-                       [SBX_LIMIT_DISK] = 16u * MiB,
-                       [SBX_LIMIT_PROCESSES] = 64,
-                       [SBX_LIMIT_TIME] = 20000,
-                       [SBX_LIMIT_OUTPUT] = 32u * MiB,
-                   }},
+        .limits = {.value =
+                       {
+                           [SBX_LIMIT_CPU_RATE] = 2000,
+                           [SBX_LIMIT_CPU] = 10000,
+                           [SBX_LIMIT_MEMORY] = 256u * MiB,
+                           [SBX_LIMIT_DISK] = 16u * MiB,
+                           [SBX_LIMIT_PROCESSES] = 64,
+                           [SBX_LIMIT_TIME] = 20000,
+                           [SBX_LIMIT_OUTPUT] = 32u * MiB,
+                       }},
     };
 }
 
@@ -245,8 +247,8 @@ static void
 job_create(struct job *job)
 {
     uv_update_time(&loop);
-    if (runtime->ops->create(runtime, "default", job_on_created, job) != 0 || !turn_until(&job->n_created, 1) ||
-        job->created_rc != 0) {
+    if (runtime->ops->create(runtime, "default", job_on_created, job) != 0 ||
+        !turn_until(&job->n_created, 1) || job->created_rc != 0) {
         BAIL_OUT("no sandbox: code %d", job->created_rc);
     }
 }
@@ -311,10 +313,12 @@ test_languages(void)
         const char *language, *code, *output, *error;
         int exit_code;
     } cases[] = {
-        {"python", "import os,sys\nprint(sys.argv[1:], os.environ['GREETING'])\nsys.stderr.write('e')\nsys.exit(3)",
+        {"python",
+         "import os,sys\nprint(sys.argv[1:], os.environ['GREETING'])\nsys.stderr.write('e')\nsys.exit(3)",
          "['one', 't w o'] h\xc3\xa9llo\n", "e", 3},
         {"javascript",
-         "console.log(process.argv.slice(2).join('|'), process.env.GREETING); console.error('e'); process.exitCode = 4",
+         "console.log(process.argv.slice(2).join('|'), process.env.GREETING); console.error('e'); "
+         "process.exitCode = 4",
          "one|t w o h\xc3\xa9llo\n", "e\n", 4},
         {"bash", "echo \"$1|$2 $GREETING\"; echo e >&2; exit 5", "one|t w o h\xc3\xa9llo\n", "e\n", 5},
     };
@@ -348,7 +352,8 @@ test_signal_and_result(void)
     is_str(job.outcome->signal, "SIGSEGV", "which is told");
     job_end(&job);
 
-    job_init(&job, "python", "def handler(event):\n  print('x')\n  return {'sum': sum(event['n']), 'f': 0.1}");
+    job_init(&job, "python",
+             "def handler(event):\n  print('x')\n  return {'sum': sum(event['n']), 'f': 0.1}");
     job.run.event_json = "{\"n\":[1,2,3]}";
     job.run.event_len = strlen(job.run.event_json);
     job_do(&job);
@@ -362,7 +367,8 @@ test_signal_and_result(void)
     job.run.event_len = strlen(job.run.event_json);
     job_do(&job);
     is_good(&job, 0, "", "an async handler");
-    ok(job.outcome->result_json != NULL && strstr(job.outcome->result_json, "\"deep\":[null,true]") != NULL, "its result");
+    ok(job.outcome->result_json != NULL && strstr(job.outcome->result_json, "\"deep\":[null,true]") != NULL,
+       "its result");
     job_end(&job);
 }
 
@@ -490,9 +496,10 @@ test_verdicts(void)
     is_verdict(&job, SBX_LIMIT_DISK, "disk");
 
     /* Caught by the payload, which then ends well: the kernel remembers. */
-    job_init(&job, "python",
-             "import os\ntry:\n  for i in range(64):\n    if os.fork()==0: os.pause() if hasattr(os,'pause') else "
-             "__import__('time').sleep(9)\nexcept OSError: print('caught')");
+    job_init(
+        &job, "python",
+        "import os\ntry:\n  for i in range(64):\n    if os.fork()==0: os.pause() if hasattr(os,'pause') else "
+        "__import__('time').sleep(9)\nexcept OSError: print('caught')");
     job.run.limits.value[SBX_LIMIT_PROCESSES] = 8;
     is_verdict(&job, SBX_LIMIT_PROCESSES, "processes, caught");
 }
@@ -545,7 +552,8 @@ test_destroy_during_run(void)
     start = uv_hrtime();
     job_end(&job);
     is_uint(job.n_done, 0, "a destroyed run is not done");
-    ok(uv_hrtime() - start < 1000000000, "it was gone within a second (%u ms)", (unsigned)((uv_hrtime() - start) / 1000000));
+    ok(uv_hrtime() - start < 1000000000, "it was gone within a second (%u ms)",
+       (unsigned)((uv_hrtime() - start) / 1000000));
     is_uint(n_processes(), 0, "with all its processes");
 }
 
@@ -597,7 +605,8 @@ test_launcher_killed(void)
 
     job_init(&after, "bash", "echo back");
     assert(runtime->ops->create(runtime, "default", job_on_created, &after) == 0);
-    ok(turn_until(&after.n_created, 1) && after.created_rc == RUNTIME_E_UNAVAILABLE, "a creation fails meanwhile");
+    ok(turn_until(&after.n_created, 1) && after.created_rc == RUNTIME_E_UNAVAILABLE,
+       "a creation fails meanwhile");
     launcher_start();
     ok(turn_until(&n_up, ups + 1), "a new launcher is found");
     after.n_created = 0;
@@ -666,7 +675,8 @@ log_is_clean(void)
     assert(file != NULL);
     log[fread(log, 1, sizeof(log) - 1, file)] = '\0';
     fclose(file);
-    return strstr(log, "Sanitizer") == NULL && strstr(log, "runtime error") == NULL && strstr(log, "Assertion") == NULL;
+    return strstr(log, "Sanitizer") == NULL && strstr(log, "runtime error") == NULL &&
+           strstr(log, "Assertion") == NULL;
 }
 
 static int

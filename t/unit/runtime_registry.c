@@ -10,8 +10,9 @@
 static void
 test_good(void)
 {
-    static const char text[] = "{\"runtimes\":[" ENTRY("\"python\"", ",\"aliases\":[\"python3\",\"py\"],\"env\":{}") "," ENTRY(
-        "\"bash\"", ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
+    static const char text[] =
+        "{\"runtimes\":[" ENTRY("\"python\"", ",\"aliases\":[\"python3\",\"py\"],\"env\":{}") "," ENTRY(
+            "\"bash\"", ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
     char why[REGISTRY_WHY_LEN] = "";
     struct registry *registry = NULL;
 
@@ -63,11 +64,15 @@ test_bad(void)
         {"{\"runtimes\":[" ENTRY("\"a b\"", "") "]}", "/runtimes/0: a name or alias"},
         {"{\"runtimes\":[" ENTRY("\"a/b\"", "") "]}", "/runtimes/0: a name or alias"},
         {"{\"runtimes\":[" ENTRY("\"a\"", ",\"aliases\":\"b\"") "]}", "/runtimes/0"},
-        {"{\"runtimes\":[" ENTRY("\"a\"", ",\"aliases\":[\"a\"]") "]}", "/runtimes/0: the name \"a\" is given twice"},
-        {"{\"runtimes\":[" ENTRY("\"a\"", "") "," ENTRY("\"a\"", "") "]}", "/runtimes/1: the name \"a\" is given twice"},
-        {"{\"runtimes\":[" ENTRY("\"a\"", "") "," ENTRY("\"b\"", ",\"aliases\":[\"a\"]") "]}", "/runtimes/1: the name"},
+        {"{\"runtimes\":[" ENTRY("\"a\"", ",\"aliases\":[\"a\"]") "]}",
+         "/runtimes/0: the name \"a\" is given twice"},
+        {"{\"runtimes\":[" ENTRY("\"a\"", "") "," ENTRY("\"a\"", "") "]}",
+         "/runtimes/1: the name \"a\" is given twice"},
+        {"{\"runtimes\":[" ENTRY("\"a\"", "") "," ENTRY("\"b\"", ",\"aliases\":[\"a\"]") "]}",
+         "/runtimes/1: the name"},
         {"{\"runtimes\":[" ENTRY("\"a\"", ",\"name\":\"b\"") "]}", "r.json: "},
-        {"{\"runtimes\":[" ENTRY("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", "") "]}",
+        {"{\"runtimes\":[" ENTRY("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+                                 "") "]}",
          "/runtimes/0: a name or alias"},
     };
 
