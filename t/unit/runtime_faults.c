@@ -640,7 +640,7 @@ test_output(void)
     box.refuse_after = 5;
     assert(write(box.out, "12345678", 8) == 8 && write(box.err, "more", 4) == 4);
     assert(peer_receive(&message).type == LAUNCH_STAT);
-    assert(write(box.out, "unread", 6) == -1 || true);
+    ok(write(box.out, "unread", 6) == -1 && errno == EPIPE, "after which its pipes are closed");
     launcher_answer(&message.head, LAUNCH_STATS, &running);
     ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "refused output ends the run");
     is_uint(box.output[0].len + box.output[1].len, 8, "nothing comes after the refusal");
