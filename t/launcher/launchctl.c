@@ -5,6 +5,7 @@
  *
  *   connect SOCKET | hello [VERSION] | create TEMPLATE | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
  *   stat ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
+ *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
  *   raw HEX (of a whole message) | flood N (STAT requests of sandbox ID 0 never read)
  */
 #include <errno.h>
@@ -271,6 +272,52 @@ do_tell(char *arguments, int is_waiting)
     free(reply);
 }
 
+/* One exchange on the agent's connection, which stays open. */
+static void
+do_http(char *arguments)
+{
+    char *method, *path, *body, *head_end = NULL, *length;
+    static char reply[1 << 20];
+    uint64_t id = strtoull(arguments, &method, 10);
+    int *fds = fds_of(id);
+    size_t len = 0, want = 0;
+    long end = now_ms() + WAIT_MS;
+
+    method += *method == ' ';
+    path = strchr(method, ' ');
+    if (fds == NULL || path == NULL) {
+        puts("gone");
+        return;
+    }
+    *path++ = '\0';
+    body = strchr(path, ' ');
+    if (body == NULL) {
+        body = path + strlen(path);
+    } else {
+        *body++ = '\0';
+    }
+    dprintf(fds[0], "%s %s HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nX-Session-Token: 0123456789abcdef\r\nContent-Length: %zu\r\n\r\n%s",
+            method, path, strlen(body), body);
+    while (head_end == NULL || len < want) {
+        struct pollfd in = { .fd = fds[0], .events = POLLIN };
+        ssize_t n = poll(&in, 1, (int)(end - now_ms())) == 1 ? read(fds[0], reply + len, sizeof(reply) - 1 - len) : 0;
+
+        if (n <= 0) {
+            puts("gone");
+            return;
+        }
+        len += (size_t)n;
+        reply[len] = '\0';
+        head_end = head_end != NULL ? head_end : strstr(reply, "\r\n\r\n");
+        length = head_end != NULL ? strcasestr(reply, "content-length:") : NULL;
+        want = length != NULL ? (size_t)(head_end + 4 - reply) + strtoul(length + 15, NULL, 10) : 0;
+    }
+    for (char *at = head_end + 4; *at != '\0'; at++) {
+        *at = *at == '\n' ? ' ' : *at;
+    }
+    printf("%.3s %s\n", reply + 9, head_end + 4);
+}
+
 /* What a stream holds now. */
 static void
 do_read(char *arguments)
@@ -354,6 +401,8 @@ command(char *line)
         do_tell(argument, line[0] == 't');
     } else if (strcmp(line, "read") == 0) {
         do_read(argument);
+    } else if (strcmp(line, "http") == 0) {
+        do_http(argument);
     } else if (strcmp(line, "raw") == 0) {
         do_raw(argument);
     } else if (strcmp(line, "flood") == 0) {
