@@ -73,7 +73,7 @@ sub begin {
     my $body = exists $option{json} ? $JSON->encode($option{json}) : $option{body};
     my %headers = (Host => 'localhost', Connection => 'close', Authorization => "Bearer $token", %{ $option{headers} || {} });
     $headers{'Content-Type'} //= 'application/json' if exists $option{json};
-    $headers{'Content-Length'} //= length $body if defined $body;
+    $headers{'Content-Length'} = length $body if defined $body && !exists $headers{'Content-Length'};
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) or die "connect: $!";
     syswrite $socket, "$method $path HTTP/1.1\r\n" . join('', map { "$_: $headers{$_}\r\n" } grep { defined $headers{$_} } sort keys %headers) . "\r\n" . ($body // '');
     return $socket;
