@@ -27,7 +27,7 @@ struct sbx_http_exchange {
     unsigned n_headers;
     const void *body; /* borrows until on_done */
     size_t len;
-    size_t max_reply; /* bytes of body */
+    size_t max_reply;     /* bytes of body */
     uint64_t deadline_ms; /* for the whole exchange */
     /* NULL: the body is buffered and handed to on_done. */
     void (*on_data)(void *arg, int status, const char *data, size_t len);
@@ -38,7 +38,8 @@ struct sbx_http_exchange {
 
 _must_check_ int sbx_http_client_new(struct sbx_http_client **ret, uv_loop_t *loop, int fd); /* takes fd */
 /* -EBUSY while another exchange runs. */
-_must_check_ int sbx_http_client_send(struct sbx_http_client *client, const struct sbx_http_exchange *exchange);
+_must_check_ int sbx_http_client_send(struct sbx_http_client *client,
+                                      const struct sbx_http_exchange *exchange);
 /* Closes and frees; a running exchange gets no callback. Accepts NULL, returns NULL. */
 struct sbx_http_client *sbx_http_client_close(struct sbx_http_client *client);
 

@@ -180,7 +180,7 @@ conn_begin(struct sbx_http_conn *conn)
 {
     http_parser_init(&conn->parser, HTTP_REQUEST);
     conn->parser.data = conn;
-    conn->guard = (struct sbx_http_guard){ 0 };
+    conn->guard = (struct sbx_http_guard){0};
     conn->head_bytes = 0;
     conn->paused = false;
     conn->state = SBX_HTTP_HEAD;
@@ -345,12 +345,20 @@ conn_feed_body(struct sbx_http_conn *conn, const char *data, size_t len)
     return n;
 }
 
+/* libuv 1.44 calls it without asking whether it is there when the handle is closed first. */
+static void
+conn_on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)req;    /* part of the connection */
+    (void)status; /* lingering has a deadline either way */
+}
+
 static void
 conn_linger(struct sbx_http_conn *conn)
 {
     conn->state = SBX_HTTP_LINGER;
     sbx_buf_reset(&conn->stash);
-    if (conn->eof || uv_shutdown(&conn->shutdown, &conn->peer.stream, NULL) < 0) {
+    if (conn->eof || uv_shutdown(&conn->shutdown, &conn->peer.stream, conn_on_shutdown) < 0) {
         sbx_http_conn_close(conn);
         return;
     }

@@ -28,18 +28,9 @@ enum sbx_http_state {
     SBX_HTTP_CLOSING
 };
 
-enum sbx_http_reply_state {
-    SBX_HTTP_REPLY_NONE,
-    SBX_HTTP_REPLY_STARTED,
-    SBX_HTTP_REPLY_ENDED
-};
+enum sbx_http_reply_state { SBX_HTTP_REPLY_NONE, SBX_HTTP_REPLY_STARTED, SBX_HTTP_REPLY_ENDED };
 
-enum sbx_http_event {
-    SBX_HTTP_EVENT_NONE,
-    SBX_HTTP_EVENT_HEAD,
-    SBX_HTTP_EVENT_DATA,
-    SBX_HTTP_EVENT_END
-};
+enum sbx_http_event { SBX_HTTP_EVENT_NONE, SBX_HTTP_EVENT_HEAD, SBX_HTTP_EVENT_DATA, SBX_HTTP_EVENT_END };
 
 struct sbx_http_conn;
 
@@ -123,7 +114,8 @@ struct sbx_http_server {
 
 /* sbx_http_conn.c */
 /* -ENOMEM or 0; the peer handle is initialised, not yet connected. */
-_must_check_ int sbx_http_conn_new(struct sbx_http_conn **ret, struct sbx_http_server *server, uv_handle_type type);
+_must_check_ int sbx_http_conn_new(struct sbx_http_conn **ret, struct sbx_http_server *server,
+                                   uv_handle_type type);
 _must_check_ int sbx_http_conn_start(struct sbx_http_conn *conn);
 void sbx_http_conn_close(struct sbx_http_conn *conn);
 /* Moves on as far as input, reply and queue allow; makes callbacks. */
@@ -133,7 +125,8 @@ void sbx_http_conn_kick(struct sbx_http_conn *conn);
 
 /* sbx_http_reply.c */
 /* Sends bytes as they are (interim replies); closes on failure. */
-void sbx_http_conn_write(struct sbx_http_conn *conn, const void *a, size_t a_len, const void *b, size_t b_len);
+void sbx_http_conn_write(struct sbx_http_conn *conn, const void *a, size_t a_len, const void *b,
+                         size_t b_len);
 /* The server's own error reply. */
 void sbx_http_reply_error(struct sbx_http_request *request, int status);
 

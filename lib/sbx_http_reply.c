@@ -43,7 +43,8 @@ reply_watch(struct sbx_http_conn *conn)
         uv_timer_stop(&conn->send_timer);
     } else if (ms > 0 && !uv_is_active((uv_handle_t *)&conn->send_timer)) {
         conn->last_pending = pending;
-        (void)uv_timer_start(&conn->send_timer, reply_on_send_timeout, ms, ms); /* cannot fail: callback set */
+        (void)uv_timer_start(&conn->send_timer, reply_on_send_timeout, ms,
+                             ms); /* cannot fail: callback set */
     }
 }
 
@@ -108,7 +109,8 @@ reply_date(struct sbx_http_server *server)
     struct tm tm;
 
     if (now != server->date_s && gmtime_r(&seconds, &tm) != NULL) {
-        (void)strftime(server->date, sizeof(server->date), "%a, %d %b %Y %H:%M:%S GMT", &tm); /* fits: fixed form */
+        (void)strftime(server->date, sizeof(server->date), "%a, %d %b %Y %H:%M:%S GMT",
+                       &tm); /* fits: fixed form */
         server->date_s = now;
     }
     return server->date;
@@ -118,7 +120,8 @@ reply_date(struct sbx_http_server *server)
 static bool
 reply_header_ok(const struct sbx_http_header *header)
 {
-    return header->name[0] != '\0' && strpbrk(header->name, "\r\n: ") == NULL && strpbrk(header->value, "\r\n") == NULL;
+    return header->name[0] != '\0' && strpbrk(header->name, "\r\n: ") == NULL &&
+           strpbrk(header->value, "\r\n") == NULL;
 }
 
 static void
@@ -216,7 +219,8 @@ sbx_http_reply_error(struct sbx_http_request *request, int status)
     } else {
         sbx_buf_printf(&body, "%d %s\n", status, http_status_str((enum http_status)status));
     }
-    sbx_http_reply(request, status, content_type, NULL, 0, body.failed ? "" : body.data, body.failed ? 0 : body.len);
+    sbx_http_reply(request, status, content_type, NULL, 0, body.failed ? "" : body.data,
+                   body.failed ? 0 : body.len);
 }
 
 void

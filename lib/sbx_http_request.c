@@ -13,7 +13,7 @@ sbx_http_request_reset(struct sbx_http_request *request)
     sbx_http_head_reset(&head);
     /* A body may have been large; a quiet connection holds no memory for it. */
     sbx_buf_deinit(&request->body);
-    *request = (struct sbx_http_request){ .conn = conn, .head = head, .query = "", .keep = true };
+    *request = (struct sbx_http_request){.conn = conn, .head = head, .query = "", .keep = true};
 }
 
 void
@@ -65,15 +65,17 @@ sbx_http_request_check(struct sbx_http_request *request, const http_parser *pars
     }
     /* http-parser takes any list that ends in chunked; a second coding or header is an attack on someone. */
     if (coding != NULL) {
-        if (strcasecmp(coding, "chunked") != 0 || sbx_http_head_count(&request->head, "transfer-encoding") > 1 ||
-            parser->http_minor == 0 || sbx_http_head_count(&request->head, "content-length") > 0) {
+        if (strcasecmp(coding, "chunked") != 0 ||
+            sbx_http_head_count(&request->head, "transfer-encoding") > 1 || parser->http_minor == 0 ||
+            sbx_http_head_count(&request->head, "content-length") > 0) {
             return 400;
         }
     }
 
     request->keep = http_should_keep_alive(parser) != 0;
     request->no_body_out = parser->method == HTTP_HEAD;
-    request->has_body = coding != NULL || ((parser->flags & F_CONTENTLENGTH) != 0 && parser->content_length > 0);
+    request->has_body =
+        coding != NULL || ((parser->flags & F_CONTENTLENGTH) != 0 && parser->content_length > 0);
     return 0;
 }
 
@@ -198,7 +200,8 @@ sbx_http_request_resume(struct sbx_http_request *request)
 }
 
 void
-sbx_http_request_on_abort(struct sbx_http_request *request, void (*on_abort)(struct sbx_http_request *request))
+sbx_http_request_on_abort(struct sbx_http_request *request,
+                          void (*on_abort)(struct sbx_http_request *request))
 {
     request->on_abort = on_abort;
 }

@@ -30,14 +30,15 @@ struct sbx_http_header {
 
 struct sbx_http_server_spec {
     uv_loop_t *loop;
-    size_t max_head;          /* request line and headers, bytes (431) */
-    size_t max_body;          /* default ceiling of a buffered body (413) */
+    size_t max_head; /* request line and headers, bytes (431) */
+    size_t max_body; /* default ceiling of a buffered body (413) */
     unsigned max_connections;
     uint64_t head_timeout_ms; /* first byte to end of head (408) */
     uint64_t body_timeout_ms; /* between two pieces of body (408) */
     uint64_t send_timeout_ms; /* a reply that makes no progress: closed */
     uint64_t idle_timeout_ms; /* between requests: closed */
-    /* Called when the head is complete: the place to refuse early (then reply) or to stream the body. Optional. */
+    /* Called when the head is complete: the place to refuse early (then reply) or to stream the body.
+     * Optional. */
     void (*on_head)(struct sbx_http_request *request, void *arg);
     /* Called when the body is complete (buffered unless streamed). */
     void (*on_request)(struct sbx_http_request *request, void *arg);
@@ -50,7 +51,8 @@ _must_check_ int sbx_http_server_new(struct sbx_http_server **ret, const struct 
 /* Replaces a stale socket file; mode as for chmod. */
 _must_check_ int sbx_http_server_listen_unix(struct sbx_http_server *server, const char *path, unsigned mode);
 /* `address` is "127.0.0.1:9000", "[::1]:9000" or ":9000" (any). Returns the bound port in *ret_port. */
-_must_check_ int sbx_http_server_listen_tcp(struct sbx_http_server *server, const char *address, unsigned *ret_port);
+_must_check_ int sbx_http_server_listen_tcp(struct sbx_http_server *server, const char *address,
+                                            unsigned *ret_port);
 /* Takes a connected stream socket and serves it. */
 _must_check_ int sbx_http_server_adopt(struct sbx_http_server *server, int fd);
 /* Stops listening, closes idle connections, answers running requests with Connection: close; then on_done. */
@@ -75,7 +77,8 @@ void sbx_http_request_set_max_body(struct sbx_http_request *request, size_t max_
 void sbx_http_request_stream(struct sbx_http_request *request,
                              bool (*on_data)(struct sbx_http_request *request, const char *data, size_t len));
 void sbx_http_request_resume(struct sbx_http_request *request);
-void sbx_http_request_on_abort(struct sbx_http_request *request, void (*on_abort)(struct sbx_http_request *request));
+void sbx_http_request_on_abort(struct sbx_http_request *request,
+                               void (*on_abort)(struct sbx_http_request *request));
 void sbx_http_request_set_user(struct sbx_http_request *request, void *user);
 void *sbx_http_request_user(const struct sbx_http_request *request);
 
@@ -88,7 +91,8 @@ void sbx_http_reply_start(struct sbx_http_request *request, int status, const ch
 void sbx_http_reply_write(struct sbx_http_request *request, const void *data, size_t len);
 /* Bytes not yet taken by the kernel; and a call when they are. */
 size_t sbx_http_reply_pending(const struct sbx_http_request *request);
-void sbx_http_reply_on_drain(struct sbx_http_request *request, void (*on_drain)(struct sbx_http_request *request));
+void sbx_http_reply_on_drain(struct sbx_http_request *request,
+                             void (*on_drain)(struct sbx_http_request *request));
 void sbx_http_reply_end(struct sbx_http_request *request);
 
 #pragma GCC visibility pop

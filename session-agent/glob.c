@@ -43,7 +43,8 @@ class_has(const char *p, const char *end, char c)
 
     for (p += negated; p < end; p++) {
         if (end - p > 2 && p[1] == '-') {
-            found = found || ((unsigned char)p[0] <= (unsigned char)c && (unsigned char)c <= (unsigned char)p[2]);
+            found =
+                found || ((unsigned char)p[0] <= (unsigned char)c && (unsigned char)c <= (unsigned char)p[2]);
             p += 2;
         } else {
             found = found || *p == c;

@@ -33,6 +33,7 @@ _must_check_ int init_start(struct init *init, uv_loop_t *loop);
 void init_watch(struct init *init, pid_t pid, void (*on_main_exit)(void *arg, int wait_status), void *arg);
 /* SIGKILL to everything that descends from us, now. */
 void init_kill_all(const struct init *init);
-/* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After on_main_exit. */
+/* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After
+ * on_main_exit. */
 void init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean));
 void init_stop(struct init *init);

@@ -115,15 +115,16 @@ agent_make_face(struct agent *agent)
     const struct options *options = &agent->options;
     const struct face_spec spec = {
         .loop = &agent->loop,
-        .host = {
-            .loop = &agent->loop,
-            .init = &agent->init,
-            .identity = options->identity,
-            .filter = options->inside ? &agent->filter : NULL,
-            .opt_dir = options->opt_dir,
-            .captures = !options->inside,
-            .stdio = { FD_STDIN, FD_STDOUT, FD_STDERR },
-        },
+        .host =
+            {
+                .loop = &agent->loop,
+                .init = &agent->init,
+                .identity = options->identity,
+                .filter = options->inside ? &agent->filter : NULL,
+                .opt_dir = options->opt_dir,
+                .captures = !options->inside,
+                .stdio = {FD_STDIN, FD_STDOUT, FD_STDERR},
+            },
         .runtimes = agent->runtimes,
         .workspace_root = options->inside ? NULL : options->workspace_root,
         .auth_bypass = options->auth_bypass,
@@ -154,7 +155,7 @@ agent_on_signal(uv_signal_t *handle, int number)
 static int
 agent_listen(struct agent *agent)
 {
-    static const int numbers[] = { SIGTERM, SIGINT };
+    static const int numbers[] = {SIGTERM, SIGINT};
     unsigned port = 0, i;
     struct stat st;
     int r;
@@ -179,7 +180,8 @@ agent_listen(struct agent *agent)
         }
     }
     if (agent->options.auth_bypass) {
-        (void)fprintf(stderr, "session-agent: SESSION_AGENT_AUTH_BYPASS: every caller is let in\n"); /* a notice */
+        (void)fprintf(stderr,
+                      "session-agent: SESSION_AGENT_AUTH_BYPASS: every caller is let in\n"); /* a notice */
     }
     (void)fprintf(stderr, "session-agent: listening on port %u\n", port); /* a notice */
     return 0;

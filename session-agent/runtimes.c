@@ -88,13 +88,14 @@ entry_read(const json_t *json, struct runtime_entry *ret)
 static bool
 entry_check(const json_t *entry, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "name", "aliases", "argv", "source", "env", NULL };
+    static const char *const known[] = {"name", "aliases", "argv", "source", "env", NULL};
     const json_t *alias;
     json_t *aliases = NULL, *argv = NULL, *env = NULL;
     const char *source = "";
     size_t source_len = 0, i;
 
-    if (!sbx_json_only(entry, path, known, err) || !sbx_json_get_array(entry, path, "aliases", 16, &aliases, err) ||
+    if (!sbx_json_only(entry, path, known, err) ||
+        !sbx_json_get_array(entry, path, "aliases", 16, &aliases, err) ||
         !sbx_json_get_array(entry, path, "argv", MAX_ARGV, &argv, err) ||
         !sbx_json_get_object(entry, path, "env", &env, err) ||
         !sbx_json_get_str(entry, path, "source", 64, &source, &source_len, err)) {
@@ -164,7 +165,7 @@ names_unique(const struct runtimes *runtimes)
 static bool
 runtimes_check(struct runtimes *runtimes, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "runtimes", NULL };
+    static const char *const known[] = {"runtimes", NULL};
     const json_t *entry;
     json_t *entries = NULL;
     char path[32];

@@ -13,7 +13,7 @@ struct runtime_entry {
     const char *source; /* file name the code is stored under */
     const json_t *aliases;
     const json_t *argv; /* "{source}" stands for the path of the source */
-    json_t *env; /* NULL: none */
+    json_t *env;        /* NULL: none */
 };
 
 struct runtimes;
@@ -22,7 +22,8 @@ enum {
     RUNTIMES_E_INVALID = 1, /* *err says where */
 };
 
-_must_check_ int runtimes_parse(struct runtimes **ret, const char *text, size_t len, struct sbx_field_error *err);
+_must_check_ int runtimes_parse(struct runtimes **ret, const char *text, size_t len,
+                                struct sbx_field_error *err);
 _must_check_ int runtimes_load(struct runtimes **ret, const char *path, struct sbx_field_error *err);
 struct runtimes *runtimes_free(struct runtimes *runtimes);
 /* By name or alias; false when there is none. */

@@ -80,7 +80,7 @@ static void
 step_on_handle_closed(uv_handle_t *handle)
 {
     struct step *step = handle->data;
-    struct step_outcome outcome = { 0 };
+    struct step_outcome outcome = {0};
 
     if (--step->n_handles > 0) {
         return;
@@ -139,7 +139,7 @@ static void
 step_report(struct step *step)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf result = SBX_BUF_INIT(STEP_RESULT_MAX + 1);
-    _cleanup_(collection_deinit) struct collection files = { 0 };
+    _cleanup_(collection_deinit) struct collection files = {0};
     struct report report = {
         .step_id = step->request.step_id,
         .wait_status = step->wait_status,
@@ -176,8 +176,8 @@ step_finish(struct step *step)
     int error, i;
 
     if (payload_failed(&step->payload, &stage, &error)) {
-        (void)snprintf(step->failure, sizeof(step->failure), "the program could not be started: %s: %s", stage,
-                       strerror(error)); /* cut when too long */
+        (void)snprintf(step->failure, sizeof(step->failure), "the program could not be started: %s: %s",
+                       stage, strerror(error)); /* cut when too long */
     } else if (step->failure[0] == '\0') {
         step_report(step);
     }
@@ -206,7 +206,8 @@ step_settle(struct step *step)
         return;
     }
     if (step->pipe_open[PIPE_OUT] || step->pipe_open[PIPE_ERR]) {
-        (void)uv_timer_start(&step->timer, step_on_output_late, OUTPUT_END_MS, 0); /* cannot fail: callback set */
+        (void)uv_timer_start(&step->timer, step_on_output_late, OUTPUT_END_MS,
+                             0); /* cannot fail: callback set */
         return;
     }
     step_finish(step);
@@ -219,7 +220,8 @@ step_on_swept(void *arg, bool clean)
 
     step->swept = true;
     if (!clean) {
-        (void)snprintf(step->failure, sizeof(step->failure), "a process of the step would not die"); /* fits */
+        (void)snprintf(step->failure, sizeof(step->failure),
+                       "a process of the step would not die"); /* fits */
     }
     step_settle(step);
 }
@@ -269,7 +271,8 @@ step_on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     int i = stream == (uv_stream_t *)&step->pipes[PIPE_OUT] ? PIPE_OUT : PIPE_ERR;
 
     if (nread > 0) {
-        (void)sbx_capture_add(&step->output[i - PIPE_OUT], buf->base, (size_t)nread); /* bytes are counted anyway */
+        (void)sbx_capture_add(&step->output[i - PIPE_OUT], buf->base,
+                              (size_t)nread); /* bytes are counted anyway */
     } else if (nread < 0) {
         pipe_close(step, i);
         step_settle(step);
@@ -329,7 +332,9 @@ pipes_run(struct step *step)
     }
     buf = uv_buf_init(step->stdin_bytes.data, (unsigned)step->stdin_bytes.len);
     step->write.data = step;
-    return r < 0 ? r : uv_write(&step->write, (uv_stream_t *)&step->pipes[PIPE_IN], &buf, 1, step_on_stdin_written);
+    return r < 0
+               ? r
+               : uv_write(&step->write, (uv_stream_t *)&step->pipes[PIPE_IN], &buf, 1, step_on_stdin_written);
 }
 
 static int
@@ -384,11 +389,11 @@ step_spawn(struct step *step, const int stdio[3])
         .result_path = result,
         .opt_dir = host->opt_dir,
     };
-    _cleanup_(strings_deinit) struct strings argv = { 0 };
-    _cleanup_(strings_deinit) struct strings env = { 0 };
+    _cleanup_(strings_deinit) struct strings argv = {0};
+    _cleanup_(strings_deinit) struct strings env = {0};
     struct payload_spec spec = {
         .cwd = step->session->places.workspace,
-        .stdio = { stdio[0], stdio[1], stdio[2] },
+        .stdio = {stdio[0], stdio[1], stdio[2]},
         .identity = host->identity,
         .filter = host->filter,
         .processes = step->request.processes,
@@ -446,7 +451,7 @@ step_abandon(struct step *step, int r)
 {
     int i;
 
-    step->request = (struct step_request){ 0 }; /* still the caller's */
+    step->request = (struct step_request){0}; /* still the caller's */
     step_on_done(step, step_on_abandoned, step);
     for (i = 0; i < N_PIPES; i++) {
         pipe_close(step, i);
@@ -458,7 +463,7 @@ step_abandon(struct step *step, int r)
 static int
 step_launch(struct step *step)
 {
-    int stdio[3] = { -1, -1, -1 };
+    int stdio[3] = {-1, -1, -1};
     int i, r = 0;
 
     if (step->host->captures) {
@@ -478,7 +483,8 @@ step_launch(struct step *step)
 }
 
 int
-step_start(struct step **ret, const struct step_spec *spec, struct step_request *request, struct sbx_field_error *err)
+step_start(struct step **ret, const struct step_spec *spec, struct step_request *request,
+           struct sbx_field_error *err)
 {
     const struct step_host *host = spec->host;
     struct step *step = calloc(1, sizeof(*step));
@@ -512,12 +518,13 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
 
     init_watch(host->init, step->payload.pid, step_on_main_exit, step);
     uv_update_time(host->loop); /* the deadline counts from here, not from when the loop woke up */
-    (void)uv_timer_start(&step->timer, step_on_deadline, step->request.timeout_ms, 0); /* cannot fail: callback set */
+    (void)uv_timer_start(&step->timer, step_on_deadline, step->request.timeout_ms,
+                         0); /* cannot fail: callback set */
     r = pipes_run(step);
     if (r < 0) {
         init_kill_all(host->init); /* on_done tells the rest */
     }
-    *request = (struct step_request){ 0 };
+    *request = (struct step_request){0};
     *ret = step;
     return 0;
 }

@@ -48,7 +48,8 @@ struct step_spec {
 /* Takes *request on success. on_done comes once, from the loop; then step_free is due. */
 _must_check_ int step_start(struct step **ret, const struct step_spec *spec, struct step_request *request,
                             struct sbx_field_error *err);
-void step_on_done(struct step *step, void (*on_done)(void *arg, const struct step_outcome *outcome), void *arg);
+void step_on_done(struct step *step, void (*on_done)(void *arg, const struct step_outcome *outcome),
+                  void *arg);
 /* Kills everything; on_done still comes. */
 void step_cancel(struct step *step);
 const struct session *step_session(const struct step *step);

@@ -31,7 +31,8 @@ identity_enter(const struct identity *identity)
     }
     (void)syscall(SYS_setfsgid, identity->gid); /* checked below */
     (void)syscall(SYS_setfsuid, identity->uid); /* checked below */
-    if (syscall(SYS_setfsgid, -1) != (long)identity->gid || syscall(SYS_setfsuid, -1) != (long)identity->uid) {
+    if (syscall(SYS_setfsgid, -1) != (long)identity->gid ||
+        syscall(SYS_setfsuid, -1) != (long)identity->uid) {
         identity_leave(identity);
         return -EPERM;
     }
@@ -231,7 +232,8 @@ clear_dir(int root, int dir, unsigned *counter)
         }
         do {
             (void)snprintf(name, sizeof(name), ".clear-%u", (*counter)++); /* fits */
-            r = syscall(SYS_renameat2, dir, entry->d_name, root, name, 1 /* RENAME_NOREPLACE */) < 0 ? -errno : 0;
+            r = syscall(SYS_renameat2, dir, entry->d_name, root, name, 1 /* RENAME_NOREPLACE */) < 0 ? -errno
+                                                                                                     : 0;
         } while (r == -EEXIST);
     }
     (void)closedir(stream); /* only read */

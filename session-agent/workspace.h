@@ -32,7 +32,8 @@ _must_check_ int workspace_open_root(int *ret_fd, const char *path);
 /* Any open beneath root; -errno. A FIFO does not block. */
 _must_check_ int workspace_open(int *ret_fd, int root, const char *path, int flags);
 /* For reading: 0, WORKSPACE_E_KIND, WORKSPACE_E_SIZE or -errno. */
-_must_check_ int workspace_open_file(int *ret_fd, struct stat *ret, int root, const char *path, uint64_t max_size);
+_must_check_ int workspace_open_file(int *ret_fd, struct stat *ret, int root, const char *path,
+                                     uint64_t max_size);
 /* A new file with its parents; -EEXIST when something is there. */
 _must_check_ int workspace_create(int root, const char *path, const void *data, size_t len);
 /* The same in place of whatever file has the name. */

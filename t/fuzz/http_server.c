@@ -37,7 +37,8 @@ fuzz_on_request(struct sbx_http_request *request, void *arg)
     const char *body = sbx_http_request_body(request, &len);
 
     (void)arg;
-    if (sbx_http_request_path(request)[0] != '/' || sbx_http_request_header_count(request, "host") > 1 || len > 4096) {
+    if (sbx_http_request_path(request)[0] != '/' || sbx_http_request_header_count(request, "host") > 1 ||
+        len > 4096) {
         abort();
     }
     if (sbx_http_request_param(request, "p", value, sizeof(value)) && strlen(value) >= sizeof(value)) {

@@ -10,76 +10,76 @@ static const struct {
     const char *pattern, *path;
     bool match;
 } matches[] = {
-    { "out.csv", "out.csv", true },
-    { "out.csv", "out.cs", false },
-    { "out.csv", "out.csvx", false },
-    { "out.csv", "a/out.csv", false },
-    { "*.csv", "out.csv", true },
-    { "*.csv", ".csv", false },
-    { "*.csv", ".a.csv", false },
-    { ".*.csv", ".a.csv", true },
-    { "\\.a", ".a", true },
-    { "*.csv", "a/out.csv", false },
-    { "*", "a", true },
-    { "*", ".a", false },
-    { "*", "a/b", false },
-    { "?", "a", true },
-    { "?", ".", false },
-    { "?", "ab", false },
-    { "?", "\xc3\xa4", true },
-    { "??", "\xc3\xa4", false },
-    { "a?c", "a/c", false },
-    { "[ab]x", "bx", true },
-    { "[ab]x", "cx", false },
-    { "[a-c]x", "bx", true },
-    { "[!a-c]x", "bx", false },
-    { "[!a-c]x", "dx", true },
-    { "[^a]x", "ax", false },
-    { "[]]x", "]x", true },
-    { "[a-]x", "-x", true },
-    { "[.]x", ".x", false },
-    { "\\*", "*", true },
-    { "\\*", "a", false },
-    { "a*b*c", "aXbYc", true },
-    { "a*b*c", "aXbY", false },
-    { "**", "a", true },
-    { "**", "a/b/c", true },
-    { "**", ".a", false },
-    { "**", "a/.b/c", false },
-    { "**/x", "x", true },
-    { "**/x", "a/b/x", true },
-    { "**/x", "a/b/xy", false },
-    { "**/x", ".a/x", false },
-    { "a/**", "a/b", true },
-    { "a/**", "b/a", false },
-    { "a/**/b", "a/b", true },
-    { "a/**/b", "a/x/y/b", true },
-    { "a/**/b", "a/x/y/c", false },
-    { "**/a/**/b", "x/a/y/a/b", true },
-    { "**/a/**/b", "x/b", false },
-    { "a**", "ab", true },
-    { "a**", "a/b", false },
-    { "a/*/c", "a/b/c", true },
-    { "a/*/c", "a/b/d/c", false },
-    { "a/*", "a", false },
+    {"out.csv", "out.csv", true},
+    {"out.csv", "out.cs", false},
+    {"out.csv", "out.csvx", false},
+    {"out.csv", "a/out.csv", false},
+    {"*.csv", "out.csv", true},
+    {"*.csv", ".csv", false},
+    {"*.csv", ".a.csv", false},
+    {".*.csv", ".a.csv", true},
+    {"\\.a", ".a", true},
+    {"*.csv", "a/out.csv", false},
+    {"*", "a", true},
+    {"*", ".a", false},
+    {"*", "a/b", false},
+    {"?", "a", true},
+    {"?", ".", false},
+    {"?", "ab", false},
+    {"?", "\xc3\xa4", true},
+    {"??", "\xc3\xa4", false},
+    {"a?c", "a/c", false},
+    {"[ab]x", "bx", true},
+    {"[ab]x", "cx", false},
+    {"[a-c]x", "bx", true},
+    {"[!a-c]x", "bx", false},
+    {"[!a-c]x", "dx", true},
+    {"[^a]x", "ax", false},
+    {"[]]x", "]x", true},
+    {"[a-]x", "-x", true},
+    {"[.]x", ".x", false},
+    {"\\*", "*", true},
+    {"\\*", "a", false},
+    {"a*b*c", "aXbYc", true},
+    {"a*b*c", "aXbY", false},
+    {"**", "a", true},
+    {"**", "a/b/c", true},
+    {"**", ".a", false},
+    {"**", "a/.b/c", false},
+    {"**/x", "x", true},
+    {"**/x", "a/b/x", true},
+    {"**/x", "a/b/xy", false},
+    {"**/x", ".a/x", false},
+    {"a/**", "a/b", true},
+    {"a/**", "b/a", false},
+    {"a/**/b", "a/b", true},
+    {"a/**/b", "a/x/y/b", true},
+    {"a/**/b", "a/x/y/c", false},
+    {"**/a/**/b", "x/a/y/a/b", true},
+    {"**/a/**/b", "x/b", false},
+    {"a**", "ab", true},
+    {"a**", "a/b", false},
+    {"a/*/c", "a/b/c", true},
+    {"a/*/c", "a/b/d/c", false},
+    {"a/*", "a", false},
 };
 
 static const struct {
     const char *pattern, *dir;
     bool descend;
 } descents[] = {
-    { "a/b", "a", true },    { "a/b", "b", false },     { "a", "a", false },        { "*/b", "x", true },
-    { "*/b", ".x", false },  { "**", "a/b/c", true },   { "**", ".a", false },      { "a/**", "a/b", true },
-    { "a/**", "b", false },  { "a/b/c", "a/b", true },  { "a/b/c", "a/c", false },  { "a/b", "a/b", false },
-    { "**/x", "a/.b", false },
+    {"a/b", "a", true},      {"a/b", "b", false},    {"a", "a", false},       {"*/b", "x", true},
+    {"*/b", ".x", false},    {"**", "a/b/c", true},  {"**", ".a", false},     {"a/**", "a/b", true},
+    {"a/**", "b", false},    {"a/b/c", "a/b", true}, {"a/b/c", "a/c", false}, {"a/b", "a/b", false},
+    {"**/x", "a/.b", false},
 };
 
 static const char *const refused[] = {
-    "", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a/..", "[a", "a/[b/c]", "a\\", "a\\/b", "[", "[]",
-    "\xff", "\xc0\xaf",
+    "",     "/a", "a/",      "a//b", ".",     "..", "../a", "a/../b", "a/./b",
+    "a/..", "[a", "a/[b/c]", "a\\",  "a\\/b", "[",  "[]",   "\xff",   "\xc0\xaf",
 };
 
-static const char *const accepted[] = { "a", "a/b", "**", "*.txt", "[a]b", "a b", "...", "\xc3\xa4", "a\\b" };
+static const char *const accepted[] = {"a", "a/b", "**", "*.txt", "[a]b", "a b", "...", "\xc3\xa4", "a\\b"};
 
 static void
 test_time(void)
@@ -113,8 +113,8 @@ main(void)
     size_t i;
 
     for (i = 0; i < SBX_COUNT(matches); i++) {
-        ok(glob_match(matches[i].pattern, matches[i].path) == matches[i].match, "%s %s %s", matches[i].pattern,
-           matches[i].match ? "matches" : "does not match", matches[i].path);
+        ok(glob_match(matches[i].pattern, matches[i].path) == matches[i].match, "%s %s %s",
+           matches[i].pattern, matches[i].match ? "matches" : "does not match", matches[i].path);
     }
     for (i = 0; i < SBX_COUNT(descents); i++) {
         ok(glob_may_descend(descents[i].pattern, descents[i].dir) == descents[i].descend, "%s %s %s",
@@ -130,7 +130,8 @@ main(void)
     longest[sizeof(longest) - 1] = '\0';
     ok(glob_refusal(longest, GLOB_MAX_LEN + 1) != NULL, "a pattern too long");
     ok(glob_refusal("a\0b", 3) != NULL, "a pattern with NUL");
-    ok(glob_is_literal("a.b") && !glob_is_literal("a*") && !glob_is_literal("a\\b"), "what is no pattern is told");
+    ok(glob_is_literal("a.b") && !glob_is_literal("a*") && !glob_is_literal("a\\b"),
+       "what is no pattern is told");
     test_time();
     return done_testing();
 }

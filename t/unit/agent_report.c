@@ -11,7 +11,7 @@ static struct sbx_buf out = SBX_BUF_INIT(REPORT_MAX);
 static json_t *
 report_of(const char *result, size_t len, const char *result_error)
 {
-    struct collection files = { 0 };
+    struct collection files = {0};
     struct report report = {
         .step_id = "t",
         .wait_status = 3 << 8,
@@ -31,8 +31,29 @@ report_of(const char *result, size_t len, const char *result_error)
 }
 
 static const char *const hostile[] = {
-    "", " ", "1,2", "1,\"exit_code\":0", "1],[2", "]", "[", "{\"a\":1", "{\"a\":1}}", "{\"a\":1,\"a\":2}", "NaN",
-    "Infinity", "'a'", "undefined", "{} {}", "1 2", "\"\\u0000\"", "\"\xff\"", "// x\n1", "[1,]", "01", "\"a", "1e999",
+    "",
+    " ",
+    "1,2",
+    "1,\"exit_code\":0",
+    "1],[2",
+    "]",
+    "[",
+    "{\"a\":1",
+    "{\"a\":1}}",
+    "{\"a\":1,\"a\":2}",
+    "NaN",
+    "Infinity",
+    "'a'",
+    "undefined",
+    "{} {}",
+    "1 2",
+    "\"\\u0000\"",
+    "\"\xff\"",
+    "// x\n1",
+    "[1,]",
+    "01",
+    "\"a",
+    "1e999",
     "99999999999999999999999999",
 };
 

@@ -15,106 +15,109 @@ struct bad {
 };
 
 static const struct bad sessions[] = {
-    { "[]", "" },
-    { "1", "" },
-    { "{}", "/sessionId" },
-    { "{\"sessionId\":1,\"runtime\":\"python\"}", "/sessionId" },
-    { "{\"sessionId\":\"\",\"runtime\":\"python\"}", "/sessionId" },
-    { "{\"sessionId\":\"..\",\"runtime\":\"python\"}", "/sessionId" },
-    { "{\"sessionId\":\"a/b\",\"runtime\":\"python\"}", "/sessionId" },
-    { "{\"sessionId\":\"a b\",\"runtime\":\"python\"}", "/sessionId" },
-    { "{\"sessionId\":\"s\"}", "/runtime" },
-    { "{\"sessionId\":\"s\",\"runtime\":[]}", "/runtime" },
-    { S ",\"x\":1}", "/x" },
-    { S ",\"token\":7}", "/token" },
-    { S ",\"token\":\"short\"}", "/token" },
-    { S ",\"env\":[]}", "/env" },
-    { S ",\"env\":{\"A\":1}}", "/env/A" },
-    { S ",\"env\":{\"A\":null}}", "/env/A" },
-    { S ",\"env\":{\"\":\"x\"}}", "/env/" },
-    { S ",\"env\":{\"1A\":\"x\"}}", "/env/1A" },
-    { S ",\"env\":{\"A-B\":\"x\"}}", "/env/A-B" },
-    { S ",\"env\":{\"A=B\":\"x\"}}", "/env/A=B" },
-    { S ",\"env\":{\"LD_PRELOAD\":\"x\"}}", "/env/LD_PRELOAD" },
-    { S ",\"env\":{\"LD_\":\"x\"}}", "/env/LD_" },
-    { S ",\"env\":{\"GLIBC_TUNABLES\":\"x\"}}", "/env/GLIBC_TUNABLES" },
-    { S ",\"env\":{\"BASH_ENV\":\"x\"}}", "/env/BASH_ENV" },
-    { S ",\"env\":{\"BASH_FUNC_a\":\"x\"}}", "/env/BASH_FUNC_a" },
-    { S ",\"env\":{\"ENV\":\"x\"}}", "/env/ENV" },
-    { S ",\"env\":{\"PYTHONPATH\":\"x\"}}", "/env/PYTHONPATH" },
-    { S ",\"env\":{\"NODE_OPTIONS\":\"x\"}}", "/env/NODE_OPTIONS" },
-    { S ",\"env\":{\"SANDBOX_RESULT_FILE\":\"x\"}}", "/env/SANDBOX_RESULT_FILE" },
-    { S ",\"files\":{}}", "/files" },
-    { S ",\"files\":[1]}", "/files/0" },
-    { S ",\"files\":[{}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"a\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"a\",\"content\":1}]}", "/files/0/content" },
-    { S ",\"files\":[{\"path\":\"a\",\"content\":\"\",\"mode\":1}]}", "/files/0/mode" },
-    { S ",\"files\":[{\"path\":\"a\",\"content\":\"\",\"encoding\":\"hex\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"/etc/passwd\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"../a\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"a/../b\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"a//b\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"a/\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\".\",\"content\":\"\"}]}", "/files/0" },
-    { S ",\"files\":[{\"path\":\"ok\",\"content\":\"\"},{\"path\":\"..\",\"content\":\"\"}]}", "/files/1" },
-    { S ",\"files\":[{\"path\":\"1/2/3/4/5/6/7/8/9/a/b/c/d/e/f/g/h\",\"content\":\"\"}]}", "/files/0" },
+    {"[]", ""},
+    {"1", ""},
+    {"{}", "/sessionId"},
+    {"{\"sessionId\":1,\"runtime\":\"python\"}", "/sessionId"},
+    {"{\"sessionId\":\"\",\"runtime\":\"python\"}", "/sessionId"},
+    {"{\"sessionId\":\"..\",\"runtime\":\"python\"}", "/sessionId"},
+    {"{\"sessionId\":\"a/b\",\"runtime\":\"python\"}", "/sessionId"},
+    {"{\"sessionId\":\"a b\",\"runtime\":\"python\"}", "/sessionId"},
+    {"{\"sessionId\":\"s\"}", "/runtime"},
+    {"{\"sessionId\":\"s\",\"runtime\":[]}", "/runtime"},
+    {S ",\"x\":1}", "/x"},
+    {S ",\"token\":7}", "/token"},
+    {S ",\"token\":\"short\"}", "/token"},
+    {S ",\"env\":[]}", "/env"},
+    {S ",\"env\":{\"A\":1}}", "/env/A"},
+    {S ",\"env\":{\"A\":null}}", "/env/A"},
+    {S ",\"env\":{\"\":\"x\"}}", "/env/"},
+    {S ",\"env\":{\"1A\":\"x\"}}", "/env/1A"},
+    {S ",\"env\":{\"A-B\":\"x\"}}", "/env/A-B"},
+    {S ",\"env\":{\"A=B\":\"x\"}}", "/env/A=B"},
+    {S ",\"env\":{\"LD_PRELOAD\":\"x\"}}", "/env/LD_PRELOAD"},
+    {S ",\"env\":{\"LD_\":\"x\"}}", "/env/LD_"},
+    {S ",\"env\":{\"GLIBC_TUNABLES\":\"x\"}}", "/env/GLIBC_TUNABLES"},
+    {S ",\"env\":{\"BASH_ENV\":\"x\"}}", "/env/BASH_ENV"},
+    {S ",\"env\":{\"BASH_FUNC_a\":\"x\"}}", "/env/BASH_FUNC_a"},
+    {S ",\"env\":{\"ENV\":\"x\"}}", "/env/ENV"},
+    {S ",\"env\":{\"PYTHONPATH\":\"x\"}}", "/env/PYTHONPATH"},
+    {S ",\"env\":{\"NODE_OPTIONS\":\"x\"}}", "/env/NODE_OPTIONS"},
+    {S ",\"env\":{\"SANDBOX_RESULT_FILE\":\"x\"}}", "/env/SANDBOX_RESULT_FILE"},
+    {S ",\"files\":{}}", "/files"},
+    {S ",\"files\":[1]}", "/files/0"},
+    {S ",\"files\":[{}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"a\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"a\",\"content\":1}]}", "/files/0/content"},
+    {S ",\"files\":[{\"path\":\"a\",\"content\":\"\",\"mode\":1}]}", "/files/0/mode"},
+    {S ",\"files\":[{\"path\":\"a\",\"content\":\"\",\"encoding\":\"hex\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"/etc/passwd\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"../a\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"a/../b\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"a//b\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"a/\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\".\",\"content\":\"\"}]}", "/files/0"},
+    {S ",\"files\":[{\"path\":\"ok\",\"content\":\"\"},{\"path\":\"..\",\"content\":\"\"}]}", "/files/1"},
+    {S ",\"files\":[{\"path\":\"1/2/3/4/5/6/7/8/9/a/b/c/d/e/f/g/h\",\"content\":\"\"}]}", "/files/0"},
 };
 
 static const struct bad steps[] = {
-    { "null", "" },
-    { "{}", "/sessionId" },
-    { "{\"sessionId\":\"s\"}", "/stepId" },
-    { "{\"sessionId\":\"s\",\"stepId\":\"t\"}", "/code" },
-    { "{\"sessionId\":\"s\",\"stepId\":\"t\",\"code\":5}", "/code" },
-    { "{\"sessionId\":\"s\",\"stepId\":\"t\",\"code\":null}", "/code" },
-    { T ",\"y\":1}", "/y" },
-    { T ",\"runtime\":1}", "/runtime" },
-    { T ",\"args\":\"a\"}", "/args" },
-    { T ",\"args\":[\"a\",1]}", "/args/1" },
-    { T ",\"env\":{\"LD_AUDIT\":\"x\"}}", "/env/LD_AUDIT" },
-    { T ",\"stdin\":1}", "/stdin" },
-    { T ",\"stdin_encoding\":\"rot13\"}", "/stdin_encoding" },
-    { T ",\"timeout_ms\":0}", "/timeout_ms" },
-    { T ",\"timeout_ms\":-1}", "/timeout_ms" },
-    { T ",\"timeout_ms\":1.5}", "/timeout_ms" },
-    { T ",\"timeout_ms\":\"1s\"}", "/timeout_ms" },
-    { T ",\"timeout_ms\":9999999999}", "/timeout_ms" },
-    { T ",\"artifacts\":\"a\"}", "/artifacts" },
-    { T ",\"artifacts\":[1]}", "/artifacts/0" },
-    { T ",\"artifacts\":[\"a\",\"/b\"]}", "/artifacts/1" },
-    { T ",\"artifacts\":[\"../b\"]}", "/artifacts/0" },
-    { T ",\"artifacts\":[\"[b\"]}", "/artifacts/0" },
-    { T ",\"max_artifacts\":-1}", "/max_artifacts" },
-    { T ",\"max_artifacts\":1001}", "/max_artifacts" },
-    { T ",\"max_artifact_bytes\":-1}", "/max_artifact_bytes" },
-    { T ",\"limits\":[]}", "/limits" },
-    { T ",\"limits\":{\"memory\":1}}", "/limits/memory" },
-    { T ",\"limits\":{\"processes\":-1}}", "/limits/processes" },
+    {"null", ""},
+    {"{}", "/sessionId"},
+    {"{\"sessionId\":\"s\"}", "/stepId"},
+    {"{\"sessionId\":\"s\",\"stepId\":\"t\"}", "/code"},
+    {"{\"sessionId\":\"s\",\"stepId\":\"t\",\"code\":5}", "/code"},
+    {"{\"sessionId\":\"s\",\"stepId\":\"t\",\"code\":null}", "/code"},
+    {T ",\"y\":1}", "/y"},
+    {T ",\"runtime\":1}", "/runtime"},
+    {T ",\"args\":\"a\"}", "/args"},
+    {T ",\"args\":[\"a\",1]}", "/args/1"},
+    {T ",\"env\":{\"LD_AUDIT\":\"x\"}}", "/env/LD_AUDIT"},
+    {T ",\"stdin\":1}", "/stdin"},
+    {T ",\"stdin_encoding\":\"rot13\"}", "/stdin_encoding"},
+    {T ",\"timeout_ms\":0}", "/timeout_ms"},
+    {T ",\"timeout_ms\":-1}", "/timeout_ms"},
+    {T ",\"timeout_ms\":1.5}", "/timeout_ms"},
+    {T ",\"timeout_ms\":\"1s\"}", "/timeout_ms"},
+    {T ",\"timeout_ms\":9999999999}", "/timeout_ms"},
+    {T ",\"artifacts\":\"a\"}", "/artifacts"},
+    {T ",\"artifacts\":[1]}", "/artifacts/0"},
+    {T ",\"artifacts\":[\"a\",\"/b\"]}", "/artifacts/1"},
+    {T ",\"artifacts\":[\"../b\"]}", "/artifacts/0"},
+    {T ",\"artifacts\":[\"[b\"]}", "/artifacts/0"},
+    {T ",\"max_artifacts\":-1}", "/max_artifacts"},
+    {T ",\"max_artifacts\":1001}", "/max_artifacts"},
+    {T ",\"max_artifact_bytes\":-1}", "/max_artifact_bytes"},
+    {T ",\"limits\":[]}", "/limits"},
+    {T ",\"limits\":{\"memory\":1}}", "/limits/memory"},
+    {T ",\"limits\":{\"processes\":-1}}", "/limits/processes"},
 };
 
-static const char *const no_json[] = { "", "{", "{\"a\":1,}", "{\"sessionId\":\"s\",\"sessionId\":\"s\"}", "{} {}",
-                                       "{\"a\":\"\\u0000\"}", "\xff", "nul" };
+static const char *const no_json[] = {
+    "",     "{",  "{\"a\":1,}", "{\"sessionId\":\"s\",\"sessionId\":\"s\"}", "{} {}", "{\"a\":\"\\u0000\"}",
+    "\xff", "nul"};
 
 static const struct bad registries[] = {
-    { "[]", "" },
-    { "{}", "/runtimes" },
-    { "{\"runtimes\":[]}", "/runtimes" },
-    { "{\"runtimes\":[1]}", "/runtimes/0" },
-    { "{\"runtimes\":[{}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"A\",\"argv\":[\"/b\"],\"source\":\"m\"}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[],\"source\":\"m\"}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"b\"],\"source\":\"m\"}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\",1],\"source\":\"m\"}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"../m\"}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"x/m\"}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"]}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\",\"env\":{\"A\":1}}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\",\"aliases\":[\"\"]}]}", "/runtimes/0" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\",\"aliases\":[\"a\"]}]}", "/runtimes" },
-    { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\"},"
-      "{\"name\":\"b\",\"argv\":[\"/b\"],\"source\":\"m\",\"aliases\":[\"a\"]}]}", "/runtimes" },
+    {"[]", ""},
+    {"{}", "/runtimes"},
+    {"{\"runtimes\":[]}", "/runtimes"},
+    {"{\"runtimes\":[1]}", "/runtimes/0"},
+    {"{\"runtimes\":[{}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"A\",\"argv\":[\"/b\"],\"source\":\"m\"}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[],\"source\":\"m\"}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"b\"],\"source\":\"m\"}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\",1],\"source\":\"m\"}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"../m\"}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"x/m\"}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"]}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\",\"env\":{\"A\":1}}]}", "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\",\"aliases\":[\"\"]}]}",
+     "/runtimes/0"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\",\"aliases\":[\"a\"]}]}", "/runtimes"},
+    {"{\"runtimes\":[{\"name\":\"a\",\"argv\":[\"/b\"],\"source\":\"m\"},"
+     "{\"name\":\"b\",\"argv\":[\"/b\"],\"source\":\"m\",\"aliases\":[\"a\"]}]}",
+     "/runtimes"},
 };
 
 static void
@@ -126,8 +129,8 @@ test_bodies(void)
     size_t i;
 
     for (i = 0; i < SBX_COUNT(sessions); i++) {
-        is_int(session_request_parse(&session, sessions[i].body, strlen(sessions[i].body), &err), REQUEST_E_INVALID,
-               "%s", sessions[i].body);
+        is_int(session_request_parse(&session, sessions[i].body, strlen(sessions[i].body), &err),
+               REQUEST_E_INVALID, "%s", sessions[i].body);
         is_str(err.field, sessions[i].field, "  by its field");
         session_request_deinit(&session);
     }
@@ -138,7 +141,8 @@ test_bodies(void)
         step_request_deinit(&step);
     }
     for (i = 0; i < SBX_COUNT(no_json); i++) {
-        is_int(step_request_parse(&step, no_json[i], strlen(no_json[i]), &err), REQUEST_E_SYNTAX, "no JSON %zu", i);
+        is_int(step_request_parse(&step, no_json[i], strlen(no_json[i]), &err), REQUEST_E_SYNTAX,
+               "no JSON %zu", i);
         step_request_deinit(&step);
     }
 }
@@ -167,7 +171,8 @@ test_large(void)
         sbx_buf_puts(&body, ",\"\"");
     }
     sbx_buf_puts(&body, "]}");
-    ok(step_request_parse(&step, body.data, body.len, &err) == REQUEST_E_INVALID && strcmp(err.field, "/args") == 0,
+    ok(step_request_parse(&step, body.data, body.len, &err) == REQUEST_E_INVALID &&
+           strcmp(err.field, "/args") == 0,
        "more arguments than allowed");
     step_request_deinit(&step);
 
@@ -186,10 +191,10 @@ test_large(void)
 static void
 test_good(void)
 {
-    static const char full[] =
-        T ",\"runtime\":\"js\",\"args\":[\"a\",\"\"],\"event\":null,\"env\":{\"A_1\":\"\"},\"stdin\":\"eA==\","
-          "\"stdin_encoding\":\"base64\",\"timeout_ms\":5,\"artifacts\":[\"**\"],\"max_artifacts\":3,"
-          "\"max_artifact_bytes\":4,\"limits\":{\"processes\":7}}";
+    static const char full[] = T
+        ",\"runtime\":\"js\",\"args\":[\"a\",\"\"],\"event\":null,\"env\":{\"A_1\":\"\"},\"stdin\":\"eA==\","
+        "\"stdin_encoding\":\"base64\",\"timeout_ms\":5,\"artifacts\":[\"**\"],\"max_artifacts\":3,"
+        "\"max_artifact_bytes\":4,\"limits\":{\"processes\":7}}";
     struct session_request session;
     struct step_request step;
     struct sbx_field_error err;
@@ -198,7 +203,8 @@ test_good(void)
     ok(strcmp(session.id, "s") == 0 && session.token == NULL && session.env == NULL, "  is read");
     session_request_deinit(&session);
     is_int(step_request_parse(&step, T "}", strlen(T "}"), &err), 0, "a step of three members");
-    ok(step.timeout_ms == REQUEST_DEFAULT_TIMEOUT_MS && step.event == NULL && step.runtime == NULL, "  has defaults");
+    ok(step.timeout_ms == REQUEST_DEFAULT_TIMEOUT_MS && step.event == NULL && step.runtime == NULL,
+       "  has defaults");
     step_request_deinit(&step);
     is_int(step_request_parse(&step, full, strlen(full), &err), 0, "a step of all members");
     ok(step.timeout_ms == 5 && json_is_null(step.event) && step.stdin_base64 && step.max_artifacts == 3 &&
@@ -218,8 +224,8 @@ test_registry(void)
     size_t i;
 
     for (i = 0; i < SBX_COUNT(registries); i++) {
-        is_int(runtimes_parse(&runtimes, registries[i].body, strlen(registries[i].body), &err), RUNTIMES_E_INVALID, "%s",
-               registries[i].body);
+        is_int(runtimes_parse(&runtimes, registries[i].body, strlen(registries[i].body), &err),
+               RUNTIMES_E_INVALID, "%s", registries[i].body);
         is_str(err.field, registries[i].field, "  by its place");
     }
     ok(runtimes == NULL, "none of them gives a registry");

@@ -155,37 +155,39 @@ static const struct {
     const char *name;
     const char *reply;
 } hostile[] = {
-    { "not HTTP", "hello\r\n\r\n" },
-    { "HTTP/0.9 style", "<html>\r\n\r\n" },
-    { "HTTP/2.0", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n" },
-    { "HTTP/1.2", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n" },
-    { "status 99", "HTTP/1.1 99 No\r\nContent-Length: 0\r\n\r\n" },
-    { "status 600", "HTTP/1.1 600 No\r\nContent-Length: 0\r\n\r\n" },
-    { "status 999999", "HTTP/1.1 999999 No\r\nContent-Length: 0\r\n\r\n" },
-    { "status of letters", "HTTP/1.1 abc No\r\nContent-Length: 0\r\n\r\n" },
-    { "interim 100", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" },
-    { "interim 103", "HTTP/1.1 103 Hints\r\n\r\n" },
-    { "101 upgrade", "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" },
-    { "both framings", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
-    { "two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na" },
-    { "length list", "HTTP/1.1 200 OK\r\nContent-Length: 1,1\r\n\r\na" },
-    { "negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" },
-    { "length past 64 bits", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n" },
-    { "length over the ceiling", "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" },
-    { "unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n" },
-    { "two codings", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" },
-    { "no framing", "HTTP/1.1 200 OK\r\n\r\nabc" },
-    { "bad chunk size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" },
-    { "chunk over the ceiling", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
-    { "bare LF", "HTTP/1.1 200 OK\nContent-Length: 0\n\n" },
-    { "one bare LF", "HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n" },
-    { "folded field", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n" },
-    { "control character in a field", "HTTP/1.1 200 OK\r\nX: \x01\r\nContent-Length: 0\r\n\r\n" },
-    { "field without a colon", "HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n" },
-    { "bytes after the reply", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore" },
-    { "a second reply at once", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" },
+    {"not HTTP", "hello\r\n\r\n"},
+    {"HTTP/0.9 style", "<html>\r\n\r\n"},
+    {"HTTP/2.0", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"},
+    {"HTTP/1.2", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"},
+    {"status 99", "HTTP/1.1 99 No\r\nContent-Length: 0\r\n\r\n"},
+    {"status 600", "HTTP/1.1 600 No\r\nContent-Length: 0\r\n\r\n"},
+    {"status 999999", "HTTP/1.1 999999 No\r\nContent-Length: 0\r\n\r\n"},
+    {"status of letters", "HTTP/1.1 abc No\r\nContent-Length: 0\r\n\r\n"},
+    {"interim 100", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+    {"interim 103", "HTTP/1.1 103 Hints\r\n\r\n"},
+    {"101 upgrade", "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"},
+    {"both framings", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+    {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na"},
+    {"length list", "HTTP/1.1 200 OK\r\nContent-Length: 1,1\r\n\r\na"},
+    {"negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"},
+    {"length past 64 bits", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"},
+    {"length over the ceiling", "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n"},
+    {"unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"},
+    {"two codings", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+    {"no framing", "HTTP/1.1 200 OK\r\n\r\nabc"},
+    {"bad chunk size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"},
+    {"chunk over the ceiling",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n"
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+    {"bare LF", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"},
+    {"one bare LF", "HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n"},
+    {"folded field", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"},
+    {"control character in a field", "HTTP/1.1 200 OK\r\nX: \x01\r\nContent-Length: 0\r\n\r\n"},
+    {"field without a colon", "HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n"},
+    {"bytes after the reply", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore"},
+    {"a second reply at once",
+     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 };
 
 static void
@@ -223,7 +225,8 @@ test_broken_off(void)
         setup();
         exchange("GET", cut[i], strlen(cut[i]), true, false);
         ok(got.n_done == 1 && got.rc == SBX_HTTP_CLIENT_E_PROTOCOL, "cut off in the middle");
-        is_int(sbx_http_client_send(client, &spec), SBX_HTTP_CLIENT_E_CLOSED, "  nothing can be sent after it");
+        is_int(sbx_http_client_send(client, &spec), SBX_HTTP_CLIENT_E_CLOSED,
+               "  nothing can be sent after it");
         teardown();
     }
 
@@ -293,7 +296,8 @@ static void
 test_good(void)
 {
     static const char plain[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-    static const char chunks[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;e\r\nc\r\n0\r\n\r\n";
+    static const char chunks[] =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;e\r\nc\r\n0\r\n\r\n";
     struct sbx_http_exchange spec = exchange_of("GET", DEADLINE_MS);
     char request[512];
     ssize_t n;
@@ -304,7 +308,8 @@ test_good(void)
     ok(got.rc == 0 && got.status == 200 && strcmp(got.body, "abc") == 0, "a reply with a length");
     n = recv(peer, request, sizeof(request) - 1, 0);
     request[n > 0 ? n : 0] = '\0';
-    ok(strncmp(request, "GET /x HTTP/1.1\r\nHost: ", 23) == 0 && strstr(request, "Content-Length") == NULL, "asked for");
+    ok(strncmp(request, "GET /x HTTP/1.1\r\nHost: ", 23) == 0 && strstr(request, "Content-Length") == NULL,
+       "asked for");
 
     is_int(sbx_http_client_send(client, &spec), 0, "a second exchange");
     is_int(sbx_http_client_send(client, &spec), -EBUSY, "but not a third at the same time");
@@ -378,7 +383,8 @@ main(void)
     test_broken_off();
     test_floods();
     test_good();
-    ok(sbx_http_client_new(&client, &loop, open("/dev/null", O_RDWR | O_CLOEXEC)) < 0, "a descriptor that is no socket");
+    ok(sbx_http_client_new(&client, &loop, open("/dev/null", O_RDWR | O_CLOEXEC)) < 0,
+       "a descriptor that is no socket");
     spin(5);
     is_int(uv_loop_close(&loop), 0, "nothing is left in the loop");
     return done_testing();

@@ -80,8 +80,7 @@ static void
 test_on_request(struct sbx_http_request *request, void *arg)
 {
     static const struct sbx_http_header split[] = {
-        { "X-Fine", "yes" }, { "X-Split", "a\r\nX-Evil: 1" }, { "X Bad", "1" }
-    };
+        {"X-Fine", "yes"}, {"X-Split", "a\r\nX-Evil: 1"}, {"X Bad", "1"}};
     const char *path = sbx_http_request_path(request);
     char value[8], text[256];
     size_t len;
@@ -227,7 +226,8 @@ peer_read(int fd, const char *until, size_t *ret_len)
         n = recv(fd, reply + len, sizeof(reply) - 1 - len, 0);
         len += n > 0 ? (size_t)n : 0;
         reply[len] = '\0';
-        if (n == 0 || (n < 0 && errno != EAGAIN) || (n > 0 && until != NULL && strstr(reply, until) != NULL)) {
+        if (n == 0 || (n < 0 && errno != EAGAIN) ||
+            (n > 0 && until != NULL && strstr(reply, until) != NULL)) {
             break;
         }
     }
@@ -280,56 +280,64 @@ static const struct {
     const char *input;
     int status;
 } refused[] = {
-    { "HTTP/0.9", "GET /\r\n\r\n", 400 },
-    { "HTTP/2.0", "GET / HTTP/2.0\r\n" HOST "\r\n", 505 },
-    { "HTTP/1.2", "GET / HTTP/1.2\r\n" HOST "\r\n", 505 },
-    { "no version number", "GET / HTTP/x\r\n" HOST "\r\n", 400 },
-    { "garbage", "\x16\x03\x01\x02\r\n\r\n", 400 },
-    { "unknown method", "FROB / HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "lower-case method", "get / HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "CONNECT", "CONNECT a:80 HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "absolute form", "GET http://a/ HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "asterisk form", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "fragment", "GET /#x HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "high byte in target", "GET /\xff HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "space before target", "GET  /x y HTTP/1.1\r\n" HOST "\r\n", 400 },
-    { "no Host", "GET / HTTP/1.1\r\n\r\n", 400 },
-    { "two Hosts", "GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400 },
-    { "two Hosts, one in capitals", "GET / HTTP/1.1\r\n" HOST "HOST: b\r\n\r\n", 400 },
-    { "both framings", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
-    { "both framings, swapped", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400 },
-    { "two lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400 },
-    { "length list", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400 },
-    { "negative length", "POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n", 400 },
-    { "signed length", "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400 },
-    { "hexadecimal length", "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\nabc", 400 },
-    { "length past 64 bits", "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n", 400 },
-    { "length over the ceiling", "POST / HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", 413 },
-    { "unknown coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 400 },
-    { "two codings", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400 },
-    { "chunked twice", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400 },
-    { "two coding fields", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
-    { "mangled coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400 },
-    { "chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
-    { "chunk size is no number", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400 },
-    { "chunk size past 64 bits", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400 },
-    { "chunk without its CRLF", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400 },
-    { "chunk size line ends in LF", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400 },
-    { "bare LF after the request line", "GET / HTTP/1.1\n" HOST "\r\n", 400 },
-    { "bare LF after a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400 },
-    { "bare LF as the empty line", "GET / HTTP/1.1\r\n" HOST "\n", 400 },
-    { "bare CR in a value", "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n", 400 },
-    { "folded field", "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", 400 },
-    { "field folded with a tab", "GET / HTTP/1.1\r\n" HOST "X: a\r\n\tb\r\n\r\n", 400 },
-    { "space before the first field", "GET / HTTP/1.1\r\n " HOST "\r\n", 400 },
-    { "space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400 },
-    { "field without a name", "GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n", 400 },
-    { "field without a colon", "GET / HTTP/1.1\r\n" HOST "nonsense\r\n\r\n", 400 },
-    { "control character in a value", "GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n", 400 },
-    { "control character first in a value", "GET / HTTP/1.1\r\n" HOST "X: \x01\r\n\r\n", 400 },
-    { "DEL in a name", "GET / HTTP/1.1\r\n" HOST "X\x7f: a\r\n\r\n", 400 },
-    { "upgrade", "GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400 },
-    { "unknown expectation", "POST / HTTP/1.1\r\n" HOST "Expect: cake\r\nContent-Length: 1\r\n\r\n", 417 },
+    {"HTTP/0.9", "GET /\r\n\r\n", 400},
+    {"HTTP/2.0", "GET / HTTP/2.0\r\n" HOST "\r\n", 505},
+    {"HTTP/1.2", "GET / HTTP/1.2\r\n" HOST "\r\n", 505},
+    {"no version number", "GET / HTTP/x\r\n" HOST "\r\n", 400},
+    {"garbage", "\x16\x03\x01\x02\r\n\r\n", 400},
+    {"unknown method", "FROB / HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"lower-case method", "get / HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"CONNECT", "CONNECT a:80 HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"absolute form", "GET http://a/ HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"asterisk form", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"fragment", "GET /#x HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"high byte in target", "GET /\xff HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"space before target", "GET  /x y HTTP/1.1\r\n" HOST "\r\n", 400},
+    {"no Host", "GET / HTTP/1.1\r\n\r\n", 400},
+    {"two Hosts", "GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400},
+    {"two Hosts, one in capitals", "GET / HTTP/1.1\r\n" HOST "HOST: b\r\n\r\n", 400},
+    {"both framings",
+     "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"both framings, swapped",
+     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400},
+    {"two lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
+    {"length list", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400},
+    {"negative length", "POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n", 400},
+    {"signed length", "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400},
+    {"hexadecimal length", "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\nabc", 400},
+    {"length past 64 bits", "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n",
+     400},
+    {"length over the ceiling", "POST / HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", 413},
+    {"unknown coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 400},
+    {"two codings", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400},
+    {"chunked twice", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400},
+    {"two coding fields",
+     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400},
+    {"mangled coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400},
+    {"chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"chunk size is no number", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400},
+    {"chunk size past 64 bits",
+     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400},
+    {"chunk without its CRLF",
+     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400},
+    {"chunk size line ends in LF",
+     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
+    {"bare LF after the request line", "GET / HTTP/1.1\n" HOST "\r\n", 400},
+    {"bare LF after a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
+    {"bare LF as the empty line", "GET / HTTP/1.1\r\n" HOST "\n", 400},
+    {"bare CR in a value", "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n", 400},
+    {"folded field", "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", 400},
+    {"field folded with a tab", "GET / HTTP/1.1\r\n" HOST "X: a\r\n\tb\r\n\r\n", 400},
+    {"space before the first field", "GET / HTTP/1.1\r\n " HOST "\r\n", 400},
+    {"space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},
+    {"field without a name", "GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n", 400},
+    {"field without a colon", "GET / HTTP/1.1\r\n" HOST "nonsense\r\n\r\n", 400},
+    {"control character in a value", "GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n", 400},
+    {"control character first in a value", "GET / HTTP/1.1\r\n" HOST "X: \x01\r\n\r\n", 400},
+    {"DEL in a name", "GET / HTTP/1.1\r\n" HOST "X\x7f: a\r\n\r\n", 400},
+    {"upgrade", "GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400},
+    {"unknown expectation", "POST / HTTP/1.1\r\n" HOST "Expect: cake\r\nContent-Length: 1\r\n\r\n", 417},
 };
 
 static void
@@ -423,7 +431,8 @@ test_deadlines(void)
     server_start(60);
     is_str(say("", false), "", "idle: closed without a word");
     is_int(status_of(say("GET / HT", false)), 408, "a head that stops");
-    is_int(status_of(say("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nab", false)), 408, "a body that stops");
+    is_int(status_of(say("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nab", false)), 408,
+           "a body that stops");
     is_int((int)n_aborts, 1, "the handler was told");
 
     fd = peer_new();
@@ -466,7 +475,8 @@ test_serves(void)
     ok(strstr(reply, "\r\nDate: ") != NULL && strstr(reply, " GMT\r\n") != NULL, "with a date");
 
     reply = say("HEAD /a HTTP/1.1\r\n" HOST CLOSE "\r\n", false);
-    ok(strstr(reply, "Content-Length: 9\r\n") != NULL && strstr(reply, "\r\n\r\n")[4] == '\0', "HEAD has no body");
+    ok(strstr(reply, "Content-Length: 9\r\n") != NULL && strstr(reply, "\r\n\r\n")[4] == '\0',
+       "HEAD has no body");
 
     reply = say("GET /a HTTP/1.0\r\n\r\n", false);
     ok(status_of(reply) == 200 && strstr(reply, "Connection: close") != NULL, "HTTP/1.0 closes");
@@ -486,7 +496,8 @@ test_serves(void)
     reply = say("GET /empty HTTP/1.1\r\n" HOST CLOSE "\r\n", false);
     ok(status_of(reply) == 204 && strstr(reply, "Content-Length") == NULL, "204 has no length");
     reply = say("GET /split HTTP/1.1\r\n" HOST CLOSE "\r\n", false);
-    ok(strstr(reply, "X-Fine: yes") != NULL && strstr(reply, "Evil") == NULL && strstr(reply, "X Bad") == NULL,
+    ok(strstr(reply, "X-Fine: yes") != NULL && strstr(reply, "Evil") == NULL &&
+           strstr(reply, "X Bad") == NULL,
        "a header with a line break is not sent");
     reply = say("GET /header HTTP/1.1\r\n" HOST CLOSE "x-TEST: \t v \t\r\nX-Test:\r\n\r\n", false);
     ok(strstr(reply, "\r\n\r\n[v]x2") != NULL, "header values are trimmed and counted without case");
@@ -500,19 +511,32 @@ test_params(void)
         const char *query;
         const char *want;
     } cases[] = {
-        { "p=a%20b+c", "yes|a b c" }, { "q=1&p=2", "yes|2" },  { "p=", "yes|" },       { "p", "no|" },
-        { "", "no|" },                { "pp=1", "no|" },       { "p=%", "no|" },       { "p=%4", "no|" },
-        { "p=%zz", "no|" },           { "p=%00", "no|" },      { "p=12345678", "no|" }, { "p=1234567", "yes|1234567" },
-        { "p=1&p=2", "yes|1" },       { "p=%2", "no|" },       { "&&p=%41", "yes|A" },
+        {"p=a%20b+c", "yes|a b c"},
+        {"q=1&p=2", "yes|2"},
+        {"p=", "yes|"},
+        {"p", "no|"},
+        {"", "no|"},
+        {"pp=1", "no|"},
+        {"p=%", "no|"},
+        {"p=%4", "no|"},
+        {"p=%zz", "no|"},
+        {"p=%00", "no|"},
+        {"p=12345678", "no|"},
+        {"p=1234567", "yes|1234567"},
+        {"p=1&p=2", "yes|1"},
+        {"p=%2", "no|"},
+        {"&&p=%41", "yes|A"},
     };
     char request[128], want[64];
     size_t i;
 
     server_start(5000);
     for (i = 0; i < SBX_COUNT(cases); i++) {
-        (void)snprintf(request, sizeof(request), "GET /param?%s HTTP/1.1\r\n" HOST CLOSE "\r\n", cases[i].query);
+        (void)snprintf(request, sizeof(request), "GET /param?%s HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                       cases[i].query);
         (void)snprintf(want, sizeof(want), "\r\n\r\n%s", cases[i].want);
-        ok(strcmp(strstr(talk(request, strlen(request), false), "\r\n\r\n"), want) == 0, "%s", cases[i].query);
+        ok(strcmp(strstr(talk(request, strlen(request), false), "\r\n\r\n"), want) == 0, "%s",
+           cases[i].query);
     }
     server_stop();
 }
@@ -531,7 +555,8 @@ test_bodies(void)
     reply = say(small, false);
     ok(strstr(reply, "POST /? abc") != NULL, "a body with a length");
     reply = say("POST / HTTP/1.1\r\n" HOST CLOSE
-                 "Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nTrailer: 1\r\n\r\n", false);
+                "Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nTrailer: 1\r\n\r\n",
+                false);
     ok(strstr(reply, "POST /? abc") != NULL, "a body in chunks, with an extension and a trailer");
 
     fd = peer_new();
@@ -542,14 +567,16 @@ test_bodies(void)
     close(fd);
 
     memset(big, 'z', sizeof(big));
-    (void)snprintf(head, sizeof(head), "POST /roomy HTTP/1.1\r\n" HOST CLOSE "Content-Length: %zu\r\n\r\n", sizeof(big));
+    (void)snprintf(head, sizeof(head), "POST /roomy HTTP/1.1\r\n" HOST CLOSE "Content-Length: %zu\r\n\r\n",
+                   sizeof(big));
     fd = peer_new();
     peer_send(fd, head, strlen(head));
     peer_send(fd, big, sizeof(big));
     is_int(status_of(peer_read(fd, NULL, &len)), 200, "a ceiling raised for one request");
     close(fd);
 
-    (void)snprintf(head, sizeof(head), "POST /stream HTTP/1.1\r\n" HOST CLOSE "Content-Length: %zu\r\n\r\n", sizeof(big));
+    (void)snprintf(head, sizeof(head), "POST /stream HTTP/1.1\r\n" HOST CLOSE "Content-Length: %zu\r\n\r\n",
+                   sizeof(big));
     fd = peer_new();
     pause_stream = true;
     peer_send(fd, head, strlen(head));
@@ -600,19 +627,24 @@ test_order(void)
     ok(one != NULL && two != NULL && one < two, "both are answered in order");
     close(fd);
 
-    reply = say("GET /1 HTTP/1.1\r\n" HOST "\r\nGET /2 HTTP/1.1\r\n" HOST "\r\nGET /3 HTTP/1.1\r\n" HOST "\r\n", true);
+    reply =
+        say("GET /1 HTTP/1.1\r\n" HOST "\r\nGET /2 HTTP/1.1\r\n" HOST "\r\nGET /3 HTTP/1.1\r\n" HOST "\r\n",
+            true);
     ok(strstr(reply, "GET /1?") != NULL && strstr(reply, "GET /3?") != NULL,
        "pipelined by a client that shut its sending side");
 
-    reply = say("POST /early HTTP/1.1\r\n" HOST "Content-Length: 500\r\n\r\nGET /2 HTTP/1.1\r\n" HOST "\r\n", false);
-    ok(status_of(reply) == 403 && strstr(reply, "Connection: close") != NULL && strstr(reply, "GET /2") == NULL,
+    reply = say("POST /early HTTP/1.1\r\n" HOST "Content-Length: 500\r\n\r\nGET /2 HTTP/1.1\r\n" HOST "\r\n",
+                false);
+    ok(status_of(reply) == 403 && strstr(reply, "Connection: close") != NULL &&
+           strstr(reply, "GET /2") == NULL,
        "answered before its body came: nothing after it is read as a request");
     reply = say("GET /early HTTP/1.1\r\n" HOST "\r\nGET /2 HTTP/1.1\r\n" HOST CLOSE "\r\n", false);
     ok(status_of(reply) == 403 && strstr(reply, "GET /2?") != NULL, "without a body the connection lives on");
 
     fd = peer_new();
     peer_say(fd, "POST / HTTP/1.1\r\n" HOST CLOSE "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
-    ok(strcmp(peer_read(fd, "\r\n\r\n", &len), "HTTP/1.1 100 Continue\r\n\r\n") == 0, "100-continue is answered");
+    ok(strcmp(peer_read(fd, "\r\n\r\n", &len), "HTTP/1.1 100 Continue\r\n\r\n") == 0,
+       "100-continue is answered");
     peer_say(fd, "abc");
     ok(strstr(peer_read(fd, NULL, &len), "POST /? abc") != NULL, "then the body is taken");
     close(fd);
@@ -657,7 +689,7 @@ test_aborts(void)
 static int
 connect_unix(const char *path)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
@@ -671,8 +703,17 @@ connect_unix(const char *path)
 static void
 test_listen(void)
 {
-    static const char *const bad[] = { "", "9000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536",
-                                       "127.0.0.1:-1", "localhost:1", "[::1:80", "1.2.3:80", "300.1.1.1:80" };
+    static const char *const bad[] = {"",
+                                      "9000",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:x",
+                                      "127.0.0.1:65536",
+                                      "127.0.0.1:-1",
+                                      "localhost:1",
+                                      "[::1:80",
+                                      "1.2.3:80",
+                                      "300.1.1.1:80"};
     char dir[] = "/tmp/sbx-http-XXXXXX", path[64], file[64];
     unsigned port = 0, i;
     struct stat st;
@@ -716,7 +757,7 @@ test_listen(void)
 
     /* A stale socket file: bound, and nobody listens any more. */
     {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         memcpy(address.sun_path, path, strlen(path));
@@ -737,7 +778,7 @@ test_drain(void)
 {
     bool drained = false;
     size_t len;
-    int idle, busy;
+    int idle, busy, turns, i;
 
     server_start(5000);
     idle = peer_new();
@@ -754,6 +795,20 @@ test_drain(void)
     run_until(&drained);
     ok(drained, "then the server is drained");
     server_stop();
+
+    /* Each turn of the loop is one more point at which the server may be told to close. */
+    for (turns = 0; turns < 4; turns++) {
+        server_start(5000);
+        busy = peer_new();
+        peer_say(busy, "GET /hold HTTP/1.1\r\n" HOST CLOSE "\r\n");
+        sbx_http_reply(held, 200, NULL, NULL, 0, "bye", 3);
+        for (i = 0; i < turns; i++) {
+            uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        server_stop();
+        close(busy);
+    }
+    pass("closed while a connection lingers");
 
     drained = false;
     server_start(5000);
