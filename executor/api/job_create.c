@@ -79,8 +79,8 @@ static void
 violation_fill(struct sbx_violation *violation, enum sbx_limit limit, uint64_t most, uint64_t asked)
 {
     (void)snprintf(violation->rule, sizeof(violation->rule), "limits.%s", sbx_limit_key(limit)); /* fits */
-    (void)snprintf(violation->limit, sizeof(violation->limit), "%llu", (unsigned long long)most);
-    (void)snprintf(violation->observed, sizeof(violation->observed), "%llu", (unsigned long long)asked);
+    sbx_limit_text(violation->limit, sizeof(violation->limit), limit, most);
+    sbx_limit_text(violation->observed, sizeof(violation->observed), limit, asked);
     (void)snprintf(violation->hint, sizeof(violation->hint), "ask for at most what limit says");
 }
 
