@@ -19,6 +19,7 @@ CC := clang
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 STATIC :=
 AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
+AGENT_EXTRA := $(OUT)/obj/t/asan/inside.o
 else
 CC ?= gcc
 OPT := -O2 -g -D_FORTIFY_SOURCE=3 -ftrivial-auto-var-init=zero
@@ -101,7 +102,7 @@ $(OUT)/sandbox-launch: $(OUT)/obj/executor/launcher/main.o $(OUT)/liblaunch.a $(
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -lseccomp -o $@
 # -static: the sandbox has no libraries the agent could trust. Linker warnings are about getaddrinfo, unused here.
-$(OUT)/session-agent: $(OUT)/obj/session-agent/main.o $(OUT)/libagent.a $(OUT)/libsbx.a
+$(OUT)/session-agent: $(OUT)/obj/session-agent/main.o $(AGENT_EXTRA) $(OUT)/libagent.a $(OUT)/libsbx.a
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(if $(STATIC),$(STATIC) -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now,$(LDFLAGS)) $^ $(AGENT_LIBS) -o $@ \
 	  2> >(grep -vE 'statically linked applications requires|in function .(uv_|BIO_|bio_|dlfcn_|dso)' >&2)
@@ -112,7 +113,7 @@ $(MODULE): $(MODULE_SRCS)
 	@echo '  NGINX $@'
 	@bash ngx_sandbox_module/build.sh $(OUT) $(VARIANT)
 
-$(OUT)/t/unit/%: t/unit/%.c $(OUT)/libexecutor.a $(OUT)/liblaunch.a $(OUT)/libagent.a $(OUT)/libsbx.a $(OUT)/libedge.a
+$(OUT)/t/unit/%: t/unit/%.c $(OUT)/libexecutor.a $(OUT)/liblaunch.a $(OUT)/libagent.a $(OUT)/libedge.a $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@echo '  UNIT  $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -lseccomp -ljwt -o $@
