@@ -106,7 +106,7 @@ download_open(int *ret_fd, struct stat *ret, const struct download_spec *spec)
 }
 
 int
-download_start(struct sbx_http_request *request, const struct download_spec *spec)
+download_reply(struct sbx_http_request *request, const struct download_spec *spec)
 {
     struct download *download;
     struct stat st;

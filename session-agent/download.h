@@ -15,4 +15,4 @@ struct download_spec {
 };
 
 /* 0: the reply is under way; else nothing was sent yet. */
-_must_check_ int download_start(struct sbx_http_request *request, const struct download_spec *spec);
+_must_check_ int download_reply(struct sbx_http_request *request, const struct download_spec *spec);

@@ -57,7 +57,7 @@ reply(struct sbx_http_request *request, int status, const char *type, const stru
     unsigned n = 1;
 
     request_id_of(request, &id);
-    headers[0] = (struct sbx_http_header){"X-Request-Id", id.text};
+    headers[0] = (struct sbx_http_header){ "X-Request-Id", id.text };
     if (more != NULL) {
         headers[n++] = *more;
     }
@@ -81,7 +81,7 @@ reply_problem(struct sbx_http_request *request, const struct sbx_problem *proble
 static void
 refuse(struct sbx_http_request *request, enum sbx_problem_code code, const char *detail)
 {
-    const struct sbx_problem problem = {.code = code, .detail = detail};
+    const struct sbx_problem problem = { .code = code, .detail = detail };
 
     reply_problem(request, &problem, NULL);
 }
@@ -142,8 +142,8 @@ session_find(struct face *face, const char *id)
 static struct session *
 session_allowed(struct face *face, struct sbx_http_request *request, const char *id)
 {
-    static const struct sbx_http_header challenge = {"WWW-Authenticate", "X-Session-Token"};
-    const struct sbx_problem unauthorized = {.code = SBX_PROBLEM_UNAUTHORIZED};
+    static const struct sbx_http_header challenge = { "WWW-Authenticate", "X-Session-Token" };
+    const struct sbx_problem unauthorized = { .code = SBX_PROBLEM_UNAUTHORIZED };
     struct session *session = session_find(face, id);
     const char *token = sbx_http_request_header(request, "x-session-token");
     bool one = sbx_http_request_header_count(request, "x-session-token") == 1;
@@ -236,8 +236,8 @@ session_acceptable(struct face *face, struct sbx_http_request *request,
 static void
 on_session_create(struct face *face, struct sbx_http_request *request, const char *rest)
 {
-    _cleanup_(session_request_deinit) struct session_request document = {0};
-    struct session_spec spec = {.root = face->spec.workspace_root, .identity = face->spec.host.identity};
+    _cleanup_(session_request_deinit) struct session_request document = { 0 };
+    struct session_spec spec = { .root = face->spec.workspace_root, .identity = face->spec.host.identity };
     struct sbx_field_error err;
     struct session *session = NULL;
     const char *body;
@@ -352,7 +352,7 @@ static void
 step_begin(struct face *face, struct sbx_http_request *request, struct session *session,
            struct step_request *document)
 {
-    struct step_spec spec = {.host = &face->spec.host, .session = session, .runtime = session->runtime};
+    struct step_spec spec = { .host = &face->spec.host, .session = session, .runtime = session->runtime };
     struct sbx_field_error err;
     int r;
 
@@ -378,7 +378,7 @@ step_begin(struct face *face, struct sbx_http_request *request, struct session *
 static void
 on_step(struct face *face, struct sbx_http_request *request, const char *rest)
 {
-    _cleanup_(step_request_deinit) struct step_request document = {0};
+    _cleanup_(step_request_deinit) struct step_request document = { 0 };
     struct sbx_field_error err;
     struct session *session;
     const char *body;
@@ -406,7 +406,7 @@ on_step(struct face *face, struct sbx_http_request *request, const char *rest)
 static void
 on_file(struct face *face, struct sbx_http_request *request, const char *rest)
 {
-    struct download_spec spec = {.identity = &face->spec.host.identity};
+    struct download_spec spec = { .identity = &face->spec.host.identity };
     char id[65];
     size_t len = strcspn(rest, "/");
     struct session *session;
@@ -425,7 +425,7 @@ on_file(struct face *face, struct sbx_http_request *request, const char *rest)
 
     spec.root = session->places.workspace;
     spec.path = rest + len + strlen("/files/");
-    r = download_start(request, &spec);
+    r = download_reply(request, &spec);
     if (r == DOWNLOAD_E_NONE) {
         refuse(request, SBX_PROBLEM_NOT_FOUND, "there is no such regular file");
     } else if (r < 0) {
@@ -441,12 +441,12 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {"GET", "/v1/health", "", on_health},
-    {"POST", "/v1/health", "", on_health},
-    {"POST", "/v1/sessions", "", on_session_create},
-    {"DELETE", "/v1/sessions/", NULL, on_session_delete},
-    {"POST", "/v1/steps", "", on_step},
-    {"GET", "/v1/sessions/", "/files/", on_file},
+    { "GET", "/v1/health", "", on_health },
+    { "POST", "/v1/health", "", on_health },
+    { "POST", "/v1/sessions", "", on_session_create },
+    { "DELETE", "/v1/sessions/", NULL, on_session_delete },
+    { "POST", "/v1/steps", "", on_step },
+    { "GET", "/v1/sessions/", "/files/", on_file },
 };
 
 static bool
@@ -514,12 +514,12 @@ static void
 face_on_head(struct sbx_http_request *request, void *arg)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf allow = SBX_BUF_INIT(64);
-    const struct sbx_problem problem = {.code = SBX_PROBLEM_METHOD_NOT_ALLOWED};
+    const struct sbx_problem problem = { .code = SBX_PROBLEM_METHOD_NOT_ALLOWED };
     const struct route *route = route_find(request, &allow);
 
     (void)arg; /* routes are the same for every face */
     if (route == NULL && allow.len > 0) {
-        const struct sbx_http_header header = {"Allow", allow.data};
+        const struct sbx_http_header header = { "Allow", allow.data };
 
         reply_problem(request, &problem, &header);
     } else if (route == NULL) {
@@ -549,7 +549,7 @@ face_on_request(struct sbx_http_request *request, void *arg)
 static void
 face_on_error_body(struct sbx_buf *out, const char **content_type, int status, void *arg)
 {
-    const struct sbx_problem problem = {.code = sbx_problem_by_status(status)};
+    const struct sbx_problem problem = { .code = sbx_problem_by_status(status) };
 
     (void)arg; /* nothing of ours is in it */
     *content_type = SBX_PROBLEM_TYPE;
