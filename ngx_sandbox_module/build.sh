@@ -111,6 +111,8 @@ build_asan() {
     : > "$out/$so"
 }
 
+exec 9> "$out/.nginx.lock"
+flock 9
 case $variant in
     asan) build_asan ;;
     *) build_release ;;

@@ -342,18 +342,18 @@ ngx_http_sandbox_auth_forbidden(ngx_http_request_t *r, ngx_str_t *scope)
 
 
 static ngx_int_t
-ngx_http_sandbox_auth_check_scopes(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+ngx_http_sandbox_auth_check_scopes(ngx_http_request_t *r, const char *scopes)
 {
     ngx_http_sandbox_auth_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_auth_module);
     ngx_str_t *scope;
     ngx_uint_t i;
 
-    if (alcf->scopes == NULL || ctx->auth == NGX_HTTP_SANDBOX_AUTH_BYPASS) {
+    if (alcf->scopes == NULL) {
         return NGX_DECLINED;
     }
     scope = alcf->scopes->elts;
     for (i = 0; i < alcf->scopes->nelts; i++) {
-        if (!ngx_sandbox_scope_in(ctx->context.scopes, (const char *) scope[i].data, scope[i].len)) {
+        if (!ngx_sandbox_scope_in(scopes, (const char *) scope[i].data, scope[i].len)) {
             return ngx_http_sandbox_auth_forbidden(r, &scope[i]);
         }
     }
@@ -375,7 +375,8 @@ ngx_http_sandbox_auth_bypassed(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ct
 /*
  * NGX_DECLINED lets the request go on to the next handler; everything else ends it. The
  * identity of an earlier pass (internal redirect) is forgotten first, so that a location
- * never sees one that its own rules did not verify.
+ * never sees one that its own rules did not verify. A subrequest is checked like any
+ * other and changes nothing of the request it belongs to.
  */
 static ngx_int_t
 ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
@@ -395,7 +396,9 @@ ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
     if (ngx_http_sandbox_exempt(r)) {
         return NGX_DECLINED;
     }
-    ngx_http_sandbox_auth_set_identity(ctx, &nobody, NGX_HTTP_SANDBOX_AUTH_NONE);
+    if (r == r->main) {
+        ngx_http_sandbox_auth_set_identity(ctx, &nobody, NGX_HTTP_SANDBOX_AUTH_NONE);
+    }
     if (!alcf->enable) {
         return NGX_DECLINED;
     }
@@ -414,8 +417,10 @@ ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "sandbox auth: a token could not be verified");
         return ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
     }
-    ngx_http_sandbox_auth_set_identity(ctx, &identity, found.method);
-    return ngx_http_sandbox_auth_check_scopes(r, ctx);
+    if (r == r->main) {
+        ngx_http_sandbox_auth_set_identity(ctx, &identity, found.method);
+    }
+    return ngx_http_sandbox_auth_check_scopes(r, identity.scopes);
 }
 
 

@@ -250,6 +250,9 @@ ngx_http_sandbox_core_precontent_handler(ngx_http_request_t *r)
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
     ctx->signed_context.len = 0;
     if (ctx->auth == NGX_HTTP_SANDBOX_AUTH_NONE || ngx_http_sandbox_exempt(r)) {
         return NGX_DECLINED;

@@ -139,7 +139,7 @@ ngx_http_sandbox_send_problem(ngx_http_request_t *r, const struct sbx_problem *p
         return NGX_ERROR;
     }
     ngx_memcpy(body.data, out.data, out.len);
-    ctx->replied = 1;
+    ctx->replied = ctx->replied || r == r->main;
     return ngx_http_sandbox_send(r, (ngx_uint_t) sbx_problem_status(problem->code), &content_type, &body);
 }
 
@@ -149,7 +149,7 @@ ngx_http_sandbox_refuse(ngx_http_request_t *r, const char *why, const struct sbx
 {
     ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx(r);
 
-    if (ctx != NULL) {
+    if (ctx != NULL && r == r->main) {
         ctx->denied = why;
     }
     ngx_http_finalize_request(r, ngx_http_sandbox_send_problem(r, problem));

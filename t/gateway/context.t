@@ -17,6 +17,10 @@ $t->start_edge($auth, locations => <<'END');
     location /named { error_page 404 = @named; proxy_intercept_errors on; proxy_pass http://up/missing; }
     location @named { proxy_pass http://up$sandbox_uri; }
     location /rewritten { rewrite ^ /target last; }
+    location /mirrored { mirror /mirror/open; proxy_pass http://up$sandbox_uri; }
+    location /mirror/open { internal; sandbox_auth off; proxy_pass http://up$sandbox_uri; }
+    location /mirrored2 { mirror /mirror/strict; proxy_pass http://up$sandbox_uri; }
+    location /mirror/strict { internal; sandbox_auth_claim tenant other; sandbox_auth_scope never; proxy_pass http://up$sandbox_uri; }
     location /bare { proxy_pass http://up$sandbox_uri; proxy_set_header X-Nothing ""; }
 END
 
@@ -66,6 +70,13 @@ ok($t->open_context($t->seen('/named', token => $t->token)->{sandbox_context}), 
 is($t->request('GET', '/named', anonymous => 1)->{status}, 401, 'and refuses as well');
 ok($t->open_context($t->seen('/rewritten', token => $t->token)->{sandbox_context}), 'a rewritten path');
 is($t->request('GET', '/rewritten', anonymous => 1)->{status}, 401, 'which asks for a token');
+
+# Subrequests are checked by their own location's rules and change nothing of their request.
+for my $path (qw(/mirrored /mirrored2)) {
+    my $got = $t->open_context($t->seen($path, token => $t->token)->{sandbox_context});
+    is($got && $got->{tenant}, 'demo', "$path keeps its identity");
+    is($t->request('GET', $path, anonymous => 1)->{status}, 401, 'and asks for a token');
+}
 
 # Configurations that could not sign are no configurations.
 sub refused { my ($http, $reason, $name, %option) = @_; my ($ok, $said) = $t->accepts($http, %option); ok(!$ok && $said =~ $reason, $name) or diag $said }
