@@ -152,6 +152,29 @@ $c = $l->client;
 $id = $c->create;
 like($c->sh($id, 'echo again'), qr/^again$/m, 'and works');
 
+# kill -9 in the middle of making sandboxes, some of which have not reached the agent yet.
+$c->stop;
+my $bench = "$Sandbox::Launch::OUT/t/bench/launch";
+system('make', '-s', '-C', $Sandbox::Launch::ROOT, 'VARIANT=' . ($ENV{SANDBOX_VARIANT} // 'release'), 'build/' . ($ENV{SANDBOX_VARIANT} // 'release') . '/t/bench/launch') unless -x $bench;
+for my $turn (1 .. 8) {
+    my $flood = fork // die $!;
+    if (!$flood) {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>&', \*STDOUT;
+        exec $bench, $l->socket, 100000, 0, 32 or POSIX::_exit(127);
+    }
+    $l->wait_until(5, sub { ($l->log =~ tr/\n//) > 40 * $turn && $l->slots });
+    $l->stop('KILL');
+    ok($l->wait_until(5, sub { !$l->processes }), "killed while making sandboxes, turn $turn: no process is left");
+    kill 9, $flood;
+    waitpid $flood, 0;
+    $l->start;
+    is(scalar($l->slots), 0, "turn $turn: swept");
+}
+$c = $l->client;
+$id = $c->create;
+like($c->sh($id, 'echo well'), qr/^well$/m, 'and all is well');
+
 # A second launcher of the same state directory.
 my $twin = Sandbox::Launch->new(dir => $l->{dir}, instance => $l->{instance}, uid_base => $l->{uid_base});
 $twin->{dir} = $l->{dir};

@@ -104,12 +104,14 @@ sub stop {
 
 sub client { my ($self) = @_; return Sandbox::Launch::Client->new($self) }
 
-# Processes with a user id of this instance.
+# Processes with a user id of this instance. Dead ones that only the host's init has yet to collect do not count.
 sub processes {
     my ($self) = @_;
     my @found;
     for my $file (glob '/proc/[0-9]*/status') {
-        push @found, $file =~ m{/proc/(\d+)/} if slurp($file) =~ /^Uid:\s+(\d+)/m && $1 >= $self->{uid_base} && $1 < $self->{uid_base} + 2 * $self->{max_sandboxes};
+        my $status = slurp($file);
+        next if $status =~ /^State:\s+Z.*^PPid:\s+1$/ms;
+        push @found, $file =~ m{/proc/(\d+)/} if $status =~ /^Uid:\s+(\d+)/m && $1 >= $self->{uid_base} && $1 < $self->{uid_base} + 2 * $self->{max_sandboxes};
     }
     return @found;
 }
