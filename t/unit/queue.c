@@ -1,0 +1,243 @@
+/* Admission: bounds, turns, caps, estimates. */
+#include "executor/core/queue.h"
+
+#include "t/unit/tap.h"
+
+struct thing {
+    struct queue_item item;
+    const char *name;
+};
+
+static struct queue *
+make(unsigned running, unsigned waiting, unsigned per_tenant, uint64_t bytes)
+{
+    const struct queue_spec spec = {
+        .max_running = running, .max_waiting = waiting, .max_waiting_per_tenant = per_tenant, .max_bytes = bytes,
+    };
+    struct queue *queue = NULL;
+
+    ok(queue_new(&queue, &spec) == 0, "a queue");
+    return queue;
+}
+
+static const char *
+next_name(struct queue *queue)
+{
+    struct queue_item *item = queue_next(queue);
+
+    return item == NULL ? "none" : list_entry(item, struct thing, item)->name;
+}
+
+static void
+leave_all(struct queue *queue, struct thing *things, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        queue_leave(queue, &things[i].item, 0);
+    }
+    ok(queue_free(queue) == NULL, "nothing is left");
+}
+
+static void
+test_order_within_agent(void)
+{
+    struct thing things[] = { { .name = "1" }, { .name = "2" }, { .name = "3" } };
+    struct queue *queue = make(1, 10, 10, 1000);
+
+    for (unsigned i = 0; i < 3; i++) {
+        ok(queue_put(queue, &things[i].item, "t", "a", 0) == 0, "put");
+    }
+    is_str(next_name(queue), "1", "the first first");
+    is_str(next_name(queue), "none", "one slot, one job");
+    queue_leave(queue, &things[0].item, 10);
+    is_str(next_name(queue), "2", "then the second");
+    ok(queue_put_back(queue, &things[1].item, "a") == 0, "it goes back");
+    is_str(next_name(queue), "2", "and keeps its turn");
+    queue_leave(queue, &things[1].item, 10);
+    is_str(next_name(queue), "3", "then the third");
+    leave_all(queue, things, 3);
+}
+
+static void
+test_turns(void)
+{
+    struct thing things[] = {
+        { .name = "A1" }, { .name = "A2" }, { .name = "A3" }, { .name = "B1" }, { .name = "B2" }, { .name = "C1" },
+    };
+    static const char *const want[] = { "A1", "B1", "C1", "A2", "B2", "A3" };
+    struct queue *queue = make(100, 10, 10, 1000);
+
+    for (unsigned i = 0; i < 6; i++) {
+        char tenant[2] = { things[i].name[0], '\0' };
+
+        ok(queue_put(queue, &things[i].item, tenant, "", 0) == 0, "put");
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        is_str(next_name(queue), want[i], "tenants take turns");
+    }
+    leave_all(queue, things, 6);
+}
+
+static void
+test_agents_take_turns(void)
+{
+    struct thing things[] = { { .name = "x1" }, { .name = "x2" }, { .name = "x3" }, { .name = "y1" } };
+    static const char *const want[] = { "x1", "y1", "x2", "x3" };
+    struct queue *queue = make(100, 10, 10, 1000);
+
+    for (unsigned i = 0; i < 4; i++) {
+        char agent[2] = { things[i].name[0], '\0' };
+
+        ok(queue_put(queue, &things[i].item, "t", agent, 0) == 0, "put");
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        is_str(next_name(queue), want[i], "agents of a tenant take turns");
+    }
+    leave_all(queue, things, 4);
+}
+
+static void
+test_flood_does_not_starve(void)
+{
+    static struct thing flood[200], one = { .name = "one" };
+    struct queue *queue = make(1, 1000, 1000, 1000000);
+    unsigned turns = 0;
+
+    for (unsigned i = 0; i < 200; i++) {
+        flood[i].name = "flood";
+        if (queue_put(queue, &flood[i].item, "big", "a", 0) != 0) {
+            fail("put");
+        }
+    }
+    is_str(next_name(queue), "flood", "the flood came first");
+    ok(queue_put(queue, &one.item, "small", "a", 0) == 0, "then one of another tenant");
+    queue_leave(queue, &flood[0].item, 1);
+    while (strcmp(next_name(queue), "one") != 0 && ++turns < 200) {
+        queue_leave(queue, &flood[turns].item, 1);
+    }
+    ok(turns <= 1, "it waits for one turn at most (%u)", turns);
+    queue_leave(queue, &one.item, 0);
+    leave_all(queue, flood, 200);
+}
+
+static void
+test_bounds(void)
+{
+    struct thing things[6] = { 0 };
+    struct queue *queue = make(1, 3, 2, 1000);
+
+    ok(queue_put(queue, &things[0].item, "a", "", 0) == 0, "one that may run at once");
+    ok(queue_next(queue) == &things[0].item, "runs");
+    ok(queue_put(queue, &things[1].item, "a", "", 0) == 0, "one waits");
+    ok(queue_put(queue, &things[2].item, "a", "", 0) == 0, "two wait");
+    is_int(queue_put(queue, &things[3].item, "a", "", 0), QUEUE_E_TENANT_FULL, "a tenant's third does not");
+    ok(things[3].item.tenant == NULL, "and is in no queue");
+    ok(queue_put(queue, &things[4].item, "b", "", 0) == 0, "another tenant's does");
+    is_int(queue_put(queue, &things[5].item, "c", "", 0), QUEUE_E_FULL, "then all places are taken");
+    queue_leave(queue, &things[1].item, 0);
+    ok(queue_put(queue, &things[5].item, "c", "", 0) == 0, "who leaves makes room");
+    leave_all(queue, things, 6);
+}
+
+static void
+test_no_waiting_room(void)
+{
+    struct thing things[3] = { 0 };
+    struct queue *queue = make(2, 0, 0, 1000);
+
+    ok(queue_put(queue, &things[0].item, "a", "", 0) == 0, "a free slot is room");
+    ok(queue_put(queue, &things[1].item, "a", "", 0) == 0, "so is the second");
+    is_int(queue_put(queue, &things[2].item, "b", "", 0), QUEUE_E_FULL, "there is no third");
+    ok(queue_next(queue) != NULL && queue_next(queue) != NULL, "both run");
+    is_int(queue_put(queue, &things[2].item, "a", "", 0), QUEUE_E_TENANT_FULL, "nor later");
+    leave_all(queue, things, 3);
+}
+
+static void
+test_bytes(void)
+{
+    struct thing things[3] = { { .item.weight = 900 }, { .item.weight = 200 }, { .item.weight = 5000 } };
+    struct queue *queue = make(1, 10, 10, 1000);
+    struct queue_stats stats;
+
+    ok(queue_put(queue, &things[0].item, "a", "", 0) == 0, "900 of 1000 bytes");
+    is_int(queue_put(queue, &things[1].item, "b", "", 0), QUEUE_E_FULL, "200 more are too many");
+    ok(queue_next(queue) != NULL, "it runs");
+    is_int(queue_put(queue, &things[1].item, "b", "", 0), QUEUE_E_FULL, "a running one holds its bytes");
+    queue_leave(queue, &things[0].item, 0);
+    ok(queue_put(queue, &things[2].item, "b", "", 0) == 0, "one larger than everything runs alone");
+    queue_stats(queue, &stats);
+    is_int((long)stats.bytes, 5000, "bytes are counted");
+    leave_all(queue, things, 3);
+}
+
+static void
+test_cap(void)
+{
+    struct thing things[] = { { .name = "a1" }, { .name = "a2" }, { .name = "a3" }, { .name = "b1" } };
+    struct queue *queue = make(4, 10, 2, 1000);
+
+    ok(queue_put(queue, &things[0].item, "a", "", 1) == 0, "put");
+    ok(queue_put(queue, &things[1].item, "a", "", 1) == 0, "put");
+    ok(queue_put(queue, &things[2].item, "a", "", 1) == 0, "the slot it may use is room besides");
+    ok(queue_put(queue, &things[3].item, "b", "", 0) == 0, "put");
+    is_str(next_name(queue), "a1", "one of the capped tenant");
+    is_str(next_name(queue), "b1", "the other tenant passes it");
+    is_str(next_name(queue), "none", "slots are free and the cap holds");
+    queue_leave(queue, &things[0].item, 5);
+    is_str(next_name(queue), "a2", "the next when one ends");
+    leave_all(queue, things, 4);
+}
+
+static void
+test_retry_after(void)
+{
+    static struct thing things[101];
+    struct queue *queue = make(1, 1000, 1000, 100000);
+
+    is_int((long)queue_retry_after_s(queue, "t"), 1, "at least a second");
+    for (unsigned i = 0; i < 101; i++) {
+        if (queue_put(queue, &things[i].item, "t", "", 0) != 0) {
+            fail("put");
+        }
+    }
+    ok(queue_next(queue) != NULL, "one runs");
+    queue_leave(queue, &things[0].item, 200);
+    ok(queue_retry_after_s(queue, "t") >= 8 && queue_retry_after_s(queue, "t") <= 20, "100 of 200 ms: about ten seconds");
+    ok(queue_next(queue) != NULL, "another");
+    queue_leave(queue, &things[1].item, 86400000);
+    is_int((long)queue_retry_after_s(queue, "t"), 60, "never more than a minute");
+    leave_all(queue, things, 101);
+}
+
+static void
+test_leave_twice(void)
+{
+    struct thing things[2] = { 0 };
+    struct queue *queue = make(1, 10, 10, 1000);
+    struct queue_stats stats;
+
+    queue_leave(queue, &things[0].item, 0);
+    pass("who is in no queue may leave");
+    ok(queue_put(queue, &things[0].item, "t", "", 0) == 0, "put");
+    queue_leave(queue, &things[0].item, 0);
+    queue_leave(queue, &things[0].item, 0);
+    queue_stats(queue, &stats);
+    ok(stats.waiting == 0 && stats.running == 0 && stats.tenants == 0 && stats.bytes == 0, "twice counts once");
+    leave_all(queue, things, 2);
+}
+
+int
+main(void)
+{
+    test_order_within_agent();
+    test_turns();
+    test_agents_take_turns();
+    test_flood_does_not_starve();
+    test_bounds();
+    test_no_waiting_room();
+    test_bytes();
+    test_cap();
+    test_retry_after();
+    test_leave_twice();
+    return done_testing();
+}

@@ -1,0 +1,166 @@
+/* How a run ended: every cause alone, and which one wins when several are true. */
+#include "executor/core/verdict.h"
+
+#include "t/unit/tap.h"
+
+static const struct sbx_limits limits = { .value = { [SBX_LIMIT_OUTPUT] = 1000, [SBX_LIMIT_TIME] = 5000 } };
+
+/* One letter a cause, in the order of the list in verdict.h. */
+enum { KERNEL = 1, OUTPUT = 2, CANCEL = 4, DRAIN = 8, EXPIRE = 16 };
+
+struct row {
+    const char *name;
+    unsigned causes;
+    int rc; /* -1: no end of its own */
+    int exit_code; /* -1: signal */
+    const char *result_error;
+    enum job_state want;
+    const char *violation;
+    const char *message;
+};
+
+#define LAUNCHER_GONE "sandbox launcher restarted"
+#define STOPPED "the executor was stopped"
+
+static const struct row rows[] = {
+    { "exit 0", 0, 0, 0, "", JOB_SUCCEEDED, NULL, "" },
+    { "exit 1", 0, 0, 1, "", JOB_FAILED, NULL, "" },
+    { "exit 255", 0, 0, 255, "", JOB_FAILED, NULL, "" },
+    { "a signal", 0, 0, -1, "", JOB_FAILED, NULL, "" },
+    { "a result that is none", 0, 0, 0, "result is not JSON", JOB_FAILED, NULL, "result is not JSON" },
+    { "exit 1 and a result that is none", 0, 0, 1, "result is not JSON", JOB_FAILED, NULL, "" },
+    { "refused by the agent", 0, RUNTIME_E_REFUSED, 0, "", JOB_FAILED, NULL, "no such runtime" },
+    { "launcher gone", 0, RUNTIME_E_UNAVAILABLE, 0, "", JOB_LOST, NULL, LAUNCHER_GONE },
+    { "agent broke off", 0, RUNTIME_E_AGENT, 0, "", JOB_LOST, NULL, "the sandbox gave no valid answer" },
+    { "sandbox died", 0, RUNTIME_E_ENDED, 0, "", JOB_LOST, NULL, "the sandbox ended before the program did" },
+    { "no answer at all", 0, -1, 0, "", JOB_LOST, NULL, "the sandbox gave no answer" },
+    { "cancelled", CANCEL, -1, 0, "", JOB_CANCELLED, NULL, "" },
+    { "drained", DRAIN, -1, 0, "", JOB_LOST, NULL, STOPPED },
+    { "expired", EXPIRE, -1, 0, "", JOB_TIMED_OUT, NULL, "the job waited longer than the queue allows" },
+    { "output", OUTPUT, -1, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
+    { "output, sandbox ended for it", OUTPUT, RUNTIME_E_ENDED, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
+    { "output and exit 0", OUTPUT, 0, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
+    { "kernel", KERNEL, RUNTIME_E_ENDED, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and exit 0", KERNEL, 0, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and exit 1", KERNEL, 0, 1, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and a signal", KERNEL, 0, -1, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and agent broke off", KERNEL, RUNTIME_E_AGENT, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and refused", KERNEL, RUNTIME_E_REFUSED, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and output", KERNEL | OUTPUT, RUNTIME_E_ENDED, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and cancel", KERNEL | CANCEL, RUNTIME_E_ENDED, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "kernel and drain", KERNEL | DRAIN, RUNTIME_E_ENDED, 0, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "output and cancel", OUTPUT | CANCEL, -1, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
+    { "output and drain", OUTPUT | DRAIN, -1, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
+    { "cancel and drain", CANCEL | DRAIN, -1, 0, "", JOB_CANCELLED, NULL, "" },
+    { "cancel and expire", CANCEL | EXPIRE, -1, 0, "", JOB_CANCELLED, NULL, "" },
+    { "cancel and launcher gone", CANCEL, RUNTIME_E_UNAVAILABLE, 0, "", JOB_CANCELLED, NULL, "" },
+    { "cancel and exit 0", CANCEL, 0, 0, "", JOB_CANCELLED, NULL, "" },
+    { "drain and expire", DRAIN | EXPIRE, -1, 0, "", JOB_LOST, NULL, STOPPED },
+    { "drain and exit 0", DRAIN, 0, 0, "", JOB_LOST, NULL, STOPPED },
+    { "everything", KERNEL | OUTPUT | CANCEL | DRAIN | EXPIRE, 0, 0, "x", JOB_LIMIT_EXCEEDED, "memory", "" },
+};
+
+static void
+fill_outcome(struct runtime_outcome *outcome, const struct row *row)
+{
+    *outcome = (struct runtime_outcome){ .exited = row->exit_code >= 0, .exit_code = row->exit_code };
+    if (row->exit_code < 0) {
+        memcpy(outcome->signal, "SIGKILL", 8);
+    }
+    (void)snprintf(outcome->result_error, sizeof(outcome->result_error), "%s", row->result_error);
+    (void)snprintf(outcome->message, sizeof(outcome->message), "no such runtime");
+    outcome->report = (struct runtime_report){
+        .has_verdict = (row->causes & KERNEL) != 0,
+        .verdict = SBX_LIMIT_MEMORY,
+        .verdict_limit = 64,
+        .verdict_observed = 65,
+    };
+}
+
+static void
+test_row(const struct row *row)
+{
+    struct runtime_outcome outcome;
+    struct verdict verdict;
+    const struct verdict_input input = {
+        .limits = &limits,
+        .rc = row->rc < 0 ? 0 : row->rc,
+        .outcome = row->rc < 0 ? NULL : &outcome,
+        .output_bytes = 1234,
+        .output_exceeded = (row->causes & OUTPUT) != 0,
+        .cancelled = (row->causes & CANCEL) != 0,
+        .drained = (row->causes & DRAIN) != 0,
+        .expired = (row->causes & EXPIRE) != 0,
+    };
+
+    fill_outcome(&outcome, row);
+    verdict_decide(&verdict, &input);
+    is_str(job_state_status(verdict.state), job_state_status(row->want), "%s", row->name);
+    is_str(verdict.has_violation ? sbx_limit_verdict(verdict.violated) : NULL, row->violation, "%s: violation", row->name);
+    is_str(verdict.message, row->message, "%s: message", row->name);
+    ok(job_state_final(verdict.state), "%s: final", row->name);
+    ok(verdict.has_exit_code == (row->rc == 0 && row->exit_code >= 0), "%s: exit code only of a program that ended", row->name);
+}
+
+static void
+test_values(void)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf out = SBX_BUF_INIT(1024);
+    struct runtime_outcome outcome = { .exited = true };
+    struct verdict verdict;
+    struct verdict_input input = { .limits = &limits, .output_bytes = 1234, .output_exceeded = true };
+    struct sbx_jsonw w;
+
+    verdict_decide(&verdict, &input);
+    ok(verdict.limit == 1000 && verdict.observed == 1234, "output: the limit and what was seen");
+    sbx_jsonw_init(&w, &out);
+    violation_write(&w, NULL, &verdict);
+    is_str(out.data,
+           "{\"rule\":\"limits.output\",\"name\":\"output\",\"limit\":1000,\"observed\":1234,"
+           "\"hint\":\"print less, or write to a file and declare it in artifacts\"}",
+           "as it is told");
+    outcome.report = (struct runtime_report){ .has_verdict = true, .verdict = SBX_LIMIT_CPU, .verdict_limit = 7, .verdict_observed = 8 };
+    input.outcome = &outcome;
+    verdict_decide(&verdict, &input);
+    sbx_buf_reset(&out);
+    sbx_jsonw_init(&w, &out);
+    violation_write(&w, NULL, &verdict);
+    ok(strstr(out.data, "\"rule\":\"limits.cpu_time\",\"name\":\"cpu\",\"limit\":7,\"observed\":8") != NULL, "cpu time");
+}
+
+static void
+test_states(void)
+{
+    static const char *const path[] = { "queued", "running", "running", "running" };
+    enum job_state state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        is_str(job_state_status((enum job_state)i), path[i], "public name");
+        ok(!job_state_final((enum job_state)i), "not final");
+    }
+    for (unsigned from = JOB_SUCCEEDED; from < JOB_N_STATES; from++) {
+        for (unsigned to = 0; to < JOB_N_STATES; to++) {
+            if (job_state_follows((enum job_state)from, (enum job_state)to)) {
+                fail("nothing follows %s", job_state_status((enum job_state)from));
+            }
+        }
+    }
+    pass("nothing follows a final state");
+    ok(job_state_follows(JOB_STARTING, JOB_QUEUED), "a start may go back");
+    ok(!job_state_follows(JOB_RUNNING, JOB_QUEUED), "a run may not");
+    ok(!job_state_follows(JOB_RUNNING, JOB_SUCCEEDED), "no end but through finishing");
+    ok(!job_state_follows(JOB_QUEUED, JOB_RUNNING), "no run without a start");
+    ok(job_state_parse("running", &state) && state == JOB_RUNNING, "running is a name");
+    ok(!job_state_parse("finishing", &state) && !job_state_parse("", &state) && !job_state_parse("LOST", &state), "others are not");
+}
+
+int
+main(void)
+{
+    for (size_t i = 0; i < SBX_COUNT(rows); i++) {
+        test_row(&rows[i]);
+    }
+    test_values();
+    test_states();
+    return done_testing();
+}
