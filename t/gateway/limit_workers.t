@@ -16,7 +16,7 @@ my $locations = <<'END';
     location /capped { sandbox_concurrency tenant 4; sandbox_rate tenant rate=1r/m burst=200; proxy_pass http://up/; }
 END
 $t->start_front('', locations => $locations, workers => 4);
-is(scalar(my @workers = $t->gateway_workers), 4, 'four workers');
+ok($t->wait_until(10, sub { (() = $t->gateway_workers) == 4 }), 'four workers');
 
 for my $round (1 .. 3) {
     my $status = $t->many(150, 'GET', '/slowly', tenant => "crowd$round");
