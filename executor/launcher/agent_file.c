@@ -46,7 +46,8 @@ agent_file_load(int *ret_fd, const char *path)
 
     if (from < 0 || fstat(from, &st) < 0) {
         r = -errno;
-    } else if (!S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) || st.st_size == 0 || st.st_size > AGENT_MAX_BYTES) {
+    } else if (!S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) || st.st_size == 0 ||
+               st.st_size > AGENT_MAX_BYTES) {
         r = -EPERM;
     }
     if (r == 0) {

@@ -85,7 +85,8 @@ cgroup_base_make(struct cgroup_tree *tree, unsigned index, const char *path)
     if (tree->parent[index] < 0 || (mkdirat(tree->parent[index], tree->name, 0755) < 0 && errno != EEXIST)) {
         return -errno;
     }
-    tree->base[index] = openat(tree->parent[index], tree->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    tree->base[index] =
+        openat(tree->parent[index], tree->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     return tree->base[index] < 0 ? -errno : 0;
 }
 
@@ -338,7 +339,8 @@ record_sweep(const struct cgroup_tree *tree, int state_dir)
 _must_check_ static int
 record_write(const struct cgroup_tree *tree, int state_dir)
 {
-    int r = 0, fd = openat(state_dir, RECORD ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int r = 0,
+        fd = openat(state_dir, RECORD ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
         return -errno;
@@ -380,7 +382,8 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
 {
     int r;
 
-    (void)snprintf(ret->name, sizeof(ret->name), "ngx_sandbox-%s", settings->instance); /* instance is 32 at most */
+    (void)snprintf(ret->name, sizeof(ret->name), "ngx_sandbox-%s",
+                   settings->instance); /* instance is 32 at most */
     r = tree_probe(ret, settings);
     if (r != 0) {
         (void)snprintf(error, SETTINGS_ERROR_LEN, "%s",
@@ -391,7 +394,8 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
         if (ret->base[i] >= 0) {
             r = cgroup_sweep(ret->base[i], ret->name, ret->ops);
             if (r < 0) {
-                (void)snprintf(error, SETTINGS_ERROR_LEN, "groups of an earlier launcher stay: %s", strerror(-r));
+                (void)snprintf(error, SETTINGS_ERROR_LEN, "groups of an earlier launcher stay: %s",
+                               strerror(-r));
                 return r;
             }
         }

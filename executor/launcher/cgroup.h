@@ -29,7 +29,10 @@ struct cgroup {
     uint64_t peak_seen;       /* v2 before 6.12 cannot reset memory.peak */
 };
 
-#define CGROUP_NULL { .dir = { -1, -1, -1, -1 }, .file = { -1, -1, -1, -1 } }
+#define CGROUP_NULL                                                                                          \
+    {                                                                                                        \
+        .dir = { -1, -1, -1, -1 }, .file = { -1, -1, -1, -1 }                                                \
+    }
 
 struct cgroup_limits {
     uint64_t memory_bytes;
@@ -47,9 +50,9 @@ struct cgroup_usage {
 /* Where the groups of this launcher are. */
 struct cgroup_tree {
     const struct cgroup_ops *ops;
-    int base[CGROUP_MAX_DIRS];                    /* -1: not a directory of its own */
+    int base[CGROUP_MAX_DIRS]; /* -1: not a directory of its own */
     int parent[CGROUP_MAX_DIRS];
-    char path[CGROUP_MAX_DIRS][CGROUP_PATH_LEN];  /* of base */
+    char path[CGROUP_MAX_DIRS][CGROUP_PATH_LEN]; /* of base */
     char name[CGROUP_NAME_LEN];
     int own_leaf; /* v2: the launcher moved itself here; -1 */
 };
@@ -94,5 +97,6 @@ _must_check_ int cgroup_base_make(struct cgroup_tree *tree, unsigned index, cons
 /* Kills, waits (a deadline of seconds) and removes every s<slot> in `base`. */
 _must_check_ int cgroup_sweep(int base, const char *name, const struct cgroup_ops *ops);
 
-/* Mount point of the v1 hierarchy with `controller`, or of v2 when NULL, joined with the launcher's own group. */
+/* Mount point of the v1 hierarchy with `controller`, or of v2 when NULL, joined with the launcher's own
+ * group. */
 _must_check_ int cgroup_own_path(const char *controller, char *ret_mount, char *ret_path);

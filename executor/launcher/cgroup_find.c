@@ -9,7 +9,8 @@
 
 static char table[TABLE_MAX];
 
-/* The whole of a /proc file that may change between reads: one big read at a time, as the kernel serves it. */
+/* The whole of a /proc file that may change between reads: one big read at a time, as the kernel serves it.
+ */
 _must_check_ static int
 table_read(const char *path)
 {

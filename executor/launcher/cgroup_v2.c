@@ -40,7 +40,8 @@ controllers_present(int dir)
     return 0;
 }
 
-/* `parent` is the launcher's own group. Other processes in it keep the controllers from being handed down: EBUSY. */
+/* `parent` is the launcher's own group. Other processes in it keep the controllers from being handed down:
+ * EBUSY. */
 _must_check_ static int
 leaf_enter(struct cgroup_tree *tree, int parent)
 {
@@ -151,7 +152,8 @@ v2_watch(struct cgroup *group)
 
     for (size_t i = 0; i < CGROUP_N_FILES; i++) {
         /* Writing resets the peak for this descriptor (6.12); memory.peak came with 5.19. */
-        group->file[i] = openat(group->dir[0], names[i], (i == CGROUP_FILE_PEAK ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+        group->file[i] =
+            openat(group->dir[0], names[i], (i == CGROUP_FILE_PEAK ? O_RDWR : O_RDONLY) | O_CLOEXEC);
         if (group->file[i] < 0 && i == CGROUP_FILE_PEAK) {
             group->file[i] = openat(group->dir[0], "memory.current", O_RDONLY | O_CLOEXEC);
         } else if (i == CGROUP_FILE_PEAK && write(group->file[i], "reset", 5) != 5) {

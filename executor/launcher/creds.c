@@ -19,11 +19,10 @@
  * sys_chroot: nothing may be lost that the child is to hold in its own namespace
  * (create_user_ns gives a full set, the kernel's own checks of pivot_root do not).
  */
-#define LAUNCHER_CAPS                                                                              \
-    (CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) |      \
-     CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_CHOWN) |                  \
-     CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_NET_ADMIN) |                         \
-     CAP_BIT(CAP_SYS_CHROOT) | CAP_BIT(CAP_SYS_PTRACE))
+#define LAUNCHER_CAPS                                                                                        \
+    (CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) |                \
+     CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) |      \
+     CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_NET_ADMIN) | CAP_BIT(CAP_SYS_CHROOT) | CAP_BIT(CAP_SYS_PTRACE))
 
 /* prctl's answer to a capability the kernel does not know. */
 _must_check_ static int

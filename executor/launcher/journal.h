@@ -17,7 +17,7 @@ struct journal_field {
 
 #define JOURNAL_STR(name, value) ((struct journal_field){ .key = (name), .text = (value) })
 #define JOURNAL_INT(name, value) ((struct journal_field){ .key = (name), .number = (int64_t)(value) })
-#define journal(level, event, ...)                                                                 \
+#define journal(level, event, ...)                                                                           \
     journal_write((level), (event), (const struct journal_field[]){ __VA_ARGS__, { 0 } })
 
 void journal_set_level(enum journal_level level);

@@ -12,9 +12,10 @@
 _must_check_ bool
 limits_valid(const struct launch_limits *limits)
 {
-    return limits->memory_bytes >= MEMORY_MIN && limits->memory_bytes <= BYTES_MAX && limits->disk_bytes > 0 &&
-           limits->disk_bytes <= BYTES_MAX && limits->cpu_ms > 0 && limits->cpu_ms <= MS_MAX && limits->wall_ms > 0 &&
-           limits->wall_ms <= MS_MAX && limits->cpu_millis >= CPU_MILLIS_MIN && limits->cpu_millis <= CPU_MILLIS_MAX &&
+    return limits->memory_bytes >= MEMORY_MIN && limits->memory_bytes <= BYTES_MAX &&
+           limits->disk_bytes > 0 && limits->disk_bytes <= BYTES_MAX && limits->cpu_ms > 0 &&
+           limits->cpu_ms <= MS_MAX && limits->wall_ms > 0 && limits->wall_ms <= MS_MAX &&
+           limits->cpu_millis >= CPU_MILLIS_MIN && limits->cpu_millis <= CPU_MILLIS_MAX &&
            limits->processes > 0 && limits->processes <= PROCESSES_MAX;
 }
 
@@ -56,7 +57,8 @@ verdict_set(struct launch_report *report, const struct finding *found)
     report->verdict_observed = found->observed;
 }
 
-/* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death. */
+/* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death.
+ */
 static void
 usage_read(struct sandbox *sb, const struct sandbox_host *host, bool *ret_disk_full)
 {
@@ -89,12 +91,15 @@ limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
 
     const struct finding findings[] = {
         { report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, limits->memory_bytes,
-          report->peak_memory_bytes > limits->memory_bytes ? report->peak_memory_bytes : limits->memory_bytes },
-        { report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, limits->processes, (uint64_t)limits->processes + 1 },
+          report->peak_memory_bytes > limits->memory_bytes ? report->peak_memory_bytes
+                                                           : limits->memory_bytes },
+        { report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, limits->processes,
+          (uint64_t)limits->processes + 1 },
         { report->disk_bytes > limits->disk_bytes || is_full, LAUNCH_LIMIT_DISK, limits->disk_bytes,
           report->disk_bytes },
         { report->cpu_ms >= limits->cpu_ms, LAUNCH_LIMIT_CPU, limits->cpu_ms, report->cpu_ms },
-        { is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, limits->wall_ms, report->wall_ms },
+        { is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, limits->wall_ms,
+          report->wall_ms },
     };
 
     for (size_t i = 0; i < SBX_COUNT(findings); i++) {

@@ -35,7 +35,8 @@
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-/* LeakSanitizer looks at a process by ptrace, which this one's filter refuses; the unit tests look for leaks. */
+/* LeakSanitizer looks at a process by ptrace, which this one's filter refuses; the unit tests look for leaks.
+ */
 int __lsan_is_turned_off(void);
 int
 __lsan_is_turned_off(void)

@@ -23,8 +23,9 @@ mounts_disk_new(int *ret_fd, uid_t uid)
         const char *name;
         mode_t mode;
     } dirs[] = { { "workspace", 0755 }, { "tmp", 01777 }, { "shm", 01777 }, { "run", 0755 } };
-    static const char *const options[] = { "size", DISK_SIZE_UNTIL_ADOPTED, "nr_inodes", DISK_INODES,
-                                           "mode", "0755", NULL };
+    static const char *const options[] = {
+        "size", DISK_SIZE_UNTIL_ADOPTED, "nr_inodes", DISK_INODES, "mode", "0755", NULL
+    };
     int fd = -1, r = template_fs_new(&fd, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 
     for (size_t i = 0; i < SBX_COUNT(dirs) && r == 0; i++) {
@@ -52,7 +53,8 @@ mounts_disk_resize(int disk_fd, uint64_t bytes)
     if (fs < 0) {
         return -errno;
     }
-    (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes + DISK_SLACK); /* 20 digits at most */
+    (void)snprintf(size, sizeof(size), "%llu",
+                   (unsigned long long)bytes + DISK_SLACK); /* 20 digits at most */
     if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
         fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0) {
         r = -errno;
@@ -119,7 +121,8 @@ bind(const char *from, const char *to, uint64_t attributes)
     return r;
 }
 
-/* One tmpfs, so one size for all of them. It is attached in passing: a detached mount cannot be cloned before 6.15. */
+/* One tmpfs, so one size for all of them. It is attached in passing: a detached mount cannot be cloned
+ * before 6.15. */
 _must_check_ static int
 disk_attach(int disk_fd)
 {
@@ -171,7 +174,8 @@ proc_attach(void)
     static const char *const read_only[] = { "proc/sys", "proc/irq", "proc/bus", "proc/fs" };
     char target[64];
     const struct template_mask *masks;
-    int fd = -1, r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int fd = -1,
+        r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 
     if (r == 0) {
         r = user_namespaces_forbid(fd);

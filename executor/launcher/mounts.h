@@ -10,9 +10,11 @@
 
 #include "executor/launcher/settings.h"
 
-/* Builds templates and enters them; everything by name on the host must be done before. `ret_stage` says where. */
+/* Builds templates and enters them; everything by name on the host must be done before. `ret_stage` says
+ * where. */
 _must_check_ int mounts_prepare(const struct settings *settings, const char **ret_stage);
-/* Mounts and unmounts an empty v1 hierarchy with favordynmods: afterwards attaching to a group no longer stalls. */
+/* Mounts and unmounts an empty v1 hierarchy with favordynmods: afterwards attaching to a group no longer
+ * stalls. */
 _must_check_ int mounts_favor_dynmods(void);
 
 /* The tmpfs of one sandbox, mounted nowhere; its directories belong to `uid`. */

@@ -49,7 +49,8 @@ _must_check_ static int
 proc_make(int root)
 {
     static const char *const options[] = { NULL };
-    int fd = -1, r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int fd = -1,
+        r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 
     if (r < 0) {
         return r;
@@ -106,7 +107,8 @@ tree_make(int root, const struct settings *settings, const char **ret_stage)
 _must_check_ static int
 tree_enter(int root)
 {
-    if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) {
+    if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+        chdir("/") < 0) {
         return -errno;
     }
     return 0;

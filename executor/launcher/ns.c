@@ -50,14 +50,9 @@ limits_set(void)
         int resource;
         rlim_t value;
     } limits[] = {
-        { RLIMIT_NOFILE, 4096 },
-        { RLIMIT_CORE, 1 }, /* 0 does not stop a core_pattern that is a pipe */
-        { RLIMIT_MEMLOCK, 8u << 20 },
-        { RLIMIT_MSGQUEUE, 0 },
-        { RLIMIT_SIGPENDING, 256 },
-        { RLIMIT_NICE, 0 },
-        { RLIMIT_RTPRIO, 0 },
-        { RLIMIT_STACK, 8u << 20 },
+        { RLIMIT_NOFILE, 4096 },      { RLIMIT_CORE, 1 }, /* 0 does not stop a core_pattern that is a pipe */
+        { RLIMIT_MEMLOCK, 8u << 20 }, { RLIMIT_MSGQUEUE, 0 }, { RLIMIT_SIGPENDING, 256 },
+        { RLIMIT_NICE, 0 },           { RLIMIT_RTPRIO, 0 },   { RLIMIT_STACK, 8u << 20 },
     };
 
     for (size_t i = 0; i < SBX_COUNT(limits); i++) {
@@ -183,7 +178,8 @@ child_run(const struct ns_spec *spec)
     }
     failure.error = -r;
     memcpy(failure.stage, stage, strnlen(stage, sizeof(failure.stage) - 1));
-    (void)!write(spec->sync_fd, &failure, sizeof(failure)); /* when that fails, exit without exec tells enough */
+    (void)!write(spec->sync_fd, &failure,
+                 sizeof(failure)); /* when that fails, exit without exec tells enough */
     _exit(125);
 }
 
@@ -236,7 +232,8 @@ ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid)
     char map[64];
     int r;
 
-    (void)snprintf(map, sizeof(map), "0 %u 1\n1000 %u 1\n", payload_uid + 1, payload_uid); /* fits any two ids */
+    (void)snprintf(map, sizeof(map), "0 %u 1\n1000 %u 1\n", payload_uid + 1,
+                   payload_uid); /* fits any two ids */
     r = proc_write(proc_fd, pid, "setgroups", "deny");
     if (r == 0) {
         r = proc_write(proc_fd, pid, "uid_map", map);

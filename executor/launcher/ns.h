@@ -33,6 +33,7 @@ struct ns_spec {
 
 /* The child waits for its byte. On success pid and pidfd are the caller's to reap and close. */
 _must_check_ int ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec);
-/* 0 inside is `payload_uid` + 1 outside, 1000 inside is `payload_uid`; groups alike, supplementary ones never. */
+/* 0 inside is `payload_uid` + 1 outside, 1000 inside is `payload_uid`; groups alike, supplementary ones
+ * never. */
 _must_check_ int ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid);
 _must_check_ int ns_set_oom_score(int proc_fd, pid_t pid, int score);

@@ -68,7 +68,8 @@ sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
     n_in_state[sb->state]--;
     n_in_state[state]++;
     sb->state = state;
-    journal(JOURNAL_DEBUG, "sandbox.state", JOURNAL_INT("sandbox", sb->id), JOURNAL_STR("state", states[state].name));
+    journal(JOURNAL_DEBUG, "sandbox.state", JOURNAL_INT("sandbox", sb->id),
+            JOURNAL_STR("state", states[state].name));
 }
 
 static void
@@ -215,7 +216,8 @@ ends_open(struct sandbox *sb, struct ends *ends, const struct filter *filter)
     /* An open file of its own: a shared one would share its offset with every other sandbox. */
     (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
     ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (ends->agent[4] < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+    if (ends->agent[4] < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
         return -errno;
     }
     sb->sync_fd = fds[0];
@@ -248,7 +250,8 @@ child_release(struct sandbox *sb, const char **ret_stage)
 }
 
 _must_check_ static int
-child_start(struct sandbox *sb, struct ends *ends, const struct settings_template *template, const char **ret_stage)
+child_start(struct sandbox *sb, struct ends *ends, const struct settings_template *template,
+            const char **ret_stage)
 {
     struct ns_spec spec = {
         .template_name = template->name,
@@ -449,8 +452,9 @@ sandbox_on_sync(uint64_t id)
     for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
         fd_close(&sb->client_fds[i]);
     }
-    journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("uid", payload_uid(sb)),
-            JOURNAL_INT("pid", sb->pid), JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
+    journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id),
+            JOURNAL_INT("uid", payload_uid(sb)), JOURNAL_INT("pid", sb->pid),
+            JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
 }
 
 static void
@@ -489,9 +493,10 @@ sandbox_on_death(uint64_t id)
     fd_unwatch(&sb->pidfd);
     fd_unwatch(&sb->sync_fd);
     sandbox_set_state(sb, SANDBOX_ENDED);
-    journal(JOURNAL_INFO, "sandbox.ended", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("verdict", sb->report.verdict),
-            JOURNAL_INT("signal", sb->report.exit_signal), JOURNAL_INT("code", sb->report.exit_code),
-            JOURNAL_INT("cpu_ms", sb->report.cpu_ms), JOURNAL_INT("wall_ms", sb->report.wall_ms),
+    journal(JOURNAL_INFO, "sandbox.ended", JOURNAL_INT("sandbox", sb->id),
+            JOURNAL_INT("verdict", sb->report.verdict), JOURNAL_INT("signal", sb->report.exit_signal),
+            JOURNAL_INT("code", sb->report.exit_code), JOURNAL_INT("cpu_ms", sb->report.cpu_ms),
+            JOURNAL_INT("wall_ms", sb->report.wall_ms),
             JOURNAL_INT("peak_bytes", sb->report.peak_memory_bytes));
     if (sb->owner != NULL && sb->destroy_seq == 0) {
         conn_report(sb->owner, LAUNCH_ENDED, 0, sb->id, &sb->report);

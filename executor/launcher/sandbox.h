@@ -12,7 +12,14 @@
 
 struct conn;
 
-enum sandbox_state { SANDBOX_FREE, SANDBOX_STARTING, SANDBOX_WARM, SANDBOX_RUNNING, SANDBOX_ENDED, SANDBOX_N_STATES };
+enum sandbox_state {
+    SANDBOX_FREE,
+    SANDBOX_STARTING,
+    SANDBOX_WARM,
+    SANDBOX_RUNNING,
+    SANDBOX_ENDED,
+    SANDBOX_N_STATES
+};
 
 /* What making a sandbox takes; filled at start, unchanged from then on. */
 struct sandbox_host {
@@ -65,8 +72,10 @@ int sandboxes_timeout(void);
 /* NULL unless it exists and is `owner`'s. */
 struct sandbox *sandbox_find(const struct conn *owner, uint64_t id);
 /* CREATED or ERROR follows later; an error here is the caller's to answer. */
-_must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, const char **ret_stage);
-_must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, const char **ret_stage);
+_must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const char *template_name,
+                                const char **ret_stage);
+_must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits,
+                               const char **ret_stage);
 /* Brings the report up to date, and acts on a limit that it shows. */
 void sandbox_stat(struct sandbox *sb);
 /* DESTROYED follows when nothing is left. */

@@ -31,56 +31,59 @@
 
 static const char *const allowed[] = {
     /* files */
-    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "open",
-    "openat", "openat2", "creat", "close", "close_range", "dup", "dup2", "dup3", "stat", "fstat", "lstat",
-    "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat", "faccessat2", "lseek", "readlink",
-    "readlinkat", "getdents", "getdents64", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat",
-    "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat", "chown", "fchown",
-    "lchown", "fchownat", "truncate", "ftruncate", "fallocate", "fsync", "fdatasync", "sync", "syncfs",
-    "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask", "chdir", "fchdir", "getcwd", "flock",
-    "fcntl", "fadvise64", "readahead", "sendfile", "splice", "tee", "copy_file_range", "getxattr", "lgetxattr",
-    "fgetxattr", "listxattr", "llistxattr", "flistxattr", "setxattr", "lsetxattr", "fsetxattr", "removexattr",
-    "lremovexattr", "fremovexattr", "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2",
+    "open", "openat", "openat2", "creat", "close", "close_range", "dup", "dup2", "dup3", "stat", "fstat",
+    "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat", "faccessat2", "lseek",
+    "readlink", "readlinkat", "getdents", "getdents64", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat",
+    "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod",
+    "fchmodat", "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate", "fallocate", "fsync",
+    "fdatasync", "sync", "syncfs", "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask",
+    "chdir", "fchdir", "getcwd", "flock", "fcntl", "fadvise64", "readahead", "sendfile", "splice", "tee",
+    "copy_file_range", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "inotify_init",
+    "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
     /* memory */
-    "mmap", "mprotect", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock", "mlockall",
-    "munlockall", "brk", "membarrier", "memfd_create", "pkey_alloc", "pkey_free", "pkey_mprotect", "get_mempolicy",
+    "mmap", "mprotect", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock",
+    "mlockall", "munlockall", "brk", "membarrier", "memfd_create", "pkey_alloc", "pkey_free", "pkey_mprotect",
+    "get_mempolicy",
     /* waiting */
     "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
-    "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4", "timerfd_create",
-    "timerfd_settime", "timerfd_gettime", "nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres",
-    "gettimeofday", "time", "times", "getitimer", "setitimer", "alarm", "timer_create", "timer_settime",
-    "timer_gettime", "timer_getoverrun", "timer_delete",
+    "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4",
+    "timerfd_create", "timerfd_settime", "timerfd_gettime", "nanosleep", "clock_nanosleep", "clock_gettime",
+    "clock_getres", "gettimeofday", "time", "times", "getitimer", "setitimer", "alarm", "timer_create",
+    "timer_settime", "timer_gettime", "timer_getoverrun", "timer_delete",
     /* the process itself */
-    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
-    "getpgid", "getpgrp", "getsid", "setsid", "setpgid", "setuid", "setgid", "setreuid", "setregid", "setresuid",
-    "setresgid", "setfsuid", "setfsgid", "setgroups", "capget", "capset", "uname", "sysinfo", "getrlimit",
-    "setrlimit", "getrusage", "getpriority", "setpriority", "getcpu", "sched_yield", "sched_getaffinity",
-    "sched_setaffinity", "sched_getparam", "sched_setparam", "sched_getscheduler", "sched_setscheduler",
-    "sched_get_priority_max", "sched_get_priority_min", "sched_rr_get_interval", "sched_getattr", "sched_setattr",
-    "ioprio_get", "ioprio_set", "arch_prctl", "set_tid_address", "set_robust_list", "get_robust_list", "rseq",
-    "getrandom", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
+    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid",
+    "getgroups", "getpgid", "getpgrp", "getsid", "setsid", "setpgid", "setuid", "setgid", "setreuid",
+    "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups", "capget", "capset", "uname",
+    "sysinfo", "getrlimit", "setrlimit", "getrusage", "getpriority", "setpriority", "getcpu", "sched_yield",
+    "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_setparam", "sched_getscheduler",
+    "sched_setscheduler", "sched_get_priority_max", "sched_get_priority_min", "sched_rr_get_interval",
+    "sched_getattr", "sched_setattr", "ioprio_get", "ioprio_set", "arch_prctl", "set_tid_address",
+    "set_robust_list", "get_robust_list", "rseq", "getrandom", "landlock_create_ruleset", "landlock_add_rule",
+    "landlock_restrict_self",
     /* others */
     "rt_sigaction", "rt_sigprocmask", "rt_sigpending", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",
-    "rt_sigqueueinfo", "rt_tgsigqueueinfo", "sigaltstack", "kill", "tkill", "tgkill", "pause", "restart_syscall",
-    "pidfd_open", "pidfd_send_signal", "wait4", "waitid", "fork", "vfork", "execve", "execveat", "exit",
-    "exit_group",
+    "rt_sigqueueinfo", "rt_tgsigqueueinfo", "sigaltstack", "kill", "tkill", "tgkill", "pause",
+    "restart_syscall", "pidfd_open", "pidfd_send_signal", "wait4", "waitid", "fork", "vfork", "execve",
+    "execveat", "exit", "exit_group",
     /* sockets that exist, and System V IPC of the own namespace */
-    "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "sendto", "recvfrom", "sendmsg",
-    "recvmsg", "sendmmsg", "recvmmsg", "shutdown", "getsockopt", "shmget", "shmat", "shmdt", "shmctl", "semget",
-    "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+    "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "sendto", "recvfrom",
+    "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown", "getsockopt", "shmget", "shmat", "shmdt",
+    "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"
 };
 
 /* Probed for by runtimes, which take "no such call" as an answer but not "forbidden". */
 static const char *const absent[] = {
-    "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "memfd_secret", "process_madvise",
-    "process_mrelease", "futex_waitv",
+    "io_uring_setup", "io_uring_enter",  "io_uring_register", "userfaultfd",
+    "memfd_secret",   "process_madvise", "process_mrelease",  "futex_waitv"
 };
 
 /* The launcher makes the child with these; the agent has lost them. */
-static const char *const launcher_only[] = {
-    "clone3", "unshare", "mount", "umount2", "pivot_root", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount",
-    "open_tree", "mount_setattr", "sethostname", "setdomainname",
-};
+static const char *const launcher_only[] = { "clone3",      "unshare",      "mount",     "umount2",
+                                             "pivot_root",  "fsopen",       "fsconfig",  "fsmount",
+                                             "fspick",      "move_mount",   "open_tree", "mount_setattr",
+                                             "sethostname", "setdomainname" };
 
 struct rule {
     const char *name;
@@ -89,47 +92,76 @@ struct rule {
     int error; /* 0: allow */
 };
 
-#define CLONE_NAMESPACES                                                                                      \
-    (CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |            \
+#define CLONE_NAMESPACES                                                                                     \
+    (CLONE_NEWNS | CLONE_NEWTIME | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |           \
      CLONE_NEWPID | CLONE_NEWNET)
 #define FUTEX_OP_MASK (LOW32 & ~(128u | 256u)) /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
 
 static const struct rule tenant_rules[] = {
-    { "clone", 1, { MATCH(0, CLONE_NAMESPACES, 0) }, 0 },
-    { "personality", 1, { MATCH32(0, 0) }, 0 },
-    { "personality", 1, { MATCH32(0, LOW32) }, 0 },
-    { "prlimit64", 1, { MATCH32(0, 0) }, 0 },
-    { "mknod", 1, { MATCH(1, S_IFMT, 0) }, 0 },
-    { "mknod", 1, { MATCH(1, S_IFMT, S_IFREG) }, 0 },
-    { "mknod", 1, { MATCH(1, S_IFMT, S_IFIFO) }, 0 },
-    { "mknod", 1, { MATCH(1, S_IFMT, S_IFSOCK) }, 0 },
-    { "mknodat", 1, { MATCH(2, S_IFMT, 0) }, 0 },
-    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFREG) }, 0 },
-    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFIFO) }, 0 },
-    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFSOCK) }, 0 },
+    { "clone", 1, { MATCH(0, CLONE_NAMESPACES, 0) }, 0 }, { "personality", 1, { MATCH32(0, 0) }, 0 },
+    { "personality", 1, { MATCH32(0, LOW32) }, 0 },       { "prlimit64", 1, { MATCH32(0, 0) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, 0) }, 0 },           { "mknod", 1, { MATCH(1, S_IFMT, S_IFREG) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, S_IFIFO) }, 0 },     { "mknod", 1, { MATCH(1, S_IFMT, S_IFSOCK) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, 0) }, 0 },         { "mknodat", 1, { MATCH(2, S_IFMT, S_IFREG) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFIFO) }, 0 },   { "mknodat", 1, { MATCH(2, S_IFMT, S_IFSOCK) }, 0 }
 };
 
 /* Priority-inheriting operations are left out: their code is where futex exploits were. */
 static const uint32_t futex_ops[] = { 0, 1, 3, 4, 5, 9, 10 };
 static const uint32_t futex_pi_ops[] = { 6, 7, 8, 11, 12, 13 };
 
-static const uint32_t payload_prctls[] = {
-    PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE,
-    PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_CAPBSET_READ, PR_SET_TIMERSLACK,
-    PR_GET_TIMERSLACK, PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE,
-    PR_GET_SECUREBITS, PR_GET_KEEPCAPS, PR_SET_VMA,
-};
+static const uint32_t payload_prctls[] = { PR_SET_NAME,
+                                           PR_GET_NAME,
+                                           PR_SET_PDEATHSIG,
+                                           PR_GET_PDEATHSIG,
+                                           PR_GET_DUMPABLE,
+                                           PR_SET_DUMPABLE,
+                                           PR_SET_NO_NEW_PRIVS,
+                                           PR_GET_NO_NEW_PRIVS,
+                                           PR_GET_SECCOMP,
+                                           PR_CAPBSET_READ,
+                                           PR_SET_TIMERSLACK,
+                                           PR_GET_TIMERSLACK,
+                                           PR_SET_CHILD_SUBREAPER,
+                                           PR_GET_CHILD_SUBREAPER,
+                                           PR_SET_THP_DISABLE,
+                                           PR_GET_THP_DISABLE,
+                                           PR_GET_SECUREBITS,
+                                           PR_GET_KEEPCAPS,
+                                           PR_SET_VMA };
 
 /* TIOCSTI, TIOCLINUX and everything a device driver offers are absent by not being here. */
 static const uint32_t ioctls[] = {
-    TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FIOASYNC, 0x8910 /* SIOCGIFNAME */,
-    0x8912 /* SIOCGIFCONF */, 0x8913 /* SIOCGIFFLAGS */, 0x8915 /* SIOCGIFADDR */, 0x8933 /* SIOCGIFINDEX */,
+    TCGETS,
+    TIOCGWINSZ,
+    TIOCGPGRP,
+    FIONREAD,
+    FIONBIO,
+    FIOCLEX,
+    FIONCLEX,
+    FIOASYNC,
+    0x8910 /* SIOCGIFNAME */,
+    0x8912 /* SIOCGIFCONF */,
+    0x8913 /* SIOCGIFFLAGS */,
+    0x8915 /* SIOCGIFADDR */,
+    0x8933 /* SIOCGIFINDEX */
 };
 /* Asked of ordinary files by cp, tar and terminals' libraries. */
 static const uint32_t ioctls_not_here[] = {
-    0x40049409 /* FICLONE */, 0x4020940d /* FICLONERANGE */, 0x80086601 /* FS_IOC_GETFLAGS */,
-    0x40086602 /* FS_IOC_SETFLAGS */, 0xc020660b /* FS_IOC_FIEMAP */, TCSETS, TCSETSW, TCSETSF, TIOCSWINSZ,
-    TIOCSPGRP, TIOCGSID, TIOCSCTTY, TIOCNOTTY, 0x5422 /* TIOCSETD */,
+    0x40049409 /* FICLONE */,
+    0x4020940d /* FICLONERANGE */,
+    0x80086601 /* FS_IOC_GETFLAGS */,
+    0x40086602 /* FS_IOC_SETFLAGS */,
+    0xc020660b /* FS_IOC_FIEMAP */,
+    TCSETS,
+    TCSETSW,
+    TCSETSF,
+    TIOCSWINSZ,
+    TIOCSPGRP,
+    TIOCGSID,
+    TIOCSCTTY,
+    TIOCNOTTY,
+    0x5422 /* TIOCSETD */
 };
 
 /* By level: options beyond these reach TCP_ULP (kTLS, espintcp), encapsulation and packet filters. */
@@ -166,8 +198,8 @@ rule_add(scmp_filter_ctx ctx, const struct rule *rule)
 
 /* One rule a value: several rules of one call are alternatives. */
 static bool
-values_add(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, int error, const uint32_t *values,
-           size_t n)
+values_add(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, int error,
+           const uint32_t *values, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct rule rule = { name, 1, { MATCH(arg, mask, values[i]) }, error };
@@ -266,8 +298,8 @@ static bool
 kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 {
     static const char *const wide[] = { "prctl", "seccomp" };
-    static const char *const launcher_wide[] = { "ioctl", "clone", "prlimit64", "futex", "setsockopt", "mknodat",
-                                                 "personality", "mknod" };
+    static const char *const launcher_wide[] = { "ioctl",      "clone",   "prlimit64",   "futex",
+                                                 "setsockopt", "mknodat", "personality", "mknod" };
 
     switch (kind) {
     case FILTER_PAYLOAD:
@@ -328,7 +360,9 @@ filter_build(struct filter *ret, enum filter_kind kind, bool inet)
     }
     if (filter_compose(ctx, kind, inet)) {
         filter.fd = memfd_create("seccomp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        r = filter.fd < 0 ? -errno : seccomp_export_bpf(ctx, filter.fd) < 0 ? FILTER_E_REFUSED : filter_load(&filter);
+        r = filter.fd < 0                            ? -errno
+            : seccomp_export_bpf(ctx, filter.fd) < 0 ? FILTER_E_REFUSED
+                                                     : filter_load(&filter);
     }
     seccomp_release(ctx);
     if (r != 0) {

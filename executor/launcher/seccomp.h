@@ -20,7 +20,10 @@ struct filter {
     int fd; /* sealed memory file with the same instructions; -1 when not built */
 };
 
-#define FILTER_NULL { .fd = -1 }
+#define FILTER_NULL                                                                                          \
+    {                                                                                                        \
+        .fd = -1                                                                                             \
+    }
 
 /* `inet`: IP sockets are allowed besides AF_UNIX. */
 _must_check_ int filter_build(struct filter *ret, enum filter_kind kind, bool inet);

@@ -26,7 +26,8 @@ server_unwatch(int epoll_fd, int fd)
     (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* it may never have been watched */
 }
 
-/* The name is free when it is absent or a socket nobody listens on: the state directory's lock says whose it was. */
+/* The name is free when it is absent or a socket nobody listens on: the state directory's lock says whose it
+ * was. */
 _must_check_ static int
 name_clear(int dir_fd, const char *name)
 {
@@ -62,8 +63,8 @@ server_open(struct server *ret, const struct settings *settings)
     }
     /* umask 077 until the mode is right: nobody connects in between. */
     if (r == 0 && (bind(server.fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-                   fchownat(server.dir_fd, server.name, (uid_t)settings->executor_uid, (gid_t)settings->executor_gid,
-                            AT_SYMLINK_NOFOLLOW) < 0 ||
+                   fchownat(server.dir_fd, server.name, (uid_t)settings->executor_uid,
+                            (gid_t)settings->executor_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
                    fchmodat(server.dir_fd, server.name, 0660, 0) < 0 || listen(server.fd, BACKLOG) < 0)) {
         r = -errno;
     }
@@ -106,7 +107,8 @@ server_accept(const struct server *server, int epoll_fd, const struct settings *
         return;
     }
     if (conn_open(fd, epoll_fd, (uint32_t)settings->max_sandboxes) == NULL) {
-        journal(JOURNAL_WARN, "client.refused", JOURNAL_STR("reason", "too many"), JOURNAL_INT("uid", peer.uid));
+        journal(JOURNAL_WARN, "client.refused", JOURNAL_STR("reason", "too many"),
+                JOURNAL_INT("uid", peer.uid));
         return;
     }
     journal(JOURNAL_INFO, "client.connected", JOURNAL_INT("uid", peer.uid), JOURNAL_INT("pid", peer.pid));

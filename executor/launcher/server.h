@@ -16,7 +16,10 @@ struct server {
     char name[SETTINGS_SOCKET_LEN];
 };
 
-#define SERVER_NULL { .fd = -1, .dir_fd = -1 }
+#define SERVER_NULL                                                                                          \
+    {                                                                                                        \
+        .fd = -1, .dir_fd = -1                                                                               \
+    }
 
 _must_check_ int server_open(struct server *ret, const struct settings *settings);
 void server_deinit(struct server *server);

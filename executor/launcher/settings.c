@@ -238,8 +238,8 @@ lines_apply(struct settings *settings, char *text, uint64_t *seen, char *error)
                 continue;
             }
         }
-        (void)snprintf(error, SETTINGS_ERROR_LEN, "line %u: unknown key, second value or bad value for \"%.64s\"",
-                       number, name);
+        (void)snprintf(error, SETTINGS_ERROR_LEN,
+                       "line %u: unknown key, second value or bad value for \"%.64s\"", number, name);
         return SETTINGS_E_INVALID;
     }
     return 0;
@@ -259,7 +259,8 @@ file_read(const char *path, char *ret, char *error)
     }
     /* Whoever writes this file names a program that root starts. */
     if (!S_ISREG(st.st_mode) || (st.st_mode & 022) || (st.st_uid != 0 && st.st_uid != geteuid())) {
-        (void)snprintf(error, SETTINGS_ERROR_LEN, "%.128s: must be a file of root that only root can write", path);
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%.128s: must be a file of root that only root can write",
+                       path);
         goto fail;
     }
     while (len < SETTINGS_FILE_MAX && (n = read(fd, ret + len, SETTINGS_FILE_MAX - len)) > 0) {
@@ -321,7 +322,8 @@ settings_load(struct settings *ret, const char *path, char *error)
             return SETTINGS_E_INVALID;
         }
     }
-    if (ret->socket[0] == '\0' || ret->agent[0] == '\0' || ret->opt_dir[0] == '\0' || ret->state_dir[0] == '\0') {
+    if (ret->socket[0] == '\0' || ret->agent[0] == '\0' || ret->opt_dir[0] == '\0' ||
+        ret->state_dir[0] == '\0') {
         (void)snprintf(error, SETTINGS_ERROR_LEN, "socket, agent, opt_dir and state_dir must not be empty");
         return SETTINGS_E_INVALID;
     }
@@ -335,9 +337,10 @@ void
 settings_print_keys(FILE *out)
 {
     for (size_t i = 0; i < SBX_COUNT(keys); i++) {
-        (void)fprintf(out, "  %-14s %-9s %s\n", keys[i].name, keys[i].fallback != NULL ? keys[i].fallback : "(needed)",
-                      keys[i].meaning);
+        (void)fprintf(out, "  %-14s %-9s %s\n", keys[i].name,
+                      keys[i].fallback != NULL ? keys[i].fallback : "(needed)", keys[i].meaning);
     }
-    (void)fprintf(out, "  %-24s %s\n  %-24s %s\n", "template.<name>.root", "directory whose usr/ the sandbox sees (/)",
-                  "template.<name>.inet", "yes: IP sockets on lo (no)");
+    (void)fprintf(out, "  %-24s %s\n  %-24s %s\n", "template.<name>.root",
+                  "directory whose usr/ the sandbox sees (/)", "template.<name>.inet",
+                  "yes: IP sockets on lo (no)");
 }

@@ -14,12 +14,14 @@
 #define COPY_MAX_BYTES (32u << 20)
 #define COPY_MAX_DEPTH 6
 
-/* Readable ones leak the host or its kernel, writable ones reach it. /proc/cpuinfo, stat and meminfo stay: node reads them. */
+/* Readable ones leak the host or its kernel, writable ones reach it. /proc/cpuinfo, stat and meminfo stay:
+ * node reads them. */
 static const char *const mask_names[] = {
-    "acpi", "asound", "cmdline", "config.gz", "driver", "dynamic_debug", "interrupts", "iomem", "ioports", "kallsyms",
-    "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "modules", "mtrr",
-    "pagetypeinfo", "sched_debug", "schedstat", "scsi", "slabinfo", "softirqs", "sysrq-trigger", "timer_list",
-    "timer_stats", "tty", "vmallocinfo", "zoneinfo",
+    "acpi",        "asound",     "cmdline",     "config.gz",     "driver",    "dynamic_debug", "interrupts",
+    "iomem",       "ioports",    "kallsyms",    "kcore",         "key-users", "keys",          "kmsg",
+    "kpagecgroup", "kpagecount", "kpageflags",  "latency_stats", "modules",   "mtrr",          "pagetypeinfo",
+    "sched_debug", "schedstat",  "scsi",        "slabinfo",      "softirqs",  "sysrq-trigger", "timer_list",
+    "timer_stats", "tty",        "vmallocinfo", "zoneinfo",
 };
 
 static struct template_mask masks[SBX_COUNT(mask_names) + 1];
@@ -95,7 +97,8 @@ copy_file(int from_dir, int to_dir, const char *name, mode_t mode, struct budget
 {
     char chunk[16384];
     ssize_t n = -1;
-    int r = 0, to = -1, from = openat(from_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int r = 0, to = -1,
+        from = openat(from_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
     if (from < 0) {
         return -errno;
@@ -135,7 +138,8 @@ copy_link(int from_dir, int to_dir, const char *name)
     return symlinkat(target, to_dir, name) < 0 ? -errno : 0;
 }
 
-_must_check_ static int copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget, int depth);
+_must_check_ static int copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget,
+                                 int depth);
 
 _must_check_ static int
 copy_entry(int from_dir, int to_dir, const char *name, struct budget *budget, int depth)
@@ -198,12 +202,15 @@ copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget, int 
 _must_check_ static int
 dirs_make(int root)
 {
-    static const char *const dirs[] = { "usr", "etc", "proc", "dev", "tmp", "workspace", "run", "run/sandbox", "opt",
-                                        "root", "home", "var" };
+    static const char *const dirs[] = { "usr", "etc",         "proc", "dev",  "tmp",  "workspace",
+                                        "run", "run/sandbox", "opt",  "root", "home", "var" };
     static const struct {
         const char *target, *name;
-    } links[] = { { "usr/bin", "bin" },     { "usr/sbin", "sbin" }, { "usr/lib", "lib" },
-                  { "usr/lib64", "lib64" }, { "../tmp", "var/tmp" } };
+    } links[] = { { "usr/bin", "bin" },
+                  { "usr/sbin", "sbin" },
+                  { "usr/lib", "lib" },
+                  { "usr/lib64", "lib64" },
+                  { "../tmp", "var/tmp" } };
 
     for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
         if (mkdirat(root, dirs[i], 0755) < 0) {
@@ -232,7 +239,8 @@ etc_fill(int root, int source)
         { "etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n" },
         { "etc/hostname", "sandbox\n" },
         { "etc/resolv.conf", "" },
-        { "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n" },
+        { "etc/nsswitch.conf",
+          "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n" },
     };
     static const char *const copied[] = { "etc/ld.so.cache", "etc/alternatives", "etc/mime.types" };
     struct budget budget = { 0 };
@@ -320,7 +328,9 @@ opt_fill(int root, const char *opt_dir)
     if (from < 0) {
         return -errno;
     }
-    to = mkdirat(root, "opt/sandbox", 0755) < 0 ? -1 : openat(root, "opt/sandbox", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    to = mkdirat(root, "opt/sandbox", 0755) < 0
+             ? -1
+             : openat(root, "opt/sandbox", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (to < 0) {
         r = -errno;
     } else {

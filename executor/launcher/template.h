@@ -19,10 +19,11 @@ struct template_mask {
 };
 
 /* A new instance of a file system, mounted nowhere. `options` are name, value, ..., NULL. */
-_must_check_ int template_fs_new(int *ret_fd, const char *type, const char *const *options, unsigned attributes);
+_must_check_ int template_fs_new(int *ret_fd, const char *type, const char *const *options,
+                                 unsigned attributes);
 /* Fills the directory `root` (of the host's tree, a tmpfs of ours) for one template. */
-_must_check_ int template_build(int root, const struct settings *settings, const struct settings_template *template,
-                                const char **ret_stage);
+_must_check_ int template_build(int root, const struct settings *settings,
+                                const struct settings_template *template, const char **ret_stage);
 /* Notes which masks this kernel has use for; `proc` is a whole /proc. */
 _must_check_ int template_masks_probe(int proc);
 const struct template_mask *template_masks(void);

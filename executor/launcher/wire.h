@@ -19,11 +19,11 @@
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
 
 enum launch_type {
-    LAUNCH_HELLO = 1,  /* launch_hello   -> launch_hello */
-    LAUNCH_CREATE,     /* launch_create  -> launch_created */
-    LAUNCH_ADOPT,      /* launch_adopt   -> launch_head (type LAUNCH_ADOPTED) */
-    LAUNCH_STAT,       /* launch_head    -> launch_report (type LAUNCH_STATS) */
-    LAUNCH_DESTROY,    /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
+    LAUNCH_HELLO = 1, /* launch_hello   -> launch_hello */
+    LAUNCH_CREATE,    /* launch_create  -> launch_created */
+    LAUNCH_ADOPT,     /* launch_adopt   -> launch_head (type LAUNCH_ADOPTED) */
+    LAUNCH_STAT,      /* launch_head    -> launch_report (type LAUNCH_STATS) */
+    LAUNCH_DESTROY,   /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,
@@ -33,19 +33,19 @@ enum launch_type {
 };
 
 enum launch_limit { /* values of launch_report.verdict */
-    LAUNCH_LIMIT_NONE,
-    LAUNCH_LIMIT_CPU,
-    LAUNCH_LIMIT_MEMORY,
-    LAUNCH_LIMIT_DISK,
-    LAUNCH_LIMIT_PROCESSES,
-    LAUNCH_LIMIT_TIME
+                    LAUNCH_LIMIT_NONE,
+                    LAUNCH_LIMIT_CPU,
+                    LAUNCH_LIMIT_MEMORY,
+                    LAUNCH_LIMIT_DISK,
+                    LAUNCH_LIMIT_PROCESSES,
+                    LAUNCH_LIMIT_TIME
 };
 
 struct launch_head {
     uint16_t type;
-    uint16_t size;    /* of the whole message */
+    uint16_t size; /* of the whole message */
     uint32_t pad;
-    uint64_t seq;     /* the request's, echoed; 0 in LAUNCH_ENDED */
+    uint64_t seq;     /* the request's, from 1 and rising, echoed; 0 in LAUNCH_ENDED */
     uint64_t sandbox; /* given by CREATED; 0 where there is none */
 };
 
@@ -58,10 +58,10 @@ struct launch_hello {
 struct launch_limits {
     uint64_t memory_bytes;
     uint64_t disk_bytes;
-    uint64_t cpu_ms;      /* total CPU time from ADOPT on */
-    uint64_t wall_ms;     /* from ADOPT on */
-    uint32_t cpu_millis;  /* 1000 = one core */
-    uint32_t processes;   /* of the tenant; the agent is not counted */
+    uint64_t cpu_ms;     /* total CPU time from ADOPT on */
+    uint64_t wall_ms;    /* from ADOPT on */
+    uint32_t cpu_millis; /* 1000 = one core */
+    uint32_t processes;  /* of the tenant; the agent is not counted */
 };
 
 struct launch_create {
@@ -88,17 +88,17 @@ struct launch_report {
     uint64_t disk_bytes;        /* used now */
     uint32_t oom_kills;
     uint32_t fork_refusals;
-    uint32_t verdict;           /* enum launch_limit: the launcher's, from the kernel's counters */
-    uint32_t running;           /* 0 once pid 1 is dead */
-    uint64_t verdict_limit;     /* ms, bytes or processes */
+    uint32_t verdict;       /* enum launch_limit: the launcher's, from the kernel's counters */
+    uint32_t running;       /* 0 once pid 1 is dead */
+    uint64_t verdict_limit; /* ms, bytes or processes */
     uint64_t verdict_observed;
-    int32_t exit_signal;        /* of pid 1 when not running; 0 when it exited */
+    int32_t exit_signal; /* of pid 1 when not running; 0 when it exited */
     int32_t exit_code;
 };
 
 struct launch_error {
     struct launch_head head;
-    int32_t error;  /* errno */
+    int32_t error; /* errno */
     uint32_t pad;
     char stage[64]; /* "clone", "mount /proc", "cgroup memory" ... */
 };

@@ -3,8 +3,8 @@
 #include <string.h>
 
 static const uint16_t sizes[] = {
-    [LAUNCH_HELLO] = sizeof(struct launch_hello), [LAUNCH_CREATE] = sizeof(struct launch_create),
-    [LAUNCH_ADOPT] = sizeof(struct launch_adopt), [LAUNCH_STAT] = sizeof(struct launch_head),
+    [LAUNCH_HELLO] = sizeof(struct launch_hello),  [LAUNCH_CREATE] = sizeof(struct launch_create),
+    [LAUNCH_ADOPT] = sizeof(struct launch_adopt),  [LAUNCH_STAT] = sizeof(struct launch_head),
     [LAUNCH_DESTROY] = sizeof(struct launch_head),
 };
 
@@ -17,8 +17,8 @@ wire_decode(union wire_request *ret, const void *data, size_t len)
         return WIRE_E_MALFORMED;
     }
     memcpy(&head, data, sizeof(head));
-    if (head.type >= SBX_COUNT(sizes) || sizes[head.type] == 0 || sizes[head.type] != len || head.size != len ||
-        head.seq == 0) {
+    if (head.type >= SBX_COUNT(sizes) || sizes[head.type] == 0 || sizes[head.type] != len ||
+        head.size != len || head.seq == 0) {
         return WIRE_E_MALFORMED;
     }
     memcpy(ret, data, len);

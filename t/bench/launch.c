@@ -42,7 +42,9 @@ now_us(void)
 static void
 post(union message *m, size_t size, enum launch_type type, uint64_t sandbox)
 {
-    m->head = (struct launch_head){ .type = (uint16_t)type, .size = (uint16_t)size, .seq = ++seq, .sandbox = sandbox };
+    m->head = (struct launch_head){
+        .type = (uint16_t)type, .size = (uint16_t)size, .seq = ++seq, .sandbox = sandbox
+    };
     if (send(server, m, size, MSG_NOSIGNAL) != (ssize_t)size) {
         perror("send");
         exit(1);

@@ -96,7 +96,9 @@ receive(union message *ret, int *ret_fds, int wait_ms)
 {
     char control[CMSG_SPACE(sizeof(int) * LAUNCH_N_FDS)];
     struct iovec iov = { ret, sizeof(*ret) };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
     struct pollfd in = { .fd = server, .events = POLLIN };
     struct cmsghdr *cmsg;
     ssize_t n;
@@ -118,12 +120,14 @@ receive(union message *ret, int *ret_fds, int wait_ms)
 static void
 print_report(const char *what, const struct launch_report *r)
 {
-    printf("%s id=%llu cpu_ms=%llu wall_ms=%llu peak=%llu disk=%llu oom=%u forks=%u verdict=%u running=%u limit=%llu "
+    printf("%s id=%llu cpu_ms=%llu wall_ms=%llu peak=%llu disk=%llu oom=%u forks=%u verdict=%u running=%u "
+           "limit=%llu "
            "observed=%llu signal=%d code=%d\n",
-           what, (unsigned long long)r->head.sandbox, (unsigned long long)r->cpu_ms, (unsigned long long)r->wall_ms,
-           (unsigned long long)r->peak_memory_bytes, (unsigned long long)r->disk_bytes, r->oom_kills, r->fork_refusals,
-           r->verdict, r->running, (unsigned long long)r->verdict_limit, (unsigned long long)r->verdict_observed,
-           r->exit_signal, r->exit_code);
+           what, (unsigned long long)r->head.sandbox, (unsigned long long)r->cpu_ms,
+           (unsigned long long)r->wall_ms, (unsigned long long)r->peak_memory_bytes,
+           (unsigned long long)r->disk_bytes, r->oom_kills, r->fork_refusals, r->verdict, r->running,
+           (unsigned long long)r->verdict_limit, (unsigned long long)r->verdict_observed, r->exit_signal,
+           r->exit_code);
 }
 
 static void
@@ -146,7 +150,8 @@ answer(int wait_ms)
         break;
     case LAUNCH_CREATED:
         fds_keep(m.head.sandbox, fds);
-        printf("created %llu %u fds=%d\n", (unsigned long long)m.head.sandbox, m.created.host_uid, fds[3] >= 0);
+        printf("created %llu %u fds=%d\n", (unsigned long long)m.head.sandbox, m.created.host_uid,
+               fds[3] >= 0);
         break;
     case LAUNCH_ADOPTED:
         puts("adopted");
@@ -171,7 +176,9 @@ request(void *message, size_t size, enum launch_type type, uint64_t sandbox)
 {
     struct launch_head *head = message;
 
-    *head = (struct launch_head){ .type = (uint16_t)type, .size = (uint16_t)size, .seq = ++seq, .sandbox = sandbox };
+    *head = (struct launch_head){
+        .type = (uint16_t)type, .size = (uint16_t)size, .seq = ++seq, .sandbox = sandbox
+    };
     if (send(server, message, size, MSG_NOSIGNAL) != (ssize_t)size) {
         puts("eof");
         return;
@@ -296,11 +303,14 @@ do_http(char *arguments)
     } else {
         *body++ = '\0';
     }
-    dprintf(fds[0], "%s %s HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nX-Session-Token: 0123456789abcdef\r\nContent-Length: %zu\r\n\r\n%s",
+    dprintf(fds[0],
+            "%s %s HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nX-Session-Token: "
+            "0123456789abcdef\r\nContent-Length: %zu\r\n\r\n%s",
             method, path, strlen(body), body);
     while (head_end == NULL || len < want) {
         struct pollfd in = { .fd = fds[0], .events = POLLIN };
-        ssize_t n = poll(&in, 1, (int)(end - now_ms())) == 1 ? read(fds[0], reply + len, sizeof(reply) - 1 - len) : 0;
+        ssize_t n =
+            poll(&in, 1, (int)(end - now_ms())) == 1 ? read(fds[0], reply + len, sizeof(reply) - 1 - len) : 0;
 
         if (n <= 0) {
             puts("gone");

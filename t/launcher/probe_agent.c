@@ -64,7 +64,8 @@ become_payload(void)
         prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
     }
     if (syscall(SYS_setresgid, 1000, 1000, 1000) < 0 || syscall(SYS_setresuid, 1000, 1000, 1000) < 0 ||
-        syscall(SYS_capset, &head, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir("/workspace") < 0) {
+        syscall(SYS_capset, &head, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        chdir("/workspace") < 0) {
         _exit(121);
     }
 }

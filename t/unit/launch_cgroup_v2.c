@@ -54,7 +54,8 @@ limits(void)
     is_int(v2->limit(&group, &wanted, &stage), -ENOENT, "no memory controller: an error");
     is_str(stage, "cgroup memory", "which is named");
     put("memory.max", "");
-    is_int(v2->limit(&group, &wanted, &stage), -ENOENT, "no pids controller: an error, no swap accounting: none");
+    is_int(v2->limit(&group, &wanted, &stage), -ENOENT,
+           "no pids controller: an error, no swap accounting: none");
     is_str(stage, "cgroup pids", "which is named");
     put("pids.max", "");
     is_int(v2->limit(&group, &wanted, &stage), -ENOENT, "no cpu controller: an error");
@@ -122,14 +123,17 @@ killed(int pidfd)
 {
     siginfo_t info = { 0 };
 
-    return waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == 0 && info.si_code == CLD_KILLED && info.si_status == SIGKILL;
+    return waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == 0 && info.si_code == CLD_KILLED &&
+           info.si_status == SIGKILL;
 }
 
 static void
 real_hierarchy(void)
 {
     char mount[SETTINGS_PATH_LEN], path[CGROUP_PATH_LEN];
-    struct cgroup_tree tree = { .ops = v2, .base = { -1, -1, -1, -1 }, .parent = { -1, -1, -1, -1 }, .own_leaf = -1 };
+    struct cgroup_tree tree = {
+        .ops = v2, .base = { -1, -1, -1, -1 }, .parent = { -1, -1, -1, -1 }, .own_leaf = -1
+    };
     struct cgroup group = CGROUP_NULL;
     int pidfd = -1, other_pidfd = -1;
 
@@ -209,8 +213,10 @@ main(void)
     real_hierarchy();
     refusal();
     if (strncmp(dir, "/tmp/launch_cgroup.", 19) == 0) {
-        static const char *const names[] = { "memory.max", "memory.swap.max", "pids.max",       "cpu.max",
-                                             "cpu.stat",   "memory.events",   "memory.current", "pids.events" };
+        static const char *const names[] = {
+            "memory.max", "memory.swap.max", "pids.max",       "cpu.max",
+            "cpu.stat",   "memory.events",   "memory.current", "pids.events"
+        };
         for (size_t i = 0; i < SBX_COUNT(names); i++) {
             unlinkat(dir_fd, names[i], 0);
         }

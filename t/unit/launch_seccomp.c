@@ -23,7 +23,8 @@
 #define ALLOW SECCOMP_RET_ALLOW
 #define KILL SECCOMP_RET_KILL_PROCESS
 
-static struct filter payload = FILTER_NULL, payload_inet = FILTER_NULL, agent = FILTER_NULL, launcher = FILTER_NULL;
+static struct filter payload = FILTER_NULL, payload_inet = FILTER_NULL, agent = FILTER_NULL,
+                     launcher = FILTER_NULL;
 
 static bool
 jump_taken(uint16_t code, uint32_t a, uint32_t k)
@@ -125,8 +126,11 @@ foreign_abis(void)
 static void
 nesting(void)
 {
-    static const uint64_t values[] = { 0, 1, 2, 3, 4, 6, 7, 8, 10, 16, 17, 22, 31, 38, 39, 0x1000, 0x2000, 0x6000,
-                                       0x5401, 0x5412, 0x5421, 0xffffffff, 0x100000000, 0x10000000, 0x7e020000, ~0ull };
+    static const uint64_t values[] = { 0,          1,      2,      3,          4,           6,
+                                       7,          8,      10,     16,         17,          22,
+                                       31,         38,     39,     0x1000,     0x2000,      0x6000,
+                                       0x5401,     0x5412, 0x5421, 0xffffffff, 0x100000000, 0x10000000,
+                                       0x7e020000, ~0ull };
     unsigned n_wrong = 0, n_fault = 0;
 
     for (uint32_t nr = 0; nr < MAX_NR; nr++) {
@@ -227,7 +231,8 @@ static const struct expectation expectations[] = {
     { "socket unix stream", SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ALLOW },
     { "socket unix raw", SYS_socket, AF_UNIX, SOCK_RAW, 0, ERR(EPERM) },
     { "socket inet", SYS_socket, AF_INET, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
-    { "socket inet with garbage above", SYS_socket, 0x100000000 | AF_INET, SOCK_STREAM, 0, ERR(EAFNOSUPPORT) },
+    { "socket inet with garbage above", SYS_socket, 0x100000000 | AF_INET, SOCK_STREAM, 0,
+      ERR(EAFNOSUPPORT) },
     { "socket inet6", SYS_socket, AF_INET6, SOCK_DGRAM, 0, ERR(EAFNOSUPPORT) },
     { "socket netlink", SYS_socket, AF_NETLINK, SOCK_RAW, 0, ERR(EAFNOSUPPORT) },
     { "socket packet", SYS_socket, AF_PACKET, SOCK_RAW, 0, ERR(EAFNOSUPPORT) },
@@ -307,8 +312,8 @@ static void
 compare(const char *whose, const struct filter *filter, const struct expectation *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        is_uint(native(filter, list[i].nr, list[i].a0, list[i].a1, list[i].a2), list[i].action, "%s: %s", whose,
-                list[i].name);
+        is_uint(native(filter, list[i].nr, list[i].a0, list[i].a1, list[i].a2), list[i].action, "%s: %s",
+                whose, list[i].name);
     }
 }
 
@@ -333,10 +338,12 @@ static void
 inet(void)
 {
     is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_STREAM, 0), ALLOW, "inet: stream");
-    is_uint(native(&payload_inet, SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), ALLOW, "inet: datagram");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0), ALLOW,
+            "inet: datagram");
     is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_RAW, 0), ERR(EPERM), "inet: never raw");
     is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_SEQPACKET, 0), ERR(EPERM), "inet: never SCTP");
-    is_uint(native(&payload_inet, SYS_socket, AF_NETLINK, SOCK_RAW, 0), ERR(EAFNOSUPPORT), "inet: no netlink");
+    is_uint(native(&payload_inet, SYS_socket, AF_NETLINK, SOCK_RAW, 0), ERR(EAFNOSUPPORT),
+            "inet: no netlink");
     is_uint(native(&payload_inet, SYS_setsockopt, 3, 6, 31), ERR(EPERM), "inet: no TCP_ULP");
 }
 

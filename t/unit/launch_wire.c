@@ -18,8 +18,8 @@ static const struct {
     enum launch_type type;
     size_t size;
 } types[] = {
-    { LAUNCH_HELLO, sizeof(struct launch_hello) }, { LAUNCH_CREATE, sizeof(struct launch_create) },
-    { LAUNCH_ADOPT, sizeof(struct launch_adopt) }, { LAUNCH_STAT, sizeof(struct launch_head) },
+    { LAUNCH_HELLO, sizeof(struct launch_hello) },  { LAUNCH_CREATE, sizeof(struct launch_create) },
+    { LAUNCH_ADOPT, sizeof(struct launch_adopt) },  { LAUNCH_STAT, sizeof(struct launch_head) },
     { LAUNCH_DESTROY, sizeof(struct launch_head) },
 };
 
