@@ -111,5 +111,6 @@ extern ngx_module_t ngx_http_sandbox_auth_module;
 extern ngx_module_t ngx_http_sandbox_limit_module;
 extern ngx_module_t ngx_http_sandbox_policy_module;
 extern ngx_module_t ngx_http_sandbox_metrics_module;
+extern ngx_module_t ngx_http_sandbox_denial_module;
 
 #pragma GCC visibility pop
