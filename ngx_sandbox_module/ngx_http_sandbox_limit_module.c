@@ -6,7 +6,7 @@
 
 #include "ngx_http_sandbox.h"
 #include "ngx_http_sandbox_limit.h"
-#include "ngx_http_sandbox_limit_zone.h"
+#include "ngx_http_sandbox_limit_reply.h"
 #include "ngx_http_sandbox_policy.h"
 #include "ngx_http_sandbox_route.h"
 
@@ -32,18 +32,6 @@ typedef struct {
     struct sbx_rate rate[LIMIT_N_SCOPES];       /* per_second_milli 0: not said */
     ngx_uint_t concurrency[SBX_N_SCOPES];       /* 0: not said */
 } ngx_http_sandbox_limit_loc_conf_t;
-
-/* What became of one request; ctx->limit. */
-typedef struct {
-    ngx_http_sandbox_limit_zone_t *zone;
-    struct ngx_sandbox_lease lease;
-    struct ngx_sandbox_verdict verdict;
-    struct sbx_rate rate;  /* of the bucket that the verdict speaks of */
-    uint32_t concurrency;
-    const char *scope;
-    ngx_flag_t refused;
-    struct sbx_violation violation;
-} ngx_http_sandbox_limit_t;
 
 /* The charges of a request, and the scope each belongs to. */
 typedef struct {
@@ -120,11 +108,6 @@ ngx_module_t ngx_http_sandbox_limit_module = {
 };
 
 static ngx_http_output_header_filter_pt ngx_http_next_header_filter;
-
-static ngx_str_t ngx_http_sandbox_limit_limit_name = ngx_string("RateLimit-Limit");
-static ngx_str_t ngx_http_sandbox_limit_remaining_name = ngx_string("RateLimit-Remaining");
-static ngx_str_t ngx_http_sandbox_limit_reset_name = ngx_string("RateLimit-Reset");
-static ngx_str_t ngx_http_sandbox_limit_policy_name = ngx_string("RateLimit-Policy");
 
 const char *
 ngx_http_sandbox_limit_scope(ngx_http_sandbox_ctx_t *ctx)
@@ -256,51 +239,6 @@ ngx_http_sandbox_limit_bill(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx, 
     ngx_http_sandbox_limit_charge(bill, LIMIT_ROUTE, ctx->context.tenant, &name[LIMIT_ROUTE], &rate, 0);
 }
 
-static ngx_uint_t
-ngx_http_sandbox_limit_seconds(uint64_t ms)
-{
-    return (ngx_uint_t) (ms / 1000 + (ms % 1000 != 0));
-}
-
-static ngx_int_t
-ngx_http_sandbox_limit_refuse(ngx_http_request_t *r, ngx_http_sandbox_limit_t *limit, int rc)
-{
-    struct sbx_violation *v = &limit->violation;
-    struct sbx_problem problem;
-    ngx_uint_t wait;
-
-    limit->refused = 1;
-    ngx_memzero(&problem, sizeof(problem));
-    problem.violation = v;
-    problem.n_violations = 1;
-
-    if (rc == NGX_SANDBOX_QUOTA_E_RATE) {
-        wait = ngx_max(ngx_http_sandbox_limit_seconds(limit->verdict.wait_ms), 1);
-        problem.code = SBX_PROBLEM_RATE_LIMITED;
-        problem.retry_after_s = (unsigned) wait;
-        (void) ngx_snprintf((u_char *) v->rule, sizeof(v->rule) - 1, "rates.%s", limit->scope);
-        (void) ngx_snprintf((u_char *) v->limit, sizeof(v->limit) - 1, "\"%uD.%03uD/s\"",
-                            limit->rate.per_second_milli / 1000, limit->rate.per_second_milli % 1000);
-        (void) ngx_snprintf((u_char *) v->observed, sizeof(v->observed) - 1, "\"next in %uLms\"",
-                            limit->verdict.wait_ms);
-        (void) ngx_snprintf((u_char *) v->hint, sizeof(v->hint) - 1, "Try again in %ui s.", wait);
-
-    } else {
-        problem.code = SBX_PROBLEM_CONCURRENCY_LIMITED;
-        problem.retry_after_s = 1;
-        (void) ngx_snprintf((u_char *) v->rule, sizeof(v->rule) - 1, "concurrency.%s", limit->scope);
-        (void) ngx_snprintf((u_char *) v->limit, sizeof(v->limit) - 1, "%uD", limit->concurrency);
-        (void) ngx_snprintf((u_char *) v->observed, sizeof(v->observed) - 1, "%uL",
-                            (uint64_t) limit->verdict.held + 1);
-        (void) ngx_snprintf((u_char *) v->hint, sizeof(v->hint) - 1, "Wait until a running request has ended.");
-    }
-
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "event=limit.refuse rule=%s limit=%s observed=%s", v->rule,
-                  v->limit, v->observed);
-
-    return ngx_http_sandbox_refuse(r, rc == NGX_SANDBOX_QUOTA_E_RATE ? "rate" : "concurrency", &problem);
-}
-
 static ngx_http_sandbox_limit_t *
 ngx_http_sandbox_limit_create(ngx_http_request_t *r, ngx_shm_zone_t *shm_zone)
 {
@@ -384,51 +322,6 @@ ngx_http_sandbox_limit_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_sandbox_limit_refuse(r, limit, rc);
-}
-
-static ngx_int_t
-ngx_http_sandbox_limit_add_number(ngx_http_request_t *r, ngx_str_t *name, uint64_t number)
-{
-    ngx_str_t value;
-
-    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-    value.len = (size_t) (ngx_sprintf(value.data, "%uL", number) - value.data);
-
-    return ngx_http_sandbox_add_header(r, name, &value);
-}
-
-/*
- * The fields of the IETF's RateLimit draft, of the tightest bucket. Reset counts to the
- * next token rather than to a full bucket: it may not be later than Retry-After, and it
- * is what somebody with none left wants to know.
- */
-static ngx_int_t
-ngx_http_sandbox_limit_add_headers(ngx_http_request_t *r, ngx_http_sandbox_limit_t *limit)
-{
-    ngx_uint_t burst = ngx_max(limit->rate.burst, 1);
-    ngx_str_t value;
-
-    value.data = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN + sizeof(";w=;comment=\"tenant\""));
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-    value.len = (size_t) (ngx_sprintf(value.data, "%ui;w=%ui;comment=\"%s\"", burst,
-                                      ngx_http_sandbox_limit_seconds(ngx_sandbox_bucket_window(&limit->rate)),
-                                      limit->scope) - value.data);
-
-    if (ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_limit_name, burst) != NGX_OK
-        || ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_remaining_name,
-                                             limit->verdict.remaining) != NGX_OK
-        || ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_reset_name,
-               ngx_http_sandbox_limit_seconds(limit->verdict.wait_ms)) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_sandbox_add_header(r, &ngx_http_sandbox_limit_policy_name, &value);
 }
 
 static ngx_int_t
@@ -534,7 +427,8 @@ ngx_http_sandbox_limit_init(ngx_conf_t *cf)
 
     /* Limits that nobody counts would be no limits. */
     if (lmcf->shm_zone == NULL && (lmcf->rates || ngx_http_sandbox_policy_has_rates(cf))) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "rates or concurrency caps are set, but there is no \"sandbox_limit_zone\"");
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "rates or concurrency caps are set, but there is no \"sandbox_limit_zone\"");
         return NGX_ERROR;
     }
 

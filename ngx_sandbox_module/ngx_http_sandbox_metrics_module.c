@@ -256,7 +256,8 @@ ngx_http_sandbox_metrics_log_handler(ngx_http_request_t *r)
 
     for (bucket = 0; bucket < N_BUCKETS && ms > ngx_http_sandbox_metrics_le_ms[bucket]; bucket++) { /* void */ }
 
-    (void) ngx_atomic_fetch_add(&route->requests[class < N_CLASSES ? class : 0], 1); /* the old value is nothing to us */
+    /* The old values are nothing to us. */
+    (void) ngx_atomic_fetch_add(&route->requests[class < N_CLASSES ? class : 0], 1);
     (void) ngx_atomic_fetch_add(&route->bucket[bucket], 1);
     (void) ngx_atomic_fetch_add(&route->sum_ms, (ngx_atomic_int_t) ms);
 

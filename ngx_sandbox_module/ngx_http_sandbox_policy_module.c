@@ -274,7 +274,8 @@ ngx_http_sandbox_policy_deny(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
     for (i = 0; i < ctx->decision->n_violations; i++) {
         /* Limit and observed value are JSON text: nothing of the client's stands in the log unescaped. */
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "event=policy.deny request_id=%s tenant=%s app=%s agent=%s policy=%s rule=%s limit=%s observed=%s",
+                      "event=policy.deny request_id=%s tenant=%s app=%s agent=%s policy=%s "
+                      "rule=%s limit=%s observed=%s",
                       ctx->context.request_id, ctx->context.tenant, ctx->context.app, ctx->context.agent,
                       ctx->context.policy_id, ctx->decision->violation[i].rule, ctx->decision->violation[i].limit,
                       ctx->decision->violation[i].observed);
