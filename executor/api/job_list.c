@@ -279,7 +279,7 @@ correct_by_live(const struct call *call, struct job_record *record)
 static void
 list_on_read(struct call *call, int rc, const struct db_result *result)
 {
-    struct listing listing;
+    struct listing listing = { 0 };
     struct job_record *records;
     unsigned n = 0;
     int r = 0;
@@ -321,7 +321,7 @@ filter(const char *text)
 void
 handle_job_list(struct call *call)
 {
-    struct listing listing;
+    struct listing listing = { 0 };
 
     if (!listing_read(call, &listing)) {
         return;
