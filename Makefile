@@ -22,7 +22,9 @@ AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
 AGENT_EXTRA := $(OUT)/obj/t/asan/inside.o
 else
 CC ?= gcc
-OPT := -O2 -g -D_FORTIFY_SOURCE=3 -ftrivial-auto-var-init=zero
+# clang before 16 refuses it.
+AUTO_INIT := $(shell $(CC) -ftrivial-auto-var-init=zero -fsyntax-only -x c /dev/null 2>/dev/null && echo -ftrivial-auto-var-init=zero)
+OPT := -O2 -g -D_FORTIFY_SOURCE=3 $(AUTO_INIT)
 STATIC := -static
 AGENT_LIBS := -l:libuv_a.a -l:libhttp_parser.a -l:libjansson.a -l:libcrypto.a -lpthread -ldl
 endif
@@ -108,7 +110,7 @@ $(OUT)/session-agent: $(OUT)/obj/session-agent/main.o $(AGENT_EXTRA) $(OUT)/liba
 	  2> >(grep -vE 'statically linked applications requires|in function .(uv_|BIO_|bio_|dlfcn_|dso)' >&2)
 comma := ,
 
-MODULE_SRCS := $(wildcard ngx_sandbox_module/*.[ch] lib/*.[ch]) config ngx_sandbox_module/build.sh
+MODULE_SRCS := $(wildcard ngx_sandbox_module/*.[ch] lib/*.[ch]) config ngx_sandbox_module/build.sh t/asan/nginx.c
 $(MODULE): $(MODULE_SRCS)
 	@echo '  NGINX $@'
 	@bash ngx_sandbox_module/build.sh $(OUT) $(VARIANT)

@@ -29,7 +29,7 @@ configure_quietly() {
 
 # What configure writes into its Makefile by name: the add-on's files, and how it is called.
 inputs() {
-    (cd "$root" && ls lib/*.h ngx_sandbox_module/*.h && cat config ngx_sandbox_module/build.sh)
+    (cd "$root" && ls lib/*.h ngx_sandbox_module/*.h && cat config ngx_sandbox_module/build.sh t/asan/nginx.c)
 }
 stale() {
     [ ! -e "$work/objs/Makefile" ] || ! inputs | cmp -s - "$work/inputs"
@@ -87,10 +87,7 @@ build_asan() {
     if stale; then
         rm -rf "$work"
         cp -r "$root/build/nginx-src/$version" "$work"
-        # What nginx never gives back: compiled regular expressions, and the event arrays of a worker that exits.
-        printf '%s\n' 'const char *__lsan_default_suppressions(void);' \
-            'const char *__lsan_default_suppressions(void) { return "leak:ngx_regex_malloc\nleak:ngx_event_process_init\n"; }' |
-            clang -c -o "$work/suppressions.o" -x c -
+        clang -O1 -c -o "$work/leaks.o" "$root/t/asan/nginx.c"
         # NGX_DEBUG_PALLOC: without it nginx's pools hide every overflow from the sanitizer.
         (cd "$work" && configure_quietly ./configure --with-cc=clang --with-debug --with-threads \
             --with-http_ssl_module --with-http_v2_module --with-http_realip_module --with-http_auth_request_module \
@@ -100,9 +97,9 @@ build_asan() {
             --http-client-body-temp-path=/var/lib/nginx/body --http-proxy-temp-path=/var/lib/nginx/proxy \
             --http-fastcgi-temp-path=/var/lib/nginx/fastcgi --http-scgi-temp-path=/var/lib/nginx/scgi \
             --http-uwsgi-temp-path=/var/lib/nginx/uwsgi \
-            --with-cc-opt="-O1 -g -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -Wno-conditional-uninitialized $sanitize \
+            --with-cc-opt="-O1 -g -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 $sanitize \
                 -fsanitize-ignorelist=$root/ngx_sandbox_module/sanitize.list" \
-            --with-ld-opt="$sanitize $work/suppressions.o" --add-module="$root")
+            --with-ld-opt="$sanitize $work/leaks.o" --add-module="$root")
         inputs > "$work/inputs"
     fi
     make -s -j "$jobs" -C "$work" -f objs/Makefile binary
