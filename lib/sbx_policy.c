@@ -189,7 +189,7 @@ read_bytes(const json_t *object, const char *path, uint64_t *ret, struct sbx_fie
 {
     const json_t *value = json_object_get(object, "max_bytes");
     char field[sizeof(err->field)];
-    uint64_t bytes;
+    uint64_t bytes = 0;
     bool fine;
 
     if (value == NULL) {

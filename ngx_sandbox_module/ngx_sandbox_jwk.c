@@ -82,7 +82,7 @@ jwk_add_rsa(struct ngx_sandbox_keys *keys, const struct jwk *jwk)
     _cleanup_(sbx_buf_deinit) struct sbx_buf n_buf = SBX_BUF_INIT(JWK_MEMBER_MAX);
     _cleanup_(sbx_buf_deinit) struct sbx_buf e_buf = SBX_BUF_INIT(JWK_MEMBER_MAX);
     struct ngx_sandbox_pkey *pkey = NULL;
-    struct ngx_sandbox_bytes n, e;
+    struct ngx_sandbox_bytes n, e = { 0 };
     int r;
 
     r = jwk_bytes(jwk, "n", &n_buf, &n);
@@ -103,7 +103,7 @@ jwk_add_ec(struct ngx_sandbox_keys *keys, const struct jwk *jwk)
     _cleanup_(sbx_buf_deinit) struct sbx_buf y_buf = SBX_BUF_INIT(JWK_MEMBER_MAX);
     enum ngx_sandbox_key_type type = NGX_SANDBOX_KEY_P256;
     struct ngx_sandbox_pkey *pkey = NULL;
-    struct ngx_sandbox_bytes x, y;
+    struct ngx_sandbox_bytes x, y = { 0 };
     int r;
 
     if (equals(jwk->crv, jwk->crv_len, "P-384")) {
