@@ -14,7 +14,7 @@ $t->write('www/slow', 'x' x 30_000);
 chmod 0755, "$t->{dir}/www";
 my $http = "sandbox_auth on; sandbox_auth_secret_file $t->{dir}/etc/jwt.secret; sandbox_auth_cache zone=tokens:256k;";
 $t->start_edge($http, workers => 3);
-is(scalar(() = $t->gateway_workers), 3, 'three workers');
+ok($t->wait_until(15, sub { (() = $t->gateway_workers) == 3 }), 'three workers');
 
 # Clients: each request on a connection of its own, so that none races with a worker that
 # closes an idle one. A line for everything that is not what it should be.
