@@ -9,7 +9,6 @@
 #include "executor/launcher/sandbox.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +19,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "executor/launcher/birth.h"
 #include "executor/launcher/conn.h"
 #include "executor/launcher/limits.h"
-#include "executor/launcher/mounts.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/server.h"
 
 #define START_MS 10000
 #define REMOVE_RETRY_MS 2
 #define UNREPORTED_MS 200
-#define OOM_SCORE 500 /* sandboxes die before anything of the host */
 
 #define B(s) (1u << SANDBOX_##s)
 static const struct {
@@ -72,22 +70,13 @@ sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
             JOURNAL_STR("state", states[state].name));
 }
 
-static void
-fd_close(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-}
-
 /* A child that has not reached exec holds copies, so closing alone would leave the descriptor watched. */
 static void
 fd_unwatch(int *fd)
 {
     if (*fd >= 0) {
         server_unwatch(host->epoll_fd, *fd);
-        fd_close(fd);
+        sandbox_fd_close(fd);
     }
 }
 
@@ -155,130 +144,6 @@ sandbox_find(const struct conn *owner, uint64_t id)
     return sb != NULL && sb->owner == owner ? sb : NULL;
 }
 
-static uid_t
-payload_uid(const struct sandbox *sb)
-{
-    return (uid_t)(host->settings.uid_base + 2 * sb->slot);
-}
-
-/* Descriptors that end with the creation: the child's ends. */
-struct ends {
-    int agent[NS_N_AGENT_FDS];
-    int sync;
-};
-
-static void
-ends_close(struct ends *ends)
-{
-    for (size_t i = 0; i < NS_N_AGENT_FDS; i++) {
-        fd_close(&ends->agent[i]);
-    }
-    fd_close(&ends->sync);
-}
-static inline void
-ends_closep(struct ends *ends)
-{
-    ends_close(ends);
-}
-
-/* Pipe for agent descriptor 4 + i; its mode allows the payload to open /dev/stdout, so it must own it. */
-_must_check_ static int
-stream_open(struct sandbox *sb, struct ends *ends, unsigned i)
-{
-    int fds[2];
-    bool is_input = i == 0;
-
-    if (pipe2(fds, O_CLOEXEC) < 0) {
-        return -errno;
-    }
-    ends->agent[1 + i] = fds[is_input ? 0 : 1];
-    sb->client_fds[1 + i] = fds[is_input ? 1 : 0];
-    return fchown(ends->agent[1 + i], payload_uid(sb), payload_uid(sb)) < 0 ? -errno : 0;
-}
-
-_must_check_ static int
-ends_open(struct sandbox *sb, struct ends *ends, const struct filter *filter)
-{
-    char path[32];
-    int fds[2], r = 0;
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-        return -errno;
-    }
-    sb->client_fds[0] = fds[0];
-    ends->agent[0] = fds[1];
-    for (unsigned i = 0; i < 3 && r == 0; i++) {
-        r = stream_open(sb, ends, i);
-    }
-    if (r < 0) {
-        return r;
-    }
-    /* An open file of its own: a shared one would share its offset with every other sandbox. */
-    (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
-    ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (ends->agent[4] < 0 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
-        return -errno;
-    }
-    sb->sync_fd = fds[0];
-    ends->sync = fds[1];
-    return fcntl(ends->sync, F_SETFL, 0) < 0 ? -errno : 0; /* the child's end blocks */
-}
-
-_must_check_ static int
-child_release(struct sandbox *sb, const char **ret_stage)
-{
-    int r;
-
-    *ret_stage = "cgroup attach";
-    r = host->tree.ops->attach(&sb->cgroup, sb->pid);
-    if (r < 0) {
-        return r;
-    }
-    *ret_stage = "oom score";
-    r = ns_set_oom_score(host->proc_fd, sb->pid, OOM_SCORE);
-    if (r < 0) {
-        return r;
-    }
-    *ret_stage = "id maps";
-    r = ns_map_ids(host->proc_fd, sb->pid, payload_uid(sb));
-    if (r < 0) {
-        return r;
-    }
-    *ret_stage = "go";
-    return send(sb->sync_fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
-}
-
-_must_check_ static int
-child_start(struct sandbox *sb, struct ends *ends, const struct settings_template *template,
-            const char **ret_stage)
-{
-    struct ns_spec spec = {
-        .template_name = template->name,
-        .sync_fd = ends->sync,
-        .parent_sync_fd = sb->sync_fd,
-        .disk_fd = sb->disk_fd,
-        .agent_fd = host->agent_fd,
-        .launcher_pidfd = host->launcher_pidfd,
-        .cgroup_fd = cgroup_clone_fd(&sb->cgroup, &host->tree),
-        .filter = &host->agent_filter[template->inet],
-    };
-    int r;
-
-    memcpy(spec.agent_fds, ends->agent, sizeof(spec.agent_fds));
-    *ret_stage = "clone";
-    r = ns_spawn(&sb->pid, &sb->pidfd, &spec);
-    if (r < 0) {
-        return r;
-    }
-    *ret_stage = "epoll";
-    r = server_watch(host->epoll_fd, sb->pidfd, SERVER_DEATH, sb->id);
-    if (r == 0) {
-        r = server_watch(host->epoll_fd, sb->sync_fd, SERVER_SYNC, sb->id);
-    }
-    return r < 0 ? r : child_release(sb, ret_stage);
-}
-
 static const struct settings_template *
 template_find(const char *name)
 {
@@ -296,32 +161,11 @@ sandbox_release(struct sandbox *sb)
 {
     fd_unwatch(&sb->pidfd);
     fd_unwatch(&sb->sync_fd);
-    fd_close(&sb->disk_fd);
+    sandbox_fd_close(&sb->disk_fd);
     for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
-        fd_close(&sb->client_fds[i]);
+        sandbox_fd_close(&sb->client_fds[i]);
     }
     cgroup_deinit(&sb->cgroup);
-}
-
-_must_check_ static int
-sandbox_make(struct sandbox *sb, const struct settings_template *template, const char **ret_stage)
-{
-    _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 }, .sync = -1 };
-    int r;
-
-    *ret_stage = "cgroup";
-    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot);
-    if (r < 0) {
-        return r;
-    }
-    *ret_stage = "disk";
-    r = mounts_disk_new(&sb->disk_fd, payload_uid(sb));
-    if (r < 0) {
-        return r;
-    }
-    *ret_stage = "descriptors";
-    r = ends_open(sb, &ends, &host->payload_filter[template->inet]);
-    return r < 0 ? r : child_start(sb, &ends, template, ret_stage);
 }
 
 _must_check_ int
@@ -346,7 +190,7 @@ sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, cons
     sb->owner = owner;
     sb->create_seq = seq;
     sb->started_ms = sandbox_now_ms();
-    r = sandbox_make(sb, template, ret_stage);
+    r = birth_start(sb, host, template, ret_stage);
     if (r < 0) {
         /* The caller answers; the loop clears up, also when there is a process already. */
         sb->owner = NULL;
@@ -396,7 +240,7 @@ sandbox_clear(struct sandbox *sb)
         journal(JOURNAL_ERROR, "sandbox.cgroup", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("error", -r));
         return;
     }
-    fd_close(&sb->disk_fd);
+    sandbox_fd_close(&sb->disk_fd);
     if (sb->owner == NULL) {
         sandbox_free(sb);
     } else if (sb->destroy_seq != 0) {
@@ -447,13 +291,13 @@ sandbox_on_sync(uint64_t id)
     }
     sandbox_set_state(sb, SANDBOX_WARM);
     if (sb->owner != NULL) {
-        conn_created(sb->owner, sb->create_seq, sb->id, payload_uid(sb), sb->client_fds);
+        conn_created(sb->owner, sb->create_seq, sb->id, sandbox_payload_uid(sb, host), sb->client_fds);
     }
     for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
-        fd_close(&sb->client_fds[i]);
+        sandbox_fd_close(&sb->client_fds[i]);
     }
     journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id),
-            JOURNAL_INT("uid", payload_uid(sb)), JOURNAL_INT("pid", sb->pid),
+            JOURNAL_INT("uid", sandbox_payload_uid(sb, host)), JOURNAL_INT("pid", sb->pid),
             JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
 }
 

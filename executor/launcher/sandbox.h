@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <unistd.h>
+
 #include "executor/launcher/cgroup.h"
 #include "executor/launcher/seccomp.h"
 #include "executor/launcher/settings.h"
@@ -87,3 +89,18 @@ void sandbox_on_sync(uint64_t id);
 void sandbox_on_death(uint64_t id);
 
 uint64_t sandbox_now_ms(void);
+
+static inline uid_t
+sandbox_payload_uid(const struct sandbox *sb, const struct sandbox_host *host)
+{
+    return (uid_t)(host->settings.uid_base + 2 * (uint64_t)sb->slot);
+}
+
+static inline void
+sandbox_fd_close(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}

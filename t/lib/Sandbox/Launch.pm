@@ -29,7 +29,7 @@ sub new {
     for my $name (qw(launchctl probe_agent)) {
         system('make', '-s', '-C', $ROOT, 'VARIANT=' . ($ENV{SANDBOX_VARIANT} // 'release'), "build/" . ($ENV{SANDBOX_VARIANT} // 'release') . "/t/launcher/$name") unless -x "$tool/$name";
     }
-    my $dir = tempdir('sbx-launch.XXXXXX', TMPDIR => 1, CLEANUP => 0);
+    my $dir = $option{dir} // tempdir('sbx-launch.XXXXXX', TMPDIR => 1, CLEANUP => 0);
     make_path("$dir/state", "$dir/opt/drivers");
     my $self = bless {
         dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 400000 + ($$ % 1000) * 2000, agent => "$tool/probe_agent",
@@ -80,7 +80,7 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', "$self->{dir}/log";
         open STDERR, '>&', \*STDOUT;
-        exec "$OUT/sandbox-launch", '--config', $file or POSIX::_exit(127);
+        exec 'setpriv', '--pdeathsig', 'TERM', "$OUT/sandbox-launch", '--config', $file or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
     if ($fails) {

@@ -1,0 +1,155 @@
+#include "executor/launcher/birth.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "executor/launcher/mounts.h"
+#include "executor/launcher/ns.h"
+#include "executor/launcher/server.h"
+
+#define OOM_SCORE 500 /* sandboxes die before anything of the host */
+
+/* Descriptors that end with the creation: the child's ends. */
+struct ends {
+    int agent[NS_N_AGENT_FDS];
+    int sync;
+};
+
+static void
+ends_close(struct ends *ends)
+{
+    for (size_t i = 0; i < NS_N_AGENT_FDS; i++) {
+        sandbox_fd_close(&ends->agent[i]);
+    }
+    sandbox_fd_close(&ends->sync);
+}
+static inline void
+ends_closep(struct ends *ends)
+{
+    ends_close(ends);
+}
+
+/* Pipe for agent descriptor 4 + i; its mode allows the payload to open /dev/stdout, so it must own it. */
+_must_check_ static int
+stream_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends, unsigned i)
+{
+    int fds[2];
+    bool is_input = i == 0;
+
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    ends->agent[1 + i] = fds[is_input ? 0 : 1];
+    sb->client_fds[1 + i] = fds[is_input ? 1 : 0];
+    return fchown(ends->agent[1 + i], sandbox_payload_uid(sb, host), sandbox_payload_uid(sb, host)) < 0
+               ? -errno
+               : 0;
+}
+
+_must_check_ static int
+ends_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends, const struct filter *filter)
+{
+    char path[32];
+    int fds[2], r = 0;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        return -errno;
+    }
+    sb->client_fds[0] = fds[0];
+    ends->agent[0] = fds[1];
+    for (unsigned i = 0; i < 3 && r == 0; i++) {
+        r = stream_open(sb, host, ends, i);
+    }
+    if (r < 0) {
+        return r;
+    }
+    /* An open file of its own: a shared one would share its offset with every other sandbox. */
+    (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
+    ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (ends->agent[4] < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+        return -errno;
+    }
+    sb->sync_fd = fds[0];
+    ends->sync = fds[1];
+    return fcntl(ends->sync, F_SETFL, 0) < 0 ? -errno : 0; /* the child's end blocks */
+}
+
+_must_check_ static int
+child_release(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage)
+{
+    int r;
+
+    *ret_stage = "cgroup attach";
+    r = host->tree.ops->attach(&sb->cgroup, sb->pid);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "oom score";
+    r = ns_set_oom_score(host->proc_fd, sb->pid, OOM_SCORE);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "id maps";
+    r = ns_map_ids(host->proc_fd, sb->pid, sandbox_payload_uid(sb, host));
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "go";
+    return send(sb->sync_fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
+}
+
+_must_check_ static int
+child_start(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends,
+            const struct settings_template *template, const char **ret_stage)
+{
+    struct ns_spec spec = {
+        .template_name = template->name,
+        .sync_fd = ends->sync,
+        .parent_sync_fd = sb->sync_fd,
+        .disk_fd = sb->disk_fd,
+        .agent_fd = host->agent_fd,
+        .launcher_pidfd = host->launcher_pidfd,
+        .cgroup_fd = cgroup_clone_fd(&sb->cgroup, &host->tree),
+        .filter = &host->agent_filter[template->inet],
+    };
+    int r;
+
+    memcpy(spec.agent_fds, ends->agent, sizeof(spec.agent_fds));
+    *ret_stage = "clone";
+    r = ns_spawn(&sb->pid, &sb->pidfd, &spec);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "epoll";
+    r = server_watch(host->epoll_fd, sb->pidfd, SERVER_DEATH, sb->id);
+    if (r == 0) {
+        r = server_watch(host->epoll_fd, sb->sync_fd, SERVER_SYNC, sb->id);
+    }
+    return r < 0 ? r : child_release(sb, host, ret_stage);
+}
+
+_must_check_ int
+birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct settings_template *template,
+            const char **ret_stage)
+{
+    _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 }, .sync = -1 };
+    int r;
+
+    *ret_stage = "cgroup";
+    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot);
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "disk";
+    r = mounts_disk_new(&sb->disk_fd, sandbox_payload_uid(sb, host));
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "descriptors";
+    r = ends_open(sb, host, &ends, &host->payload_filter[template->inet]);
+    return r < 0 ? r : child_start(sb, host, &ends, template, ret_stage);
+}
