@@ -37,6 +37,9 @@ chmod 700 "$state/data"
 chown root:root "$state/data/denials"
 chmod 711 "$state/data"
 chmod 755 "$state/data/denials"
+# The gateway appends; the executor reads, and gives back the space of what it has taken over.
+[ -e "$state/data/denials/denials.jsonl" ] ||
+    install -m 640 -o "$executor_uid" -g "$executor_uid" /dev/null "$state/data/denials/denials.jsonl"
 
 umask 077
 [ -s "$state/etc/jwt.secret" ] || openssl rand -hex 32 > "$state/etc/jwt.secret"
