@@ -31,7 +31,7 @@ add(struct collection *collection, const char *path, uint64_t size, const char *
 {
     struct collect_file *file;
 
-    if (reason != NULL && collection->n_skipped >= COLLECT_MAX_SKIPPED) {
+    if (reason != NULL && collection->n_skipped++ >= COLLECT_MAX_SKIPPED) {
         return 0;
     }
     if ((collection->n_files & (collection->n_files - 1)) == 0) {
@@ -50,7 +50,6 @@ add(struct collection *collection, const char *path, uint64_t size, const char *
         return -ENOMEM;
     }
     collection->n_files++;
-    collection->n_skipped += reason != NULL;
     return 0;
 }
 
@@ -242,9 +241,11 @@ add_missing(struct collection *collection, const struct collect_spec *spec)
         struct stat st;
 
         if (r == 0 && glob_is_literal(text) && find(collection, text) == NULL) {
-            bool dir = fstatat(spec->root, text, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-
-            r = add(collection, text, 0, dir ? "is a directory" : "does not exist");
+            if (fstatat(spec->root, text, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                r = add(collection, text, 0, "does not exist");
+            } else if (S_ISDIR(st.st_mode)) {
+                r = add(collection, text, 0, "is a directory");
+            } /* else it was skipped, and not remembered */
         }
     }
     return r;

@@ -10,7 +10,7 @@
 enum {
     COLLECT_MAX_DEPTH = 64,
     COLLECT_MAX_ENTRIES = 10000,
-    COLLECT_MAX_SKIPPED = 1000,
+    COLLECT_MAX_SKIPPED = 1000, /* remembered; the rest is only counted */
 };
 
 struct collect_file {
@@ -22,7 +22,7 @@ struct collect_file {
 struct collection {
     struct collect_file *files; /* sorted by path */
     unsigned n_files;
-    unsigned n_skipped;
+    unsigned n_skipped; /* also those not remembered */
 };
 
 struct collect_spec {

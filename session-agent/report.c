@@ -71,7 +71,7 @@ static void
 write_files(struct sbx_jsonw *w, const struct collection *files)
 {
     const struct collect_file *file;
-    unsigned i;
+    unsigned i, n_told = 0;
 
     sbx_jsonw_array(w, "files");
     for (i = 0; i < files->n_files; i++) {
@@ -86,9 +86,10 @@ write_files(struct sbx_jsonw *w, const struct collection *files)
     sbx_jsonw_array_end(w);
 
     sbx_jsonw_array(w, "files_skipped");
-    for (i = 0; i < files->n_files; i++) {
+    for (i = 0; i < files->n_files && n_told < REPORT_MAX_SKIPPED; i++) {
         file = &files->files[i];
         if (file->reason != NULL) {
+            n_told++;
             sbx_jsonw_object(w, NULL);
             sbx_jsonw_str(w, "path", file->path);
             sbx_jsonw_str(w, "reason", file->reason);
@@ -96,6 +97,7 @@ write_files(struct sbx_jsonw *w, const struct collection *files)
         }
     }
     sbx_jsonw_array_end(w);
+    sbx_jsonw_uint(w, "files_skipped_count", files->n_skipped);
 }
 
 /* The text, and the very bytes besides when a JSON string cannot hold them. */

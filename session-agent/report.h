@@ -5,7 +5,13 @@
 #include "session-agent/collect.h"
 #include "session-agent/init.h"
 
-#define REPORT_MAX (8u * 1024 * 1024)
+/*
+ * Whatever a payload names and prints, a report fits. A path is at most 1024 bytes, six times that when each
+ * needs an escape; one that is taken, three times: so 1000 taken and 200 skipped with a result of 1 MiB stay
+ * below 6 MiB. Two streams of 1 MiB, standalone, add at most eight times their size.
+ */
+#define REPORT_MAX (24u * 1024 * 1024)
+#define REPORT_MAX_SKIPPED 200u
 
 struct report {
     const char *step_id;

@@ -51,6 +51,12 @@ identity_leave(const struct identity *identity)
 int
 workspace_open_root(int *ret_fd, const char *path)
 {
+    struct stat st;
+
+    /* Its owner may have shut it, for itself and so for us. */
+    if (stat(path, &st) == 0 && (st.st_mode & S_IRWXU) != S_IRWXU) {
+        (void)chmod(path, S_IRWXU); /* what cannot be opened is told below */
+    }
     *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return *ret_fd < 0 ? -errno : 0;
 }

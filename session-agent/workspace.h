@@ -27,7 +27,7 @@ enum {
 _must_check_ int identity_enter(const struct identity *identity);
 void identity_leave(const struct identity *identity);
 
-/* A directory of the agent's own choosing. */
+/* A directory of the agent's own choosing, which the payload cannot rename. */
 _must_check_ int workspace_open_root(int *ret_fd, const char *path);
 /* Any open beneath root; -errno. A FIFO does not block. */
 _must_check_ int workspace_open(int *ret_fd, int root, const char *path, int flags);

@@ -240,7 +240,8 @@ read_result(struct runtime_outcome *ret, const json_t *reply, const char *body, 
 /* The list of skipped files as it is handed on. */
 struct skipped {
     struct sbx_jsonw w;
-    unsigned n;
+    unsigned n; /* all */
+    unsigned n_told;
 };
 
 static void
@@ -256,7 +257,9 @@ skipped_write(struct skipped *skipped, const char *path, size_t path_len, const 
 static void
 skipped_add(struct skipped *skipped, const char *path, size_t path_len, const char *reason, size_t reason_len)
 {
-    if (skipped->n++ < AGENT_REPLY_KEEP_SKIPPED) {
+    skipped->n++;
+    if (skipped->n_told < AGENT_REPLY_MAX_SKIPPED) {
+        skipped->n_told++;
         skipped_write(skipped, path, path_len, reason, reason_len);
     }
 }
@@ -266,9 +269,8 @@ skipped_end(struct skipped *skipped)
 {
     char reason[64];
 
-    if (skipped->n > AGENT_REPLY_KEEP_SKIPPED) {
-        (void)snprintf(reason, sizeof(reason), "%u more were skipped",
-                       skipped->n - AGENT_REPLY_KEEP_SKIPPED); /* fits */
+    if (skipped->n > skipped->n_told) {
+        (void)snprintf(reason, sizeof(reason), "%u more were skipped", skipped->n - skipped->n_told); /* fits */
         skipped_write(skipped, ".", 1, reason, strlen(reason));
     }
     sbx_jsonw_array_end(&skipped->w);
@@ -356,6 +358,7 @@ read_skipped(const json_t *reply, struct skipped *skipped, struct sbx_field_erro
 {
     static const char *const known[] = {"path", "reason", NULL};
     json_t *entries = NULL, *entry;
+    int64_t count = 0;
     size_t i;
 
     if (!sbx_json_get_array(reply, "", "files_skipped", AGENT_REPLY_MAX_SKIPPED, &entries, err)) {
@@ -374,6 +377,12 @@ read_skipped(const json_t *reply, struct skipped *skipped, struct sbx_field_erro
         }
         skipped_add(skipped, path, path_len, reason, reason_len);
     }
+    count = (int64_t)json_array_size(entries);
+    if (!sbx_json_get_int(reply, "", "files_skipped_count", count, AGENT_REPLY_MAX_SKIPPED_COUNT, &count,
+                          err)) {
+        return false;
+    }
+    skipped->n += (unsigned)count - (unsigned)json_array_size(entries);
     return true;
 }
 
@@ -411,8 +420,8 @@ agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len,
                  const struct agent_reply_rules *rules, struct sbx_field_error *err)
 {
     static const char *const known[] = {
-        "stepId", "exit_code",    "signal", "timed_out",     "wall_ms", "cpu_ms", "peak_memory_bytes",
-        "result", "result_error", "files",  "files_skipped", NULL};
+        "stepId", "exit_code", "signal", "timed_out", "wall_ms", "cpu_ms", "peak_memory_bytes",
+        "result", "result_error", "files", "files_skipped", "files_skipped_count", NULL};
     _cleanup_(sbx_json_decrefp) json_t *reply = NULL;
     int r;
 

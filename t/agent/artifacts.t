@@ -79,7 +79,41 @@ like(skipped($r), qr/too many entries/, 'and the walk ends');
 $r = $agent->run('rm -rf many; p=d; for i in $(seq 1 120); do p=$p/d; done; mkdir -p $p; touch $p/x', artifacts => ['d/**']);
 like(skipped($r), qr/nested too deep/, 'a deep tree is cut');
 is($agent->run('true', artifacts => ['n1'])->{exit_code}, 0, 'and does not matter to who looks elsewhere');
-$agent->run('cd d && for i in $(seq 1 400); do mkdir d 2>/dev/null; cd d || break; done; chmod 0 . ; true');
+$agent->close_session;
+
+# The report has a ceiling: what it leaves out is a number, and nothing else is lost.
+$agent->session('bash');
+$r = $agent->run(<<'SH', artifacts => ['**', 'nothing'], max_artifacts => 5, timeout_ms => 60000);
+p=x; for i in 1 2 3; do p=$p/$(printf %0250d $i); done
+mkdir -p $p && cd $p && seq -f %0190.0f 1 9000 | xargs touch; echo made
+SH
+is($r->{stdout}, "made\n", 'nine thousand files with paths of 950 bytes: the step is answered');
+is(scalar @{ $r->{files} // [] }, 5, '  with the files allowed');
+is(scalar @{ $r->{files_skipped} // [] }, 200, '  and the first of those skipped');
+is($r->{files_skipped_count}, 8996, '  and the number of all');
+$r = $agent->run(<<'SH', artifacts => ['**'], max_artifacts => 1000, timeout_ms => 60000);
+rm -rf x; c=$(printf '\302\205'); p=x; for i in 1 2 3; do p=$p/$(printf "$c%.0s" $(seq 120)); done
+mkdir -p $p && cd $p && for i in $(seq 1200); do echo "$(printf "$c%.0s" $(seq 120))$i"; done | xargs touch
+c=$(printf '\001'); mkdir $c && cd $c && for i in $(seq 300); do echo "$(printf "$c%.0s" $(seq 50))$i"; done | xargs touch
+SH
+is(scalar @{ $r->{files} // [] }, 1000, 'names that grow sixfold when written fit as well');
+is($r->{files_skipped_count}, 500, '  and are counted');
+$r = $agent->run('head -c 3000000 /dev/zero | tr "\0" "\1"; head -c 3000000 /dev/zero | tr "\0" "\377" >&2');
+is($r->{stdout_bytes}, 3000000, 'so does output of the worst kind');
+is($agent->run('true', artifacts => ['none'])->{files_skipped_count}, 1, 'one that is missing is one');
+
+# A program that shuts its own workspace.
+for my $mode (qw(0 200 400 100)) {
+    $r = $agent->run("echo $mode > kept; echo 5 > \$SANDBOX_RESULT_FILE; chmod $mode . \$(dirname \$SANDBOX_RESULT_FILE)", artifacts => ['kept']);
+    is(taken($r), 'kept=' . (1 + length $mode), "a workspace of mode $mode gives its artifact");
+    is($r->{result}, 5, '  and its result');
+    is($agent->file('kept')->{content}, "$mode\n", '  and its file');
+}
+is($agent->run('cat kept; chmod 0 .')->{stdout}, "100\n", 'the next step can use it');
+is($agent->close_session->{status}, 204, 'and it can be removed');
+is_deeply([glob "$agent->{dir}/ws/*"], [], '  whole');
+$agent->session('bash');
+$agent->run('mkdir d && cd d && for i in $(seq 1 400); do mkdir d 2>/dev/null; cd d || break; done; chmod 0 . ; true');
 is($agent->close_session->{status}, 204, 'a workspace made to be hard to remove');
 
 # Uploads that would bend a path.

@@ -129,14 +129,14 @@ test_many_skipped(void)
     const char *last;
 
     sbx_buf_puts(&body, "{" GOOD ",\"files_skipped\":[{\"path\":\"a\",\"reason\":\"b\"}");
-    for (unsigned i = 1; i < 1000; i++) {
+    for (unsigned i = 1; i < AGENT_REPLY_MAX_SKIPPED; i++) {
         sbx_buf_puts(&body, ",{\"path\":\"a\",\"reason\":\"b\"}");
     }
-    sbx_buf_puts(&body, "]}");
+    sbx_buf_puts(&body, "],\"files_skipped_count\":1000,\"files\":[{\"path\":\"a\\nb\",\"size\":0}]}");
     is_int(parse(&outcome, body.data, body.len), 0, "1000 skipped files");
     last = outcome.skipped_json == NULL ? NULL : strstr(outcome.skipped_json, ",{\"path\":\".\"");
-    is_str(last, ",{\"path\":\".\",\"reason\":\"800 more were skipped\"}]",
-           "the first are told, the rest counted");
+    is_str(last, ",{\"path\":\".\",\"reason\":\"801 more were skipped\"}]",
+           "the first are told, the rest counted, and one of ours");
     runtime_outcome_deinit(&outcome);
     sbx_buf_deinit(&body);
 }
@@ -237,6 +237,12 @@ test_hostile(void)
         "{" GOOD ",\"files_skipped\":[{\"reason\":\"a\"}]}",
         "{" GOOD ",\"files_skipped\":[{\"path\":1,\"reason\":\"a\"}]}",
         "{" GOOD ",\"files_skipped\":[{\"path\":\"a\",\"reason\":\"b\",\"html\":\"c\"}]}",
+        "{" GOOD ",\"files_skipped\":[{\"path\":\"a\",\"reason\":\"b\"}],\"files_skipped_count\":0}",
+        "{" GOOD ",\"files_skipped_count\":-1}",
+        "{" GOOD ",\"files_skipped_count\":12001}",
+        "{" GOOD ",\"files_skipped_count\":4294967297}",
+        "{" GOOD ",\"files_skipped_count\":\"1\"}",
+        "{" GOOD ",\"files_skipped_count\":[1]}",
         "\xef\xbb\xbf{" GOOD "}",
     };
     struct runtime_outcome outcome;
