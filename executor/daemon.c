@@ -133,7 +133,9 @@ daemon_check(const struct config *config)
 static void
 daemon_on_runtime_log(void *arg _unused_, const char *event, const char *detail)
 {
-    log_warn(event, LOG_STR("detail", detail));
+    bool good = strcmp(event, "launcher.up") == 0;
+
+    log_at(good ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, event, LOG_STR("detail", *detail == '\0' ? NULL : detail));
 }
 
 static int

@@ -483,6 +483,7 @@ job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
         if (rc == DB_E_CONFLICT) {
             job_drop_artifacts(job);
         }
+        runner_release(job->engine->runner, job); /* the store may be away for long, the memory is wanted now */
         timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
         job_wait_tell(job, JOB_WAIT_STORE);
         return;
