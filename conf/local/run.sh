@@ -8,7 +8,14 @@ port=${SANDBOX_PORT:-8080}
 out=${SANDBOX_OUT:-build/release}
 
 say() { printf '== %s\n' "$*"; }
-fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+# What half started would only be in the way of the next try.
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    if [ -n "${started:-}" ]; then
+        KEEP=1 bash conf/local/stop.sh >&2 || true
+    fi
+    exit 1
+}
 
 [ "$(id -u)" = 0 ] || fail 'the launcher makes namespaces and cgroups: run this as root'
 
@@ -69,6 +76,7 @@ start() {
         return
     fi
     say "starting $name"
+    started=yes
     setsid bash conf/local/supervise.sh "$name" "$state" "$@" > /dev/null 2>&1 < /dev/null &
 }
 wait_for() {
