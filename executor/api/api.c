@@ -39,6 +39,9 @@ content_is_json(const struct sbx_http_request *request)
 static void
 api_on_head(struct sbx_http_request *request, void *arg)
 {
+    static const struct sbx_field_error unknown_param = {
+        .field = "query", .message = "has a parameter that is not known here",
+    };
     struct api *api = arg;
     const struct route_method *method;
     struct call *call;
@@ -67,6 +70,8 @@ api_on_head(struct sbx_http_request *request, void *arg)
         call_problem(call, SBX_PROBLEM_FORBIDDEN, "the token's scopes do not allow this");
     } else if (method->takes_json && !content_is_json(request)) {
         call_problem(call, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+    } else if (!route_takes_query(method, sbx_http_request_query(request))) {
+        call_problem_field(call, &unknown_param);
     } else {
         sbx_http_request_set_max_body(request, method->max_body);
     }

@@ -249,13 +249,12 @@ static bool
 parse_env_entry(struct request *request, const char *name, const json_t *value)
 {
     struct job_spec *spec = request->spec;
-    char field[JOB_MAX_ENV_NAME + 8];
+    char field[sizeof(request->err->field)];
 
-    /* A name of another form is not put into the pointer: it may hold anything. */
+    sbx_json_pointer(field, sizeof(field), "/env", name, 0);
     if (!env_name_valid(name)) {
-        return request_fail(request, "/env", "has a name that is not [A-Za-z_][A-Za-z0-9_]{0,127}");
+        return request_fail(request, field, "has a name that is not [A-Za-z_][A-Za-z0-9_]{0,127}");
     }
-    (void)snprintf(field, sizeof(field), "/env/%s", name); /* fits: length was checked */
     if (env_name_reserved(name)) {
         return request_fail(request, field, "is a reserved name");
     }
@@ -495,17 +494,18 @@ parse_event(struct request *request)
 static bool
 metadata_entry_valid(struct request *request, const char *key, const json_t *value)
 {
+    char field[sizeof(request->err->field)];
     size_t len = strlen(key);
 
-    /* A key may hold anything, so it is not put into the pointer. */
+    sbx_json_pointer(field, sizeof(field), "/metadata", key, 0);
     if (len == 0 || len > JOB_MAX_METADATA_KEY) {
-        return request_fail(request, "/metadata", "has a key that is not 1 to 64 bytes long");
+        return request_fail(request, field, "has a key that is not 1 to 64 bytes long");
     }
     if (!json_is_string(value)) {
-        return request_fail(request, "/metadata", "must have strings as values");
+        return request_fail(request, field, "must be a string");
     }
     if (json_string_length(value) > JOB_MAX_METADATA_VALUE) {
-        return request_too_large(request, "/metadata", "has a value longer than 512 bytes");
+        return request_too_large(request, field, "must not be longer than 512 bytes");
     }
     return true;
 }

@@ -9,23 +9,23 @@
 #define SCOPE_FAMILY "jobs:"
 
 static const struct route routes[] = {
-    { "health.live", "/healthz", "GET, HEAD", true, { { "GET", NULL, handle_healthz, 0, false } } },
-    { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false } } },
-    { "metrics", "/metrics", "GET, HEAD", true, { { "GET", NULL, handle_metrics, 0, false } } },
+    { "health.live", "/healthz", "GET, HEAD", true, { { "GET", NULL, handle_healthz, 0, false, NULL } } },
+    { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false, NULL } } },
+    { "metrics", "/metrics", "GET, HEAD", true, { { "GET", NULL, handle_metrics, 0, false, NULL } } },
     { "jobs", "/v1/jobs", "GET, HEAD, POST", false,
-      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false },
-        { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true } } },
+      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false, "status language agent app limit cursor" },
+        { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true, "" } } },
     { "job", "/v1/jobs/{id}", "GET, HEAD, DELETE", false,
-      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false },
-        { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false } } },
+      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait" },
+        { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false, "" } } },
     { "job.stdout", "/v1/jobs/{id}/stdout", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_job_stdout, API_MAX_BODY, false } } },
+      { { "GET", "jobs:read", handle_job_stdout, API_MAX_BODY, false, "" } } },
     { "job.stderr", "/v1/jobs/{id}/stderr", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_job_stderr, API_MAX_BODY, false } } },
+      { { "GET", "jobs:read", handle_job_stderr, API_MAX_BODY, false, "" } } },
     { "job.artifacts", "/v1/jobs/{id}/artifacts", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false } } },
+      { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false, "" } } },
     { "job.artifact", "/v1/jobs/{id}/artifacts/{path}", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false } } },
+      { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false, "" } } },
 };
 
 static int
@@ -128,20 +128,47 @@ route_method(const struct route *route, const char *method)
     return NULL;
 }
 
+static bool
+word_in(const char *words, const char *word, size_t len)
+{
+    while (*words != '\0') {
+        size_t n = strcspn(words, " ");
+
+        if (n == len && strncmp(words, word, len) == 0) {
+            return true;
+        }
+        words += n;
+        words += strspn(words, " ");
+    }
+    return false;
+}
+
+bool
+route_takes_query(const struct route_method *method, const char *query)
+{
+    while (method->params != NULL && *query != '\0') {
+        size_t len = strcspn(query, "&");
+
+        if (len > 0 && !word_in(method->params, query, strcspn(query, "=&"))) {
+            return false;
+        }
+        query += len;
+        query += *query == '&' ? 1 : 0;
+    }
+    return true;
+}
+
 bool
 route_permits(const struct route_method *method, const char *scopes)
 {
     bool any = false;
 
-    if (method->scope == NULL) {
+    if (method->scope == NULL || word_in(scopes, method->scope, strlen(method->scope))) {
         return true;
     }
     for (const char *p = scopes; *p != '\0';) {
         size_t len = strcspn(p, " ");
 
-        if (len == strlen(method->scope) && strncmp(p, method->scope, len) == 0) {
-            return true;
-        }
         any = any || (len > strlen(SCOPE_FAMILY) && strncmp(p, SCOPE_FAMILY, strlen(SCOPE_FAMILY)) == 0);
         p += len;
         p += strspn(p, " ");

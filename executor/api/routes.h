@@ -9,6 +9,7 @@ struct route_method {
     void (*handle)(struct call *call);
     size_t max_body;
     bool takes_json;
+    const char *params; /* names in the query, space separated; NULL: none is looked at */
 };
 
 #define ROUTE_MAX_METHODS 2
@@ -25,5 +26,7 @@ struct route {
 _must_check_ bool route_match(struct call *call, const char *path);
 /* NULL: not allowed here. HEAD is GET. */
 const struct route_method *route_method(const struct route *route, const char *method);
+/* False when the query has a name that the method does not know: a filter that was meant must not be dropped. */
+bool route_takes_query(const struct route_method *method, const char *query);
 /* A token that names scopes of ours is held to them. */
 bool route_permits(const struct route_method *method, const char *scopes);

@@ -37,7 +37,7 @@ for my $case (
     ['/code', 422, { code => '' }], ['/code', 413, { code => 'x' x 1_048_577 }], ['/args', 422, { args => 'x' }], ['/args/1', 422, { args => ['a', 1] }],
     ['/args', 413, { args => [('a') x 257] }], ['/args/0', 413, { args => ['x' x 4097] }], ['/stdin', 422, { stdin => 5 }], ['/stdin', 413, { stdin => 'x' x (8_388_609) }],
     ['/stdin', 422, { stdin => '***', stdin_encoding => 'base64' }], ['/stdin_encoding', 422, { stdin => 'x', stdin_encoding => 'latin1' }], ['/stdin_encoding', 422, { stdin_encoding => {} }],
-    ['/env', 422, { env => [] }], ['/env/A', 422, { env => { A => 1 } }], ['/env', 422, { env => { '1A' => 'x' } }], ['/env', 422, { env => { 'A=B' => 'x' } }],
+    ['/env', 422, { env => [] }], ['/env/A', 422, { env => { A => 1 } }], ['/env/1A', 422, { env => { '1A' => 'x' } }], ['/env/A=B', 422, { env => { 'A=B' => 'x' } }],
     ['/env/LD_PRELOAD', 422, { env => { LD_PRELOAD => '/x' } }], ['/env/PYTHONPATH', 422, { env => { PYTHONPATH => '/x' } }], ['/env/NODE_OPTIONS', 422, { env => { NODE_OPTIONS => '-r x' } }],
     ['/env/BASH_ENV', 422, { env => { BASH_ENV => 'x' } }], ['/env/SANDBOX_X', 422, { env => { SANDBOX_X => 'x' } }], ['/env', 413, { env => { map { ("V$_" => '') } 1 .. 65 } }],
     ['/env/A', 413, { env => { A => 'x' x 32769 } }], ['/files', 422, { files => {} }], ['/files/0', 422, { files => ['x'] }], ['/files/0/path', 422, { files => [{ content => '' }] }],
@@ -49,8 +49,8 @@ for my $case (
     ['/files', 413, { files => [map { { path => "f$_", content => '' } } 1 .. 65] }], ['/files', 413, { files => [map { { path => "f$_", content => 'x' x 3_000_000 } } 1 .. 3] }],
     ['/artifacts', 422, { artifacts => '*' }], ['/artifacts/0', 422, { artifacts => [1] }], ['/artifacts/0', 422, { artifacts => ['/etc/*'] }], ['/artifacts/0', 422, { artifacts => ['../*'] }],
     ['/artifacts', 413, { artifacts => [('*') x 65] }], ['/limits', 422, { limits => 1 }], ['/limits/memory', 422, { limits => { memory => 'lots' } }], ['/limits/memory', 422, { limits => { memory => -1 } }],
-    ['/limits/gpu', 422, { limits => { gpu => 1 } }], ['/limits/time', 422, { limits => { time => [] } }], ['/metadata', 422, { metadata => [] }], ['/metadata', 422, { metadata => { a => 1 } }],
-    ['/metadata', 422, { metadata => { '' => 'x' } }], ['/metadata', 413, { metadata => { a => 'x' x 513 } }], ['/metadata', 413, { metadata => { map { ("k$_" => 'v') } 1 .. 33 } }],
+    ['/limits/gpu', 422, { limits => { gpu => 1 } }], ['/limits/time', 422, { limits => { time => [] } }], ['/metadata', 422, { metadata => [] }], ['/metadata/a', 422, { metadata => { a => 1 } }],
+    ['/metadata/', 422, { metadata => { '' => 'x' } }], ['/metadata/a', 413, { metadata => { a => 'x' x 513 } }], ['/metadata', 413, { metadata => { map { ("k$_" => 'v') } 1 .. 33 } }],
     ['/wait', 422, { wait => 'soon' }], ['/wait', 422, { wait => -1 }], ['/wait', 422, { wait => {} }], ['/template', 422, { template => 'none-such' }], ['/template', 422, { template => 7 }],
     ['/event', 413, { event => 'x' x 1_048_577 }], ['/priority', 422, { priority => 1 }],
 ) {
@@ -82,6 +82,8 @@ for my $case (['PUT', '/v1/jobs', 'GET, HEAD, POST'], ['DELETE', '/v1/jobs', 'GE
 for my $path ('/', '/v1', '/v1/', '/v1/job', '/v1/jobs/', '/v1//jobs', '/v1/jobs/a/b', '/v1/jobs/a/artifacts/', '/V1/jobs', '/v1/jobs%2f', '/v1/jobs/../jobs', '/healthz/', '/metrics/x') {
     problem(ask('GET', $path), 404, 'not_found', $path);
 }
+problem(ask('GET', $_), 422, 'invalid_request', $_) for '/v1/jobs?wat=1', '/v1/jobs?Limit=1', '/v1/jobs?limit=1&x', '/v1/jobs/job_x?wait=1&wait2=1', '/v1/jobs?%6cimit=1';
+is(ask('GET', '/v1/jobs?&limit=1&')->{status}, 200, 'an empty parameter is none');
 
 # Framing.
 my $context = Sandbox::Context::sign($key);

@@ -37,9 +37,9 @@ static const struct {
     { BODY("\"stdin\":\"QQ==\\n\",\"stdin_encoding\":\"base64\""), "/stdin" },
     { BODY("\"stdin\":\"_-_-\",\"stdin_encoding\":\"base64\""), "/stdin" },
     { BODY("\"env\":[]"), "/env" }, { BODY("\"env\":\"A=1\""), "/env" }, { BODY("\"env\":{\"A\":1}"), "/env/A" },
-    { BODY("\"env\":{\"A\":null}"), "/env/A" }, { BODY("\"env\":{\"\":\"x\"}"), "/env" }, { BODY("\"env\":{\"1A\":\"x\"}"), "/env" },
-    { BODY("\"env\":{\"A-B\":\"x\"}"), "/env" }, { BODY("\"env\":{\"A=B\":\"x\"}"), "/env" }, { BODY("\"env\":{\"A B\":\"x\"}"), "/env" },
-    { BODY("\"env\":{\"\xc3\xa9\":\"x\"}"), "/env" }, { BODY("\"env\":{\"LD_PRELOAD\":\"x\"}"), "/env/LD_PRELOAD" },
+    { BODY("\"env\":{\"A\":null}"), "/env/A" }, { BODY("\"env\":{\"\":\"x\"}"), "/env/" }, { BODY("\"env\":{\"1A\":\"x\"}"), "/env/1A" },
+    { BODY("\"env\":{\"A-B\":\"x\"}"), "/env/A-B" }, { BODY("\"env\":{\"A=B\":\"x\"}"), "/env/A=B" }, { BODY("\"env\":{\"A B\":\"x\"}"), "/env/A B" },
+    { BODY("\"env\":{\"\xc3\xa9\":\"x\"}"), "/env/\xc3\xa9" }, { BODY("\"env\":{\"LD_PRELOAD\":\"x\"}"), "/env/LD_PRELOAD" },
     { BODY("\"env\":{\"LD_\":\"x\"}"), "/env/LD_" }, { BODY("\"env\":{\"GLIBC_TUNABLES\":\"x\"}"), "/env/GLIBC_TUNABLES" },
     { BODY("\"env\":{\"BASH_ENV\":\"x\"}"), "/env/BASH_ENV" }, { BODY("\"env\":{\"ENV\":\"x\"}"), "/env/ENV" },
     { BODY("\"env\":{\"PYTHONSTARTUP\":\"x\"}"), "/env/PYTHONSTARTUP" }, { BODY("\"env\":{\"NODE_OPTIONS\":\"x\"}"), "/env/NODE_OPTIONS" },
@@ -67,8 +67,8 @@ static const struct {
     { BODY("\"artifacts\":[\"*\",\"/x\"]"), "/artifacts/1" }, { BODY("\"artifacts\":[\"../*\"]"), "/artifacts/0" }, { BODY("\"artifacts\":[\"a//*\"]"), "/artifacts/0" },
     { BODY("\"limits\":[]"), "/limits" }, { BODY("\"limits\":{\"memory\":true}"), "/limits/memory" }, { BODY("\"limits\":{\"memory\":\"1Zi\"}"), "/limits/memory" },
     { BODY("\"limits\":{\"memory\":1}"), "/limits/memory" }, { BODY("\"limits\":{\"time\":-5}"), "/limits/time" }, { BODY("\"limits\":{\"ram\":1}"), "/limits/ram" },
-    { BODY("\"metadata\":[]"), "/metadata" }, { BODY("\"metadata\":\"x\""), "/metadata" }, { BODY("\"metadata\":{\"a\":1}"), "/metadata" },
-    { BODY("\"metadata\":{\"a\":{}}"), "/metadata" }, { BODY("\"metadata\":{\"\":\"x\"}"), "/metadata" },
+    { BODY("\"metadata\":[]"), "/metadata" }, { BODY("\"metadata\":\"x\""), "/metadata" }, { BODY("\"metadata\":{\"a\":1}"), "/metadata/a" },
+    { BODY("\"metadata\":{\"a\":{}}"), "/metadata/a" }, { BODY("\"metadata\":{\"\":\"x\"}"), "/metadata/" },
     { BODY("\"wait\":true"), "/wait" }, { BODY("\"wait\":\"soon\""), "/wait" }, { BODY("\"wait\":-1"), "/wait" }, { BODY("\"wait\":\"2h\""), "/wait" },
     { BODY("\"wait\":1e300"), "/wait" },
 };
@@ -138,7 +138,7 @@ test_too_large(void)
     too_large("\"code\":\"x\",\"artifacts\":[\"*\"", ",\"#\"", 64, "]", "/artifacts");
     too_large("\"code\":\"x\",\"event\":\"", "xxxxxxxxxxxxxxxx", 65537, "\"", "/event");
     too_large("\"code\":\"x\",\"metadata\":{\"a\":\"\"", ",\"k#\":\"\"", 32, "}", "/metadata");
-    too_large("\"code\":\"x\",\"metadata\":{\"a\":\"", "xxxxxxxxxxxxxxxxxxx", 27, "\"}", "/metadata");
+    too_large("\"code\":\"x\",\"metadata\":{\"a\":\"", "xxxxxxxxxxxxxxxxxxx", 27, "\"}", "/metadata/a");
 }
 static void
 test_minimal(void)
