@@ -377,6 +377,28 @@ tree_probe(struct cgroup_tree *tree, const struct settings *settings)
     return r;
 }
 
+/*
+ * Two launchers with one name would sweep each other's sandboxes. A lock of the process, on a file that
+ * only v2's own start opens, before: closing any descriptor of it would give the lock up.
+ */
+_must_check_ static int
+tree_lock(const struct cgroup_tree *tree)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = openat(tree->base[0], "cgroup.procs", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (fcntl(fd, F_SETLK, &lock) < 0) {
+        int r = errno == EACCES ? -EAGAIN : -errno;
+
+        close(fd);
+        return r;
+    }
+    return 0; /* open until exit, and the lock with it */
+}
+
 _must_check_ int
 cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir, char *error)
 {
@@ -389,6 +411,13 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
         (void)snprintf(error, SETTINGS_ERROR_LEN, "%s",
                        r == CGROUP_E_ABSENT ? "no control groups with memory, pids and cpu" : strerror(-r));
         return r < 0 ? r : -ENODEV;
+    }
+    r = tree_lock(ret);
+    if (r < 0) {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "instance %s: %s", settings->instance,
+                       r == -EAGAIN ? "another launcher of this name is running" : strerror(-r));
+        ret->ops = NULL; /* the directories are not ours to remove */
+        return r;
     }
     for (unsigned i = 0; i < ret->ops->n_dirs; i++) {
         if (ret->base[i] >= 0) {
@@ -406,6 +435,17 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
         (void)snprintf(error, SETTINGS_ERROR_LEN, "state_dir: %s", strerror(-r));
     }
     return r;
+}
+
+bool
+cgroup_tree_present(const struct cgroup_tree *tree)
+{
+    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+        if (tree->base[i] >= 0 && faccessat(tree->base[i], "cgroup.procs", F_OK, 0) < 0 && errno == ENOENT) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void

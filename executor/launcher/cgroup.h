@@ -77,6 +77,8 @@ extern const struct cgroup_ops cgroup_v2_ops;
 /* Probes, makes the base, removes what an earlier launcher of this instance left. `error` says why not. */
 _must_check_ int cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir,
                                   char *error);
+/* False: somebody removed a base directory, and nothing can be made in it any more. */
+bool cgroup_tree_present(const struct cgroup_tree *tree);
 /* Removes the base directories; leftovers are logged. */
 void cgroup_tree_close(struct cgroup_tree *tree);
 

@@ -323,6 +323,9 @@ loop_run(struct launcher *l)
         }
         conns_sweep();
         sandboxes_tick();
+        if (l->host.is_treeless) {
+            return -ENOENT;
+        }
     }
     return 0;
 }

@@ -192,6 +192,7 @@ sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, cons
     sb->started_ms = sandbox_now_ms();
     r = birth_start(sb, host, template, ret_stage);
     if (r < 0) {
+        host->is_treeless = host->is_treeless || !cgroup_tree_present(&host->tree);
         /* The caller answers; the loop clears up, also when there is a process already. */
         sb->owner = NULL;
         if (sb->pidfd >= 0) {
