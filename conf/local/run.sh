@@ -28,6 +28,9 @@ if [ ! -L run/state ] || [ ! -d run/state/etc ]; then
     ln -sfn "$state" run/state
 fi
 state=$(readlink run/state)
+# Another checkout may run beside this one: its control groups and user ids are others.
+instance=local-${state##*.}
+uid_base=$((200000 + $(cksum <<< "$instance" | cut -d ' ' -f 1) % 1000 * 2048))
 executor_uid=${SANDBOX_EXECUTOR_UID:-64010}
 gateway_group=www-data
 gateway_gid=$(getent group "$gateway_group" | cut -d: -f3)
@@ -58,6 +61,7 @@ umask 022
 
 fill() {
     sed -e "s,@STATE@,$state,g; s,@PORT@,$port,g; s,@EXECUTOR_UID@,$executor_uid,g" \
+        -e "s,@INSTANCE@,$instance,g; s,@UID_BASE@,$uid_base,g" \
         -e "s,@SECRET@,$state/etc/jwt.secret,g; s,@CONTEXT_KEY@,$state/etc/context.key,g" "$1" > "$2.tmp"
     chmod 644 "$2.tmp"
     mv "$2.tmp" "$2"
