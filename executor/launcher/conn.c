@@ -191,6 +191,13 @@ on_stat(struct conn *conn, const union wire_request *request, struct sandbox *sb
 }
 
 static void
+on_settle(struct conn *conn, const union wire_request *request, struct sandbox *sb)
+{
+    sandbox_settle(sb);
+    conn_report(conn, LAUNCH_STATS, request->head.seq, sb->id, &sb->report);
+}
+
+static void
 on_destroy(struct conn *conn, const union wire_request *request, struct sandbox *sb)
 {
     if (sb->destroy_seq != 0) {
@@ -210,8 +217,9 @@ static const struct {
     [LAUNCH_HELLO] = { CONN_NEW, 0, on_hello },
     [LAUNCH_CREATE] = { CONN_READY, 0, on_create },
     [LAUNCH_ADOPT] = { CONN_READY, S(WARM) | S(ENDED), on_adopt },
-    [LAUNCH_STAT] = { CONN_READY, S(WARM) | S(RUNNING) | S(ENDED), on_stat },
-    [LAUNCH_DESTROY] = { CONN_READY, S(WARM) | S(RUNNING) | S(ENDED), on_destroy },
+    [LAUNCH_STAT] = { CONN_READY, S(WARM) | S(RUNNING) | S(SETTLED) | S(ENDED), on_stat },
+    [LAUNCH_SETTLE] = { CONN_READY, S(RUNNING) | S(ENDED), on_settle },
+    [LAUNCH_DESTROY] = { CONN_READY, S(WARM) | S(RUNNING) | S(SETTLED) | S(ENDED), on_destroy },
 };
 #undef S
 

@@ -1,8 +1,9 @@
 /*
- *   free --> starting --> warm --> running --> ended --> free
- *                \          \                   ^
- *                 +----------+------------------+
+ *   free --> starting --> warm --> running --> settled --> ended --> free
+ *                \          \          \                     ^
+ *                 +----------+----------+---------------------+
  *
+ * settled: the run is over, its files are being fetched; nothing is measured.
  * ended: pid 1 is dead, and with it its pid namespace. What is left then is the
  * control group, which the kernel may call busy for a moment longer.
  */
@@ -37,7 +38,8 @@ static const struct {
     [SANDBOX_FREE] = { "free", B(STARTING) },
     [SANDBOX_STARTING] = { "starting", B(WARM) | B(ENDED) },
     [SANDBOX_WARM] = { "warm", B(RUNNING) | B(ENDED) },
-    [SANDBOX_RUNNING] = { "running", B(ENDED) },
+    [SANDBOX_RUNNING] = { "running", B(SETTLED) | B(ENDED) },
+    [SANDBOX_SETTLED] = { "settled", B(ENDED) },
     [SANDBOX_ENDED] = { "ended", B(FREE) },
 };
 #undef B
@@ -382,6 +384,15 @@ sandbox_stat(struct sandbox *sb)
     limits_check(sb, host, true);
     if (sb->report.verdict != LAUNCH_LIMIT_NONE) {
         sandbox_kill(sb);
+    }
+}
+
+void
+sandbox_settle(struct sandbox *sb)
+{
+    sandbox_stat(sb);
+    if (sb->state == SANDBOX_RUNNING && !sb->killed) {
+        sandbox_set_state(sb, SANDBOX_SETTLED);
     }
 }
 

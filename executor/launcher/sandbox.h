@@ -19,6 +19,7 @@ enum sandbox_state {
     SANDBOX_STARTING,
     SANDBOX_WARM,
     SANDBOX_RUNNING,
+    SANDBOX_SETTLED,
     SANDBOX_ENDED,
     SANDBOX_N_STATES
 };
@@ -81,6 +82,8 @@ _must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *l
                                const char **ret_stage);
 /* Brings the report up to date, and acts on a limit that it shows. */
 void sandbox_stat(struct sandbox *sb);
+/* The same, and nothing of it changes any more when the sandbox is within its limits. */
+void sandbox_settle(struct sandbox *sb);
 /* DESTROYED follows when nothing is left. */
 void sandbox_destroy(struct sandbox *sb, uint64_t seq);
 void sandbox_kill(struct sandbox *sb);

@@ -5,8 +5,9 @@
  * ends takes all its sandboxes with it.
  *
  *   state of a connection: NEW --HELLO--> READY
- *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --> ENDED --DESTROY--> gone
- *                                   WARM --DESTROY--> gone
+ *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --SETTLE--> SETTLED --> ENDED --DESTROY--> gone
+ *   DESTROY is permitted in each of them, STAT too; SETTLE also when ENDED. From RUNNING to SETTLED only one
+ *   that is within its limits goes; what the kernel enforces by itself holds on, verdicts do not come any more.
  * A request that is not permitted in the state is answered ERROR/EPROTO and the
  * connection is closed.
  */
@@ -14,7 +15,7 @@
 
 #include <stdint.h>
 
-#define LAUNCH_WIRE_VERSION 1u
+#define LAUNCH_WIRE_VERSION 2u
 #define LAUNCH_TEMPLATE_LEN 32
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
 
@@ -24,6 +25,7 @@ enum launch_type {
     LAUNCH_ADOPT,     /* launch_adopt   -> launch_head (type LAUNCH_ADOPTED) */
     LAUNCH_STAT,      /* launch_head    -> launch_report (type LAUNCH_STATS) */
     LAUNCH_DESTROY,   /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
+    LAUNCH_SETTLE,    /* launch_head    -> launch_report (type LAUNCH_STATS): the run is over, the numbers final */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,

@@ -19,6 +19,7 @@ static const struct {
     [LAUNCH_ADOPT] = {sizeof(struct launch_adopt), LAUNCH_ADOPTED},
     [LAUNCH_STAT] = {sizeof(struct launch_head), LAUNCH_STATS},
     [LAUNCH_DESTROY] = {sizeof(struct launch_head), LAUNCH_DESTROYED},
+    [LAUNCH_SETTLE] = {sizeof(struct launch_head), LAUNCH_STATS},
 };
 
 size_t

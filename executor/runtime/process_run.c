@@ -56,9 +56,9 @@ run_on_stats(void *arg, int rc, struct launch_reply *reply)
 
 /* What the agent says is not enough: a limit may have been met that it did not notice, or hides. */
 static void
-run_stat(struct process_sandbox *sandbox)
+run_stat(struct process_sandbox *sandbox, enum launch_type type)
 {
-    if (process_call(sandbox, LAUNCH_STAT, sandbox->process->spec.agent_timeout_ms, run_on_stats) != 0) {
+    if (process_call(sandbox, (uint16_t)type, sandbox->process->spec.agent_timeout_ms, run_on_stats) != 0) {
         process_defer(sandbox, run_finish, RUNTIME_E_UNAVAILABLE);
     }
 }
@@ -75,7 +75,8 @@ run_on_agent(void *arg, int rc)
     struct process_sandbox *sandbox = arg;
 
     sandbox->agent_rc = map[rc];
-    run_stat(sandbox);
+    /* Only a run that is over has its clocks stopped: fetching its files takes time that is not its own. */
+    run_stat(sandbox, rc == 0 ? LAUNCH_SETTLE : LAUNCH_STAT);
 }
 
 /* Called by payload_io. After a false the run is as good as over: only its numbers are still wanted. */
@@ -92,7 +93,7 @@ run_on_output(void *arg, int fd, const char *data, size_t len)
     sandbox->refused = true;
     sandbox->agent = agent_client_close(sandbox->agent);
     if (sandbox->call == NULL && !sandbox->draining) {
-        run_stat(sandbox);
+        run_stat(sandbox, LAUNCH_STAT);
     }
     return false;
 }
@@ -146,7 +147,7 @@ process_run(struct sandbox *base, const struct runtime_run *run, const struct ru
     r = agent_client_run(sandbox->agent, run, &sandbox->outcome, run_on_agent, sandbox);
     if (r > 0) {
         sandbox->agent_rc = RUNTIME_E_AGENT;
-        run_stat(sandbox);
+        run_stat(sandbox, LAUNCH_STAT);
         return 0;
     }
     return r < 0 ? run_unstarted(sandbox, r) : 0;

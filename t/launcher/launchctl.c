@@ -4,7 +4,7 @@
  * deadline of WAIT_MS.
  *
  *   connect SOCKET | hello [VERSION] | create TEMPLATE | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
- *   stat ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
+ *   stat ID | settle ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
  *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
  *   raw HEX (of a whole message) | flood N (STAT requests of sandbox ID 0 never read)
  */
@@ -403,6 +403,8 @@ command(char *line)
         do_adopt(argument);
     } else if (strcmp(line, "stat") == 0) {
         request(&head, sizeof(head), LAUNCH_STAT, strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "settle") == 0) {
+        request(&head, sizeof(head), LAUNCH_SETTLE, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "destroy") == 0) {
         request(&head, sizeof(head), LAUNCH_DESTROY, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "ended") == 0) {

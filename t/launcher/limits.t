@@ -118,6 +118,37 @@ is($c->stat($id)->{verdict}, DISK, 'STAT finds a full disk by itself');
 is($c->ended(5)->{verdict}, DISK, 'and this one is ended too');
 $c->destroy($id);
 
+# SETTLE: the run is over, and so is its measuring.
+$id = $c->create;
+$c->adopt($id, wall_ms => 700, cpu_ms => 300, disk => 4 << 20);
+$c->sh($id, 'echo result > /workspace/result');
+$r = $c->settle($id);
+is("$r->{what} $r->{verdict} $r->{running}", 'stats 0 1', 'SETTLE finds nothing and leaves it alive');
+like($c->sh($id, 'sleep 0.8; timeout 0.5 sh -c "while :; do :; done"; head -c 5000000 /dev/zero > /tmp/z; cat /workspace/result'), qr/^result$/m,
+    'longer than its time, its cpu time and its disk');
+my $s = $c->stat($id);
+is("$s->{verdict} $s->{running}", '0 1', 'there is no verdict any more');
+is($s->{$_}, $r->{$_}, "and $_ is what it was") for qw(wall_ms cpu_ms disk peak forks);
+$c->send($id, 'exit 3');
+$s = $c->ended(5);
+is("$s->{verdict} $s->{code} $s->{wall_ms}", "0 3 $r->{wall_ms}", 'its end is told, with the same numbers');
+$s = $c->destroy($id);
+is("$s->{verdict} $s->{cpu_ms} $s->{wall_ms}", "0 $r->{cpu_ms} $r->{wall_ms}", 'and again when it is gone');
+$id = $c->create;
+$c->adopt($id, processes => 4);
+$c->sh($id, 'for i in 1 2 3 4 5 6 7 8; do sleep 0.01 & done; wait; true');
+is($c->settle($id)->{verdict}, PROCESSES, 'SETTLE finds what happened before it');
+is($c->ended(5)->{verdict}, PROCESSES, 'which ends the sandbox');
+is($c->settle($id)->{verdict}, PROCESSES, 'and can be asked of one that ended');
+$c->destroy($id);
+$id = $c->create;
+$c->adopt($id, memory => 64 << 20);
+$c->settle($id);
+$c->send($id, "bg $hog");
+$c->sh($id, 'sleep 0.3; echo');
+cmp_ok($c->stat($id)->{peak}, '<=', 65 << 20, 'the kernel holds a settled one to its limits as before');
+$c->destroy($id);
+
 # Several at once: the order is fixed, the first is final.
 $id = $c->create;
 $c->adopt($id, cpu_ms => 100, wall_ms => 100);

@@ -7,14 +7,14 @@ use Test::More;
 use lib 't/lib';
 use Sandbox::Launch;
 
-my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY) = (1 .. 5);
+my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY, $SETTLE) = (1 .. 6);
 my $l = Sandbox::Launch->new;
 $l->start;
 my $witness = $l->client;
 my $safe = $witness->create;
 
 sub head { my (%f) = @_; return pack 'SSLQQ', $f{type}, $f{size}, $f{pad} // 0, $f{seq} // 1, $f{sandbox} // 0 }
-sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 1, 0 }
+sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 2, 0 }
 sub create { my (%f) = @_; return head(type => $CREATE, size => 56, seq => 2, %f) . ($f{name} // pack 'a32', 'default') }
 sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 64, seq => 2, %f) . pack 'QQQQLL', 1 << 26, 1 << 26, 1000, 1000, 1000, 10 }
 sub hex_of { return unpack 'H*', $_[0] }
@@ -41,13 +41,15 @@ refused('size too small', $message, hello(size => 24));
 refused('size too large', $message, hello(size => 33));
 refused('size 0', $message, hello(size => 0));
 refused('size 65535', $message, hello(size => 65535));
-refused("type $_", $message, head(type => $_, size => 24)) for 0, 6, 7, 100, 101, 102, 103, 104, 105, 201, 65535;
+refused("type $_", $message, head(type => $_, size => 24)) for 0, 7, 8, 100, 101, 102, 103, 104, 105, 201, 65535;
 refused('seq 0', $message, hello(seq => 0));
-refused('another version', qr/^error 71 version$/, hello(version => 2));
+refused('another version', qr/^error 71 version$/, hello(version => 1));
+refused('a later version', qr/^error 71 version$/, hello(version => 3));
 refused('version 0', qr/^error 71 version$/, hello(version => 0));
 refused('create before hello', $state, create());
 refused('adopt before hello', $state, adopt(sandbox => 1));
 refused('stat before hello', $state, head(type => $STAT, size => 24, sandbox => 1));
+refused('settle before hello', $state, head(type => $SETTLE, size => 24, sandbox => 1));
 refused('destroy before hello', $state, head(type => $DESTROY, size => 24, sandbox => 1));
 refused('hello twice', $state, hello(), hello(seq => 2));
 refused('hello naming a sandbox', $state, hello(sandbox => 5));
@@ -59,9 +61,11 @@ refused('stat of nothing', $state, hello(), head(type => $STAT, size => 24, seq 
 refused('stat of an unknown sandbox', $state, hello(), head(type => $STAT, size => 24, seq => 2, sandbox => 12345));
 refused('stat of the highest id', $state, hello(), head(type => $STAT, size => 24, seq => 2, sandbox => ~0));
 refused('adopt of an unknown sandbox', $state, hello(), adopt(sandbox => 1));
+refused('settle of an unknown sandbox', $state, hello(), head(type => $SETTLE, size => 24, seq => 2, sandbox => 1));
 refused('destroy of an unknown sandbox', $state, hello(), head(type => $DESTROY, size => 24, seq => 2, sandbox => 1));
 refused('stat of the sandbox of another client', $state, hello(), head(type => $STAT, size => 24, seq => 2, sandbox => $safe));
 refused('adopt of the sandbox of another client', $state, hello(), adopt(sandbox => $safe));
+refused('settle of the sandbox of another client', $state, hello(), head(type => $SETTLE, size => 24, seq => 2, sandbox => $safe));
 refused('destroy of the sandbox of another client', $state, hello(), head(type => $DESTROY, size => 24, seq => 2, sandbox => $safe));
 like($witness->sh($safe, 'echo unharmed'), qr/^unharmed$/m, 'the other client is unharmed');
 
@@ -90,6 +94,23 @@ $c->destroy($id);
 is($c->ask("stat $id"), 'error 71 state', 'stat of one destroyed');
 $c->stop;
 
+$c = $l->client;
+$id = $c->create;
+is($c->ask("settle $id"), 'error 71 state', 'settle of one that is warm');
+$c->stop;
+$c = $l->client;
+$id = $c->create;
+$c->adopt($id);
+$c->settle($id);
+is($c->ask("settle $id"), 'error 71 state', 'settle twice');
+$c->stop;
+$c = $l->client;
+$id = $c->create;
+$c->adopt($id);
+$c->settle($id);
+is($c->adopt($id), 'error 71 state', 'adopt of one that is settled');
+$c->stop;
+
 # An id is never given twice, so a late request does not meet a stranger.
 $c = $l->client;
 my %id;
@@ -111,7 +132,7 @@ my $extra = $l->client;
 is($extra->hello, 'eof', 'the seventeenth connection is closed');
 $_->stop for $extra, @idle;
 $c = $l->client;
-is($c->hello, 'hello version=1 max=128', 'afterwards there is room again');
+is($c->hello, 'hello version=2 max=128', 'afterwards there is room again');
 $c->stop;
 
 # Another user.
@@ -137,7 +158,7 @@ is($c->hello, 'eof', 'root is not the configured user');
 $c->stop;
 $l->{as} = ['setpriv', '--reuid', '64998', '--regid', '64998', '--clear-groups'];
 $c = $l->client;
-is($c->hello, 'hello version=1 max=128', 'the configured user is served');
+is($c->hello, 'hello version=2 max=128', 'the configured user is served');
 $c->{hello} = 1;
 $id = $c->create;
 like($c->sh($id, 'id -u'), qr/^1000$/m, 'and gets sandboxes');

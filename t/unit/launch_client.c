@@ -368,7 +368,7 @@ test_wrong_greetings(void)
 static void
 test_hangups(void)
 {
-    static const uint16_t types[] = {LAUNCH_CREATE, LAUNCH_ADOPT, LAUNCH_STAT, LAUNCH_DESTROY};
+    static const uint16_t types[] = {LAUNCH_CREATE, LAUNCH_ADOPT, LAUNCH_STAT, LAUNCH_SETTLE, LAUNCH_DESTROY};
 
     for (size_t i = 0; i < SBX_COUNT(types); i++) {
         struct caller before = {0}, unread = {.again = true};

@@ -386,6 +386,16 @@ box_stats(const struct box *box, const struct launch_report *report)
     launcher_answer(&message.head, LAUNCH_STATS, report);
 }
 
+/* The same after a good end of a step, when the clocks are stopped. */
+static void
+box_settled(const struct box *box, const struct launch_report *report)
+{
+    union launch_message message;
+
+    assert(peer_receive(&message).type == LAUNCH_SETTLE && message.head.sandbox == box->id);
+    launcher_answer(&message.head, LAUNCH_STATS, report);
+}
+
 /* Destroys (unless a callback did) and plays the launcher's part. */
 static void
 box_end(struct box *box)
@@ -450,7 +460,7 @@ test_good_run(void)
     agent_answer(&box, 200,
                  "{\"stepId\":\"job_1\",\"exit_code\":3,\"signal\":null,\"result\":{\"x\": 0.1},"
                  "\"files\":[{\"path\":\"out/a b.txt\",\"size\":4}]}");
-    box_stats(&box, &running);
+    box_settled(&box, &running);
     ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "the run ends");
     ok(box.output[0].len == 7 && memcmp(box.output[0].data, "out\0put", 7) == 0, "all of stdout came before");
     is_str(box.output[1].data, "err", "and stderr");
@@ -530,7 +540,9 @@ test_bad_agent(void)
 
     box_step(&box, 30);
     agent_answer(&box, 200, STEP_OK);
-    expect_done(&box, &memory, RUNTIME_E_ENDED, "the kernel's verdict wins over a good answer");
+    box_settled(&box, &memory);
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "the kernel's verdict wins over a good answer");
+    box_end(&box);
 
     box_warm(&box, 31);
     box_adopt(&box);
@@ -591,7 +603,7 @@ test_ended(void)
 
     box_step(&box, 9);
     agent_answer(&box, 200, STEP_OK);
-    assert(peer_receive(&message).type == LAUNCH_STAT);
+    assert(peer_receive(&message).type == LAUNCH_SETTLE);
     launcher_ended(&box, LAUNCH_LIMIT_MEMORY);
     ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "a verdict before the numbers came");
     launcher_answer(&message.head, LAUNCH_STATS, &running);
@@ -601,7 +613,7 @@ test_ended(void)
 
     box_step(&box, 10);
     agent_answer(&box, 200, STEP_OK);
-    assert(peer_receive(&message).type == LAUNCH_STAT);
+    assert(peer_receive(&message).type == LAUNCH_SETTLE);
     launcher_ended(&box, LAUNCH_LIMIT_NONE);
     ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "an agent that died after its answer has answered");
     box_end(&box);
@@ -618,7 +630,7 @@ test_ended(void)
 
     box_step(&box, 12);
     agent_answer(&box, 200, STEP_OK);
-    box_stats(&box, &running);
+    box_settled(&box, &running);
     assert(turn_until(&box.n_done, 1) && box.done_rc == 0);
     assert(box.sandbox->ops->fetch(box.sandbox, "a", 3, box_on_data, box_on_fetched, &box) == 0);
     assert(agent_receive(&box) != NULL);
@@ -660,7 +672,7 @@ test_output(void)
     box_step(&box, 9);
     box.refuse_after = 3;
     agent_answer(&box, 200, STEP_OK);
-    assert(peer_receive(&message).type == LAUNCH_STAT);
+    assert(peer_receive(&message).type == LAUNCH_SETTLE);
     launcher_answer(&message.head, LAUNCH_STATS, &running);
     assert(write(box.err, "123", 3) == 3);
     ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "also when it is among the last output");
@@ -672,7 +684,7 @@ test_output(void)
     box.refuse_after = 3;
     box.destroy_on_output = true;
     agent_answer(&box, 200, STEP_OK);
-    assert(peer_receive(&message).type == LAUNCH_STAT);
+    assert(peer_receive(&message).type == LAUNCH_SETTLE);
     assert(write(box.err, "123", 3) == 3);
     launcher_answer(&message.head, LAUNCH_STATS, &running);
     ok(peer_receive(&message).type == LAUNCH_DESTROY, "and the caller may destroy there too");
@@ -808,14 +820,14 @@ enum moment {
     AT_ADOPTED,
     AT_SESSION,
     AT_STEP,
-    AT_STAT,
+    AT_SETTLE,
     AT_ENDED,
     AT_FETCH,
     N_MOMENTS
 };
 
 static const char *const moment_names[] = {"health", "warm", "adopt", "adopted", "session",
-                                           "step",   "stat", "ended", "fetch"};
+                                           "step",   "settle", "ended", "fetch"};
 
 static void
 box_bring(struct box *box, enum moment moment)
@@ -848,11 +860,11 @@ box_bring(struct box *box, enum moment moment)
         return;
     }
     agent_answer(box, 200, STEP_OK);
-    if (moment == AT_STAT) {
-        assert(peer_receive(&message).type == LAUNCH_STAT);
+    if (moment == AT_SETTLE) {
+        assert(peer_receive(&message).type == LAUNCH_SETTLE);
         return;
     }
-    box_stats(box, &running);
+    box_settled(box, &running);
     assert(turn_until(&box->n_done, 1) && box->done_rc == 0);
     if (moment == AT_FETCH) {
         assert(box->sandbox->ops->fetch(box->sandbox, "a", 3, box_on_data, box_on_fetched, box) == 0);
@@ -880,9 +892,9 @@ test_launcher_lost(void)
         is_uint(box.n_created - before.n_created, moment == AT_HEALTH, "at %s: created", name);
         is_uint(box.n_dead - before.n_dead, moment == AT_WARM, "at %s: dead", name);
         is_uint(box.n_adopted - before.n_adopted, moment == AT_ADOPT, "at %s: adopted", name);
-        is_uint(box.n_done - before.n_done, moment >= AT_SESSION && moment <= AT_STAT, "at %s: done", name);
+        is_uint(box.n_done - before.n_done, moment >= AT_SESSION && moment <= AT_SETTLE, "at %s: done", name);
         is_uint(box.n_fetched - before.n_fetched, moment == AT_FETCH, "at %s: fetched", name);
-        if (moment >= AT_SESSION && moment <= AT_STAT) {
+        if (moment >= AT_SESSION && moment <= AT_SETTLE) {
             is_int(box.done_rc, RUNTIME_E_UNAVAILABLE, "because the launcher is gone");
         }
         if (moment == AT_HEALTH) {
@@ -954,7 +966,7 @@ test_destroy_in_callbacks(void)
     box_step(&box, 7);
     box.destroy_on_done = true;
     agent_answer(&box, 200, STEP_OK);
-    box_stats(&box, &running);
+    box_settled(&box, &running);
     ok(turn_until(&box.n_done, 1), "the caller may destroy from inside on_done");
     box_end(&box);
 
@@ -1007,7 +1019,7 @@ test_streams(void)
     is_uint(got, N, "1 MiB of stdin");
     is_uint(put, N, "1 MiB of stdout at the same time");
     agent_answer(&box, 200, STEP_OK);
-    box_stats(&box, &running);
+    box_settled(&box, &running);
     ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "the run ends");
     ok(box.output[0].len == N && memcmp(box.output[0].data, big, N) == 0, "its bytes are right");
     box_end(&box);
@@ -1016,7 +1028,7 @@ test_streams(void)
     box_hangup(&box.in);
     turn_for(5);
     agent_answer(&box, 200, STEP_OK);
-    box_stats(&box, &running);
+    box_settled(&box, &running);
     ok(turn_until(&box.n_done, 1) && box.done_rc == 0, "a payload that closes its stdin harms nobody");
     box_end(&box);
     runtime_end();

@@ -454,6 +454,32 @@ test_artifacts(void)
     job_end(&job);
 }
 
+/* Its time is over when its last file is asked for: it was the reader who took it. */
+static void
+test_slow_fetch(void)
+{
+    static const char *const globs[] = {"out"};
+    struct job job;
+    uint64_t end;
+
+    job_init(&job, "bash", "echo kept > out");
+    job.run.artifacts = globs;
+    job.run.n_artifacts = 1;
+    job.run.limits.value[SBX_LIMIT_TIME] = 1000;
+    job_do(&job);
+    is_good(&job, 0, "", "a run within its time");
+    end = uv_hrtime() + 1200 * 1000000ull;
+    while (uv_hrtime() < end) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        (void)poll(NULL, 0, 2);
+    }
+    assert(job.sandbox->ops->fetch(job.sandbox, "out", 100, job_on_data, job_on_fetched, &job) == 0);
+    ok(turn_until(&job.n_fetched, 1) && job.fetched_rc == 0, "its file is fetched past it");
+    is_str(text(&job.fetched), "kept\n", "whole");
+    ok(!job.outcome->report.has_verdict && job.outcome->report.wall_ms < 1000, "and nothing changed");
+    job_end(&job);
+}
+
 static void
 is_verdict(struct job *job, enum sbx_limit limit, const char *what)
 {
@@ -713,6 +739,7 @@ main(void)
     test_signal_and_result();
     test_streams();
     test_artifacts();
+    test_slow_fetch();
     test_verdicts();
     test_output_flood();
     test_refused();
