@@ -5,9 +5,11 @@
  * ends takes all its sandboxes with it.
  *
  *   state of a connection: NEW --HELLO--> READY
- *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --SETTLE--> SETTLED --> ENDED --DESTROY--> gone
- *   DESTROY is permitted in each of them, STAT too; SETTLE also when ENDED. From RUNNING to SETTLED only one
- *   that is within its limits goes; what the kernel enforces by itself holds on, verdicts do not come any more.
+ *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --SETTLE--> SETTLED
+ *                          each may end: --> ENDED --DESTROY--> gone
+ *   DESTROY and STAT are permitted in each, SETTLE also when ENDED. Only a sandbox
+ *   within its limits settles: what the kernel enforces by itself holds on, but no
+ *   verdict comes any more.
  * A request that is not permitted in the state is answered ERROR/EPROTO and the
  * connection is closed.
  */
@@ -25,7 +27,7 @@ enum launch_type {
     LAUNCH_ADOPT,     /* launch_adopt   -> launch_head (type LAUNCH_ADOPTED) */
     LAUNCH_STAT,      /* launch_head    -> launch_report (type LAUNCH_STATS) */
     LAUNCH_DESTROY,   /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
-    LAUNCH_SETTLE,    /* launch_head    -> launch_report (type LAUNCH_STATS): the run is over, the numbers final */
+    LAUNCH_SETTLE,    /* launch_head    -> launch_report (type LAUNCH_STATS): the run is over */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,
