@@ -124,7 +124,7 @@ sub fill {
     my %value = (
         STATE => $self->{dir}, DIR => $self->{dir}, PORT => $self->port, EXECUTOR_UID => $self->{executor_uid},
         SECRET => "$self->{dir}/etc/jwt.secret", CONTEXT_KEY => "$self->{dir}/etc/context.key", MODULE => "$OUT/ngx_http_sandbox_module.so",
-        ROOT => $ROOT, %extra,
+        INSTANCE => $self->{instance}, UID_BASE => $self->{uid_base}, ROOT => $ROOT, %extra,
     );
     $text =~ s/\@([A-Z_]+)\@/defined $value{$1} ? $value{$1} : die "no value for \@$1\@"/ge;
     return $text;
