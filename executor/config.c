@@ -51,7 +51,7 @@ static const struct config_key config_keys[] = {
     { "limits.max_queued_per_tenant", CONFIG_NUMBER, AT(limits_max_queued_per_tenant), "200", 0, 100000, NULL,
       "of one tenant" },
     { "limits.max_queued_bytes", CONFIG_BYTES, AT(limits_max_queued_bytes), "256Mi", 1 << 20, UINT64_C(1) << 40, NULL,
-      "memory for the bodies of waiting and running jobs" },
+      "memory for the bodies of waiting and running jobs, and as much for requests not yet answered" },
     { "limits.queue_timeout", CONFIG_DURATION, AT(limits_queue_timeout_ms), "30s", 100, HOUR_MS, NULL,
       "a job that waited longer ends as timed_out" },
     { "output.keep", CONFIG_BYTES, AT(output_keep), "1Mi", 4096, 4 << 20, NULL,

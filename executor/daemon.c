@@ -234,6 +234,7 @@ daemon_open_api(struct daemon *daemon)
         .context_key_len = daemon->key.len,
         .accept_bypass = config->authz_bypass,
         .max_connections = (unsigned)config->listen_max_connections,
+        .max_body_bytes = config->limits_max_queued_bytes,
     };
     int r;
 

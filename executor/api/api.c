@@ -35,6 +35,28 @@ content_is_json(const struct sbx_http_request *request)
     return len == strlen("application/json") && strncasecmp(type, "application/json", len) == 0;
 }
 
+/* A connection may bring up to max_body: all of them together must not be more than the memory meant for it. */
+static bool
+body_has_room(struct call *call, const struct route_method *method)
+{
+    const char *length = sbx_http_request_header(call->request, "Content-Length");
+    struct api *api = call->api;
+    uint64_t bytes = method->max_body;
+
+    if (!method->takes_json) {
+        return true;
+    }
+    if (length != NULL && strtoull(length, NULL, 10) < bytes) {
+        bytes = strtoull(length, NULL, 10);
+    }
+    if (api->body_bytes > 0 && api->body_bytes + bytes > api->spec.max_body_bytes) {
+        return false;
+    }
+    api->body_bytes += bytes;
+    call->body_bytes = bytes;
+    return true;
+}
+
 /* Who, what, may it: all before a byte of the body is kept. */
 static void
 api_on_head(struct sbx_http_request *request, void *arg)
@@ -72,6 +94,8 @@ api_on_head(struct sbx_http_request *request, void *arg)
         call_problem(call, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
     } else if (!route_takes_query(method, sbx_http_request_query(request))) {
         call_problem_field(call, &unknown_param);
+    } else if (!body_has_room(call, method)) {
+        call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_QUEUE_FULL, .retry_after_s = 1 });
     } else {
         sbx_http_request_set_max_body(request, method->max_body);
     }

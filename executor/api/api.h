@@ -18,6 +18,7 @@ struct api_spec {
     size_t context_key_len;
     bool accept_bypass;
     unsigned max_connections;
+    uint64_t max_body_bytes; /* of all requests that are not answered yet */
 };
 
 _must_check_ int api_new(struct api **ret, const struct api_spec *spec);

@@ -22,6 +22,8 @@ call_release(struct call *call)
     call->spec = job_spec_free(call->spec);
     call->download = download_free(call->download);
     job_record_deinit(&call->record);
+    call->api->body_bytes -= call->body_bytes;
+    call->body_bytes = 0;
     call->request = NULL;
 }
 

@@ -29,6 +29,7 @@ struct call {
     char id[SBX_ID_LEN + 1]; /* {id} of the path; "" when it is no id at all */
     char *rest;              /* {path...}, decoded; NULL when it does not decode */
     uint64_t started_ms;
+    uint64_t body_bytes; /* its share of api->body_bytes */
 
     bool reading; /* a database callback is to come */
     call_read_fn then;

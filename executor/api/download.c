@@ -11,7 +11,7 @@
 #include "executor/log.h"
 #include "executor/store/blob.h"
 
-#define DOWNLOAD_AHEAD (4 * BLOB_CHUNK)
+#define DOWNLOAD_AHEAD (4ul * BLOB_CHUNK)
 
 struct download {
     struct call *call;

@@ -142,7 +142,7 @@ static int
 listing_write_next(struct sbx_jsonw *w, const struct api *api, const struct listing *listing,
                    const struct job_record *last)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(CURSOR_MAX * 2);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(2ul * CURSOR_MAX);
     struct cursor cursor;
     int r;
 

@@ -532,7 +532,7 @@ parse_metadata(struct request *request)
             return false;
         }
     }
-    return dump_json(request, object, 6 * JOB_MAX_METADATA * (JOB_MAX_METADATA_KEY + JOB_MAX_METADATA_VALUE + 8),
+    return dump_json(request, object, 6ul * JOB_MAX_METADATA * (JOB_MAX_METADATA_KEY + JOB_MAX_METADATA_VALUE + 8),
                      "/metadata", &request->spec->metadata_json, &len);
 }
 

@@ -6,7 +6,7 @@
 
 #define JOB_MAX_CODE (1u << 20)
 #define JOB_MAX_STDIN (8u << 20)
-#define JOB_MAX_STDIN_TEXT ((JOB_MAX_STDIN + 2) / 3 * 4) /* in base64 */
+#define JOB_MAX_STDIN_TEXT ((JOB_MAX_STDIN + 2ul) / 3 * 4) /* in base64 */
 #define JOB_MAX_ARGS 256
 #define JOB_MAX_ARG 4096
 #define JOB_MAX_ENV 64
@@ -14,7 +14,7 @@
 #define JOB_MAX_ENV_VALUE 32768
 #define JOB_MAX_FILES 64
 #define JOB_MAX_FILE_BYTES (8u << 20) /* together */
-#define JOB_MAX_FILE_TEXT ((JOB_MAX_FILE_BYTES + 2) / 3 * 4)
+#define JOB_MAX_FILE_TEXT ((JOB_MAX_FILE_BYTES + 2ul) / 3 * 4)
 #define JOB_MAX_PATH 1024
 #define JOB_MAX_PATH_DEPTH 16
 #define JOB_MAX_GLOBS 64

@@ -267,13 +267,19 @@ denials_moved_on(const struct denials *denials)
            (uint64_t)st.st_size < denials->position;
 }
 
+static void denials_read_position(struct denials *denials);
+
 static void
 denials_on_tick(void *arg)
 {
     struct denials *denials = arg;
     ssize_t n;
 
-    if (denials->busy || !denials->known) {
+    if (denials->busy) {
+        return;
+    }
+    if (!denials->known) {
+        denials_read_position(denials);
         return;
     }
     if (denials->fd < 0 && !denials_open(denials)) {
@@ -294,6 +300,7 @@ denials_on_tick(void *arg)
     timer_start(denials->timer, n < 0 ? DENIALS_RETRY_MS : DENIALS_IDLE_MS);
 }
 
+/* Without the position a line could be taken twice: nothing is read before it is known. */
 static void
 denials_on_position(void *arg, int rc, const struct db_result *result)
 {
@@ -303,7 +310,8 @@ denials_on_position(void *arg, int rc, const struct db_result *result)
     denials->busy = false;
     if (rc) {
         log_error("denials.position_failed", LOG_INT("code", rc));
-        return; /* without it a line could be taken twice */
+        timer_start(denials->timer, DENIALS_RETRY_MS);
+        return;
     }
     if (result->n_rows > 0) {
         row = db_at(result, 0, 0);
@@ -313,6 +321,15 @@ denials_on_position(void *arg, int rc, const struct db_result *result)
     }
     denials->known = true;
     timer_start(denials->timer, 0);
+}
+
+static void
+denials_read_position(struct denials *denials)
+{
+    const struct db_value values[] = { DB_VTEXT(DENIALS_NAME) };
+
+    denials->busy = true;
+    db_read(denials->spec.db, DB_SPOOL_GET, values, SBX_COUNT(values), denials_on_position, denials);
 }
 
 static inline void
@@ -325,7 +342,6 @@ int
 denials_new(struct denials **ret, const struct denials_spec *spec)
 {
     _cleanup_(denials_freep) struct denials *denials = NULL;
-    const struct db_value values[] = { DB_VTEXT(DENIALS_NAME) };
     size_t len = strlen(spec->path);
     int r;
 
@@ -345,8 +361,7 @@ denials_new(struct denials **ret, const struct denials_spec *spec)
     if (r) {
         return r;
     }
-    denials->busy = true;
-    db_read(spec->db, DB_SPOOL_GET, values, SBX_COUNT(values), denials_on_position, denials);
+    denials_read_position(denials);
     *ret = steal(&denials);
     return 0;
 }

@@ -67,6 +67,21 @@ is($free->{json}{status}, 'succeeded', 'another tenant runs beside it');
 is(scalar(grep { get($_->{json}{job_id}, tenant => 'capped')->{status} eq 'running' } @capped), 1, 'one of the capped runs, not more');
 ok($t->wait_until(10, sub { get($capped[2]{json}{job_id}, tenant => 'capped')->{status} eq 'succeeded' }), 'they run one after another');
 
+# Bodies that are only promised take room too.
+$t->stop('executor');
+$t->start_executor('limits.max_queued_bytes' => '1Mi', 'limits.queue_timeout' => '20s');
+my @slow = map {
+    my $socket = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock");
+    print {$socket} "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSandbox-Context: " . Sandbox::Context::sign($t->{key}) . "\r\nContent-Length: 600000\r\n\r\n{";
+    $socket->flush;
+    $socket;
+} 1 .. 2;
+my $refused = Sandbox::_converse($slow[1], '', seconds => 3, until => qr/\r\n\r\n/);
+like($refused, qr{^HTTP/1\.1 503 .*Retry-After: 1}s, 'the second large body is refused before it is read');
+is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' })->{status}, 200, 'a small one fits beside the first');
+close $_ for @slow;
+ok($t->wait_until(5, sub { ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true', stdin => 'x' x 700_000 })->{status} == 200 }), 'who leaves gives the room back');
+
 # 100 at once from 10 tenants.
 $t->stop('executor');
 $t->start_executor('limits.max_running' => 4, 'limits.max_queued' => 200, 'limits.max_queued_per_tenant' => 50, 'limits.queue_timeout' => '60s', 'pool.default' => 4);
