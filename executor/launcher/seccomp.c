@@ -38,10 +38,9 @@ static const char *const allowed[] = {
     "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod",
     "fchmodat", "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate", "fallocate", "fsync",
     "fdatasync", "sync", "syncfs", "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask",
-    "chdir", "fchdir", "getcwd", "flock", "fcntl", "fadvise64", "readahead", "sendfile", "splice", "tee",
+    "chdir", "fchdir", "getcwd", "flock", "fadvise64", "readahead", "sendfile", "splice", "tee",
     "copy_file_range", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
-    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "inotify_init",
-    "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
     /* memory */
     "mmap", "mprotect", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock",
     "mlockall", "munlockall", "brk", "membarrier", "memfd_create", "pkey_alloc", "pkey_free", "pkey_mprotect",
@@ -73,11 +72,14 @@ static const char *const allowed[] = {
     "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"
 };
 
-/* Probed for by runtimes, which take "no such call" as an answer but not "forbidden". */
-static const char *const absent[] = {
-    "io_uring_setup", "io_uring_enter",  "io_uring_register", "userfaultfd",
-    "memfd_secret",   "process_madvise", "process_mrelease",  "futex_waitv"
-};
+/*
+ * Probed for by runtimes, which take "no such call" as an answer but not "forbidden".
+ * inotify is here because /usr has the same inodes in every sandbox: a watch would
+ * tell which programs and libraries the others use.
+ */
+static const char *const absent[] = { "io_uring_setup", "io_uring_enter",  "io_uring_register", "userfaultfd",
+                                      "memfd_secret",   "process_madvise", "process_mrelease",  "futex_waitv",
+                                      "inotify_init",   "inotify_init1" };
 
 /* The launcher makes the child with these; the agent has lost them. */
 static const char *const launcher_only[] = { "clone3",      "unshare",      "mount",     "umount2",
@@ -129,6 +131,16 @@ static const uint32_t payload_prctls[] = { PR_SET_NAME,
                                            PR_GET_SECUREBITS,
                                            PR_GET_KEEPCAPS,
                                            PR_SET_VMA };
+
+/* All but leases and F_NOTIFY, which watches directories as inotify does. */
+static const uint32_t fcntls[] = {
+    F_DUPFD,           F_GETFD,      F_SETFD,         F_GETFL,       F_SETFL,
+    F_GETLK,           F_SETLK,      F_SETLKW,        F_SETOWN,      F_GETOWN,
+    F_SETSIG,          F_GETSIG,     F_SETOWN_EX,     F_GETOWN_EX,   F_OFD_GETLK,
+    F_OFD_SETLK,       F_OFD_SETLKW, F_DUPFD_CLOEXEC, F_SETPIPE_SZ,  F_GETPIPE_SZ,
+    F_ADD_SEALS,       F_GET_SEALS,  F_GET_RW_HINT,   F_SET_RW_HINT, F_GET_FILE_RW_HINT,
+    F_SET_FILE_RW_HINT
+};
 
 /* TIOCSTI, TIOCLINUX and everything a device driver offers are absent by not being here. */
 static const uint32_t ioctls[] = {
@@ -274,6 +286,7 @@ tenant_rules_add(scmp_filter_ctx ctx, bool inet)
     }
     return values_add(ctx, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
            values_add(ctx, "futex", 1, FUTEX_OP_MASK, ENOSYS, futex_pi_ops, SBX_COUNT(futex_pi_ops)) &&
+           values_add(ctx, "fcntl", 1, LOW32, 0, fcntls, SBX_COUNT(fcntls)) &&
            values_add(ctx, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
            values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here)) &&
            socket_rules_add(ctx, inet) && sockopt_rules_add(ctx);
@@ -298,8 +311,8 @@ static bool
 kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 {
     static const char *const wide[] = { "prctl", "seccomp" };
-    static const char *const launcher_wide[] = { "ioctl",      "clone",   "prlimit64",   "futex",
-                                                 "setsockopt", "mknodat", "personality", "mknod" };
+    static const char *const launcher_wide[] = { "ioctl",   "clone",       "prlimit64", "futex", "setsockopt",
+                                                 "mknodat", "personality", "mknod",     "fcntl" };
 
     switch (kind) {
     case FILTER_PAYLOAD:

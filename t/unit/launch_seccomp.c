@@ -3,6 +3,7 @@
  * every ABI and over argument values at the edges.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/bpf_common.h>
 #include <linux/seccomp.h>
@@ -261,6 +262,15 @@ static const struct expectation expectations[] = {
     { "ioctl SIOCSIFFLAGS", SYS_ioctl, 0, 0x8914, 0, ERR(EPERM) },
     { "ioctl FS_IOC_FSSETXATTR", SYS_ioctl, 0, 0x401c5820, 0, ERR(EPERM) },
     { "ioctl FICLONE", SYS_ioctl, 0, 0x40049409, 0, ERR(ENOTTY) },
+    { "inotify_init", SYS_inotify_init, 0, 0, 0, ERR(ENOSYS) },
+    { "inotify_init1", SYS_inotify_init1, 0, 0, 0, ERR(ENOSYS) },
+    { "inotify_add_watch", SYS_inotify_add_watch, 0, 0, 0, ERR(EPERM) },
+    { "fcntl F_GETFL", SYS_fcntl, 0, F_GETFL, 0, ALLOW },
+    { "fcntl F_DUPFD_CLOEXEC", SYS_fcntl, 0, F_DUPFD_CLOEXEC, 0, ALLOW },
+    { "fcntl F_OFD_SETLKW", SYS_fcntl, 0, F_OFD_SETLKW, 0, ALLOW },
+    { "fcntl F_NOTIFY", SYS_fcntl, 0, F_NOTIFY, 0, ERR(EPERM) },
+    { "fcntl F_NOTIFY with garbage above", SYS_fcntl, 0, 0x100000000 | F_NOTIFY, 0, ERR(EPERM) },
+    { "fcntl F_SETLEASE", SYS_fcntl, 0, F_SETLEASE, 0, ERR(EPERM) },
     { "prctl SET_NAME", SYS_prctl, 15, 0, 0, ALLOW },
     { "prctl SET_SECCOMP", SYS_prctl, 22, 2, 0, ERR(EPERM) },
     { "prctl CAPBSET_DROP", SYS_prctl, 24, 0, 0, ERR(EPERM) },
