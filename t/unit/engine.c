@@ -1,0 +1,892 @@
+/*
+ * The engine's order of things, with time, store and runtime in the test's hand:
+ * what is durable when somebody is told, and every state in which a job can be stopped.
+ */
+#include "executor/core/engine.h"
+
+#include "executor/core/list.h"
+#include "executor/store/stmts.h"
+#include "t/unit/tap.h"
+
+/* Time: a turn fires what is due, advance moves the clock. */
+
+struct timers {
+    int unused;
+};
+
+struct timer {
+    struct list link;
+    void (*fire)(void *arg);
+    void *arg;
+    uint64_t due;
+    bool armed;
+};
+
+static struct list all_timers;
+static uint64_t now_ms;
+
+int
+timers_new(struct timers **ret, void *uv_loop)
+{
+    (void)ret;
+    (void)uv_loop;
+    return -ENOSYS;
+}
+
+struct timers *
+timers_free(struct timers *timers)
+{
+    (void)timers;
+    return NULL;
+}
+
+uint64_t
+timers_now_ms(const struct timers *timers)
+{
+    (void)timers;
+    return now_ms;
+}
+
+int
+timer_new(struct timer **ret, struct timers *timers, void (*fire)(void *arg), void *arg)
+{
+    struct timer *timer = calloc(1, sizeof(*timer));
+
+    (void)timers;
+    if (timer == NULL) {
+        return -ENOMEM;
+    }
+    timer->fire = fire;
+    timer->arg = arg;
+    list_append(&all_timers, &timer->link);
+    *ret = timer;
+    return 0;
+}
+
+void
+timer_start(struct timer *timer, uint64_t ms)
+{
+    timer->due = now_ms + ms;
+    timer->armed = true;
+}
+
+void
+timer_stop(struct timer *timer)
+{
+    timer->armed = false;
+}
+
+struct timer *
+timer_free(struct timer *timer)
+{
+    if (timer != NULL) {
+        list_remove(&timer->link);
+        free(timer);
+    }
+    return NULL;
+}
+
+static bool
+fire_one(void)
+{
+    for (struct list *it = all_timers.next; it != &all_timers; it = it->next) {
+        struct timer *timer = list_entry(it, struct timer, link);
+
+        if (timer->armed && timer->due <= now_ms) {
+            timer->armed = false;
+            timer->fire(timer->arg);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+turn(void)
+{
+    for (unsigned i = 0; i < 1000 && fire_one(); i++) {
+    }
+}
+
+static void
+advance(uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 10) {
+        now_ms += 10;
+        turn();
+    }
+}
+
+/* Store: transactions wait until the test lets them end. */
+
+struct db_tx {
+    enum db_stmt first;
+    char audit[32];
+    db_done_fn done;
+    void *arg;
+};
+
+static struct db_tx *submitted[16];
+static unsigned n_submitted;
+static bool db_is_healthy;
+
+struct db_value
+db_text(const char *text)
+{
+    return text == NULL ? DB_VNULL() : (struct db_value){ .type = DB_TEXT, .data = text, .len = strlen(text) };
+}
+
+int
+db_tx_new(struct db_tx **ret, struct db *db)
+{
+    (void)db;
+    *ret = calloc(1, sizeof(**ret));
+    if (*ret == NULL) {
+        return -ENOMEM;
+    }
+    (*ret)->first = DB_N_STMTS;
+    return 0;
+}
+
+struct db_tx *
+db_tx_free(struct db_tx *tx)
+{
+    free(tx);
+    return NULL;
+}
+
+void
+db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, unsigned n)
+{
+    (void)values;
+    (void)n;
+    if (tx->first == DB_N_STMTS) {
+        tx->first = stmt;
+    }
+}
+
+void
+db_tx_audit(struct db_tx *tx, const struct db_audit *event)
+{
+    (void)snprintf(tx->audit, sizeof(tx->audit), "%s", event->kind);
+}
+
+void
+db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg)
+{
+    tx->done = done;
+    tx->arg = arg;
+    submitted[n_submitted++] = tx;
+}
+
+void
+db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done, void *arg)
+{
+    (void)db;
+    (void)stmt;
+    (void)values;
+    (void)n;
+    (void)done;
+    (void)arg;
+}
+
+void
+db_stats(const struct db *db, struct db_stats *ret)
+{
+    (void)db;
+    *ret = (struct db_stats){ .healthy = db_is_healthy };
+}
+
+/* The oldest transaction ends; returns its audit event's kind. */
+static const char *
+store_ends(int rc)
+{
+    static char kind[32];
+    const struct db_result result = { 0 };
+    struct db_tx *tx;
+
+    if (n_submitted == 0) {
+        return "none";
+    }
+    tx = submitted[0];
+    memmove(submitted, submitted + 1, --n_submitted * sizeof(*submitted));
+    memcpy(kind, tx->audit, sizeof(kind));
+    tx->done(tx->arg, rc, &result);
+    free(tx);
+    return kind;
+}
+
+/* Runtime: every call waits until the test answers it. */
+
+struct fake_sandbox {
+    struct sandbox base;
+    runtime_done_fn adopted, destroyed;
+    const struct runtime_events *events;
+    void *arg, *destroy_arg;
+};
+
+static struct {
+    runtime_created_fn created;
+    void *arg;
+    bool away;
+    struct fake_sandbox *sandbox; /* the one under way: tests run one job at a time */
+    unsigned n_created, n_destroyed;
+    bool destroys_at_once;
+    struct runtime_outcome outcome;
+} fake;
+
+static int
+fake_create(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg)
+{
+    (void)runtime;
+    (void)template_name;
+    fake.created = done;
+    fake.arg = arg;
+    return 0;
+}
+
+static int
+fake_adopt(struct sandbox *sandbox, const struct sbx_limits *limits, runtime_done_fn done, void *arg)
+{
+    struct fake_sandbox *self = (struct fake_sandbox *)(void *)sandbox;
+
+    (void)limits;
+    self->adopted = done;
+    self->arg = arg;
+    return 0;
+}
+
+static int
+fake_run(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events, void *arg)
+{
+    struct fake_sandbox *self = (struct fake_sandbox *)(void *)sandbox;
+
+    (void)run;
+    self->events = events;
+    self->arg = arg;
+    return 0;
+}
+
+static int
+fake_fetch(struct sandbox *sandbox, const char *path, uint64_t max_bytes,
+           void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg)
+{
+    (void)sandbox;
+    (void)path;
+    (void)max_bytes;
+    (void)on_data;
+    (void)done;
+    (void)arg;
+    return -ENOSYS;
+}
+
+static void
+destroy_ends(struct fake_sandbox *self)
+{
+    runtime_done_fn done = self->destroyed;
+    void *arg = self->destroy_arg;
+
+    if (fake.sandbox == self) {
+        fake.sandbox = NULL;
+    }
+    fake.n_destroyed++;
+    free(self);
+    if (done != NULL) {
+        done(arg, 0);
+    }
+}
+
+static struct fake_sandbox *dying[8];
+static unsigned n_dying;
+
+static void
+fake_destroy(struct sandbox *sandbox, runtime_done_fn done, void *arg)
+{
+    struct fake_sandbox *self = (struct fake_sandbox *)(void *)sandbox;
+
+    self->destroyed = done;
+    self->destroy_arg = arg;
+    dying[n_dying++] = self;
+}
+
+static void
+destroys_end(void)
+{
+    while (n_dying > 0) {
+        destroy_ends(dying[--n_dying]);
+        turn();
+    }
+}
+
+static void
+fake_on_dead(struct sandbox *sandbox, void (*dead)(void *arg), void *arg)
+{
+    (void)sandbox;
+    (void)dead;
+    (void)arg;
+}
+
+static bool
+fake_available(const struct runtime *runtime)
+{
+    (void)runtime;
+    return !fake.away;
+}
+
+static struct runtime *
+fake_free(struct runtime *runtime)
+{
+    (void)runtime;
+    return NULL;
+}
+
+static const struct runtime_ops fake_ops = {
+    "fake", fake_create, fake_adopt, fake_run, fake_fetch, fake_destroy, fake_on_dead, fake_available, fake_free,
+};
+static struct runtime fake_runtime = { &fake_ops };
+
+static void
+create_ends(int rc)
+{
+    runtime_created_fn done = fake.created;
+
+    fake.created = NULL;
+    if (rc == 0) {
+        fake.sandbox = calloc(1, sizeof(*fake.sandbox));
+        fake.sandbox->base.ops = &fake_ops;
+        fake.n_created++;
+    }
+    done(fake.arg, rc, rc == 0 ? &fake.sandbox->base : NULL);
+    turn();
+}
+
+static void
+adopt_ends(int rc)
+{
+    fake.sandbox->adopted(fake.sandbox->arg, rc);
+    turn();
+}
+
+static void
+run_ends(int rc, int exit_code)
+{
+    fake.outcome = (struct runtime_outcome){ .exited = true, .exit_code = exit_code };
+    fake.sandbox->events->on_done(fake.sandbox->arg, rc, &fake.outcome);
+    turn();
+}
+
+/* One engine, one pool without warm sandboxes, at most one job running. */
+
+static struct {
+    struct engine *engine;
+    struct pool *pool;
+    struct runner_pool pools[1];
+    struct timers timers;
+    struct job *job;
+    struct job_waiter *waiter;
+    char told[64];
+    char id[SBX_ID_LEN + 1];
+    bool drained;
+} bench;
+
+static void
+bench_open(void)
+{
+    const struct pool_spec pool = {
+        .runtime = &fake_runtime, .timers = &bench.timers, .template_name = "default", .size = 0, .max_creating = 4,
+    };
+    struct engine_spec spec = {
+        .timers = &bench.timers, .runtime = &fake_runtime, .pools = bench.pools, .n_pools = 1,
+        .queue = { .max_running = 1, .max_waiting = 4, .max_waiting_per_tenant = 4, .max_bytes = 1 << 20 },
+        .queue_timeout_ms = 5000, .output_keep = 4096, .key_ttl_ms = 60000,
+    };
+
+    memset(&bench, 0, sizeof(bench));
+    memset(&fake, 0, sizeof(fake));
+    list_init(&all_timers);
+    n_submitted = n_dying = 0;
+    db_is_healthy = true;
+    if (pool_new(&bench.pool, &pool) != 0) {
+        abort();
+    }
+    bench.pools[0] = (struct runner_pool){ "default", bench.pool };
+    if (engine_new(&bench.engine, &spec) != 0) {
+        abort();
+    }
+    turn();
+}
+
+static void
+bench_close(const char *what)
+{
+    destroys_end();
+    turn();
+    is_int(engine_live(bench.engine), 0, "%s: nothing lives on", what);
+    is_int(fake.n_created, fake.n_destroyed, "%s: every sandbox is gone", what);
+    is_int(n_submitted, 0, "%s: nothing waits for the store", what);
+    engine_free(bench.engine);
+    pool_free(bench.pool);
+    ok(list_empty(&all_timers), "%s: no timer is left", what);
+}
+
+static void
+on_told(void *arg, enum job_wait_result result, struct job *job)
+{
+    static const char *const names[] = { "over", "timeout", "store" };
+
+    (void)arg;
+    bench.waiter = NULL;
+    (void)snprintf(bench.told, sizeof(bench.told), "%s %s", names[result], job_state_status(job->record.state));
+}
+
+static void
+wait_for_job(uint64_t ms)
+{
+    bench.told[0] = '\0';
+    if (job_wait(&bench.waiter, bench.job, &bench.timers, ms, on_told, NULL) != 0) {
+        abort();
+    }
+}
+
+static struct job *
+submit(void)
+{
+    static struct sbx_context context = { .request_id = "req", .tenant = "t", .agent = "a", .subject = "s", .policy_id = "p" };
+    static struct sbx_limits limits;
+    struct job_spec *spec = calloc(1, sizeof(*spec));
+    struct engine_submission submission = {
+        .spec = spec, .context = &context, .limits = &limits, .request_sha256 = "00",
+    };
+    struct job *job = NULL;
+
+    for (unsigned i = 0; i < SBX_N_LIMITS; i++) {
+        limits.value[i] = 1000;
+    }
+    spec->language = "bash";
+    spec->template_name = "default";
+    spec->code = "true";
+    spec->code_len = 4;
+    spec->weight = 10;
+    if (engine_submit(&job, bench.engine, &submission) != 0) {
+        job_spec_free(spec);
+        return NULL;
+    }
+    return job;
+}
+
+static void
+begin(void)
+{
+    bench_open();
+    bench.job = submit();
+    memcpy(bench.id, bench.job->record.id.text, sizeof(bench.id));
+    wait_for_job(60000);
+    turn();
+}
+
+static bool
+found(void)
+{
+    return engine_find(bench.engine, "t", bench.id) != NULL;
+}
+
+static void
+start_running(void)
+{
+    create_ends(0);
+    adopt_ends(0);
+}
+
+static void
+test_in_order(void)
+{
+    begin();
+    is_str(store_ends(0), "job.accepted", "the accept record is on its way at once");
+    start_running();
+    is_str(job_state_status(bench.job->record.state), "running", "it runs");
+    run_ends(0, 0);
+    is_str(bench.told, "", "nobody is told before the result is durable");
+    is_int(fake.n_destroyed + n_dying, 0, "the sandbox is there until the answer");
+    is_str(store_ends(0), "job.finished", "the result is stored");
+    is_str(bench.told, "over succeeded", "then who waits is told");
+    is_int(n_dying, 1, "then the sandbox goes");
+    ok(!found(), "the database knows it from now on");
+    bench_close("in order");
+}
+
+static void
+test_run_overlaps_accept(void)
+{
+    begin();
+    start_running();
+    run_ends(0, 0);
+    is_int(n_submitted, 1, "the result waits for the accept record");
+    is_str(store_ends(0), "job.accepted", "which becomes durable");
+    is_str(bench.told, "", "that is not the end");
+    is_str(store_ends(0), "job.finished", "then the result");
+    is_str(bench.told, "over succeeded", "told");
+    bench_close("overlap");
+}
+
+static void
+test_accept_fails(unsigned stage, const char *name)
+{
+    begin();
+    if (stage >= 1) {
+        create_ends(0);
+    }
+    if (stage >= 2) {
+        adopt_ends(0);
+    }
+    if (stage >= 3) {
+        run_ends(0, 0);
+    }
+    is_str(store_ends(-EIO), "job.accepted", "accept fails %s", name);
+    ok(strncmp(bench.told, "store", 5) == 0, "%s: who waits is told", name);
+    ok(!found(), "%s: the job was never there", name);
+    if (stage == 0) {
+        create_ends(0); /* the pool had asked for it */
+    }
+    is_int(n_submitted, 0, "%s: no result is stored", name);
+    bench_close(name);
+}
+
+static void
+test_finish_fails(void)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    run_ends(0, 3);
+    is_str(store_ends(-EIO), "job.finished", "the result cannot be stored");
+    is_str(bench.told, "store running", "who waits learns that, and no end");
+    is_int(n_dying, 1, "the sandbox goes all the same");
+    ok(found(), "the job stays");
+    wait_for_job(60000);
+    advance(600);
+    is_str(store_ends(-EIO), "job.finished", "it is tried again");
+    is_str(bench.told, "store running", "and fails again");
+    wait_for_job(60000);
+    advance(600);
+    is_str(store_ends(0), "job.finished", "until it works");
+    is_str(bench.told, "over failed", "then the end is told");
+    bench_close("finish fails");
+}
+
+static void
+test_cancel(unsigned stage, const char *name)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    if (stage >= 1) {
+        create_ends(0);
+    }
+    if (stage >= 2) {
+        adopt_ends(0);
+    }
+    engine_cancel(bench.engine, bench.job);
+    engine_cancel(bench.engine, bench.job);
+    turn();
+    destroys_end();
+    is_str(store_ends(0), "job.cancelled", "cancelled %s: on record", name);
+    is_str(bench.told, "over cancelled", "cancelled %s: told", name);
+    if (stage == 0) {
+        create_ends(0);
+    }
+    bench_close(name);
+}
+
+static void
+test_cancel_queued(void)
+{
+    struct job *first;
+
+    bench_open();
+    first = submit();
+    turn();
+    bench.job = submit();
+    wait_for_job(60000);
+    turn();
+    (void)store_ends(0); /* the first's */
+    (void)store_ends(0); /* the second's */
+    is_str(job_state_status(bench.job->record.state), "queued", "the second waits");
+    engine_cancel(bench.engine, bench.job);
+    is_str(store_ends(0), "job.cancelled", "cancelled in the queue");
+    is_str(bench.told, "over cancelled", "told");
+    engine_cancel(bench.engine, first);
+    turn();
+    is_str(store_ends(0), "job.cancelled", "the first too");
+    create_ends(0);
+    bench_close("cancel queued");
+}
+
+static void
+test_cancel_after_end(void)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    run_ends(0, 0);
+    engine_cancel(bench.engine, bench.job);
+    turn();
+    is_str(store_ends(0), "job.finished", "a cancel that comes late changes nothing");
+    is_str(bench.told, "over succeeded", "it succeeded");
+    bench_close("late cancel");
+}
+
+static void
+test_destroy_is_slow(void)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    engine_cancel(bench.engine, bench.job);
+    turn();
+    is_int(n_submitted, 0, "a cancel waits for the end of the tree");
+    advance(1100);
+    is_str(store_ends(0), "job.cancelled", "but not longer than a second");
+    is_str(bench.told, "over cancelled", "told");
+    is_int(engine_live(bench.engine), 1, "the sandbox is not forgotten");
+    bench_close("slow destroy");
+}
+
+static void
+test_no_sandbox(void)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    create_ends(RUNTIME_E_UNAVAILABLE);
+    is_str(job_state_status(bench.job->record.state), "queued", "no sandbox: back to the queue");
+    advance(200);
+    create_ends(0);
+    adopt_ends(RUNTIME_E_UNAVAILABLE);
+    is_str(job_state_status(bench.job->record.state), "queued", "no adoption: back as well");
+    destroys_end();
+    advance(200);
+    create_ends(0);
+    adopt_ends(0);
+    run_ends(0, 0);
+    is_str(store_ends(0), "job.finished", "the third sandbox runs it");
+    is_str(bench.told, "over succeeded", "told");
+    bench_close("no sandbox");
+}
+
+static void
+test_expires(bool away)
+{
+    bench_open();
+    fake.away = away;
+    bench.job = submit();
+    wait_for_job(60000);
+    turn();
+    (void)store_ends(0); /* tested above */
+    advance(5100);
+    is_str(store_ends(0), "job.finished", "who finds no sandbox in time ends");
+    is_str(bench.told, "over timed_out", "timed out");
+    if (fake.created != NULL) {
+        create_ends(0);
+    }
+    bench_close("expires");
+}
+
+static void
+test_launcher_gone(int rc, const char *message)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    run_ends(rc, 0);
+    is_str(bench.job->record.message, message, "the reason is kept");
+    is_str(store_ends(0), "job.lost", "lost is on record");
+    is_str(bench.told, "over lost", "told");
+    bench_close("lost");
+}
+
+static void
+test_unhealthy(void)
+{
+    bench_open();
+    db_is_healthy = false;
+    bench.job = submit();
+    wait_for_job(60000);
+    turn();
+    ok(fake.created == NULL, "after a failure of the store nothing runs before it is accepted");
+    is_str(store_ends(0), "job.accepted", "accepted");
+    turn();
+    ok(fake.created != NULL, "then it runs");
+    start_running();
+    run_ends(0, 0);
+    is_str(store_ends(0), "job.finished", "stored");
+    is_str(bench.told, "over succeeded", "told");
+    bench_close("unhealthy");
+
+    bench_open();
+    db_is_healthy = false;
+    bench.job = submit();
+    wait_for_job(60000);
+    turn();
+    engine_cancel(bench.engine, bench.job);
+    is_str(store_ends(0), "job.accepted", "a parked job can be cancelled");
+    is_str(store_ends(0), "job.cancelled", "on record");
+    is_str(bench.told, "over cancelled", "told");
+    bench_close("unhealthy, cancelled");
+}
+
+static void
+test_output(bool reported)
+{
+    static char much[2000];
+
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    ok(fake.sandbox->events->on_output(fake.sandbox->arg, 1, much, 600), "600 of 1000 bytes");
+    ok(!fake.sandbox->events->on_output(fake.sandbox->arg, 2, much, 401), "both streams together");
+    if (reported) {
+        run_ends(RUNTIME_E_ENDED, 0);
+    } else {
+        advance(600);
+        destroys_end();
+    }
+    is_str(job_state_status(bench.job->verdict.state), "limit_exceeded", "too much output");
+    ok(bench.job->verdict.violated == SBX_LIMIT_OUTPUT && bench.job->verdict.observed == 1001, "by so much");
+    is_str(store_ends(0), "job.finished", "on record");
+    is_str(bench.told, "over limit_exceeded", "told");
+    bench_close("output");
+}
+
+static void
+test_overdue(void)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    advance(20000);
+    is_int(n_dying, 0, "the runtime's own deadlines come first");
+    advance(1500);
+    destroys_end();
+    is_str(store_ends(0), "job.lost", "a run that never ends is ended");
+    is_str(bench.told, "over lost", "told");
+    bench_close("overdue");
+}
+
+static void
+test_waiting(void)
+{
+    struct job_waiter *gone;
+
+    begin();
+    job_wait_cancel(bench.waiter);
+    wait_for_job(100);
+    advance(200);
+    is_str(bench.told, "", "a wait that is over waits for the accept record");
+    is_str(store_ends(0), "job.accepted", "accepted");
+    is_str(bench.told, "timeout running", "then it is told");
+    wait_for_job(0);
+    turn();
+    is_str(bench.told, "timeout running", "no wait: at once");
+    if (job_wait(&gone, bench.job, &bench.timers, 100, on_told, NULL) != 0) {
+        abort();
+    }
+    bench.told[0] = '\0';
+    job_wait_cancel(gone);
+    advance(200);
+    is_str(bench.told, "", "who left is not told");
+    start_running();
+    run_ends(0, 0);
+    is_str(store_ends(0), "job.finished", "the job goes on without anybody");
+    bench_close("waiting");
+}
+
+static void
+on_drained(void *arg)
+{
+    (void)arg;
+    bench.drained = true;
+}
+
+static void
+test_drain(void)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    engine_drain(bench.engine, 10000, on_drained, NULL);
+    turn();
+    ok(submit() == NULL && engine_draining(bench.engine), "no new job while it drains");
+    ok(!bench.drained, "a running job may end");
+    run_ends(0, 0);
+    is_str(store_ends(0), "job.finished", "it does");
+    turn();
+    ok(!bench.drained, "its sandbox must be gone");
+    destroys_end();
+    turn();
+    ok(bench.drained, "then all is quiet");
+    bench_close("drain");
+}
+
+static void
+test_drain_ends_jobs(bool hurried)
+{
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    engine_drain(bench.engine, hurried ? 60000 : 1000, on_drained, NULL);
+    turn();
+    if (hurried) {
+        engine_hurry(bench.engine);
+        turn();
+    } else {
+        advance(1100);
+    }
+    destroys_end();
+    is_str(store_ends(0), "job.lost", "who does not end in time is lost");
+    is_str(bench.told, "over lost", "told");
+    turn();
+    ok(bench.drained, "then all is quiet");
+    bench_close(hurried ? "hurried" : "drained late");
+}
+
+static void
+test_drain_empty(void)
+{
+    bench_open();
+    engine_drain(bench.engine, 10000, on_drained, NULL);
+    turn();
+    ok(bench.drained, "nothing to wait for");
+    bench_close("drain empty");
+}
+
+int
+main(void)
+{
+    test_in_order();
+    test_run_overlaps_accept();
+    test_accept_fails(0, "while the sandbox is made");
+    test_accept_fails(1, "while it is adopted");
+    test_accept_fails(2, "while it runs");
+    test_accept_fails(3, "after the run");
+    test_finish_fails();
+    test_cancel(0, "while the sandbox is made");
+    test_cancel(1, "while it is adopted");
+    test_cancel(2, "while it runs");
+    test_cancel_queued();
+    test_cancel_after_end();
+    test_destroy_is_slow();
+    test_no_sandbox();
+    test_expires(true);
+    test_expires(false);
+    test_launcher_gone(RUNTIME_E_UNAVAILABLE, "sandbox launcher restarted");
+    test_launcher_gone(RUNTIME_E_AGENT, "the sandbox gave no valid answer");
+    test_launcher_gone(RUNTIME_E_ENDED, "the sandbox ended before the program did");
+    test_unhealthy();
+    test_output(true);
+    test_output(false);
+    test_overdue();
+    test_waiting();
+    test_drain();
+    test_drain_ends_jobs(false);
+    test_drain_ends_jobs(true);
+    test_drain_empty();
+    return done_testing();
+}
