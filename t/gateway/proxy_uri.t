@@ -128,6 +128,11 @@ is_deeply(\@broken, [], scalar(@lines) . ' lines of access log are JSON');
 my ($line) = map { JSON::PP->new->decode($_) } grep { /rid-1/ } @lines;
 is_deeply([@{$line}{qw(tenant app agent subject route status auth policy)}], [qw(demo web coder tester jobs.create 200 bearer allow)], 'with what is known of a request');
 unlike($t->read_file('logs/access.log'), qr/eyJ/, 'and no token');
+$t->request('GET', '/v1/lost%22?secret=hidden');
+$t->wait_until(5, sub { scalar grep { /lost/ } $t->access_log });
+my $lost = JSON::PP->new->decode((grep { /lost/ } $t->access_log)[0] // "{}");
+is("$lost->{uri} $lost->{status}", '/v1/lost%22 404', 'an error is logged under the path that was asked for');
+unlike($t->read_file('logs/access.log'), qr/hidden/, 'and no argument');
 
 # The executor is away.
 $t->stop('upstream');
