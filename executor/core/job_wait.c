@@ -92,6 +92,6 @@ void
 job_wait_tell(struct job *job, enum job_wait_result result)
 {
     while (!list_empty(&job->waiters)) {
-        waiter_tell(list_entry(job->waiters.next, struct job_waiter, link), result);
+        waiter_tell(list_entry(list_pop(&job->waiters), struct job_waiter, link), result);
     }
 }

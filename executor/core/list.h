@@ -1,6 +1,8 @@
 /* Intrusive circular list: a head and its links are one type; an unlinked link points to itself. */
 #pragma once
 
+#include <assert.h>
+
 #include "lib/sbx_base.h"
 
 struct list {
@@ -40,4 +42,17 @@ list_remove(struct list *link)
     link->prev->next = link->next;
     link->next->prev = link->prev;
     list_init(link);
+}
+
+/* The first link, taken out. */
+static inline struct list *
+list_pop(struct list *head)
+{
+    struct list *link = head->next;
+
+    assert(link != head);
+    head->next = link->next;
+    link->next->prev = head;
+    list_init(link);
+    return link;
 }

@@ -137,10 +137,11 @@ take_finish(struct pool_take *take, int rc, struct sandbox *sandbox)
     done(arg, rc, sandbox);
 }
 
+/* Out of the line, which must not be empty; still counted. */
 static struct pool_take *
 pool_oldest_take(struct pool *pool)
 {
-    return list_empty(&pool->takes) ? NULL : list_entry(pool->takes.next, struct pool_take, link);
+    return list_entry(list_pop(&pool->takes), struct pool_take, link);
 }
 
 /* Callbacks of takes may free the pool: each loop below looks again after one. */
@@ -148,7 +149,7 @@ static void
 pool_deliver(struct pool *pool)
 {
     while (!pool->freed && pool->n_takes > 0 && pool->n_entries[ENTRY_WARM] > 0) {
-        struct pool_entry *entry = list_entry(pool->entries[ENTRY_WARM].next, struct pool_entry, link);
+        struct pool_entry *entry = list_entry(list_pop(&pool->entries[ENTRY_WARM]), struct pool_entry, link);
         struct sandbox *sandbox = steal(&entry->sandbox);
 
         sandbox->ops->on_dead(sandbox, NULL, NULL);

@@ -158,13 +158,10 @@ client_fail_all(struct launch_client *client)
     /* What a callback starts meanwhile belongs to the next connection, not to this loop. */
     list_init(&calls);
     while (!list_empty(&client->calls)) {
-        struct list *link = client->calls.next;
-
-        list_remove(link);
-        list_append(&calls, link);
+        list_append(&calls, list_pop(&client->calls));
     }
     while (!list_empty(&calls)) {
-        call_fail(list_entry(calls.next, struct launch_call, link), LAUNCH_CLIENT_E_GONE);
+        call_fail(list_entry(list_pop(&calls), struct launch_call, link), LAUNCH_CLIENT_E_GONE);
     }
 }
 
