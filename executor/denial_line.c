@@ -6,7 +6,7 @@
 #include "lib/sbx_context.h"
 #include "lib/sbx_json.h"
 
-#define DENIAL_BODY_MAX (4 * DENIALS_LINE_MAX)
+#define DENIAL_BODY_MAX (4ul * DENIALS_LINE_MAX)
 #define DENIAL_NOBODY "-"
 
 static void

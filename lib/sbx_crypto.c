@@ -8,7 +8,7 @@
 
 /* Bytes of input a turn: whole groups, small enough for the stack. */
 #define B64_RAW 768
-#define B64_TEXT (B64_RAW / 3 * 4)
+#define B64_TEXT ((size_t)B64_RAW / 3 * 4)
 
 struct sbx_sha256 {
     EVP_MD_CTX *md;

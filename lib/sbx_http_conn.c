@@ -571,7 +571,7 @@ sbx_http_conn_new(struct sbx_http_conn **ret, struct sbx_http_server *server, uv
     conn->server = server;
     conn->stash.max = 2 * SBX_HTTP_READ_SIZE + 1;
     conn->request.conn = conn;
-    conn->request.head.text.max = server->spec.max_head + 2 * SBX_HTTP_MAX_HEADERS;
+    conn->request.head.text.max = server->spec.max_head + 2ul * SBX_HTTP_MAX_HEADERS;
     sbx_http_request_reset(&conn->request);
 
     conn->next = server->conns;

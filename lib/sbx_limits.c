@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KI 1024u
-#define MI (1024u * 1024u)
-#define GI (1024u * 1024u * 1024u)
-#define MS_PER_S 1000u
-#define MS_PER_M (60u * MS_PER_S)
-#define MS_PER_H (60u * MS_PER_M)
-#define MILLI 1000u
+#define KI 1024ull
+#define MI (1024ull * KI)
+#define GI (1024ull * MI)
+#define MS_PER_S 1000ull
+#define MS_PER_M (60 * MS_PER_S)
+#define MS_PER_H (60 * MS_PER_M)
+#define MILLI 1000ull
 /* Longest text of a quantity that is not nonsense; bounds the arithmetic too. */
 #define NUMBER_DIGITS 15
 
@@ -29,8 +29,8 @@ static const struct {
 } limit_table[SBX_N_LIMITS] = {
     [SBX_LIMIT_CPU_RATE] = {"cpu", "cpu", FORM_CPU, 10, 64 * MILLI},
     [SBX_LIMIT_CPU] = {"cpu_time", "cpu", FORM_DURATION, 10, 24 * MS_PER_H},
-    [SBX_LIMIT_MEMORY] = {"memory", "memory", FORM_QUANTITY, 8 * MI, 64ull * GI},
-    [SBX_LIMIT_DISK] = {"disk", "disk", FORM_QUANTITY, 64 * KI, 64ull * GI},
+    [SBX_LIMIT_MEMORY] = {"memory", "memory", FORM_QUANTITY, 8 * MI, 64 * GI},
+    [SBX_LIMIT_DISK] = {"disk", "disk", FORM_QUANTITY, 64 * KI, 64 * GI},
     [SBX_LIMIT_PROCESSES] = {"processes", "processes", FORM_COUNT, 1, 4096},
     [SBX_LIMIT_TIME] = {"time", "time", FORM_DURATION, 10, 24 * MS_PER_H},
     [SBX_LIMIT_OUTPUT] = {"output", "output", FORM_QUANTITY, 1, GI},
@@ -152,8 +152,8 @@ bool
 sbx_quantity_parse(const char *text, size_t len, uint64_t *ret_bytes)
 {
     static const struct unit units[] = {
-        {"", 1},    {"k", 1000}, {"M", 1000 * 1000}, {"G", 1000ull * 1000 * 1000},
-        {"Ki", KI}, {"Mi", MI},  {"Gi", GI},         {"Ti", 1024ull * GI},
+        {"", 1},    {"k", 1000}, {"M", 1000ull * 1000}, {"G", 1000ull * 1000 * 1000},
+        {"Ki", KI}, {"Mi", MI},  {"Gi", GI},         {"Ti", 1024 * GI},
         {NULL, 0},
     };
 

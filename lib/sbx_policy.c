@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MI (1024u * 1024u)
+#define MI (1024ull * 1024)
 #define MILLI 1000u
 #define NAME_MAX_LEN (SBX_POLICY_NAME_LEN - 1)
 #define MAX_COUNT 1024
-#define MAX_BYTES (1024ull * MI)
-#define MAX_WAIT_MS (600u * MILLI)
+#define MAX_BYTES (1024 * MI)
+#define MAX_WAIT_MS (600ull * MILLI)
 #define MAX_BURST 1000000
 #define MAX_CONCURRENCY 100000
 

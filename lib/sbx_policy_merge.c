@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MI (1024u * 1024u)
-#define MILLI 1000u
+#define MI (1024ull * 1024)
+#define MILLI 1000ull
 
 bool
 sbx_name_set_has(const struct sbx_name_set *set, const char *name)

@@ -10,7 +10,7 @@
  * needs an escape; one that is taken, three times: so 1000 taken and 200 skipped with a result of 1 MiB stay
  * below 6 MiB. Two streams of 1 MiB, standalone, add at most eight times their size.
  */
-#define REPORT_MAX (24u * 1024 * 1024)
+#define REPORT_MAX (24ul * 1024 * 1024)
 #define REPORT_MAX_SKIPPED 200u
 
 struct report {

@@ -341,7 +341,7 @@ static int
 files_write(const struct step *step, int run)
 {
     const struct step_request *request = &step->request;
-    struct sbx_buf event = SBX_BUF_INIT(2 * REQUEST_MAX_FILE);
+    struct sbx_buf event = SBX_BUF_INIT(2ul * REQUEST_MAX_FILE);
     int r;
 
     r = workspace_unlink(run, RESULT_FILE);

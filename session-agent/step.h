@@ -13,8 +13,8 @@
 #include "session-agent/init.h"
 #include "session-agent/session.h"
 
-#define STEP_RESULT_MAX (1024u * 1024)
-#define STEP_OUTPUT_KEEP (1024u * 1024) /* of each stream, standalone */
+#define STEP_RESULT_MAX (1024ul * 1024)
+#define STEP_OUTPUT_KEEP (1024ul * 1024) /* of each stream, standalone */
 
 struct step;
 

@@ -321,7 +321,7 @@ queue_retry_after_s(const struct queue *queue, const char *tenant_name)
     }
     /* A place is free when the first of those ahead has moved up; half the line is a fair time to come back. */
     ms = run_ms * (1 + ahead / (2 * slots));
-    return ms >= 1000 * QUEUE_RETRY_MAX_S ? QUEUE_RETRY_MAX_S : (unsigned)((ms + 999) / 1000);
+    return ms >= 1000ul * QUEUE_RETRY_MAX_S ? QUEUE_RETRY_MAX_S : (unsigned)((ms + 999) / 1000);
 }
 
 void

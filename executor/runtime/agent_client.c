@@ -225,11 +225,9 @@ client_on_session(void *arg, int rc, int status, const char *body, size_t len)
 {
     struct agent_client *client = arg;
 
-    if (rc != 0) {
-        client_finish(client, AGENT_CLIENT_E_LOST);
-    } else if (status != 201) {
+    if (rc == 0 && status != 201) {
         client_refused(client, status, body, len);
-    } else if (client_send_step(client) != 0) {
+    } else if (rc != 0 || client_send_step(client) != 0) {
         client_finish(client, AGENT_CLIENT_E_LOST);
     }
 }
@@ -322,7 +320,7 @@ int
 agent_client_fetch(struct agent_client *client, const struct agent_fetch *fetch, agent_done_fn done,
                    void *arg)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf path = SBX_BUF_INIT(4 * AGENT_REPLY_MAX_PATH);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf path = SBX_BUF_INIT(4ul * AGENT_REPLY_MAX_PATH);
     struct sbx_http_exchange exchange = {
         .method = "GET",
         .max_reply = fetch->max_bytes < MAX_SMALL_REPLY ? MAX_SMALL_REPLY : fetch->max_bytes,

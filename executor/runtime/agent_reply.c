@@ -229,7 +229,7 @@ read_result(struct runtime_outcome *ret, const json_t *reply, const char *body, 
         return 0;
     }
     if (!member_copy(&out, body, "result") || out.failed) {
-        sbx_field_error_set(err, "/result", "must be plainly named and at most %u bytes",
+        sbx_field_error_set(err, "/result", "must be plainly named and at most %lu bytes",
                             AGENT_REPLY_MAX_RESULT);
         return AGENT_REPLY_E_INVALID;
     }

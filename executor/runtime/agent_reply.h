@@ -7,13 +7,13 @@
 
 #include "executor/runtime/runtime.h"
 
-#define AGENT_REPLY_MAX_RESULT (1024u * 1024)
+#define AGENT_REPLY_MAX_RESULT (1024ul * 1024)
 /* Entries of files_skipped, and files_skipped_count: an agent looks at 10000 files and tells of the first. */
 #define AGENT_REPLY_MAX_SKIPPED 200u
 #define AGENT_REPLY_MAX_SKIPPED_COUNT 12000u
 #define AGENT_REPLY_MAX_PATH 1024u
 /* Of a whole reply to a step: the result, and paths of artifacts taken and skipped. */
-#define AGENT_REPLY_MAX_BODY (8u * 1024 * 1024)
+#define AGENT_REPLY_MAX_BODY (8ul * 1024 * 1024)
 
 enum {
     AGENT_REPLY_E_INVALID = 1, /* *err says what; nothing of the reply may be used */

@@ -9,7 +9,7 @@
 
 #include "lib/sbx_base.h"
 
-#define PAYLOAD_IO_READ (64u * 1024)
+#define PAYLOAD_IO_READ (64ul * 1024)
 
 struct payload_io;
 
