@@ -60,7 +60,7 @@ static const struct config_key config_keys[] = {
       "time for jobs to end after SIGTERM" },
     { "denials.file", CONFIG_TEXT, AT(denials_file), "", 0, 0, NULL,
       "the gateway's denial log, taken into the audit chain; empty: none" },
-    { "idempotency.ttl", CONFIG_DURATION, AT(idempotency_ttl_ms), "24h", 60000, 24 * 30 * HOUR_MS, NULL,
+    { "idempotency.ttl", CONFIG_DURATION, AT(idempotency_ttl_ms), "24h", 60000, 720 * HOUR_MS, NULL,
       "how long an Idempotency-Key is remembered" },
     { "log.level", CONFIG_TEXT, AT(log_level_name), "info", 0, 0, NULL, "debug, info, warn or error" },
     { "log.file", CONFIG_TEXT, AT(log_file), "", 0, 0, NULL, "empty: standard error; reopened on SIGHUP" },
@@ -430,9 +430,11 @@ config_print_keys(FILE *out)
 {
     for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
         const struct config_key *key = &config_keys[i];
+        const char *fallback = key->fallback == NULL ? "none, must be set" : key->fallback;
 
-        fprintf(out, "  %-30s %s (default: %s)\n", key->name, key->meaning,
-                key->fallback == NULL ? "none, must be set" : *key->fallback == '\0' ? "empty" : key->fallback);
+        /* stdout gone: nobody to tell */
+        (void)fprintf(out, "  %-30s %s (default: %s)\n", key->name, key->meaning, *fallback == '\0' ? "empty" : fallback);
     }
-    fprintf(out, "  %-30s %s\n", "pool.<template>", "sandboxes kept ready of a template (default: pool.default = 0)");
+    (void)fprintf(out, "  %-30s %s\n", "pool.<template>",
+                  "sandboxes kept ready of a template (default: pool.default = 0)"); /* as above */
 }

@@ -22,30 +22,30 @@ struct options {
 static void
 print_help(FILE *out)
 {
-    fputs("usage: executord [--config FILE] [--check-config]\n"
-          "       executord audit verify [--dir DIR] [--config FILE]\n"
-          "       executord --help | --version\n"
-          "\n"
-          "Runs jobs in sandboxes on behalf of the gateway.\n"
-          "\n"
-          "  --config FILE    lines of `section.key = value`; SANDBOX_<SECTION>_<KEY> in the environment overrides\n"
-          "  --check-config   says whether the configuration holds, and ends\n"
-          "  audit verify     walks the audit log and says whether it is what was written;\n"
-          "                   exit status 0: it is, 1: it is not, 2: it could not be read\n"
-          "  --dir DIR        of the audit log, instead of audit.dir\n"
-          "\n"
-          "SIGTERM and SIGINT end it when the running jobs have ended, a second one at once.\n"
-          "SIGHUP opens log.file again.\n"
-          "\n"
-          "Keys:\n",
-          out);
+    (void)fputs("usage: executord [--config FILE] [--check-config]\n"
+                "       executord audit verify [--dir DIR] [--config FILE]\n"
+                "       executord --help | --version\n"
+                "\n"
+                "Runs jobs in sandboxes on behalf of the gateway.\n"
+                "\n"
+                "  --config FILE    lines of `section.key = value`; SANDBOX_<SECTION>_<KEY> in the environment overrides\n"
+                "  --check-config   says whether the configuration holds, and ends\n"
+                "  audit verify     walks the audit log and says whether it is what was written;\n"
+                "                   exit status 0: it is, 1: it is not, 2: it could not be read\n"
+                "  --dir DIR        of the audit log, instead of audit.dir\n"
+                "\n"
+                "SIGTERM and SIGINT end it when the running jobs have ended, a second one at once.\n"
+                "SIGHUP opens log.file again.\n"
+                "\n"
+                "Keys:\n",
+                out); /* stdout gone: nobody to tell */
     config_print_keys(out);
 }
 
 static int
 usage(const char *what)
 {
-    fprintf(stderr, "executord: %s; see executord --help\n", what);
+    (void)fprintf(stderr, "executord: %s; see executord --help\n", what); /* nowhere else to say it */
     return EXIT_USAGE;
 }
 
@@ -101,7 +101,8 @@ verify(const char *dir, const char *database)
 
     r = audit_verify(dir, database, &report);
     if (r < 0) {
-        fprintf(stderr, "executord: audit log in %s: %s: %s\n", dir, report.detail, strerror(-r));
+        (void)fprintf(stderr, "executord: audit log in %s: %s: %s\n", dir, report.detail,
+                      strerror(-r)); /* nowhere else to say it */
         return EXIT_USAGE;
     }
     if (r == 0) {
@@ -134,7 +135,7 @@ run(const struct options *options, const struct config *config)
     }
     r = log_open(config->log_file, config->log_level);
     if (r) {
-        fprintf(stderr, "executord: %s: %s\n", config->log_file, strerror(-r));
+        (void)fprintf(stderr, "executord: %s: %s\n", config->log_file, strerror(-r)); /* nowhere else to say it */
         return EXIT_BROKEN;
     }
     return daemon_run(config);
@@ -159,7 +160,7 @@ main(int argc, char **argv)
     if (options.audit_dir == NULL || options.config_file != NULL) {
         r = config_load(&config, options.config_file, environ, error);
         if (r) {
-            fprintf(stderr, "executord: %s\n", r > 0 ? error : strerror(-r));
+            (void)fprintf(stderr, "executord: %s\n", r > 0 ? error : strerror(-r)); /* nowhere else to say it */
             return EXIT_USAGE;
         }
     }

@@ -52,7 +52,7 @@ half_grow(char **half, size_t len, size_t more, size_t size)
     size_t cap = half_cap(need, size);
     char *data;
 
-    if (cap == half_cap(len, size)) {
+    if (cap <= half_cap(len, size)) {
         return true;
     }
     data = realloc(*half, cap);

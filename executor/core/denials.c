@@ -107,12 +107,12 @@ denials_begin_file(struct denials *denials, int fd, const struct stat *st)
 static bool
 denials_open(struct denials *denials)
 {
-    struct stat st;
+    struct stat st = { 0 };
     int fd;
 
     fd = denials_open_one(denials->path, &st);
     if (fd >= 0 && !denials_is_remembered(denials, &st) && denials->inode != 0) {
-        struct stat old;
+        struct stat old = { 0 };
         int old_fd = denials_open_one(denials->rotated, &old);
 
         if (old_fd >= 0 && denials_is_remembered(denials, &old)) {

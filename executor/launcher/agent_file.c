@@ -41,7 +41,7 @@ seal(int fd)
 _must_check_ int
 agent_file_load(int *ret_fd, const char *path)
 {
-    struct stat st;
+    struct stat st = { 0 };
     int r = 0, fd = -1, from = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
     if (from < 0 || fstat(from, &st) < 0) {

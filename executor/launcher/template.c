@@ -183,7 +183,7 @@ copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget, int 
     if (r == 0 && to < 0) {
         r = -errno;
     }
-    while (r == 0 && (entry = readdir(dir)) != NULL) {
+    while (r == 0 && dir != NULL && (entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             r = copy_entry(from, to, entry->d_name, budget, depth);
         }
@@ -277,7 +277,7 @@ dev_fill(int root)
                   { "/proc/self/fd/2", "stderr" } };
     static const char *const options[] = { "size", "64k", "nr_inodes", "64", "mode", "0755", NULL };
     struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
-    int dev, r = template_fs_new(&dev, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    int dev = -1, r = template_fs_new(&dev, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 
     if (r < 0) {
         return r;
