@@ -171,7 +171,7 @@ metrics_http(struct sbx_buf *out, const struct api *api)
     }
     metric(out, "http_unauthorized_total", "counter", "Requests without a valid identity context.", api->unauthorized);
     metric(out, "http_connections", "gauge", "Open connections.", sbx_http_server_connections(api->server));
-    metric(out, "idempotent_replays_total", "counter", "Answers given again for a known Idempotency-Key.", api->replays);
+    metric(out, "idempotent_replays_total", "counter", "Answers given again for a known key.", api->replays);
     metric(out, "draining", "gauge", "1 while the executor stops.", engine_draining(api->spec.engine) ? 1 : 0);
 }
 

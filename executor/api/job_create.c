@@ -205,7 +205,9 @@ create_with_key(struct call *call, const char *key)
     if (r == IDEMPOTENCY_E_MISMATCH) {
         call_problem(call, SBX_PROBLEM_IDEMPOTENCY_MISMATCH, NULL);
     } else if (r == IDEMPOTENCY_E_IN_FLIGHT) {
-        call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_IDEMPOTENCY_IN_FLIGHT, .retry_after_s = 1 });
+        call_reply_problem(call, &(struct sbx_problem){
+            .code = SBX_PROBLEM_IDEMPOTENCY_IN_FLIGHT, .retry_after_s = 1,
+        });
     } else if (r == IDEMPOTENCY_E_KNOWN) {
         create_replay(call, entry->job_id.text);
     } else if (r) {

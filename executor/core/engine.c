@@ -175,8 +175,10 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     record->metadata_json = steal(&job->spec->metadata_json);
     job->limits = *submission->limits;
     job->max_artifacts = context->max_artifacts;
-    job->max_artifact_bytes =
-        context->max_artifact_bytes < ENGINE_MAX_ARTIFACT_BYTES ? context->max_artifact_bytes : ENGINE_MAX_ARTIFACT_BYTES;
+    job->max_artifact_bytes = context->max_artifact_bytes;
+    if (job->max_artifact_bytes > ENGINE_MAX_ARTIFACT_BYTES) {
+        job->max_artifact_bytes = ENGINE_MAX_ARTIFACT_BYTES;
+    }
     job->concurrency = context->tenant_concurrency;
     job->admitted_ms = sbx_now_mono_ms();
 }
@@ -471,7 +473,7 @@ job_count_end(struct job *job)
              LOG_INT("total_ms", total));
 }
 
-/* A conflict says that the row cannot be written as it is, ever: the files it names are the only thing that can clash. */
+/* A conflict says that the row can never be written as it is, and only the files it names can clash. */
 static void
 job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
 {
