@@ -98,7 +98,8 @@ parse_code(struct request *request)
 {
     struct job_spec *spec = request->spec;
 
-    if (!sbx_json_get_str(request->body, "", "code", JOB_MAX_CODE, &spec->code, &spec->code_len, request->err)) {
+    if (!sbx_json_get_str(request->body, "", "code", JOB_MAX_CODE, &spec->code, &spec->code_len,
+                          request->err)) {
         return false;
     }
     if (spec->code == NULL) {
@@ -141,7 +142,8 @@ parse_args(struct request *request)
 
 /* "utf-8" (the default) or "base64". */
 static bool
-parse_encoding(struct request *request, const json_t *object, const char *path, const char *key, bool *ret_base64)
+parse_encoding(struct request *request, const json_t *object, const char *path, const char *key,
+               bool *ret_base64)
 {
     const char *encoding = NULL;
     char field[96];
@@ -221,7 +223,8 @@ static bool
 env_name_reserved(const char *name)
 {
     static const char *const prefixes[] = { "LD_", "PYTHON", "SANDBOX_" };
-    static const char *const names[] = { "GLIBC_TUNABLES", "BASH_ENV", "ENV", "NODE_OPTIONS" };
+    static const char *const names[] = { "GLIBC_TUNABLES", "BASH_ENV",  "ENV",
+                                         "NODE_OPTIONS",   "SHELLOPTS", "BASHOPTS" };
 
     for (size_t i = 0; i < SBX_COUNT(prefixes); i++) {
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) {
@@ -274,6 +277,7 @@ parse_env(struct request *request)
     json_t *object = NULL;
     const char *name;
     json_t *value;
+    size_t total = 0;
 
     if (!sbx_json_get_object(request->body, "", "env", &object, request->err)) {
         return false;
@@ -288,12 +292,15 @@ parse_env(struct request *request)
     if (request->spec->env == NULL) {
         return request_fatal(request, -ENOMEM);
     }
-    json_object_foreach(object, name, value) {
+    json_object_foreach (object, name, value) {
         if (!parse_env_entry(request, name, value)) {
             return false;
         }
+        total += strlen(name) + json_string_length(value);
     }
-    return true;
+    /* What the agent takes; execve would not take much more. */
+    return total <= JOB_MAX_ENV_TOTAL ||
+           request_too_large(request, "/env", "must not hold more than 262144 bytes together");
 }
 
 /* Relative, no empty, "." or ".." component, no control character, bounded: what the agent accepts. */
@@ -324,11 +331,18 @@ path_valid(const char *path, size_t max_len)
     }
 }
 
+/* Neither one of them nor a directory of one, nor beneath one. */
 static bool
 file_is_new(const struct job_spec *spec, const char *path)
 {
+    size_t len = strlen(path);
+
     for (unsigned i = 0; i < spec->n_files; i++) {
-        if (strcmp(spec->files[i].path, path) == 0) {
+        const char *other = spec->files[i].path;
+        size_t other_len = strlen(other), shorter = len < other_len ? len : other_len;
+        char next = len < other_len ? other[len] : path[other_len];
+
+        if (strncmp(other, path, shorter) == 0 && (next == '\0' || next == '/')) {
             return false;
         }
     }
@@ -367,8 +381,8 @@ parse_file(struct request *request, const json_t *object, size_t index)
     struct runtime_file file = { 0 };
     char at[32], field[48];
 
-    (void)snprintf(at, sizeof(at), "/files/%zu", index);  /* fits */
-    (void)snprintf(field, sizeof(field), "%s/path", at);  /* so does this */
+    (void)snprintf(at, sizeof(at), "/files/%zu", index); /* fits */
+    (void)snprintf(field, sizeof(field), "%s/path", at); /* so does this */
     if (!json_is_object(object)) {
         return request_fail(request, at, "must be an object");
     }
@@ -381,10 +395,11 @@ parse_file(struct request *request, const json_t *object, size_t index)
         return request_fail(request, field, "is required");
     }
     if (!path_valid(file.path, JOB_MAX_PATH)) {
-        return request_fail(request, field, "must be a relative path without empty, \".\" or \"..\" components");
+        return request_fail(request, field,
+                            "must be a relative path without empty, \".\" or \"..\" components");
     }
     if (!file_is_new(spec, file.path)) {
-        return request_fail(request, field, "is named twice");
+        return request_fail(request, field, "is named twice, or is a directory of another file");
     }
     if (!parse_file_content(request, object, at, &file)) {
         return false;
@@ -464,7 +479,8 @@ parse_limits(struct request *request)
 }
 
 static bool
-dump_json(struct request *request, const json_t *json, size_t max, const char *field, char **ret, size_t *ret_len)
+dump_json(struct request *request, const json_t *json, size_t max, const char *field, char **ret,
+          size_t *ret_len)
 {
     struct sbx_buf out = SBX_BUF_INIT(max + 1);
 
@@ -527,12 +543,13 @@ parse_metadata(struct request *request)
     if (json_object_size(object) > JOB_MAX_METADATA) {
         return request_too_large(request, "/metadata", "must not have more than 32 members");
     }
-    json_object_foreach(object, key, value) {
+    json_object_foreach (object, key, value) {
         if (!metadata_entry_valid(request, key, value)) {
             return false;
         }
     }
-    return dump_json(request, object, 6ul * JOB_MAX_METADATA * (JOB_MAX_METADATA_KEY + JOB_MAX_METADATA_VALUE + 8),
+    return dump_json(request, object,
+                     6ul * JOB_MAX_METADATA * (JOB_MAX_METADATA_KEY + JOB_MAX_METADATA_VALUE + 8),
                      "/metadata", &request->spec->metadata_json, &len);
 }
 
@@ -548,11 +565,12 @@ parse_wait(struct request *request)
 static bool
 request_parse(struct request *request)
 {
-    static const char *const known[] = { "language", "code",   "args",  "stdin",    "stdin_encoding", "env",      "files",
-                                         "artifacts", "limits", "event", "metadata", "wait",           "template", NULL };
-    static bool (*const parsers[])(struct request *request) = {
-        parse_language, parse_template, parse_code,  parse_args,     parse_stdin, parse_env, parse_files,
-        parse_artifacts, parse_limits,  parse_event, parse_metadata, parse_wait,
+    static const char *const known[] = { "language", "code",  "args",      "stdin",  "stdin_encoding",
+                                         "env",      "files", "artifacts", "limits", "event",
+                                         "metadata", "wait",  "template",  NULL };
+    static bool (*const parsers[])(struct request * request) = {
+        parse_language, parse_template,  parse_code,   parse_args,  parse_stdin,    parse_env,
+        parse_files,    parse_artifacts, parse_limits, parse_event, parse_metadata, parse_wait,
     };
 
     if (!json_is_object(request->body)) {

@@ -12,6 +12,7 @@
 #define JOB_MAX_ENV 64
 #define JOB_MAX_ENV_NAME 128
 #define JOB_MAX_ENV_VALUE 32768
+#define JOB_MAX_ENV_TOTAL 262144
 #define JOB_MAX_FILES 64
 #define JOB_MAX_FILE_BYTES (8u << 20) /* together */
 #define JOB_MAX_FILE_TEXT ((JOB_MAX_FILE_BYTES + 2ul) / 3 * 4)
