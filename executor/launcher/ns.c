@@ -84,11 +84,16 @@ fds_arrange(const struct ns_spec *spec)
     return close_range(NS_AGENT_FD_FIRST + NS_N_AGENT_FDS, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
+/* What is ignored stays ignored through exec, and whoever started the launcher may have ignored anything. */
 _must_check_ static int
 signals_reset(void)
 {
+    const struct sigaction action = { .sa_handler = SIG_DFL };
     sigset_t none;
 
+    for (int signo = 1; signo < NSIG; signo++) {
+        (void)sigaction(signo, &action, NULL); /* fails for KILL, STOP and libc's own */
+    }
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }

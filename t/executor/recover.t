@@ -9,7 +9,7 @@ use Sandbox::Context;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $t = Sandbox->new(executor => { 'pool.default' => 2, 'limits.max_running' => 8, 'drain.timeout' => '3s', 'limits.queue_timeout' => '20s' });
+my $t = Sandbox->new(executor => { 'pool.default' => 2, 'limits.max_running' => 8, 'drain.timeout' => '6s', 'limits.queue_timeout' => '20s' });
 $t->start_launcher->start_executor;
 
 sub ask {
@@ -30,7 +30,7 @@ sub settle { $t->executor_request('GET', '/healthz') for 1 .. 3; return }
 sub child_was_fine { my ($pid, $what) = @_; waitpid $pid, 0; is($?, 0, $what) }
 
 # SIGTERM: what runs ends, who waits is answered.
-my $waiter = in_child(sub { my $run = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 1; echo ended', wait => 20 }, who => { agent => 'w' }); $run->{json}{stdout} eq "ended\n" });
+my $waiter = in_child(sub { my $run = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 3; echo ended', wait => 20 }, who => { agent => 'w' }); $run->{json}{stdout} eq "ended\n" });
 ok($t->wait_until(5, sub { @{ ask('GET', '/v1/jobs?agent=w&status=running')->{json}{jobs} } }), 'a job runs');
 my $keep = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock");
 my $context = Sandbox::Context::sign($t->{key});
@@ -56,7 +56,7 @@ $waits->flush;
 settle();
 my $start = time;
 is($t->stop('executor'), 0, 'stopped with 0');
-cmp_ok(time - $start, '<', 8, 'after the drain');
+cmp_ok(time - $start, '<', 14, 'after the drain');
 is(Sandbox::parse_reply(Sandbox::_converse($waits, '', seconds => 2))->{json}{status}, 'lost', 'who waited learns that it is lost');
 ok($t->wait_until(2, sub { !$t->sandbox_processes }), 'nothing of it runs');
 $t->start_executor;
