@@ -110,6 +110,7 @@ sub _spawn {
     if (!$pid) {
         setpgrp 0, 0;
         $SIG{PIPE} = 'DEFAULT';
+        $SIG{QUIT} = 'IGNORE';    # as a shell's background jobs have it: nothing of it may reach a sandbox
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $log;
         open STDERR, '>&', \*STDOUT;
