@@ -46,6 +46,21 @@ cgroup_write_u64(int dir, const char *file, uint64_t value)
     return cgroup_write(dir, file, text);
 }
 
+/*
+ * A new group weighs as much as one process, so that on a busy host all sandboxes would share what one process
+ * gets. And of a group's weight the kernel gives each processor the part that the group's load there has in the
+ * whole; the load of one that it has left decays over some 100 ms: a program that is moved loses half. Hence
+ * two processes' weight a processor; a daemon that shares one with sandboxes keeps a third of it.
+ */
+_must_check_ int
+cgroup_weigh(int base, const char *file, unsigned normal, unsigned most)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t weight = 2ull * normal * (cpus > 0 ? (uint64_t)cpus : 1);
+
+    return cgroup_write_u64(base, file, weight < most ? weight : most);
+}
+
 _must_check_ int
 cgroup_read_u64(int fd, const char *key, uint64_t *ret)
 {

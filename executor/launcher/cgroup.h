@@ -92,6 +92,8 @@ void cgroup_deinit(struct cgroup *group);
 /* For the backends. */
 _must_check_ int cgroup_write(int dir, const char *file, const char *text);
 _must_check_ int cgroup_write_u64(int dir, const char *file, uint64_t value);
+/* Sets the processor's weight of all sandboxes together; `normal` is what the kernel gives a new group. */
+_must_check_ int cgroup_weigh(int base, const char *file, unsigned normal, unsigned most);
 /* The number after `key` at the start of a line; `key` "" takes the first number. */
 _must_check_ int cgroup_read_u64(int fd, const char *key, uint64_t *ret);
 /* Opens (making it when absent) path/name and fills base, parent and path of `index`. */

@@ -62,7 +62,7 @@ v1_open(struct cgroup_tree *tree, const struct settings *settings)
     for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
         r = v1_base(tree, i, settings);
     }
-    return r;
+    return r != 0 ? r : cgroup_weigh(tree->base[shares[CPU]], "cpu.shares", 1024, 262144);
 }
 
 static int

@@ -100,6 +100,9 @@ v2_open(struct cgroup_tree *tree, const struct settings *settings)
     if (r == 0) {
         r = cgroup_write(tree->base[0], "cgroup.subtree_control", CONTROLLERS);
     }
+    if (r == 0) {
+        r = cgroup_weigh(tree->base[0], "cpu.weight", 100, 10000);
+    }
     if (r != 0 && unlinkat(tree->parent[0], tree->name, AT_REMOVEDIR) < 0 && errno != EBUSY) {
         journal(JOURNAL_WARN, "cgroup.leftover", JOURNAL_INT("error", errno));
     }

@@ -94,6 +94,12 @@ is($r->{verdict}, NONE, 'rate: no verdict');
 cmp_ok($r->{cpu_ms}, '<', 1000 * (time - $begin) * 0.35 + 30, 'rate: a fifth of a core was given');
 $c->destroy($id);
 
+# All sandboxes together are more to the scheduler than one process.
+my ($base) = grep { -e "$_/cpu.shares" || -e "$_/cpu.weight" } grep { !m{/s\d+$} } $l->cgroups;
+my $n_cpus = () = Sandbox::Launch::slurp('/proc/cpuinfo') =~ /^processor\s/mg;
+is(Sandbox::Launch::slurp(-e "$base/cpu.shares" ? "$base/cpu.shares" : "$base/cpu.weight") + 0,
+    -e "$base/cpu.shares" ? 2 * 1024 * $n_cpus : 2 * 100 * $n_cpus, 'weight: two processes a processor');
+
 # At the limit but not over it.
 $id = $c->create;
 $c->adopt($id, disk => 4 << 20, processes => 4, memory => 128 << 20);

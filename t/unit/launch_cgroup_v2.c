@@ -70,6 +70,22 @@ limits(void)
 }
 
 static void
+weight(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    char expected[24];
+
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000), -ENOENT, "a group without cpu: an error");
+    put("cpu.weight", "");
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000), 0, "weighed");
+    (void)snprintf(expected, sizeof(expected), "%ld", cpus < 50 ? 200 * cpus : 10000);
+    is_str(get("cpu.weight"), expected, "two processes a processor");
+    put("cpu.weight", "");
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 150), 0, "again, on a large host");
+    is_str(get("cpu.weight"), "150", "no more than the kernel takes");
+}
+
+static void
 counters(void)
 {
     struct cgroup group = CGROUP_NULL;
@@ -209,13 +225,14 @@ main(void)
     }
     dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     limits();
+    weight();
     counters();
     real_hierarchy();
     refusal();
     if (strncmp(dir, "/tmp/launch_cgroup.", 19) == 0) {
         static const char *const names[] = {
             "memory.max", "memory.swap.max", "pids.max",       "cpu.max",
-            "cpu.stat",   "memory.events",   "memory.current", "pids.events"
+            "cpu.stat",   "memory.events",   "memory.current", "pids.events", "cpu.weight"
         };
         for (size_t i = 0; i < SBX_COUNT(names); i++) {
             unlinkat(dir_fd, names[i], 0);
