@@ -44,7 +44,8 @@ LAUNCH_OBJS := $(filter-out $(OUT)/obj/executor/launcher/main.o,$(call objs,exec
 AGENT_OBJS := $(filter-out $(OUT)/obj/session-agent/main.o,$(call objs,session-agent/*.c))
 UNIT := $(patsubst t/unit/%.c,$(OUT)/t/unit/%,$(wildcard t/unit/*.c))
 TOOLS := $(patsubst t/launcher/%.c,$(OUT)/t/launcher/%,$(wildcard t/launcher/*.c)) \
-         $(patsubst t/bench/%.c,$(OUT)/t/bench/%,$(wildcard t/bench/*.c))
+         $(patsubst t/bench/%.c,$(OUT)/t/bench/%,$(wildcard t/bench/*.c)) \
+         $(patsubst t/tool/%.c,$(OUT)/t/tool/%,$(wildcard t/tool/*.c))
 FUZZ := $(patsubst t/fuzz/%.c,build/fuzz/%,$(wildcard t/fuzz/*.c))
 MODULE := $(OUT)/ngx_http_sandbox_module.so
 DAEMONS := $(OUT)/executord $(OUT)/sandbox-launch $(OUT)/session-agent
@@ -124,6 +125,9 @@ $(OUT)/t/unit/%: t/unit/%.c $(OUT)/libexecutor.a $(OUT)/liblaunch.a $(OUT)/libag
 $(OUT)/t/launcher/%: t/launcher/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -lseccomp -o $@
+$(OUT)/t/tool/%: t/tool/%.c $(OUT)/libsbx.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -o $@
 $(OUT)/t/bench/%: t/bench/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -o $@
@@ -139,11 +143,12 @@ unit: $(STAMP)-test
 
 test: $(STAMP)-test build unit
 	@perl t/run $(VARIANT)
-test-extra: build
+test-extra: $(STAMP)-test build unit
 	@bash t/run-extra $(VARIANT)
 
 lint: $(STAMP)-test
-	@prove -r t/lint
+	@perl t/run release t/lint
+	@perl t/lint/analyse
 format:
 	@git ls-files '*.[ch]' | grep -v '^ngx_sandbox_module/ngx_http_' | xargs clang-format -i
 bench: build unit
