@@ -14,14 +14,15 @@
 #define COPY_MAX_BYTES (32u << 20)
 #define COPY_MAX_DEPTH 6
 
-/* Readable ones leak the host or its kernel, writable ones reach it. /proc/cpuinfo, stat and meminfo stay:
- * node reads them. */
+/* Readable ones leak the host or its kernel (locks: of everybody's files), writable ones reach it (pressure:
+ * by anyone). /proc/cpuinfo, stat and meminfo stay: node reads them. */
 static const char *const mask_names[] = {
-    "acpi",        "asound",     "cmdline",     "config.gz",     "driver",    "dynamic_debug", "interrupts",
-    "iomem",       "ioports",    "kallsyms",    "kcore",         "key-users", "keys",          "kmsg",
-    "kpagecgroup", "kpagecount", "kpageflags",  "latency_stats", "modules",   "mtrr",          "pagetypeinfo",
-    "sched_debug", "schedstat",  "scsi",        "slabinfo",      "softirqs",  "sysrq-trigger", "timer_list",
-    "timer_stats", "tty",        "vmallocinfo", "zoneinfo",
+    "acpi",        "asound",  "cmdline",     "config.gz",    "driver",        "dynamic_debug",
+    "interrupts",  "iomem",   "ioports",     "kallsyms",     "kcore",         "key-users",
+    "keys",        "kmsg",    "kpagecgroup", "kpagecount",   "kpageflags",    "latency_stats",
+    "locks",       "modules", "mtrr",        "pagetypeinfo", "pressure",      "sched_debug",
+    "schedstat",   "scsi",    "slabinfo",    "softirqs",     "sysrq-trigger", "timer_list",
+    "timer_stats", "tty",     "vmallocinfo", "zoneinfo"
 };
 
 static struct template_mask masks[SBX_COUNT(mask_names) + 1];

@@ -77,7 +77,8 @@ for my $path (qw(/etc/shadow /root/.bashrc /root/.ssh /home/root /var/log /var/l
 }
 like($c->sh($id, 'find /home /root /var -mindepth 1 | wc -l'), qr/^1$/m, 'home, root and var hold nothing but the link var/tmp');
 like($c->sh($id, "cat /proc/$_ | wc -c"), qr/^0$/m, "/proc/$_ is empty")
-    for grep { -e "/proc/$_" } qw(keys kallsyms kmsg cmdline iomem timer_list interrupts slabinfo vmallocinfo config.gz);
+    for grep { -e "/proc/$_" } qw(keys kallsyms kmsg cmdline iomem timer_list interrupts slabinfo vmallocinfo config.gz locks);
+like($c->sh($id, 'ls -A /proc/pressure | wc -l'), qr/^0$/m, '/proc/pressure, which anyone may write, is empty');
 for my $path (qw(/proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/user/max_user_namespaces /proc/irq/default_smp_affinity /usr/x /etc/passwd /etc/x /x
                  /opt/sandbox/runtimes.json /opt/sandbox/drivers/x /dev/x /bin/sh /proc/cmdline /proc/sysrq-trigger)) {
     like($c->sh($id, "(echo x > $path) 2>/dev/null && echo written || echo refused"), qr/^refused$/m, "$path cannot be written");
