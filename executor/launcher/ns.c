@@ -84,15 +84,18 @@ fds_arrange(const struct ns_spec *spec)
     return close_range(NS_AGENT_FD_FIRST + NS_N_AGENT_FDS, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
-/* What is ignored stays ignored through exec, and whoever started the launcher may have ignored anything. */
+/*
+ * What is ignored stays ignored through exec, and whoever started the launcher may have ignored anything, libc's
+ * own signals too, which sigaction() refuses to touch.
+ */
 _must_check_ static int
 signals_reset(void)
 {
-    const struct sigaction action = { .sa_handler = SIG_DFL };
+    static const unsigned long defaults[4]; /* struct kernel_sigaction: SIG_DFL, no flags, no mask */
     sigset_t none;
 
     for (int signo = 1; signo < NSIG; signo++) {
-        (void)sigaction(signo, &action, NULL); /* fails for KILL, STOP and libc's own */
+        (void)syscall(SYS_rt_sigaction, signo, defaults, NULL, sizeof(unsigned long)); /* fails for KILL and STOP */
     }
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
