@@ -675,6 +675,8 @@ begin(void)
     copy_file("session-agent/runtimes.json", path);
     (void)snprintf(path, sizeof(path), "%s/opt/drivers/python.py", work_dir);
     copy_file("session-agent/drivers/python.py", path);
+    (void)snprintf(path, sizeof(path), "%s/opt/drivers/python_handler.py", work_dir);
+    copy_file("session-agent/drivers/python_handler.py", path);
     (void)snprintf(path, sizeof(path), "%s/opt/drivers/node.js", work_dir);
     copy_file("session-agent/drivers/node.js", path);
     (void)snprintf(path, sizeof(path), "%s/state", work_dir);
