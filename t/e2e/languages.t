@@ -116,6 +116,18 @@ for my $file (@{ $job->{files} }) {
 }
 is($t->request('GET', "/v1/jobs/$job->{job_id}/artifacts/no.txt")->{status}, 404, 'what was not declared is not there');
 
+# More names than a report holds, and a workspace its owner has shut.
+$job = $t->job({ language => 'bash', artifacts => ['**'], code => <<'SH' });
+p=x; for i in 1 2 3; do p=$p/$(printf %0250d $i); done
+mkdir -p $p && cd $p && seq -f %0190.0f 1 9000 | xargs touch
+SH
+is($job->{status}, 'succeeded', 'nine thousand long names are no failure') or diag explain $job;
+is(scalar @{ $job->{files} }, 64, 'as many artifacts as allowed');
+is($job->{files_skipped}[-1]{reason}, '8736 more were skipped', 'the rest is counted');
+$job = $t->job({ language => 'bash', artifacts => ['kept'], code => 'echo kept > kept; chmod 0 .' });
+is($job->{status}, 'succeeded', 'nor is a workspace without permissions') or diag explain $job;
+is(scalar @{ $job->{files} }, 1, 'its artifact is taken');
+
 my $flood = $t->job({ language => 'python', code => 'for i in range(400000): print(f"line {i}")', limits => { output => '32Mi', time => '60s' } });
 ok($flood->{truncated}, 'long output is cut');
 is($flood->{stdout_bytes}, length join('', map { "line $_\n" } 0 .. 399999), 'its bytes are counted');
