@@ -232,6 +232,15 @@ read_value(enum form form, const json_t *value, uint64_t *ret)
     return read_number(form, value, ret);
 }
 
+/* What is rounded down counts as it was written: 64.0001 cores are more than 64. Only thousandths are reals. */
+static bool
+real_is_within(const json_t *value, uint64_t floor, uint64_t ceiling)
+{
+    double real = json_real_value(value);
+
+    return !json_is_real(value) || (real >= (double)floor / MILLI && real <= (double)ceiling / MILLI);
+}
+
 /* The largest unit that keeps the number whole. */
 static void
 format_with_unit(char *out, size_t size, uint64_t value, const struct unit *units)
@@ -300,6 +309,9 @@ sbx_limit_from_json(enum sbx_limit limit, const json_t *value, const char *field
     if (!read_value(limit_table[limit].form, value, &n)) {
         sbx_field_error_set(err, field, "%s", form_hint[limit_table[limit].form]);
         return false;
+    }
+    if (!real_is_within(value, limit_table[limit].floor, limit_table[limit].ceiling)) {
+        n = 0; /* less than every floor */
     }
     if (!check_bounds(limit, n, field, err)) {
         return false;
@@ -399,7 +411,7 @@ sbx_json_get_duration(const json_t *object, const char *path, const char *key, u
         sbx_field_error_set(err, field, "%s", form_hint[FORM_DURATION]);
         return false;
     }
-    if (ms > max_ms) {
+    if (ms > max_ms || !real_is_within(value, 0, max_ms)) {
         format_value(most, sizeof(most), FORM_DURATION, max_ms);
         sbx_field_error_set(err, field, "must not be more than %s", most);
         return false;

@@ -184,6 +184,9 @@ test_refused(void)
         {"{\"cpu\":1e300}", "/limits/cpu"},
         {"{\"cpu\":-1}", "/limits/cpu"},
         {"{\"cpu\":true}", "/limits/cpu"},
+        {"{\"cpu\":64.0001}", "/limits/cpu"},
+        {"{\"cpu\":0.0099999999}", "/limits/cpu"},
+        {"{\"time\":86400.0005}", "/limits/time"},
         {"{\"cpu\":[]}", "/limits/cpu"},
         {"{\"memory\":8388607}", "/limits/memory"},
         {"{\"memory\":\"65Gi\"}", "/limits/memory"},
@@ -296,7 +299,7 @@ test_text(void)
 static void
 test_duration_member(void)
 {
-    json_t *json = parse("{\"n\":2,\"r\":0.25,\"t\":\"500ms\",\"z\":null,\"b\":true,\"neg\":-1,\"big\":61}");
+    json_t *json = parse("{\"n\":2,\"r\":0.25,\"t\":\"500ms\",\"z\":null,\"b\":true,\"neg\":-1,\"big\":61,\"over\":60.0005}");
     uint64_t ms = 7;
 
     ok(sbx_json_get_duration(json, "", "n", 60000, &ms, &err) && ms == 2000, "seconds");
@@ -309,6 +312,7 @@ test_duration_member(void)
     is_uint(ms, 7, "and leave the value");
     ok(!sbx_json_get_duration(json, "", "b", 60000, &ms, &err), "refused: a boolean");
     ok(!sbx_json_get_duration(json, "", "neg", 60000, &ms, &err), "refused: before now");
+    ok(!sbx_json_get_duration(json, "", "over", 60000, &ms, &err), "refused: past the bound by less than counts");
     ok(!sbx_json_get_duration(json, "", "big", 60000, &ms, &err), "refused: past the bound");
     is_str(err.message, "must not be more than \"60s\"", "with the bound");
     json_decref(json);
