@@ -1,7 +1,8 @@
 /*
  *   daemon_run: daemon_open -> reconcile -> daemon_listen -> (loop)
- *   SIGTERM:    daemon_stop: no listening, no new jobs; those that run end
- *               -> daemon_on_quiet -> api closed -> pools drained -> loop stops -> daemon_close
+ *   SIGTERM:    daemon_stop: no new jobs, those accepted end; the rest of the interface is served meanwhile
+ *               -> daemon_on_engine_quiet: no listening -> daemon_on_api_quiet -> api closed
+ *               -> pools drained -> loop stops -> daemon_close
  */
 #include "executor/daemon.h"
 
@@ -443,15 +444,16 @@ daemon_on_engine_quiet(void *arg)
     struct daemon *daemon = arg;
 
     daemon->engine_quiet = true;
+    api_drain(daemon->api, daemon_on_api_quiet, daemon);
     daemon_close_when_quiet(daemon);
 }
 
+/* Keeps listening: a gateway that finds no socket answers 502 to who waits for a result or cancels a job. */
 static void
 daemon_stop(struct daemon *daemon)
 {
     if (!daemon->stopping) {
         daemon->stopping = true;
-        api_drain(daemon->api, daemon_on_api_quiet, daemon);
         engine_drain(daemon->engine, daemon->config->drain_timeout_ms, daemon_on_engine_quiet, daemon);
     }
     daemon_close_when_quiet(daemon);

@@ -36,7 +36,7 @@ handle_readyz(struct call *call)
         sbx_jsonw_str(&w, NULL, "the sandbox launcher is not connected");
     }
     if (draining) {
-        sbx_jsonw_str(&w, NULL, "the executor is stopping");
+        sbx_jsonw_str(&w, NULL, "draining");
     }
     sbx_jsonw_array_end(&w);
     sbx_jsonw_object_end(&w);

@@ -29,22 +29,39 @@ sub in_child {
 sub settle { $t->executor_request('GET', '/healthz') for 1 .. 3; return }
 sub child_was_fine { my ($pid, $what) = @_; waitpid $pid, 0; is($?, 0, $what) }
 
-# SIGTERM: what runs ends, who waits is answered.
+# SIGTERM: what runs ends, who waits is answered, who asks is served; only new jobs are refused.
+sub draining { my $ready = $t->executor_request('GET', '/readyz') or return; return $ready->{status} == 503 && $ready->{json}{reasons}[0] eq 'draining' }
+$t->start_gateway;
 my $waiter = in_child(sub { my $run = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 3; echo ended', wait => 20 }, who => { agent => 'w' }); $run->{json}{stdout} eq "ended\n" });
-ok($t->wait_until(5, sub { @{ ask('GET', '/v1/jobs?agent=w&status=running')->{json}{jobs} } }), 'a job runs');
+my $id;
+ok($t->wait_until(5, sub { my $jobs = ask('GET', '/v1/jobs?agent=w&status=running')->{json}{jobs}; $id = @$jobs && $jobs->[0]{job_id} }), 'a job runs');
 my $keep = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock");
 my $context = Sandbox::Context::sign($t->{key});
 print {$keep} "GET /v1/jobs HTTP/1.1\r\nHost: x\r\n";    # half a head: this connection stays open while it drains
 $keep->flush;
 settle();
 kill 'TERM', $t->{pid}{executor};
-ok($t->wait_until(2, sub { !-S "$t->{dir}/sock/executord.sock" }), 'nobody new can connect');
+ok($t->wait_until(2, \&draining), 'not ready, for the reason that it drains');
+is($t->executor_request('GET', '/healthz')->{status}, 200, 'alive');
+is(get($id)->{status}, 'running', 'who connects now may read');
+my $refused = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' });
+is_deeply([$refused->{status}, $refused->{json}{code}], [503, 'unavailable'], 'a new job is refused');
+like($refused->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, 'and told when to come back');
+is($t->request('GET', '/readyz', anonymous => 1)->{status}, 503, 'through the gateway: not ready');
+is($t->request('GET', '/v1/jobs')->{status}, 200, 'reads are served');
+$refused = $t->request('POST', '/v1/jobs', json => { language => 'bash', code => 'true' });
+is_deeply([$refused->{status}, $refused->{json}{code}], [503, 'unavailable'], 'jobs are refused');
+like($refused->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, 'with the same advice');
+my $late = ask('GET', "/v1/jobs/$id?wait=10");
+is_deeply([@{ $late->{json} }{qw(status stdout)}], ['succeeded', "ended\n"], 'who begins to wait now is answered');
 print {$keep} "Content-Type: application/json\r\nSandbox-Context: $context\r\n\r\n";
 $keep->flush;
 my $text = Sandbox::_converse($keep, '', seconds => 2);
-like($text, qr{^HTTP/1\.1 200 .*Connection: close}s, 'a connection that is there may still read');
+like($text, qr{^HTTP/1\.1 200 .*Connection: close}s, 'a connection that is there at the end may still read');
 child_was_fine($waiter, 'who waits is answered');
 is($t->stop('executor'), 0, 'and the daemon ends with 0');
+ok(!-S "$t->{dir}/sock/executord.sock", 'and takes its socket with it');
+is($t->stop('gateway'), 0, 'the gateway ends');
 $t->start_executor;
 
 # Jobs that do not end within the drain.
@@ -67,7 +84,7 @@ $stuck = begin('sleep 60');
 ok($t->wait_until(5, sub { get($stuck)->{status} eq 'running' }), 'a long job runs');
 $start = time;
 kill 'TERM', $t->{pid}{executor};
-ok($t->wait_until(2, sub { !-S "$t->{dir}/sock/executord.sock" }), 'stopping');
+ok($t->wait_until(2, \&draining), 'stopping');
 is($t->stop('executor'), 0, 'a second SIGTERM ends it');
 cmp_ok(time - $start, '<', 2.5, 'at once');
 $t->start_executor;
