@@ -291,12 +291,33 @@ ngx_http_sandbox_core_problem_of(ngx_uint_t status)
 }
 
 
+/*
+ * Whether the last upstream was sent nothing: it is away, and nobody did anything. nginx has one status for that
+ * and for an upstream that broke off. Its record of the connection outlives the redirect to the document.
+ */
+static ngx_uint_t
+ngx_http_sandbox_core_is_unsent(ngx_http_request_t *r)
+{
+    ngx_http_upstream_state_t *state;
+
+    if (r->upstream_states == NULL || r->upstream_states->nelts == 0) {
+        return 0;
+    }
+    state = r->upstream_states->elts;
+    return state[r->upstream_states->nelts - 1].bytes_sent == 0;
+}
+
+
 static ngx_int_t
 ngx_http_sandbox_core_problem_handler(ngx_http_request_t *r)
 {
     struct sbx_problem problem = { .code = ngx_http_sandbox_core_problem_of(r->err_status) };
+    ngx_uint_t is_upstream = problem.code == SBX_PROBLEM_BAD_GATEWAY || problem.code == SBX_PROBLEM_GATEWAY_TIMEOUT;
 
-    if (problem.code == SBX_PROBLEM_UNAVAILABLE) {
+    if (is_upstream && ngx_http_sandbox_core_is_unsent(r)) {
+        problem.code = SBX_PROBLEM_UNAVAILABLE;
+    }
+    if (is_upstream || problem.code == SBX_PROBLEM_UNAVAILABLE) {
         problem.retry_after_s = 1;
     }
     return ngx_http_sandbox_send_problem(r, &problem);

@@ -5,13 +5,26 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Sandbox::Edge;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
 
 my $t = Sandbox::Edge->new;
 my $silent = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die $!;
+my $rude = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1', LocalPort => 0) or die $!;
+my $rude_pid = fork // die $!;
+if (!$rude_pid) {
+    while (my $client = $rude->accept) {
+        sysread $client, my $request, 8192;
+        syswrite $client, "HTTP/1.1 200 OK\r\n\x01: y\r\n\r\n" if $request =~ /garbled/;
+    }
+    POSIX::_exit(0);
+}
 $t->start_edge('', locations => <<"END");
     location /dead { proxy_pass http://127.0.0.1:1; }
+    location /gone { proxy_pass http://unix:$t->{dir}/none.sock; }
+    location /closing { proxy_pass http://127.0.0.1:@{[ $rude->sockport ]}; }
+    location /garbled { proxy_pass http://127.0.0.1:@{[ $rude->sockport ]}/garbled; }
     location /silent { proxy_read_timeout 200ms; proxy_pass http://127.0.0.1:@{[ $silent->sockport ]}; }
     location /busy { return 503; }
     location /broken { return 500; }
@@ -35,11 +48,20 @@ sub raw { my ($bytes) = @_; return Sandbox::parse_reply($t->raw($bytes, until =>
 
 problem(get('/notfound'), 404, 'not_found', 'return 404');
 problem(get('/files/none'), 404, 'not_found', 'a file that is not there');
-problem(get('/dead'), 502, 'bad_gateway', 'no upstream');
-problem(get('/silent'), 504, 'gateway_timeout', 'a silent upstream');
-problem(get('/busy'), 503, 'unavailable', 'return 503');
-is(get('/busy')->{headers}{'retry-after'}, 1, '503 says when to come back');
+for my $case (['/dead', 503, 'unavailable', 'no upstream'], ['/gone', 503, 'unavailable', 'no socket of an upstream'],
+              ['/closing', 502, 'bad_gateway', 'an upstream that ends without an answer'],
+              ['/garbled', 502, 'bad_gateway', 'an answer that is none'],
+              ['/silent', 504, 'gateway_timeout', 'a silent upstream'], ['/busy', 503, 'unavailable', 'return 503']) {
+    my ($path, @expected) = @$case;
+    my $reply = get($path);
+    problem($reply, @expected);
+    is($reply->{headers}{'retry-after'}, 1, 'says when to come back');
+    is($reply->{json}{retry_after_seconds}, 1, 'in the document, too');
+}
+is(get('/dead', 'POST')->{status}, 503, 'no upstream for a POST: it was not sent');
+is(get('/closing', 'POST')->{status}, 502, 'a POST that may have done something');
 problem(get('/broken'), 500, 'internal', 'return 500');
+is(get('/broken')->{headers}{'retry-after'}, undef, 'and nothing about coming back');
 problem(get('/unsaid'), 500, 'internal', 'a status without a document of its own');
 problem(get('/_problem'), 404, 'not_found', 'the location itself, asked for');
 problem(get('/_problem', 'POST'), 404, 'not_found', 'with POST');
@@ -86,5 +108,7 @@ my $two = $t->raw("GET /notfound HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz
 like($two, qr/404.*"not_found".*200 OK.*"ok"/s, 'a second request on the connection of a refused one');
 $two = $t->raw("BREW / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhelloGET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
 unlike($two, qr/200 OK/, 'none after a request whose form was refused');
+kill 'TERM', $rude_pid;
+waitpid $rude_pid, 0;
 $t->finish;
 done_testing();

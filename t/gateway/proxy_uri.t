@@ -138,9 +138,9 @@ unlike($t->read_file('logs/access.log'), qr/hidden/, 'and no argument');
 $t->stop('upstream');
 unlink $sock;
 $reply = $t->request('GET', '/v1/jobs');
-is($reply->{status}, 502, 'no executor');
-is($reply->{json}{code}, 'bad_gateway', 'is a document too');
-is($t->request('GET', '/readyz', anonymous => 1)->{status}, 502, 'and not ready');
+is($reply->{status}, 503, 'no executor');
+is($reply->{json}{code}, 'unavailable', 'is a document too');
+is($t->request('GET', '/readyz', anonymous => 1)->{status}, 503, 'and not ready');
 is($t->request('GET', '/healthz', anonymous => 1)->{status}, 200, 'but the gateway lives');
 
 # The production configuration is well-formed: same parts, other addresses.

@@ -19,7 +19,7 @@ my $own = qr/^req_[0-9a-hjkmnp-tv-z]{26}$/;
 my $trace = qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/;
 my %seen;
 for my $case (['GET', '/', 200], ['GET', '/healthz', 200], ['HEAD', '/healthz', 200], ['POST', '/healthz', 405], ['GET', '/_problem', 404],
-              ['GET', '/dead', 502], ['GET', '/return', 204], ['GET', '/moved', 301], ['GET', '/closed', 401], ['GET', '/missing', 404]) {
+              ['GET', '/dead', 503], ['GET', '/return', 204], ['GET', '/moved', 301], ['GET', '/closed', 401], ['GET', '/missing', 404]) {
     my ($method, $path, $status) = @$case;
     my $reply = $t->request($method, $path, anonymous => 1);
     is($reply->{status}, $status, "$method $path: $status");
