@@ -263,6 +263,26 @@ parse_rate(const char *text, size_t len, uint32_t *ret)
     return *ret > 0;
 }
 
+void
+sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate)
+{
+    static const struct {
+        char letter;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
+    uint64_t milli = rate->per_second_milli, n = 0;
+    size_t i;
+
+    /* Reading rounds down, so the number is rounded up; in hours that always leads back. */
+    for (i = 0; i < SBX_COUNT(units); i++) {
+        n = (milli * units[i].seconds + MILLI - 1) / MILLI;
+        if (n * MILLI / units[i].seconds == milli) {
+            break;
+        }
+    }
+    (void)snprintf(out, size, "\"%llu/%c\"", (unsigned long long)n, units[i].letter); /* cut is fine */
+}
+
 static bool
 read_rate(struct sbx_rate *ret, const json_t *object, const char *path, struct sbx_field_error *err)
 {

@@ -102,6 +102,8 @@ _must_check_ bool sbx_policy_input_from_json(struct sbx_policy_input *ret, const
                                              struct sbx_field_error *err);
 void sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input,
                        struct sbx_decision *ret);
+/* As a document has it, in JSON, cut to `size`: "5/s", "30/m"; the least number that stands for this rate. */
+void sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate);
 /* Writes "violations": [...] */
 void sbx_violations_write(struct sbx_jsonw *w, const struct sbx_violation *violation, unsigned n);
 /* "node" -> "javascript", "sh" and "shell" -> "bash"; others as they are. */

@@ -30,8 +30,7 @@ ngx_http_sandbox_limit_refuse(ngx_http_request_t *r, ngx_http_sandbox_limit_t *l
         problem.code = SBX_PROBLEM_RATE_LIMITED;
         problem.retry_after_s = (unsigned) wait;
         (void) ngx_snprintf((u_char *) v->rule, sizeof(v->rule) - 1, "rates.%s", limit->scope);
-        (void) ngx_snprintf((u_char *) v->limit, sizeof(v->limit) - 1, "\"%uD.%03uD/s\"",
-                            limit->rate.per_second_milli / 1000, limit->rate.per_second_milli % 1000);
+        sbx_rate_text(v->limit, sizeof(v->limit), &limit->rate);
         (void) ngx_snprintf((u_char *) v->observed, sizeof(v->observed) - 1, "\"next in %uLms\"",
                             limit->verdict.wait_ms);
         (void) ngx_snprintf((u_char *) v->hint, sizeof(v->hint) - 1, "Try again in %ui s.", wait);

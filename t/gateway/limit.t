@@ -70,6 +70,7 @@ is($reply->{status}, 429, 'refused');
 is($reply->{headers}{'content-type'}, 'application/problem+json', 'with a problem document');
 is($reply->{json}{code}, 'rate_limited', 'that has its code');
 is($reply->{json}{violations}[0]{rule}, 'rates.tenant', 'and says which limit');
+is($reply->{json}{violations}[0]{limit}, '1/m', 'as a policy writes it');
 like($reply->{headers}{'retry-after'}, qr/^(5\d|6[0-3])$/, 'Retry-After: about a minute (rates are kept in tokens per 1000 s)');
 is($reply->{headers}{'ratelimit-limit'}, 5, 'RateLimit-Limit');
 is($reply->{headers}{'ratelimit-remaining'}, 0, 'RateLimit-Remaining');
@@ -80,7 +81,7 @@ is($reply->{json}{request_id}, $reply->{headers}{'x-request-id'}, 'the id is the
 $reply = $t->request('GET', '/', tenant => 'fresh');
 is($reply->{headers}{'ratelimit-remaining'}, 4, 'a reply that passed says what is left');
 is($t->request('GET', '/missing', tenant => 'e1')->{headers}{'ratelimit-remaining'}, 4, 'an upstream error too, of the tighter bucket');
-is($t->request('GET', '/down', tenant => 'e2')->{headers}{'ratelimit-remaining'}, 4, 'and our own 502, charged once');
+is($t->request('GET', '/down', tenant => 'e2')->{headers}{'ratelimit-remaining'}, 4, 'and our own 503, charged once');
 is($t->request('GET', '/down', tenant => 'e2')->{headers}{'ratelimit-remaining'}, 3, 'each time');
 
 # What is not charged.

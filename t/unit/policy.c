@@ -141,6 +141,42 @@ test_counts(void)
 }
 
 static void
+test_rate_text(void)
+{
+    static const struct {
+        uint32_t milli;
+        const char *text;
+    } rows[] = {
+        {5000, "\"5/s\""}, {1000, "\"1/s\""}, {999999000, "\"999999/s\""}, {500, "\"30/m\""}, {1500, "\"90/m\""},
+        {166, "\"10/m\""}, {116, "\"7/m\""}, {16, "\"1/m\""}, {5, "\"18/h\""}, {1, "\"4/h\""},
+        {UINT32_MAX, "\"15461882262/h\""}, {0, "\"0/s\""},
+    };
+    char text[32], tiny[4];
+
+    for (size_t i = 0; i < SBX_COUNT(rows); i++) {
+        const struct sbx_rate rate = {.per_second_milli = rows[i].milli};
+
+        sbx_rate_text(text, sizeof(text), &rate);
+        is_str(text, rows[i].text, "%u in 1000 s", rows[i].milli);
+    }
+    for (uint32_t milli = 1; milli < 3000; milli++) {
+        const struct sbx_rate rate = {.per_second_milli = milli};
+        char document[96];
+        struct sbx_policy policy;
+
+        sbx_rate_text(text, sizeof(text), &rate);
+        (void)snprintf(document, sizeof(document), "{\"version\":1,\"rates\":{\"app\":{\"rate\":%s}}}", text);
+        policy = read_policy(document);
+        if (policy.rate[SBX_SCOPE_APP].per_second_milli != milli) {
+            fail("%s is not %u in 1000 s", text, milli);
+        }
+    }
+    pass("read again it is the same rate");
+    sbx_rate_text(tiny, sizeof(tiny), &(struct sbx_rate){.per_second_milli = 100000});
+    is_uint(strlen(tiny), sizeof(tiny) - 1, "cut where there is no room");
+}
+
+static void
 test_rates(void)
 {
     struct sbx_policy policy =
@@ -484,6 +520,7 @@ main(void)
     test_refused();
     test_counts();
     test_rates();
+    test_rate_text();
     test_merge_rates();
     test_route_overflow();
     test_unmerged();
