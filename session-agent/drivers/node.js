@@ -45,7 +45,20 @@ function describe(error) {
   return kept.join('\n') + extra;
 }
 
+// What the program has promised and not kept yet; node ends without a word when nothing is left to wait for.
+// Told at the exit, not before: a listener of the program may find more to do when node has nothing left.
+let promised = null;
+let isIdle = false;
+process.on('beforeExit', () => { isIdle = true; });
+process.on('exit', (code) => {
+  if (promised && isIdle && code === 0) {
+    process.stderr.write(`${promised} never settled: nothing was left that could settle it\n`);
+    process.exitCode = 1;
+  }
+});
+
 function fail(error) {
+  promised = null;
   if (process.listenerCount('uncaughtException') > 0) {
     throw error;
   }
@@ -111,6 +124,7 @@ function call(handler) {
 }
 
 function store(value) {
+  promised = null;
   let text;
   try {
     text = value === undefined ? 'null' : JSON.stringify(value, (key, item) => {
@@ -131,13 +145,15 @@ function store(value) {
 }
 
 function finish(exported) {
+  promised = null;
   const handler = exported && (exported.handler || (exported.default && exported.default.handler));
   if (typeof handler !== 'function') {
     return;
   }
   const value = call(handler);
   if (value && typeof value.then === 'function') {
-    value.then(store).catch(fail);
+    promised = "the handler's promise";
+    Promise.resolve(value).then(store).catch(fail);
   } else {
     store(value);
   }
@@ -149,6 +165,7 @@ try {
   const filename = path.join(dir, 'main.js');
   process.argv.splice(1, 2, filename);
   if (isModule(source, filename)) {
+    promised = "the program's top-level await";
     runModule(source, dir).then(finish).catch(fail);
   } else {
     finish(runScript(source, filename));

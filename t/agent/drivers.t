@@ -157,6 +157,23 @@ for my $bad ('() => { throw new Error("inside") }', 'async () => { throw new Err
     $r = js("exports.handler = $bad", event => {});
     ok($r->{exit_code} == 1 && $r->{stderr} =~ /Error: inside/ && $r->{stderr} !~ /drivers/ && !exists $r->{result}, "node: $bad");
 }
+my $unsettled = qr/\Athe handler's promise never settled: [^\n]+\n\z/;
+for my $bad ('() => new Promise(() => {})', 'async () => { await new Promise(() => {}) }', '(e, c, done) => {}', '() => ({ then() {} })',
+             'async () => { process.on("beforeExit", () => {}); await new Promise((done) => setTimeout(() => {}, 20)) }') {
+    $r = js("exports.handler = $bad", event => {});
+    ok($r->{exit_code} == 1 && $r->{stderr} =~ $unsettled && !exists $r->{result}, "node: never settled: $bad") or diag explain $r;
+}
+$r = js('await new Promise(() => {}); console.log("never")');
+ok($r->{exit_code} == 1 && $r->{stderr} =~ /\Athe program's top-level await never settled: [^\n]+\n\z/, 'node: a top-level await that never ends')
+    or diag explain $r;
+$r = js('exports.handler = () => new Promise((done) => process.once("beforeExit", () => setTimeout(done, 20, "late")))', event => {});
+is($r->{result}, 'late', 'node: settled when everything else was over');
+is("$r->{exit_code} $r->{stderr}", '0 ', 'node: is no failure');
+is(js('exports.handler = () => new Promise(() => process.exit(0))', event => {})->{exit_code}, 0, 'node: an exit of its own is its own word');
+is(js('exports.handler = () => new Promise(() => { process.exitCode = 4 })', event => {})->{exit_code}, 4, 'node: so is its exit code');
+is(js('new Promise(() => {})')->{exit_code}, 0, 'node: promises that nobody waits for do not matter');
+$r = js('console.log(__filename, require("path").resolve("main.js"), new Error("x").stack.match(/\((\S+main\.js):/)[1])');
+is(scalar(keys %{ { map { $_ => 1 } split ' ', $r->{stdout} } }), 1, 'node: __filename is the name in stack traces') or diag explain $r;
 is_deeply([glob $agent->workspace . '/.main*'], [], 'node: modules leave no file behind') if $> == 0;
 $agent->close_session;
 $agent->finish;
