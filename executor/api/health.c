@@ -14,33 +14,61 @@ handle_healthz(struct call *call)
     call_reply(call, 200, "application/json", NULL, 0, body, sizeof(body) - 1);
 }
 
+static bool
+database_healthy(const struct api_spec *spec)
+{
+    struct db_stats stats;
+
+    db_stats(engine_db(spec->engine), &stats);
+    return stats.healthy;
+}
+
+static bool
+sandboxes_fail(const struct api_spec *spec)
+{
+    struct pool_stats stats;
+
+    for (unsigned i = 0; i < spec->n_pools; i++) {
+        pool_stats(spec->pools[i].pool, &stats);
+        if (stats.failing) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 handle_readyz(struct call *call)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(1024);
     const struct api_spec *spec = &call->api->spec;
-    struct db_stats db;
     struct sbx_jsonw w;
-    bool launcher = spec->runtime->ops->available(spec->runtime);
-    bool draining = engine_draining(spec->engine);
+    const struct {
+        const char *name;
+        bool holds;
+    } reasons[] = {
+        { "database", !database_healthy(spec) },
+        { "launcher", !spec->runtime->ops->available(spec->runtime) },
+        { "sandboxes", sandboxes_fail(spec) },
+        { "draining", engine_draining(spec->engine) },
+    };
+    bool ready = true;
 
-    db_stats(engine_db(spec->engine), &db);
+    for (size_t i = 0; i < SBX_COUNT(reasons); i++) {
+        ready = ready && !reasons[i].holds;
+    }
     sbx_jsonw_init(&w, &body);
     sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_str(&w, "status", db.healthy && launcher && !draining ? "ready" : "unavailable");
+    sbx_jsonw_str(&w, "status", ready ? "ready" : "unavailable");
     sbx_jsonw_array(&w, "reasons");
-    if (!db.healthy) {
-        sbx_jsonw_str(&w, NULL, "the database does not take writes");
-    }
-    if (!launcher) {
-        sbx_jsonw_str(&w, NULL, "the sandbox launcher is not connected");
-    }
-    if (draining) {
-        sbx_jsonw_str(&w, NULL, "draining");
+    for (size_t i = 0; i < SBX_COUNT(reasons); i++) {
+        if (reasons[i].holds) {
+            sbx_jsonw_str(&w, NULL, reasons[i].name);
+        }
     }
     sbx_jsonw_array_end(&w);
     sbx_jsonw_object_end(&w);
-    call_reply_json(call, db.healthy && launcher && !draining ? 200 : 503, NULL, 0, &body);
+    call_reply_json(call, ready ? 200 : 503, NULL, 0, &body);
 }
 
 static void

@@ -20,6 +20,7 @@ enum {
     POOL_BACKOFF_MIN_MS = 50,
     POOL_BACKOFF_MAX_MS = 2000,
     POOL_BACKOFF_DOUBLINGS = 6,
+    POOL_FAILING_AFTER = 3, /* one or two fail together when a launcher restarts */
 };
 
 enum entry_state { ENTRY_NEW, ENTRY_CREATING, ENTRY_WARM, ENTRY_DESTROYING, N_ENTRY_STATES };
@@ -49,6 +50,7 @@ struct pool {
     struct timer *backoff; /* armed while creations pause */
     bool pausing;
     unsigned streak; /* failures since a sandbox was last handed out */
+    unsigned barren; /* creations that failed since one worked */
     bool draining;
     void (*drained)(void *arg);
     void *drained_arg;
@@ -182,23 +184,34 @@ pool_create_one(struct pool *pool)
     return r;
 }
 
+static bool
+pool_failing(const struct pool *pool)
+{
+    return pool->barren >= POOL_FAILING_AFTER;
+}
+
 /* A failed creation costs a take only when the creations still under way are fewer than those who wait. */
 static void
 pool_on_failure(struct pool *pool)
 {
     pool->failed++;
+    pool->barren += !pool_failing(pool);
     pool_pause(pool);
     if (pool->n_takes > pool->n_entries[ENTRY_CREATING]) {
         take_finish(pool_oldest_take(pool), RUNTIME_E_UNAVAILABLE, NULL);
     }
 }
 
+/* A failing pool that nobody takes from, as no one does who heeds /readyz, tries for itself: else it stays failing. */
 static unsigned
 pool_missing(const struct pool *pool)
 {
     unsigned want = pool->n_takes + pool->spec.size;
     unsigned have = pool->n_entries[ENTRY_WARM] + pool->n_entries[ENTRY_CREATING];
 
+    if (want == 0 && pool_failing(pool)) {
+        want = 1;
+    }
     return pool->draining || want < have ? 0 : want - have;
 }
 
@@ -277,6 +290,7 @@ static void
 pool_place(struct pool *pool, struct pool_entry *entry, struct sandbox *sandbox)
 {
     pool->created++;
+    pool->barren = 0;
     if (pool->n_takes > 0 && !pool->draining) {
         entry_free(entry);
         pool->streak = 0;
@@ -427,6 +441,7 @@ pool_stats(const struct pool *pool, struct pool_stats *ret)
         .taken_cold = pool->taken_cold,
         .created = pool->created,
         .failed = pool->failed,
+        .failing = pool_failing(pool),
     };
 }
 

@@ -23,6 +23,7 @@ struct pool_spec {
 struct pool_stats {
     unsigned warm, creating, waiting;
     uint64_t taken_warm, taken_cold, created, failed;
+    bool failing; /* the last three creations failed; it goes on trying, also without size and takes */
 };
 
 _must_check_ int pool_new(struct pool **ret, const struct pool_spec *spec);

@@ -444,6 +444,66 @@ test_backoff(void)
 }
 
 static void
+test_failing(void)
+{
+    struct pool *pool = make_pool(1, 1);
+    struct taker a = {0};
+
+    pass_time(timers, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        ok(!stats(pool).failing, "%u failures are no state", i);
+        answer_create(RUNTIME_E_UNAVAILABLE);
+        pass_time(timers, 2000);
+    }
+    ok(stats(pool).failing, "three in a row are");
+    is_uint(creating(), 1, "a size above 0 is its own probe");
+    answer_create(0);
+    ok(!stats(pool).failing, "one that works ends it");
+    last_sandbox->dead(last_sandbox->dead_arg);
+    pass_time(timers, 2000);
+    answer_create(RUNTIME_E_AGENT);
+    pass_time(timers, 2000);
+    answer_create(RUNTIME_E_AGENT);
+    ok(!stats(pool).failing, "a death is no failed creation, and the count began anew");
+    end_pool(pool);
+
+    pool = make_pool(0, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        take(pool, &a);
+        pass_time(timers, 2000);
+        is_uint(creating(), 1, "take %u: one creation", i);
+        answer_create(RUNTIME_E_UNAVAILABLE);
+    }
+    ok(stats(pool).failing, "failures of takes count with size 0");
+    is_uint(creating(), 0, "no probe at once");
+    pass_time(timers, 2000);
+    is_uint(creating(), 1, "but after the pause, though nobody takes");
+    answer_create(RUNTIME_E_UNAVAILABLE);
+    pass_time(timers, 399);
+    is_uint(creating(), 0, "and not again before a longer one");
+    pass_time(timers, 1);
+    is_uint(creating(), 1, "then");
+    answer_create(0);
+    ok(!stats(pool).failing, "until one works");
+    answer_destroys();
+    is_uint(fake.alive, 0, "which is not kept");
+    pass_time(timers, 10000);
+    is_uint(creating(), 0, "nothing is probed any more");
+
+    fake.create_error = -ENOMEM;
+    for (unsigned i = 0; i < 3; i++) {
+        take(pool, &a);
+        pass_time(timers, 2000);
+    }
+    ok(stats(pool).failing, "creations that cannot start count too");
+    pool_drain(pool, NULL, NULL);
+    fake.create_error = 0;
+    pass_time(timers, 10000);
+    is_uint(creating(), 0, "who drains does not probe");
+    end_pool(pool);
+}
+
+static void
 test_failed_take(void)
 {
     struct pool *pool = make_pool(0, 2);
@@ -698,6 +758,7 @@ main(void)
     test_size_0();
     test_cancel();
     test_backoff();
+    test_failing();
     test_failed_take();
     test_retry_in_callback();
     test_dead();
