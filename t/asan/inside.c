@@ -17,8 +17,8 @@ is_inside(void)
 }
 
 /*
- * The launcher logs the exit status, and t/lib/Sandbox.pm looks there for this one. Freed blocks that are kept
- * aside and fake stacks would count against the memory limit of the sandbox.
+ * The launcher logs the exit status, and t/lib/Sandbox.pm looks there for this one. Freed blocks that are
+ * kept aside and fake stacks would count against the memory limit of the sandbox.
  */
 const char *
 __asan_default_options(void)

@@ -1,6 +1,6 @@
 /*
- * Linked into the sanitized nginx: what it never gives back by intent. Compiled regular expressions; the event
- * arrays of a worker that exits; everything, when it only tests a configuration.
+ * Linked into the sanitized nginx: what it never gives back by intent. Compiled regular expressions; the
+ * event arrays of a worker that exits; everything, when it only tests a configuration.
  */
 #include <sanitizer/lsan_interface.h>
 #include <stddef.h>
