@@ -111,8 +111,11 @@ verify(const char *dir, const char *database)
                (unsigned long long)report.head.seq, report.head.hash);
         return EXIT_FINE;
     }
-    printf("%s: %s line %llu, event %llu: %s (%llu events before it are in order)\n", audit_fault_name(report.fault),
-           report.file, (unsigned long long)report.line, (unsigned long long)report.seq, report.detail,
+    printf("%s: %s", audit_fault_name(report.fault), report.file);
+    if (report.line > 0) {
+        printf(" line %llu", (unsigned long long)report.line);
+    }
+    printf(", event %llu: %s (%llu events before it are in order)\n", (unsigned long long)report.seq, report.detail,
            (unsigned long long)report.lines);
     return EXIT_BROKEN;
 }

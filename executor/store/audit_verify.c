@@ -29,6 +29,7 @@ struct walk {
     unsigned row; /* the next of result */
     struct sbx_buf line;
     struct audit_reader reader;
+    uint64_t last_first, last_lines; /* of the segment walked last: its first event's number, its lines */
     struct audit_report *report;
 };
 
@@ -151,6 +152,18 @@ walk_fault_index(struct walk *walk, enum audit_fault fault, uint64_t seq, const 
 
     explain(walk->report->file, sizeof(walk->report->file), "index");
     walk->report->line = 0;
+    return r;
+}
+
+/* The index has more than the log: what is missing belongs at the end of the last segment, or in a first one. */
+static int
+walk_fault_tail(struct walk *walk, uint64_t index_head)
+{
+    const int r = walk_fault(walk, AUDIT_FAULT_TRUNCATED, walk_next_seq(walk),
+                             "the log ends before this event and the index has events up to %" PRIu64, index_head);
+
+    audit_segment_name(walk->report->file, walk->last_first);
+    walk->report->line = walk->last_lines + 1;
     return r;
 }
 
@@ -298,6 +311,8 @@ walk_segment(struct walk *walk, uint64_t first, bool last)
         return walk_errno(walk, r, "a segment");
     }
     r = walk_lines(walk, last);
+    walk->last_first = first;
+    walk->last_lines = walk->reader.line;
     audit_reader_deinit(&walk->reader);
     if (r == 0 && walk_next_seq(walk) == first && !last) {
         return walk_fault(walk, AUDIT_FAULT_TRUNCATED, first, "the segment is empty");
@@ -363,6 +378,8 @@ walk_once(struct walk *walk)
     audit_chain_init(&report->head);
     walk->row = 0;
     walk->result = (struct db_result){ 0 };
+    walk->last_first = 1;
+    walk->last_lines = 0;
 
     /* Before the walk: whatever the index has by now, the log must have by its end. */
     r = index_head(walk, &head);
@@ -374,8 +391,7 @@ walk_once(struct walk *walk)
         return r;
     }
     if (report->head.seq < head) {
-        return walk_fault(walk, AUDIT_FAULT_TRUNCATED, walk_next_seq(walk),
-                          "the log ends here and the index has events up to %" PRIu64, head);
+        return walk_fault_tail(walk, head);
     }
     return 0;
 }

@@ -114,6 +114,17 @@ verify_is(bool with_index, enum audit_fault fault, uint64_t line, uint64_t seq, 
     }
 }
 
+static const char *
+faulty_file(void)
+{
+    static struct audit_report report;
+
+    if (audit_verify(f.audit, f.url, &report) != AUDIT_E_BROKEN) {
+        return "none";
+    }
+    return report.file;
+}
+
 static void
 verify_both(enum audit_fault fault, uint64_t line, uint64_t seq, const char *what)
 {
@@ -353,9 +364,10 @@ test_other_bytes(void)
         free(copy);
     }
     verify_is(false, AUDIT_FAULT_NONE, 0, 0, "a tail cut between lines is not seen without the index");
-    verify_is(true, AUDIT_FAULT_TRUNCATED, 0, N_EVENTS - 1, "a tail cut between lines");
+    verify_is(true, AUDIT_FAULT_TRUNCATED, N_EVENTS - 1, N_EVENTS - 1, "a tail cut between lines");
+    is_str(faulty_file(), FIRST_SEGMENT, "and is named with the segment it belongs to");
     file_write(path, "", 0);
-    verify_is(true, AUDIT_FAULT_TRUNCATED, 0, 1, "everything cut");
+    verify_is(true, AUDIT_FAULT_TRUNCATED, 1, 1, "everything cut");
 
     sbx_buf_append(&out, data, len);
     sbx_buf_append(&out, junk, sizeof(junk) - 1);
@@ -400,7 +412,8 @@ test_files(void)
 
     data = file_read(path, &len);
     unlink(path);
-    verify_is(true, AUDIT_FAULT_TRUNCATED, 0, 1, "the only segment removed");
+    verify_is(true, AUDIT_FAULT_TRUNCATED, 1, 1, "the only segment removed");
+    is_str(faulty_file(), FIRST_SEGMENT, "and is named though it is not there");
     snprintf(other, sizeof(other), "%s/audit-00000000000000000003.jsonl", f.audit);
     file_write(other, data, len);
     verify_both(AUDIT_FAULT_MISSING, 0, 1, "a segment with a larger number");
