@@ -43,10 +43,27 @@ verdict_agent(struct verdict *verdict, const struct runtime_outcome *outcome)
     }
 }
 
-static void
-verdict_runtime(struct verdict *verdict, int rc, const struct runtime_outcome *outcome)
+/*
+ * RLIMIT_FSIZE is the disk limit's other face: a sparse file may be larger than the disk and take
+ * nothing of it, so the launcher sees no disk that is full.
+ */
+static bool
+outcome_is_file_too_large(const struct runtime_outcome *outcome)
 {
-    if (rc == 0) {
+    return !outcome->exited && strcmp(outcome->signal, "SIGXFSZ") == 0;
+}
+
+static void
+verdict_runtime(struct verdict *verdict, const struct verdict_input *input)
+{
+    const struct runtime_outcome *outcome = input->outcome;
+    int rc = input->rc;
+
+    if (rc == 0 && outcome_is_file_too_large(outcome)) {
+        uint64_t limit = input->limits->value[SBX_LIMIT_DISK];
+
+        verdict_limit(verdict, SBX_LIMIT_DISK, limit, limit + 1);
+    } else if (rc == 0) {
         verdict_agent(verdict, outcome);
     } else if (rc == RUNTIME_E_REFUSED) {
         verdict_say(verdict, JOB_FAILED, outcome->message);
@@ -71,6 +88,7 @@ verdict_decide(struct verdict *ret, const struct verdict_input *input)
     }
     if (report != NULL && report->has_verdict) {
         verdict_limit(ret, report->verdict, report->verdict_limit, report->verdict_observed);
+        ret->in_files = report->verdict_files;
     } else if (input->output_exceeded) {
         verdict_limit(ret, SBX_LIMIT_OUTPUT, input->limits->value[SBX_LIMIT_OUTPUT], input->output_bytes);
     } else if (input->cancelled) {
@@ -80,7 +98,7 @@ verdict_decide(struct verdict *ret, const struct verdict_input *input)
     } else if (input->expired) {
         verdict_say(ret, JOB_TIMED_OUT, "the job waited longer than the queue allows");
     } else if (outcome != NULL) {
-        verdict_runtime(ret, input->rc, outcome);
+        verdict_runtime(ret, input);
     } else {
         verdict_say(ret, JOB_LOST, "the sandbox gave no answer");
     }
@@ -98,6 +116,8 @@ violation_write(struct sbx_jsonw *w, const char *key, const struct verdict *verd
         [SBX_LIMIT_TIME] = "finish sooner or ask for more limits.time",
         [SBX_LIMIT_OUTPUT] = "print less, or write to a file and declare it in artifacts",
     };
+    const char *hint = verdict->in_files ? "keep fewer files and directories: limit and observed count them"
+                                         : hints[verdict->violated];
     char rule[48];
 
     (void)snprintf(rule, sizeof(rule), "limits.%s", sbx_limit_key(verdict->violated)); /* keys are short */
@@ -106,6 +126,6 @@ violation_write(struct sbx_jsonw *w, const char *key, const struct verdict *verd
     sbx_jsonw_str(w, "name", sbx_limit_verdict(verdict->violated));
     sbx_jsonw_uint(w, "limit", verdict->limit);
     sbx_jsonw_uint(w, "observed", verdict->observed);
-    sbx_jsonw_str(w, "hint", hints[verdict->violated]);
+    sbx_jsonw_str(w, "hint", hint);
     sbx_jsonw_object_end(w);
 }

@@ -10,7 +10,7 @@
  *   5. its time to wait had passed                     timed_out
  *   6. the launcher, the sandbox or the agent is gone  lost
  *   7. the agent refused the run, said why             failed
- *   8. the agent's word: exit status or signal         succeeded, failed
+ *   8. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded
  */
 #pragma once
 
@@ -33,6 +33,7 @@ struct verdict {
     bool has_violation;
     enum sbx_limit violated;
     uint64_t limit, observed;
+    bool in_files; /* of the disk: limit and observed are files, not bytes */
     bool has_exit_code;
     int exit_code;
     char signal[16];

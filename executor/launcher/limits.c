@@ -45,6 +45,7 @@ limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **r
 struct finding {
     bool is_over;
     enum launch_limit limit;
+    bool counts_files;
     uint64_t allowed;
     uint64_t observed;
 };
@@ -53,6 +54,7 @@ static void
 verdict_set(struct launch_report *report, const struct finding *found)
 {
     report->verdict = found->limit;
+    report->verdict_files = found->counts_files;
     report->verdict_limit = found->allowed;
     report->verdict_observed = found->observed;
 }
@@ -60,7 +62,7 @@ verdict_set(struct launch_report *report, const struct finding *found)
 /* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death.
  */
 static void
-usage_read(struct sandbox *sb, const struct sandbox_host *host, bool *ret_disk_full)
+usage_read(struct sandbox *sb, const struct sandbox_host *host, struct mounts_usage *ret_disk)
 {
     struct launch_report *report = &sb->report;
     struct cgroup_usage usage = { 0 };
@@ -71,8 +73,8 @@ usage_read(struct sandbox *sb, const struct sandbox_host *host, bool *ret_disk_f
         report->oom_kills = (uint32_t)(usage.oom_kills - sb->before.oom_kills);
         report->fork_refusals = (uint32_t)(usage.fork_refusals - sb->before.fork_refusals);
     }
-    if (mounts_disk_used(sb->disk_fd, &report->disk_bytes, ret_disk_full) < 0) {
-        *ret_disk_full = false;
+    if (mounts_disk_used(sb->disk_fd, ret_disk) == 0) {
+        report->disk_bytes = ret_disk->bytes;
     }
 }
 
@@ -81,24 +83,25 @@ limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
 {
     const struct launch_limits *limits = &sb->limits;
     struct launch_report *report = &sb->report;
-    bool is_full;
+    struct mounts_usage disk = { .max_files = UINT64_MAX };
 
-    usage_read(sb, host, &is_full);
+    usage_read(sb, host, &disk);
     report->wall_ms = sandbox_now_ms() - sb->adopted_ms;
     if (report->verdict != LAUNCH_LIMIT_NONE) {
         return;
     }
 
     const struct finding findings[] = {
-        { report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, limits->memory_bytes,
+        { report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, false, limits->memory_bytes,
           report->peak_memory_bytes > limits->memory_bytes ? report->peak_memory_bytes
                                                            : limits->memory_bytes },
-        { report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, limits->processes,
+        { report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, false, limits->processes,
           (uint64_t)limits->processes + 1 },
-        { report->disk_bytes > limits->disk_bytes || is_full, LAUNCH_LIMIT_DISK, limits->disk_bytes,
+        { report->disk_bytes > limits->disk_bytes, LAUNCH_LIMIT_DISK, false, limits->disk_bytes,
           report->disk_bytes },
-        { report->cpu_ms >= limits->cpu_ms, LAUNCH_LIMIT_CPU, limits->cpu_ms, report->cpu_ms },
-        { is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, limits->wall_ms,
+        { disk.files >= disk.max_files, LAUNCH_LIMIT_DISK, true, disk.max_files, disk.files },
+        { report->cpu_ms >= limits->cpu_ms, LAUNCH_LIMIT_CPU, false, limits->cpu_ms, report->cpu_ms },
+        { is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, false, limits->wall_ms,
           report->wall_ms },
     };
 

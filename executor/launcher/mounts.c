@@ -64,15 +64,16 @@ mounts_disk_resize(int disk_fd, uint64_t bytes)
 }
 
 _must_check_ int
-mounts_disk_used(int disk_fd, uint64_t *ret_bytes, bool *ret_full)
+mounts_disk_used(int disk_fd, struct mounts_usage *ret)
 {
     struct statfs fs;
 
     if (fstatfs(disk_fd, &fs) < 0) {
         return -errno;
     }
-    *ret_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
-    *ret_full = fs.f_ffree == 0 || fs.f_bfree == 0;
+    ret->bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
+    ret->files = (uint64_t)(fs.f_files - fs.f_ffree);
+    ret->max_files = (uint64_t)fs.f_files;
     return 0;
 }
 

@@ -17,11 +17,16 @@ _must_check_ int mounts_prepare(const struct settings *settings, const char **re
  * stalls. */
 _must_check_ int mounts_favor_dynmods(void);
 
+struct mounts_usage {
+    uint64_t bytes;
+    uint64_t files, max_files; /* directories count as files */
+};
+
 /* The tmpfs of one sandbox, mounted nowhere; its directories belong to `uid`. */
 _must_check_ int mounts_disk_new(int *ret_fd, uid_t uid);
 /* `bytes` and a little more, so that reaching past `bytes` can be seen. */
 _must_check_ int mounts_disk_resize(int disk_fd, uint64_t bytes);
-_must_check_ int mounts_disk_used(int disk_fd, uint64_t *ret_bytes, bool *ret_full);
+_must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 
 /* In the child: root of the sandbox. `template_name` is one of the settings'. */
 _must_check_ int mounts_apply(const char *template_name, int disk_fd, const char **ret_stage);

@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define LAUNCH_WIRE_VERSION 2u
+#define LAUNCH_WIRE_VERSION 3u
 #define LAUNCH_TEMPLATE_LEN 32
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
 
@@ -94,8 +94,10 @@ struct launch_report {
     uint32_t fork_refusals;
     uint32_t verdict;       /* enum launch_limit: the launcher's, from the kernel's counters */
     uint32_t running;       /* 0 once pid 1 is dead */
-    uint64_t verdict_limit; /* ms, bytes or processes */
+    uint64_t verdict_limit; /* ms, bytes, processes or files */
     uint64_t verdict_observed;
+    uint32_t verdict_files; /* 1: verdict is DISK for the number of files, which limit and observed are */
+    uint32_t pad;
     int32_t exit_signal; /* of pid 1 when not running; 0 when it exited */
     int32_t exit_code;
 };

@@ -63,7 +63,9 @@ launch_reply_deinit(struct launch_reply *reply)
 static bool
 report_is_sane(const struct launch_report *report)
 {
-    return report->verdict <= LAUNCH_LIMIT_TIME && report->running <= 1;
+    return report->verdict <= LAUNCH_LIMIT_TIME && report->running <= 1 &&
+           (report->verdict_files == 0 ||
+            (report->verdict_files == 1 && report->verdict == LAUNCH_LIMIT_DISK));
 }
 
 static size_t

@@ -125,6 +125,7 @@ process_report(struct process_sandbox *sandbox, const struct launch_report *repo
         .verdict = verdict_limit(report->verdict),
         .verdict_limit = report->verdict_limit,
         .verdict_observed = report->verdict_observed,
+        .verdict_files = report->verdict_files != 0,
     };
 }
 

@@ -63,6 +63,7 @@ struct runtime_report {
     bool has_verdict;
     enum sbx_limit verdict; /* SBX_LIMIT_CPU MEMORY DISK PROCESSES TIME */
     uint64_t verdict_limit, verdict_observed;
+    bool verdict_files; /* of the disk: limit and observed are files, not bytes */
 };
 
 struct runtime_artifact {

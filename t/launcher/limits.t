@@ -60,6 +60,7 @@ is($r->{verdict}, PROCESSES, 'threads count as processes');
 $r = ended_by('disk', 'cat /dev/zero > /workspace/z; sleep 20', disk => 4 << 20);
 is($r->{verdict}, DISK, 'disk: verdict');
 is($r->{limit}, 4 << 20, 'disk: limit');
+is($r->{files}, 0, 'disk: counted in bytes');
 cmp_ok($r->{observed}, '>', 4 << 20, 'disk: observed');
 cmp_ok($r->{observed}, '<=', (4 << 20) + 65536, 'disk: and never much more');
 $r = ended_by("disk in $_", "cat /dev/zero > $_/z; sleep 20", disk => 1 << 20) for '/tmp', '/dev/shm', '/run/sandbox';
@@ -68,6 +69,9 @@ $r = ended_by('disk over all', 'for d in /tmp /dev/shm /workspace; do head -c 20
 is($r->{verdict}, DISK, 'disk: three directories together');
 $r = ended_by('files', 'cd /tmp; i=0; while : > $i; do i=$((i+1)); done; sleep 20', disk => 64 << 20, memory => 512 << 20);
 is($r->{verdict}, DISK, 'disk: too many files');
+is($r->{files}, 1, 'disk: counted in files');
+is($r->{limit}, 32768, 'disk: as many as there may be');
+is($r->{observed}, 32768, 'disk: and as many as there are');
 
 $r = ended_by('cpu', $spin, cpu_ms => 300);
 is($r->{verdict}, CPU, 'cpu: verdict');

@@ -231,59 +231,63 @@ struct wrong {
     uint64_t seq; /* 0: the request's */
     uint64_t sandbox;
     unsigned n_fds;
-    uint32_t verdict, running;
+    uint32_t verdict, running, files;
 };
 
 static const struct wrong wrongs[] = {
-    {"one byte", LAUNCH_STATS, 1, 1, 0, 7, 0, 0, 0},
-    {"half a head", LAUNCH_STATS, 12, 12, 0, 7, 0, 0, 0},
-    {"only a head", LAUNCH_STATS, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
+    {"one byte", LAUNCH_STATS, 1, 1, 0, 7, 0, 0, 0, 0},
+    {"half a head", LAUNCH_STATS, 12, 12, 0, 7, 0, 0, 0, 0},
+    {"only a head", LAUNCH_STATS, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
     {"one byte less", LAUNCH_STATS, sizeof(struct launch_report) - 1, sizeof(struct launch_report) - 1, 0, 7,
-     0, 0, 0},
+     0, 0, 0, 0},
     {"one byte more", LAUNCH_STATS, sizeof(struct launch_report) + 1, sizeof(struct launch_report) + 1, 0, 7,
-     0, 0, 0},
-    {"more than any message", LAUNCH_STATS, 400, 400, 0, 7, 0, 0, 0},
-    {"a size that lies", LAUNCH_STATS, sizeof(struct launch_report), 24, 0, 7, 0, 0, 0},
-    {"a type of no message", 77, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0},
-    {"type 0", 0, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
-    {"a request", LAUNCH_STAT, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
+     0, 0, 0, 0},
+    {"more than any message", LAUNCH_STATS, 400, 400, 0, 7, 0, 0, 0, 0},
+    {"a size that lies", LAUNCH_STATS, sizeof(struct launch_report), 24, 0, 7, 0, 0, 0, 0},
+    {"a type of no message", 77, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0, 0},
+    {"type 0", 0, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
+    {"a request", LAUNCH_STAT, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
     {"a seq never sent", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 99, 7, 0,
-     0, 0},
+     0, 0, 0},
     {"the seq of HELLO", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 1, 7, 0, 0,
-     0},
+     0, 0},
     {"another sandbox", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 8, 0, 0,
-     0},
+     0, 0},
     {"another kind of answer", LAUNCH_DESTROYED, sizeof(struct launch_report), sizeof(struct launch_report),
-     0, 7, 0, 0, 0},
-    {"ADOPTED", LAUNCH_ADOPTED, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0},
-    {"HELLO again", LAUNCH_HELLO, sizeof(struct launch_hello), sizeof(struct launch_hello), 0, 0, 0, 0, 0},
+     0, 7, 0, 0, 0, 0},
+    {"ADOPTED", LAUNCH_ADOPTED, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
+    {"HELLO again", LAUNCH_HELLO, sizeof(struct launch_hello), sizeof(struct launch_hello), 0, 0, 0, 0, 0, 0},
     {"CREATED without descriptors", LAUNCH_CREATED, sizeof(struct launch_created),
-     sizeof(struct launch_created), 0, 7, 0, 0, 0},
+     sizeof(struct launch_created), 0, 7, 0, 0, 0, 0},
     {"CREATED with too few", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
-     7, 3, 0, 0},
+     7, 3, 0, 0, 0},
     {"CREATED with too many", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
-     7, 5, 0, 0},
+     7, 5, 0, 0, 0},
     {"CREATED with far too many", LAUNCH_CREATED, sizeof(struct launch_created),
-     sizeof(struct launch_created), 0, 7, 12, 0, 0},
+     sizeof(struct launch_created), 0, 7, 12, 0, 0, 0},
     {"CREATED nobody asked for", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created),
-     0, 7, 4, 0, 0},
+     0, 7, 4, 0, 0, 0},
     {"CREATED of sandbox 0", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
-     0, 4, 0, 0},
+     0, 4, 0, 0, 0},
     {"descriptors with STATS", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7,
-     4, 0, 0},
+     4, 0, 0, 0},
     {"a verdict that is none", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7,
-     0, 6, 0},
+     0, 6, 0, 0},
     {"running twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
-     2},
+     2, 0},
+    {"files that are not of the disk", LAUNCH_STATS, sizeof(struct launch_report),
+     sizeof(struct launch_report), 0, 7, 0, LAUNCH_LIMIT_MEMORY, 0, 1},
+    {"files twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0,
+     LAUNCH_LIMIT_DISK, 0, 2},
     {"ENDED with a seq", LAUNCH_ENDED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
-     0},
+     0, 0},
     {"ENDED with a verdict that is none", LAUNCH_ENDED, sizeof(struct launch_report),
-     sizeof(struct launch_report), 0, 7, 0, UINT32_MAX, 0},
+     sizeof(struct launch_report), 0, 7, 0, UINT32_MAX, 0, 0},
     {"an error to no question", LAUNCH_ERROR, sizeof(struct launch_error), sizeof(struct launch_error), 50, 7,
-     0, 0, 0},
+     0, 0, 0, 0},
     {"an error that is too short", LAUNCH_ERROR, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7,
-     0, 0, 0},
-    {"a datagram of nothing", 0, 0, 0, 0, 0, 0, 0, 0},
+     0, 0, 0, 0},
+    {"a datagram of nothing", 0, 0, 0, 0, 0, 0, 0, 0, 0},
 };
 
 static void
@@ -303,6 +307,7 @@ test_wrong_messages(void)
         memset(&message, 0, sizeof(message));
         message.report.verdict = wrong->verdict;
         message.report.running = wrong->running;
+        message.report.verdict_files = wrong->files;
         message.head = (struct launch_head){
             .type = wrong->type, .size = (uint16_t)wrong->size, .seq = seq, .sandbox = wrong->sandbox};
         peer_send_fds(&message, wrong->len, wrong->n_fds);

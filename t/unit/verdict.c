@@ -3,16 +3,20 @@
 
 #include "t/unit/tap.h"
 
-static const struct sbx_limits limits = { .value = { [SBX_LIMIT_OUTPUT] = 1000, [SBX_LIMIT_TIME] = 5000 } };
+static const struct sbx_limits limits = {
+    .value = { [SBX_LIMIT_OUTPUT] = 1000, [SBX_LIMIT_TIME] = 5000, [SBX_LIMIT_DISK] = 65536 },
+};
 
 /* One letter a cause, in the order of the list in verdict.h. */
 enum { KERNEL = 1, OUTPUT = 2, CANCEL = 4, DRAIN = 8, EXPIRE = 16 };
+
+#define XFSZ (-2) /* an exit_code */
 
 struct row {
     const char *name;
     unsigned causes;
     int rc; /* -1: no end of its own */
-    int exit_code; /* -1: signal */
+    int exit_code; /* -1: SIGKILL, XFSZ: SIGXFSZ */
     const char *result_error;
     enum job_state want;
     const char *violation;
@@ -57,6 +61,14 @@ static const struct row rows[] = {
     { "cancel and exit 0", CANCEL, 0, 0, "", JOB_CANCELLED, NULL, "" },
     { "drain and expire", DRAIN | EXPIRE, -1, 0, "", JOB_LOST, NULL, STOPPED },
     { "drain and exit 0", DRAIN, 0, 0, "", JOB_LOST, NULL, STOPPED },
+    { "a file larger than the disk", 0, 0, XFSZ, "", JOB_LIMIT_EXCEEDED, "disk", "" },
+    { "a file larger than the disk, and a result that is none", 0, 0, XFSZ, "x", JOB_LIMIT_EXCEEDED, "disk", "" },
+    { "its signal in an answer that is none", 0, RUNTIME_E_AGENT, XFSZ, "", JOB_LOST, NULL,
+      "the sandbox gave no valid answer" },
+    { "a file too large, and kernel", KERNEL, 0, XFSZ, "", JOB_LIMIT_EXCEEDED, "memory", "" },
+    { "a file too large, and output", OUTPUT, 0, XFSZ, "", JOB_LIMIT_EXCEEDED, "output", "" },
+    { "a file too large, and cancel", CANCEL, 0, XFSZ, "", JOB_CANCELLED, NULL, "" },
+    { "a file too large, and drain", DRAIN, 0, XFSZ, "", JOB_LOST, NULL, STOPPED },
     { "everything", KERNEL | OUTPUT | CANCEL | DRAIN | EXPIRE, 0, 0, "x", JOB_LIMIT_EXCEEDED, "memory", "" },
 };
 
@@ -65,7 +77,7 @@ fill_outcome(struct runtime_outcome *outcome, const struct row *row)
 {
     *outcome = (struct runtime_outcome){ .exited = row->exit_code >= 0, .exit_code = row->exit_code };
     if (row->exit_code < 0) {
-        memcpy(outcome->signal, "SIGKILL", 8);
+        memcpy(outcome->signal, row->exit_code == XFSZ ? "SIGXFSZ" : "SIGKILL", 8);
     }
     (void)snprintf(outcome->result_error, sizeof(outcome->result_error), "%s", row->result_error);
     (void)snprintf(outcome->message, sizeof(outcome->message), "no such runtime");
@@ -126,6 +138,23 @@ test_values(void)
     sbx_jsonw_init(&w, &out);
     violation_write(&w, NULL, &verdict);
     ok(strstr(out.data, "\"rule\":\"limits.cpu_time\",\"name\":\"cpu\",\"limit\":7,\"observed\":8") != NULL, "cpu time");
+    outcome = (struct runtime_outcome){ .signal = "SIGXFSZ" };
+    input = (struct verdict_input){ .limits = &limits, .outcome = &outcome };
+    verdict_decide(&verdict, &input);
+    ok(verdict.limit == 65536 && verdict.observed == 65537, "a file larger than the disk: more than the limit");
+    is_str(verdict.signal, "SIGXFSZ", "the signal is told, too");
+    ok(!verdict.in_files, "it is bytes");
+    outcome.report = (struct runtime_report){
+        .has_verdict = true, .verdict = SBX_LIMIT_DISK, .verdict_limit = 10, .verdict_observed = 10, .verdict_files = true,
+    };
+    verdict_decide(&verdict, &input);
+    sbx_buf_reset(&out);
+    sbx_jsonw_init(&w, &out);
+    violation_write(&w, NULL, &verdict);
+    is_str(out.data,
+           "{\"rule\":\"limits.disk\",\"name\":\"disk\",\"limit\":10,\"observed\":10,"
+           "\"hint\":\"keep fewer files and directories: limit and observed count them\"}",
+           "too many files");
 }
 
 static void
