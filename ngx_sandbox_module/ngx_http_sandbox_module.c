@@ -292,8 +292,9 @@ ngx_http_sandbox_core_problem_of(ngx_uint_t status)
 
 
 /*
- * Whether the last upstream was sent nothing: it is away, and nobody did anything. nginx has one status for that
- * and for an upstream that broke off. Its record of the connection outlives the redirect to the document.
+ * Whether the last upstream was sent nothing: it is away. nginx has one status for that and for an upstream that
+ * broke off. A request that may not be repeated has one upstream only, so nobody has done anything for it. The
+ * record of the connection outlives the redirect to the document.
  */
 static ngx_uint_t
 ngx_http_sandbox_core_is_unsent(ngx_http_request_t *r)
