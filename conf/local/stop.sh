@@ -10,7 +10,7 @@ case $state in
 esac
 
 # A pid file may be older than the process that has its number now.
-ours() { tr '\0' ' ' < "/proc/$1/cmdline" 2>/dev/null | grep -qF "$state"; }
+ours() { { tr '\0' ' ' < "/proc/$1/cmdline"; } 2>/dev/null | grep -qF "$state"; }
 for name in gateway executor launcher; do
     file=$state/pids/$name.supervisor
     [ -s "$file" ] || continue
@@ -18,8 +18,14 @@ for name in gateway executor launcher; do
     if ours "$pid"; then
         echo "== stopping $name"
         kill -TERM "$pid" 2>/dev/null || true
-        for _ in $(seq 350); do
+        # Its supervisor kills it after 30 s.
+        for i in $(seq 350); do
             ours "$pid" || break
+            if [ "$i" = 11 ]; then
+                echo "   waiting for $name, up to 30 s: jobs that run may end"
+            elif [ $((i % 50)) = 0 ]; then
+                echo "   waiting for $name: $((i / 10)) s"
+            fi
             sleep 0.1
         done
         if ours "$pid"; then
