@@ -60,6 +60,8 @@ if (!$pid) {
     POSIX::_exit($run->{status} eq 'cancelled' ? 0 : 1);
 }
 ok($t->wait_until(5, sub { get($id)->{status} eq 'running' }), 'it runs');
+my $files = ask('GET', "/v1/jobs/$id/artifacts");
+is_deeply([$files->{status}, $files->{json}{files}], [200, []], 'it has no files yet, which is no error');
 ask('DELETE', "/v1/jobs/$id");
 waitpid $pid, 0;
 is($?, 0, 'who waits is told');

@@ -47,6 +47,19 @@ my %code = map { $_ => 1 } $problems =~ /X\([A-Z_]+, \d+, "(\w+)"/g;
 my %docs = map { $_ => 1 } slurp('docs/problems.md') =~ /^\| `(\w+)` \|/mg;
 same_set(\%code, \%docs, 'problem codes');
 
+# A code is sent by its name, or by a status that our server or nginx makes; a reserved one by no name.
+my %named = map { lc $_ => 1 } map { slurp($_) =~ /\bSBX_PROBLEM_([A-Z_]+)\b/g } glob 'executor/*/*.c session-agent/*.c ngx_sandbox_module/*.c';
+my %status = map { $_ => 1 } map { slurp($_) =~ /conn_refuse\(conn, (\d+)\)/g } glob 'lib/*.c';
+$status{$_} = 1 for slurp('conf/gateway/locations.conf') =~ /^error_page (.*?) \/_problem/m ? split / /, $1 : ();
+delete @status{411, 416};    # of modules of nginx that no route uses
+for my $row (slurp('docs/problems.md') =~ /^(\| `\w+` \|.*)/mg) {
+    my (undef, $name, $status, undef, $when) = map { s/`//gr } split /\s*\|\s*/, $row;
+    my $reserved = ($when // '') =~ /^Reserved\b/;
+    push @wrong, "problems.md: $name is reserved, and sent" if $reserved && $named{$name};
+    push @wrong, "problems.md: $name is not reserved, and nobody sends it" if !$reserved && !$named{$name} && !$status{$status};
+}
+is_deeply(\@wrong, [], 'problem codes that nobody sends are reserved');
+
 # Keys of a configuration: name => default of the code, '' for empty, undef where it must be set.
 sub code_keys {
     my ($file, $name) = @_;
