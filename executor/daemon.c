@@ -22,6 +22,7 @@
 #include "executor/core/engine.h"
 #include "executor/core/janitor.h"
 #include "executor/core/reconcile.h"
+#include "executor/core/sweep.h"
 #include "executor/denial_line.h"
 #include "executor/runtime/registry.h"
 #include "executor/runtime/runtime.h"
@@ -49,6 +50,7 @@ struct daemon {
     struct engine *engine;
     struct api *api;
     struct janitor *janitor;
+    struct sweep *sweep;
     struct denials *denials;
     struct timer *patience;
     uv_signal_t signals[3];
@@ -253,6 +255,9 @@ daemon_open_chores(struct daemon *daemon)
     int r;
 
     r = janitor_new(&daemon->janitor, daemon->timers, daemon->db, config->idempotency_ttl_ms);
+    if (r == 0) {
+        r = sweep_new(&daemon->sweep, daemon->timers, daemon->db, daemon->blobs);
+    }
     if (r == 0 && *config->denials_file != '\0') {
         r = denials_new(&daemon->denials, &denials);
     }
@@ -474,6 +479,7 @@ daemon_close(struct daemon *daemon)
     daemon->db = db_close(daemon->db);
     daemon->denials = denials_free(daemon->denials);
     daemon->janitor = janitor_free(daemon->janitor);
+    daemon->sweep = sweep_free(daemon->sweep);
     daemon->engine = engine_free(daemon->engine);
     for (unsigned i = 0; i < daemon->n_pools; i++) {
         daemon->pools[i].pool = pool_free(daemon->pools[i].pool);

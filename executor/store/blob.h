@@ -11,14 +11,18 @@
 struct blob_store;
 struct blob_put;
 struct blob_get;
+struct blob_walk;
 
 #define BLOB_ID_MAX 64    /* [A-Za-z0-9_-]{1,64} */
+#define BLOB_DIR_LEN 32
+#define BLOB_WALK_MAX 64  /* most names of one answer */
 #define BLOB_CHUNK 262144 /* most bytes of one read */
 
 enum {
     BLOB_E_NOT_FOUND = 1,
     BLOB_E_TOO_LARGE, /* more bytes than the put allowed */
     BLOB_E_EXISTS,    /* the id has a blob already */
+    BLOB_E_END,       /* of a walk */
 };
 
 struct blob_spec {
@@ -30,6 +34,11 @@ struct blob_spec {
 struct blob_info {
     uint64_t size;
     char sha256[SBX_SHA256_HEX];
+};
+
+struct blob_place {
+    char dir[BLOB_DIR_LEN + 1]; /* stands for the tenant */
+    char id[BLOB_ID_MAX + 1];
 };
 
 typedef void (*blob_done_fn)(void *arg, int rc);
@@ -67,3 +76,14 @@ struct blob_get *blob_get_close(struct blob_get *get);
 /* BLOB_E_NOT_FOUND when there is none; done may be NULL. Returns 0 when done will be called. */
 _must_check_ int blob_delete(struct blob_store *store, const char *tenant, const char *id, blob_done_fn done,
                              void *arg);
+_must_check_ int blob_delete_at(struct blob_store *store, const struct blob_place *place, blob_done_fn done,
+                                void *arg);
+
+/* rc 0, BLOB_E_END with the last page, or -errno; a page may be empty. Borrows until return. */
+typedef void (*blob_walk_fn)(void *arg, int rc, const struct blob_place *places, unsigned n);
+/* Of all tenants, what was written before the store was opened, in no order. */
+_must_check_ int blob_walk_new(struct blob_walk **ret, struct blob_store *store);
+/* One page at a time. */
+void blob_walk_next(struct blob_walk *walk, blob_walk_fn done, void *arg);
+/* Takes walk; a callback that is due is not made. Accepts NULL, returns NULL. */
+struct blob_walk *blob_walk_close(struct blob_walk *walk);

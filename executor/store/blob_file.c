@@ -12,7 +12,7 @@
 
 #include "explain.h"
 
-static bool
+bool
 blob_id_valid(const char *id)
 {
     const size_t len = strlen(id);
@@ -177,6 +177,7 @@ blob_store_open(struct blob_store **ret, const struct blob_spec *spec, char *err
     }
     store->loop = spec->loop;
     store->root_fd = store->temp_fd = store->lock_fd = -1;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &store->opened); /* always 0 */
 
     r = store_prepare(store, spec->root);
     if (r) {
@@ -411,18 +412,23 @@ int
 blob_delete(struct blob_store *store, const char *tenant, const char *id, blob_done_fn done, void *arg)
 {
     struct blob_place place;
-    struct blob_removal *removal;
     int r;
 
     r = blob_place_init(&place, tenant, id);
-    if (r) {
-        return r;
-    }
+    return r ? r : blob_delete_at(store, &place, done, arg);
+}
+
+int
+blob_delete_at(struct blob_store *store, const struct blob_place *place, blob_done_fn done, void *arg)
+{
+    struct blob_removal *removal;
+    int r;
+
     removal = calloc(1, sizeof(*removal));
     if (removal == NULL) {
         return -ENOMEM;
     }
-    *removal = (struct blob_removal){ .store = store, .place = place, .done = done, .arg = arg };
+    *removal = (struct blob_removal){ .store = store, .place = *place, .done = done, .arg = arg };
     removal->work.data = removal;
     blob_store_enter(store);
     r = uv_queue_work(store->loop, &removal->work, removal_work, removal_done);

@@ -4,25 +4,21 @@
  */
 #pragma once
 
+#include <time.h>
 #include <uv.h>
 
 #include "blob.h"
-
-#define BLOB_DIR_LEN 32
 
 struct blob_store {
     uv_loop_t *loop;
     int root_fd, temp_fd, lock_fd;
     unsigned n_users; /* puts, gets and deletes that live */
     uint64_t serial;  /* of temporary names */
+    struct timespec opened; /* by the clock that stamps files */
     bool closing;
 };
 
-struct blob_place {
-    char dir[BLOB_DIR_LEN + 1];
-    char id[BLOB_ID_MAX + 1];
-};
-
+bool blob_id_valid(const char *id);
 /* -EINVAL for an id that is none, or no tenant. */
 _must_check_ int blob_place_init(struct blob_place *ret, const char *tenant, const char *id);
 void blob_store_enter(struct blob_store *store);
