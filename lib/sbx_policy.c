@@ -274,9 +274,9 @@ sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate)
     size_t i;
 
     /* Reading rounds down, so the number is rounded up; in hours that always leads back. */
-    for (i = 0; i < SBX_COUNT(units); i++) {
+    for (i = 0;; i++) {
         n = (milli * units[i].seconds + MILLI - 1) / MILLI;
-        if (n * MILLI / units[i].seconds == milli) {
+        if (n * MILLI / units[i].seconds == milli || i + 1 == SBX_COUNT(units)) {
             break;
         }
     }

@@ -11,8 +11,8 @@
 #include "lib/sbx_jsonw.h"
 #include "lib/sbx_time.h"
 
-#define NGX_HTTP_SANDBOX_DENIAL_LINE_MAX (16 * 1024)
-#define NGX_HTTP_SANDBOX_DENIAL_SPOOL_MAX (64 * 1024 * 1024)
+#define NGX_HTTP_SANDBOX_DENIAL_LINE_MAX (16ul * 1024)
+#define NGX_HTTP_SANDBOX_DENIAL_SPOOL_MAX (64l * 1024 * 1024)
 
 /* Which refusals are denials: a malformed request is nobody's decision. */
 typedef struct {

@@ -9,7 +9,7 @@
 #include "ngx_http_sandbox_limit_zone.h"
 #include "lib/sbx_crypto.h"
 
-#define NGX_HTTP_SANDBOX_LIMIT_ZONE_MIN (256 * 1024)
+#define NGX_HTTP_SANDBOX_LIMIT_ZONE_MIN (256l * 1024)
 #define NGX_HTTP_SANDBOX_LIMIT_BEAT_MS 5000
 
 /* A cap that is reached looks for dead workers at most this often. */

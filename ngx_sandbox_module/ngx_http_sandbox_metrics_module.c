@@ -11,7 +11,7 @@
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_route.h"
 
-#define NGX_HTTP_SANDBOX_METRICS_TEXT_MAX (1024 * 1024)
+#define NGX_HTTP_SANDBOX_METRICS_TEXT_MAX (1024ul * 1024)
 #define NGX_HTTP_SANDBOX_METRICS_NAME 64
 #define NGX_HTTP_SANDBOX_METRICS_ROUTES 64
 #define NGX_HTTP_SANDBOX_METRICS_REASONS 32

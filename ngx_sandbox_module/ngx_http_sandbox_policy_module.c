@@ -9,7 +9,7 @@
 #include "ngx_sandbox_policy_store.h"
 
 /* Whatever client_max_body_size says: parsing takes a multiple of this in memory. */
-#define NGX_HTTP_SANDBOX_POLICY_BODY_MAX (64 * 1024 * 1024)
+#define NGX_HTTP_SANDBOX_POLICY_BODY_MAX (64l * 1024 * 1024)
 
 #define NGX_HTTP_SANDBOX_POLICY_OFF  0
 #define NGX_HTTP_SANDBOX_POLICY_ON   1

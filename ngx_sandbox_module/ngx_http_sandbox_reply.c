@@ -1,7 +1,7 @@
 #include "ngx_http_sandbox.h"
 
 
-#define NGX_HTTP_SANDBOX_PROBLEM_MAX  (64 * 1024)
+#define NGX_HTTP_SANDBOX_PROBLEM_MAX  (64ul * 1024)
 
 
 ngx_int_t

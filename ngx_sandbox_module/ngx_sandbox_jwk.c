@@ -4,7 +4,7 @@
 #include "ngx_sandbox_jwk.h"
 
 #define JWK_PATH_MAX 32
-#define JWK_MEMBER_MAX (4 * 1024)
+#define JWK_MEMBER_MAX (4ul * 1024)
 
 enum { JWK_SKIP = 100 }; /* within this file: a key that is not for us */
 

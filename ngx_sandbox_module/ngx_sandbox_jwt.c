@@ -53,7 +53,7 @@ token_char(char c)
 static bool
 split(struct jwt_parts *parts, const char *token, size_t len)
 {
-    size_t dot[2], n = 0;
+    size_t dot[2] = { 0 }, n = 0;
 
     for (size_t i = 0; i < len; i++) {
         if (token[i] == '.') {

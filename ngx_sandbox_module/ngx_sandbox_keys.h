@@ -14,7 +14,7 @@
 #define NGX_SANDBOX_KID_MAX 128
 #define NGX_SANDBOX_SECRET_MIN 32
 #define NGX_SANDBOX_SECRET_MAX 4096
-#define NGX_SANDBOX_KEY_FILE_MAX (256 * 1024)
+#define NGX_SANDBOX_KEY_FILE_MAX (256ul * 1024)
 
 enum {
     KEYS_E_REFUSED = 1, /* *err says which part and why */

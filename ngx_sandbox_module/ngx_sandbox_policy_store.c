@@ -4,7 +4,7 @@
 
 #include "lib/sbx_context.h"
 
-#define NGX_SANDBOX_POLICY_KEY (2 * SBX_NAME_MAX + sizeof("/agents/"))
+#define NGX_SANDBOX_POLICY_KEY (2ul * SBX_NAME_MAX + sizeof("/agents/"))
 
 typedef struct {
     ngx_str_node_t node; /* "<tenant>", "<tenant>/apps/<app>", "<tenant>/agents/<agent>" */
