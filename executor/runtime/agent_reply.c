@@ -153,6 +153,22 @@ string_end(const char *text, size_t i)
     return i;
 }
 
+static bool
+is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Where the document goes on with `c`, which it does. No function of string.h: there is no NUL at its end. */
+static size_t
+find(const char *text, size_t i, char c)
+{
+    while (text[i] != c) {
+        i++;
+    }
+    return i;
+}
+
 /* Appends the value that begins at `i`, without white space between tokens, and returns where it ends. */
 static size_t
 value_copy(struct sbx_buf *out, const char *text, size_t i)
@@ -171,7 +187,7 @@ value_copy(struct sbx_buf *out, const char *text, size_t i)
         } else if (text[i] == '}' || text[i] == ']') {
             depth--;
         }
-        if (strchr(" \t\r\n", text[i]) == NULL) {
+        if (!is_space(text[i])) {
             sbx_buf_append(out, text + i, end - i + 1);
         }
         i = end;
@@ -186,21 +202,23 @@ value_copy(struct sbx_buf *out, const char *text, size_t i)
 static bool
 member_copy(struct sbx_buf *out, const char *text, const char *name)
 {
-    size_t i = strcspn(text, "{") + 1;
+    size_t i = find(text, 0, '{') + 1;
     struct sbx_buf skipped = SBX_BUF_INIT(0); /* takes nothing, fails without harm */
 
     for (;;) {
         size_t key, end;
         bool found;
 
-        i += strspn(text + i, " \t\r\n,");
+        while (is_space(text[i]) || text[i] == ',') {
+            i++;
+        }
         if (text[i] != '"') {
             return false;
         }
         key = i + 1;
         end = string_end(text, i);
         found = end - key == strlen(name) && memcmp(text + key, name, end - key) == 0;
-        i = end + 1 + strcspn(text + end + 1, ":") + 1;
+        i = find(text, end + 1, ':') + 1;
         i = value_copy(found ? out : &skipped, text, i);
         if (found) {
             return true;
