@@ -53,7 +53,7 @@ all_back('all clients gone: nothing is held');
 
 # However it ends.
 is($t->request('GET', '/', tenant => 'acme')->{status}, 200, 'a plain request') for 1 .. 20;
-is($t->request('GET', '/down', tenant => 'acme')->{status}, 502, 'an upstream that is down') for 1 .. 5;
+is($t->request('GET', '/down', tenant => 'acme')->{status}, 503, 'an upstream that is down') for 1 .. 5;
 is($t->request('GET', '/loop', tenant => 'acme')->{status}, 200, 'an internal redirect') for 1 .. 5;
 is($t->request('POST', '/slow', tenant => 'acme', body => 'y' x 2_000_000)->{status}, 413, 'a body too large') for 1 .. 3;
 my @half = map { $t->begin('POST', '/slow', tenant => 'acme', body => 'part', headers => { 'Content-Length' => 1000 }) } 1 .. 3;

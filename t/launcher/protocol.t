@@ -14,7 +14,7 @@ my $witness = $l->client;
 my $safe = $witness->create;
 
 sub head { my (%f) = @_; return pack 'SSLQQ', $f{type}, $f{size}, $f{pad} // 0, $f{seq} // 1, $f{sandbox} // 0 }
-sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 2, 0 }
+sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 3, 0 }
 sub create { my (%f) = @_; return head(type => $CREATE, size => 56, seq => 2, %f) . ($f{name} // pack 'a32', 'default') }
 sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 64, seq => 2, %f) . pack 'QQQQLL', 1 << 26, 1 << 26, 1000, 1000, 1000, 10 }
 sub hex_of { return unpack 'H*', $_[0] }
@@ -43,8 +43,8 @@ refused('size 0', $message, hello(size => 0));
 refused('size 65535', $message, hello(size => 65535));
 refused("type $_", $message, head(type => $_, size => 24)) for 0, 7, 8, 100, 101, 102, 103, 104, 105, 201, 65535;
 refused('seq 0', $message, hello(seq => 0));
-refused('another version', qr/^error 71 version$/, hello(version => 1));
-refused('a later version', qr/^error 71 version$/, hello(version => 3));
+refused('another version', qr/^error 71 version$/, hello(version => 2));
+refused('a later version', qr/^error 71 version$/, hello(version => 4));
 refused('version 0', qr/^error 71 version$/, hello(version => 0));
 refused('create before hello', $state, create());
 refused('adopt before hello', $state, adopt(sandbox => 1));
