@@ -132,7 +132,7 @@ my $extra = $l->client;
 is($extra->hello, 'eof', 'the seventeenth connection is closed');
 $_->stop for $extra, @idle;
 $c = $l->client;
-is($c->hello, 'hello version=2 max=128', 'afterwards there is room again');
+is($c->hello, 'hello version=3 max=128', 'afterwards there is room again');
 $c->stop;
 
 # Another user.
@@ -158,7 +158,7 @@ is($c->hello, 'eof', 'root is not the configured user');
 $c->stop;
 $l->{as} = ['setpriv', '--reuid', '64998', '--regid', '64998', '--clear-groups'];
 $c = $l->client;
-is($c->hello, 'hello version=2 max=128', 'the configured user is served');
+is($c->hello, 'hello version=3 max=128', 'the configured user is served');
 $c->{hello} = 1;
 $id = $c->create;
 like($c->sh($id, 'id -u'), qr/^1000$/m, 'and gets sandboxes');
