@@ -150,7 +150,7 @@ lint: $(STAMP)-test
 	@perl t/run release t/lint
 	@perl t/lint/analyse
 format:
-	@git ls-files '*.[ch]' | grep -v '^ngx_sandbox_module/ngx_http_' | xargs clang-format -i
+	@git ls-files '*.[ch]' | grep -Ev '^ngx_sandbox_module/ngx_(http|sandbox_policy_store)' | xargs clang-format -i
 bench: build unit
 	@perl t/bench/run
 

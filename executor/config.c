@@ -47,10 +47,12 @@ static const struct config_key config_keys[] = {
       "directory of the artifact store" },
     { "limits.max_running", CONFIG_NUMBER, AT(limits_max_running), "0", 0, 4096, NULL,
       "jobs running at once; 0: twice the cores, at least 4" },
-    { "limits.max_queued", CONFIG_NUMBER, AT(limits_max_queued), "1000", 0, 100000, NULL, "jobs waiting at once" },
+    { "limits.max_queued", CONFIG_NUMBER, AT(limits_max_queued), "1000", 0, 100000, NULL,
+      "jobs waiting at once" },
     { "limits.max_queued_per_tenant", CONFIG_NUMBER, AT(limits_max_queued_per_tenant), "200", 0, 100000, NULL,
       "of one tenant" },
-    { "limits.max_queued_bytes", CONFIG_BYTES, AT(limits_max_queued_bytes), "256Mi", 1 << 20, UINT64_C(1) << 40, NULL,
+    { "limits.max_queued_bytes", CONFIG_BYTES, AT(limits_max_queued_bytes), "256Mi", 1 << 20,
+      UINT64_C(1) << 40, NULL,
       "memory for the bodies of waiting and running jobs, and as much for requests not yet answered" },
     { "limits.queue_timeout", CONFIG_DURATION, AT(limits_queue_timeout_ms), "30s", 100, HOUR_MS, NULL,
       "a job that waited longer ends as timed_out" },
@@ -66,7 +68,8 @@ static const struct config_key config_keys[] = {
     { "log.file", CONFIG_TEXT, AT(log_file), "", 0, 0, NULL, "empty: standard error; reopened on SIGHUP" },
     { "authz.bypass", CONFIG_TEXT, AT(authz_bypass_text), "off", 0, 0, "AUTHZ_BYPASS",
       "on: accept contexts of a gateway that bypasses authorization; refused outside dev environments" },
-    { "environment.name", CONFIG_TEXT, AT(environment), "production", 0, 0, "ENV", "production, or dev and the like" },
+    { "environment.name", CONFIG_TEXT, AT(environment), "production", 0, 0, "ENV",
+      "production, or dev and the like" },
 };
 #undef AT
 
@@ -82,7 +85,9 @@ config_deinit(struct config *config)
     }
 }
 
-static int _printf_(2, 3)
+static int config_fail(char *error, const char *fmt, ...) _printf_(2, 3);
+
+static int
 config_fail(char *error, const char *fmt, ...)
 {
     va_list args;
@@ -125,7 +130,8 @@ config_value_parse(enum config_type type, const char *text, uint64_t *ret)
 }
 
 static int
-config_set_key(struct config *config, const struct config_key *key, const char *value, const char *where, char *error)
+config_set_key(struct config *config, const struct config_key *key, const char *value, const char *where,
+               char *error)
 {
     void *slot = (char *)config + key->offset;
     uint64_t number;
@@ -317,7 +323,8 @@ config_read_env_entry(struct config *config, const char *entry, char *error)
         return 0;
     }
     len = (size_t)(equals - entry);
-    (void)snprintf(where, sizeof(where), "environment %.*s", (int)(len < 64 ? len : 64), entry); /* cut is fine */
+    (void)snprintf(where, sizeof(where), "environment %.*s", (int)(len < 64 ? len : 64),
+                   entry); /* cut is fine */
     if (strncmp(entry, "SANDBOX_", 8) == 0 && config_name_of_env(entry + 8, len - 8, name) &&
         config_section_known(name)) {
         return config_set(config, name, equals + 1, where, error);
@@ -356,8 +363,9 @@ config_check_bypass(struct config *config, char *error)
         return config_fail(error, "authz.bypass (AUTHZ_BYPASS): must be on or off");
     }
     if (config->authz_bypass && !config_is_one_of(config->environment, relaxed)) {
-        return config_fail(error, "authz.bypass (AUTHZ_BYPASS): refused unless environment.name (ENV) is dev, "
-                                  "development, local or test");
+        return config_fail(error,
+                           "authz.bypass (AUTHZ_BYPASS): refused unless environment.name (ENV) is dev, "
+                           "development, local or test");
     }
     return 0;
 }
@@ -433,7 +441,8 @@ config_print_keys(FILE *out)
         const char *fallback = key->fallback == NULL ? "none, must be set" : key->fallback;
 
         /* stdout gone: nobody to tell */
-        (void)fprintf(out, "  %-30s %s (default: %s)\n", key->name, key->meaning, *fallback == '\0' ? "empty" : fallback);
+        (void)fprintf(out, "  %-30s %s (default: %s)\n", key->name, key->meaning,
+                      *fallback == '\0' ? "empty" : fallback);
     }
     (void)fprintf(out, "  %-30s %s\n", "pool.<template>",
                   "sandboxes kept ready of a template (default: pool.default = 0)"); /* as above */

@@ -110,7 +110,8 @@ daemon_find_group(const struct config *config, int64_t *ret)
     }
     group = getgrnam(config->listen_group);
     if (group == NULL) {
-        log_error("start.group", LOG_STR("object", config->listen_group), LOG_STR("error", "there is no such group"));
+        log_error("start.group", LOG_STR("object", config->listen_group),
+                  LOG_STR("error", "there is no such group"));
         return -EINVAL;
     }
     *ret = group->gr_gid;
@@ -181,7 +182,9 @@ daemon_open_pools(struct daemon *daemon)
             .timers = daemon->timers,
             .template_name = config->pools[i].name,
             .size = config->pools[i].size,
-            .max_creating = creating < 2 ? 2 : creating > 16 ? 16 : creating,
+            .max_creating = creating < 2    ? 2
+                            : creating > 16 ? 16
+                                            : creating,
         };
 
         r = pool_new(&daemon->pools[i].pool, &spec);
@@ -250,7 +253,10 @@ daemon_open_chores(struct daemon *daemon)
 {
     const struct config *config = daemon->config;
     const struct denials_spec denials = {
-        .timers = daemon->timers, .db = daemon->db, .path = config->denials_file, .parse = denial_line_parse,
+        .timers = daemon->timers,
+        .db = daemon->db,
+        .path = config->denials_file,
+        .parse = denial_line_parse,
     };
     int r;
 
@@ -323,7 +329,8 @@ daemon_on_patience(void *arg)
 {
     struct daemon *daemon = arg;
 
-    log_warn("stop.impatient", LOG_INT("connections_quiet", daemon->api_quiet), LOG_INT("closing", daemon->closing));
+    log_warn("stop.impatient", LOG_INT("connections_quiet", daemon->api_quiet),
+             LOG_INT("closing", daemon->closing));
     if (daemon->closing) {
         uv_stop(&daemon->loop);
         return;
@@ -335,8 +342,8 @@ daemon_on_patience(void *arg)
 static int
 daemon_open(struct daemon *daemon)
 {
-    static int (*const steps[])(struct daemon *daemon) = {
-        daemon_open_store, daemon_open_runtime, daemon_open_pools,  daemon_open_engine,
+    static int (*const steps[])(struct daemon * daemon) = {
+        daemon_open_store, daemon_open_runtime, daemon_open_pools,   daemon_open_engine,
         daemon_open_api,   daemon_open_chores,  daemon_open_signals,
     };
     int r;
@@ -491,7 +498,8 @@ daemon_close(struct daemon *daemon)
     daemon_close_signals(daemon);
     daemon->patience = timer_free(daemon->patience);
     if (daemon->loop_open) {
-        (void)uv_run(&daemon->loop, UV_RUN_DEFAULT); /* handles that are closing; it ends when there are none */
+        (void)uv_run(&daemon->loop,
+                     UV_RUN_DEFAULT); /* handles that are closing; it ends when there are none */
         if (uv_loop_close(&daemon->loop) != 0) {
             log_error("stop.handles_left", LOG_INT("pid", getpid()));
             daemon->status = 1;

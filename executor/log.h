@@ -20,11 +20,13 @@ struct log_field {
 };
 
 #define LOG_STR(name, value) ((struct log_field){ .key = (name), .text = (value) })
-#define LOG_INT(name, value) ((struct log_field){ .key = (name), .number = (int64_t)(value), .is_number = true })
+#define LOG_INT(name, value)                                                                                 \
+    ((struct log_field){ .key = (name), .number = (int64_t)(value), .is_number = true })
 
 #define LOG_FIELDS(...) ((const struct log_field[]){ __VA_ARGS__ })
 #define log_at(level, event, ...)                                                                            \
-    log_event((level), (event), LOG_FIELDS(__VA_ARGS__), sizeof(LOG_FIELDS(__VA_ARGS__)) / sizeof(struct log_field))
+    log_event((level), (event), LOG_FIELDS(__VA_ARGS__),                                                     \
+              sizeof(LOG_FIELDS(__VA_ARGS__)) / sizeof(struct log_field))
 #define log_debug(event, ...) log_at(LOG_LEVEL_DEBUG, event, __VA_ARGS__)
 #define log_info(event, ...) log_at(LOG_LEVEL_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) log_at(LOG_LEVEL_WARN, event, __VA_ARGS__)

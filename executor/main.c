@@ -28,7 +28,8 @@ print_help(FILE *out)
                 "\n"
                 "Runs jobs in sandboxes on behalf of the gateway.\n"
                 "\n"
-                "  --config FILE    lines of `section.key = value`; SANDBOX_<SECTION>_<KEY> in the environment overrides\n"
+                "  --config FILE    lines of `section.key = value`; SANDBOX_<SECTION>_<KEY> in the "
+                "environment overrides\n"
                 "  --check-config   says whether the configuration holds, and ends\n"
                 "  audit verify     walks the audit log and says whether it is what was written;\n"
                 "                   exit status 0: it is, 1: it is not, 2: it could not be read\n"
@@ -115,8 +116,8 @@ verify(const char *dir, const char *database)
     if (report.line > 0) {
         printf(" line %llu", (unsigned long long)report.line);
     }
-    printf(", event %llu: %s (%llu events before it are in order)\n", (unsigned long long)report.seq, report.detail,
-           (unsigned long long)report.lines);
+    printf(", event %llu: %s (%llu events before it are in order)\n", (unsigned long long)report.seq,
+           report.detail, (unsigned long long)report.lines);
     return EXIT_BROKEN;
 }
 
@@ -138,7 +139,8 @@ run(const struct options *options, const struct config *config)
     }
     r = log_open(config->log_file, config->log_level);
     if (r) {
-        (void)fprintf(stderr, "executord: %s: %s\n", config->log_file, strerror(-r)); /* nowhere else to say it */
+        (void)fprintf(stderr, "executord: %s: %s\n", config->log_file,
+                      strerror(-r)); /* nowhere else to say it */
         return EXIT_BROKEN;
     }
     return daemon_run(config);
@@ -163,7 +165,8 @@ main(int argc, char **argv)
     if (options.audit_dir == NULL || options.config_file != NULL) {
         r = config_load(&config, options.config_file, environ, error);
         if (r) {
-            (void)fprintf(stderr, "executord: %s\n", r > 0 ? error : strerror(-r)); /* nowhere else to say it */
+            (void)fprintf(stderr, "executord: %s\n",
+                          r > 0 ? error : strerror(-r)); /* nowhere else to say it */
             return EXIT_USAGE;
         }
     }

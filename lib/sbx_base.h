@@ -20,9 +20,9 @@
 #define SBX_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Moves a pointer out of a _cleanup_ variable: yields it, leaves NULL behind. */
-#define steal(ptr)                                                            \
-    __extension__({                                                           \
-        __typeof__(*(ptr)) stolen_ = *(ptr);                                  \
-        *(ptr) = NULL;                                                        \
-        stolen_;                                                              \
+#define steal(ptr)                                                                                           \
+    __extension__({                                                                                          \
+        __typeof__(*(ptr)) stolen_ = *(ptr);                                                                 \
+        *(ptr) = NULL;                                                                                       \
+        stolen_;                                                                                             \
     })

@@ -17,7 +17,10 @@ struct sbx_buf {
     bool failed;
 };
 
-#define SBX_BUF_INIT(maximum) { .max = (maximum) }
+#define SBX_BUF_INIT(maximum)                                                                                \
+    {                                                                                                        \
+        .max = (maximum)                                                                                     \
+    }
 
 void sbx_buf_deinit(struct sbx_buf *buf);
 /* Empties the buffer, keeps its memory, clears `failed`. */

@@ -9,10 +9,10 @@
 #pragma GCC visibility push(hidden)
 
 struct sbx_capture {
-    char *head, *tail;    /* keep/2 each, allocated when first needed */
+    char *head, *tail; /* keep/2 each, allocated when first needed */
     size_t keep;
     size_t head_len;
-    uint64_t total;       /* bytes ever seen */
+    uint64_t total; /* bytes ever seen */
 };
 
 void sbx_capture_init(struct sbx_capture *capture, size_t keep);

@@ -24,16 +24,16 @@ static const struct text_member {
     enum text_class class;
 } text_members[] = {
 #define AT(field) offsetof(struct sbx_context, field)
-    {"rid", AT(request_id), SBX_NAME_MAX, TEXT_NAME},
-    {"trace", AT(traceparent), TRACEPARENT_LEN, TEXT_TRACE},
-    {"tenant", AT(tenant), SBX_NAME_MAX, TEXT_NAME},
-    {"app", AT(app), SBX_NAME_MAX, TEXT_NAME_OR_NONE},
-    {"agent", AT(agent), SBX_NAME_MAX, TEXT_NAME_OR_NONE},
-    {"sub", AT(subject), SBX_SUBJECT_MAX, TEXT_PRINTABLE},
-    {"jti", AT(token_id), SBX_SUBJECT_MAX, TEXT_PRINTABLE},
-    {"scopes", AT(scopes), SBX_SCOPES_MAX, TEXT_PRINTABLE},
-    {"client", AT(client), CLIENT_MAX, TEXT_ADDRESS},
-    {"policy", AT(policy_id), SBX_NAME_MAX, TEXT_NAME},
+    { "rid", AT(request_id), SBX_NAME_MAX, TEXT_NAME },
+    { "trace", AT(traceparent), TRACEPARENT_LEN, TEXT_TRACE },
+    { "tenant", AT(tenant), SBX_NAME_MAX, TEXT_NAME },
+    { "app", AT(app), SBX_NAME_MAX, TEXT_NAME_OR_NONE },
+    { "agent", AT(agent), SBX_NAME_MAX, TEXT_NAME_OR_NONE },
+    { "sub", AT(subject), SBX_SUBJECT_MAX, TEXT_PRINTABLE },
+    { "jti", AT(token_id), SBX_SUBJECT_MAX, TEXT_PRINTABLE },
+    { "scopes", AT(scopes), SBX_SCOPES_MAX, TEXT_PRINTABLE },
+    { "client", AT(client), CLIENT_MAX, TEXT_ADDRESS },
+    { "policy", AT(policy_id), SBX_NAME_MAX, TEXT_NAME },
 #undef AT
 };
 

@@ -14,14 +14,14 @@
 #define SBX_CONTEXT_SKEW_MS 5000u
 #define SBX_CONTEXT_MAX 8192
 #define SBX_CONTEXT_KEY_MIN 32
-#define SBX_NAME_MAX 64      /* tenant, app, agent: [A-Za-z0-9_.-]{1,64} */
-#define SBX_SUBJECT_MAX 128  /* printable ASCII without '"' and '\' */
-#define SBX_SCOPES_MAX 512   /* space separated */
+#define SBX_NAME_MAX 64     /* tenant, app, agent: [A-Za-z0-9_.-]{1,64} */
+#define SBX_SUBJECT_MAX 128 /* printable ASCII without '"' and '\' */
+#define SBX_SCOPES_MAX 512  /* space separated */
 
 enum {
     SBX_CONTEXT_E_FORM = 1, /* not v1.x.y, not JSON, missing or malformed member */
     SBX_CONTEXT_E_MAC,
-    SBX_CONTEXT_E_TIME,     /* expired or from the future */
+    SBX_CONTEXT_E_TIME, /* expired or from the future */
 };
 
 struct sbx_context {
@@ -33,17 +33,17 @@ struct sbx_context {
     char subject[SBX_SUBJECT_MAX + 1];
     char token_id[SBX_SUBJECT_MAX + 1]; /* jti or "" */
     char scopes[SBX_SCOPES_MAX + 1];
-    char client[48];              /* address of the client as the edge saw it */
+    char client[48]; /* address of the client as the edge saw it */
     char policy_id[SBX_NAME_MAX + 1];
     uint32_t policy_version;
-    bool bypass;                  /* AUTHZ_BYPASS was on: audited */
-    bool has_limits;              /* false on routes that create nothing */
+    bool bypass;     /* AUTHZ_BYPASS was on: audited */
+    bool has_limits; /* false on routes that create nothing */
     struct sbx_limits limits;
     uint32_t max_artifacts;
     uint64_t max_artifact_bytes;
     uint64_t max_wait_ms;
-    uint32_t tenant_concurrency;  /* policy's cap for the executor's queue, 0 = none */
-    uint64_t issued_ms;           /* Unix ms */
+    uint32_t tenant_concurrency; /* policy's cap for the executor's queue, 0 = none */
+    uint64_t issued_ms;          /* Unix ms */
 };
 
 /* Appends the header's value to out; sticky failure there. Returns 0 or -errno. */

@@ -69,7 +69,7 @@ client_finish(struct sbx_http_client *client, int rc)
     struct sbx_buf body = client->body;
 
     /* The owner may start the next exchange, or close, from inside on_done. */
-    client->body = (struct sbx_buf){0};
+    client->body = (struct sbx_buf){ 0 };
     client->exchanging = false;
     exchange.on_done(exchange.arg, rc, rc == 0 ? client->parser.status_code : 0,
                      rc == 0 && body.data != NULL ? body.data : "", rc == 0 ? body.len : 0);
@@ -353,7 +353,7 @@ client_write(struct sbx_http_client *client)
     uv_buf_t bufs[2];
 
     bufs[0] = uv_buf_init(client->request.data, (unsigned)client->request.len);
-    bufs[1] = (uv_buf_t){.len = exchange->len};
+    bufs[1] = (uv_buf_t){ .len = exchange->len };
     /* libuv only reads what it writes, though its buffers are not const. */
     memcpy(&bufs[1].base, &exchange->body, sizeof(bufs[1].base));
     client->write.data = client;
@@ -383,7 +383,7 @@ sbx_http_client_send(struct sbx_http_client *client, const struct sbx_http_excha
     client->keep = false;
     client->head_bytes = 0;
     client->body_bytes = 0;
-    client->guard = (struct sbx_http_guard){0};
+    client->guard = (struct sbx_http_guard){ 0 };
     sbx_http_head_reset(&client->head);
     http_parser_init(&client->parser, HTTP_RESPONSE);
     client->parser.data = client;

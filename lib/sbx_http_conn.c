@@ -180,7 +180,7 @@ conn_begin(struct sbx_http_conn *conn)
 {
     http_parser_init(&conn->parser, HTTP_REQUEST);
     conn->parser.data = conn;
-    conn->guard = (struct sbx_http_guard){0};
+    conn->guard = (struct sbx_http_guard){ 0 };
     conn->head_bytes = 0;
     conn->paused = false;
     conn->state = SBX_HTTP_HEAD;

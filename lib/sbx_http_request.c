@@ -13,7 +13,7 @@ sbx_http_request_reset(struct sbx_http_request *request)
     sbx_http_head_reset(&head);
     /* A body may have been large; a quiet connection holds no memory for it. */
     sbx_buf_deinit(&request->body);
-    *request = (struct sbx_http_request){.conn = conn, .head = head, .query = "", .keep = true};
+    *request = (struct sbx_http_request){ .conn = conn, .head = head, .query = "", .keep = true };
 }
 
 void

@@ -171,7 +171,7 @@ server_listen(struct sbx_http_server *server, unsigned i, int r)
 static int
 socket_file_clear(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct stat st;
     int fd, r;
 
@@ -262,7 +262,7 @@ address_parse(const char *address, struct sockaddr_storage *ret)
 static unsigned
 listener_port(const uv_tcp_t *tcp)
 {
-    struct sockaddr_storage bound = {0};
+    struct sockaddr_storage bound = { 0 };
     int len = (int)sizeof(bound);
 
     if (uv_tcp_getsockname(tcp, (struct sockaddr *)&bound, &len) < 0) {
@@ -275,7 +275,7 @@ listener_port(const uv_tcp_t *tcp)
 int
 sbx_http_server_listen_tcp(struct sbx_http_server *server, const char *address, unsigned *ret_port)
 {
-    struct sockaddr_storage sockaddr = {0};
+    struct sockaddr_storage sockaddr = { 0 };
     union sbx_http_listener *listener;
     unsigned i = 0;
     int r;

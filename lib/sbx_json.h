@@ -54,14 +54,14 @@ sbx_json_decrefp(json_t **json)
  */
 _must_check_ bool sbx_json_get_str(const json_t *object, const char *path, const char *key, size_t max_len,
                                    const char **ret, size_t *ret_len, struct sbx_field_error *err);
-_must_check_ bool sbx_json_get_int(const json_t *object, const char *path, const char *key, int64_t min, int64_t max,
-                                   int64_t *ret, struct sbx_field_error *err);
+_must_check_ bool sbx_json_get_int(const json_t *object, const char *path, const char *key, int64_t min,
+                                   int64_t max, int64_t *ret, struct sbx_field_error *err);
 _must_check_ bool sbx_json_get_bool(const json_t *object, const char *path, const char *key, bool *ret,
                                     struct sbx_field_error *err);
 _must_check_ bool sbx_json_get_object(const json_t *object, const char *path, const char *key, json_t **ret,
                                       struct sbx_field_error *err);
-_must_check_ bool sbx_json_get_array(const json_t *object, const char *path, const char *key, size_t max_items,
-                                     json_t **ret, struct sbx_field_error *err);
+_must_check_ bool sbx_json_get_array(const json_t *object, const char *path, const char *key,
+                                     size_t max_items, json_t **ret, struct sbx_field_error *err);
 /* False and an error naming the first member that is not in the NULL-ended list. */
 _must_check_ bool sbx_json_only(const json_t *object, const char *path, const char *const *known,
                                 struct sbx_field_error *err);

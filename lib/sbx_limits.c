@@ -27,13 +27,13 @@ static const struct {
     enum form form;
     uint64_t floor, ceiling;
 } limit_table[SBX_N_LIMITS] = {
-    [SBX_LIMIT_CPU_RATE] = {"cpu", "cpu", FORM_CPU, 10, 64 * MILLI},
-    [SBX_LIMIT_CPU] = {"cpu_time", "cpu", FORM_DURATION, 10, 24 * MS_PER_H},
-    [SBX_LIMIT_MEMORY] = {"memory", "memory", FORM_QUANTITY, 8 * MI, 64 * GI},
-    [SBX_LIMIT_DISK] = {"disk", "disk", FORM_QUANTITY, 64 * KI, 64 * GI},
-    [SBX_LIMIT_PROCESSES] = {"processes", "processes", FORM_COUNT, 1, 4096},
-    [SBX_LIMIT_TIME] = {"time", "time", FORM_DURATION, 10, 24 * MS_PER_H},
-    [SBX_LIMIT_OUTPUT] = {"output", "output", FORM_QUANTITY, 1, GI},
+    [SBX_LIMIT_CPU_RATE] = { "cpu", "cpu", FORM_CPU, 10, 64 * MILLI },
+    [SBX_LIMIT_CPU] = { "cpu_time", "cpu", FORM_DURATION, 10, 24 * MS_PER_H },
+    [SBX_LIMIT_MEMORY] = { "memory", "memory", FORM_QUANTITY, 8 * MI, 64 * GI },
+    [SBX_LIMIT_DISK] = { "disk", "disk", FORM_QUANTITY, 64 * KI, 64 * GI },
+    [SBX_LIMIT_PROCESSES] = { "processes", "processes", FORM_COUNT, 1, 4096 },
+    [SBX_LIMIT_TIME] = { "time", "time", FORM_DURATION, 10, 24 * MS_PER_H },
+    [SBX_LIMIT_OUTPUT] = { "output", "output", FORM_QUANTITY, 1, GI },
 };
 
 /* Every name a request may use. `scale` 0: the canonical forms; else an integer of that many base units. */
@@ -42,25 +42,25 @@ static const struct alias {
     enum sbx_limit limit;
     uint64_t scale;
 } alias_table[] = {
-    {"cpu", SBX_LIMIT_CPU_RATE, 0},
-    {"cpu_time", SBX_LIMIT_CPU, 0},
-    {"cpu_time_ms", SBX_LIMIT_CPU, 1},
-    {"cpu_time_seconds", SBX_LIMIT_CPU, MS_PER_S},
-    {"memory", SBX_LIMIT_MEMORY, 0},
-    {"memory_bytes", SBX_LIMIT_MEMORY, 1},
-    {"memory_mb", SBX_LIMIT_MEMORY, MI},
-    {"disk", SBX_LIMIT_DISK, 0},
-    {"disk_bytes", SBX_LIMIT_DISK, 1},
-    {"disk_mb", SBX_LIMIT_DISK, MI},
-    {"processes", SBX_LIMIT_PROCESSES, 0},
-    {"time", SBX_LIMIT_TIME, 0},
-    {"time_ms", SBX_LIMIT_TIME, 1},
-    {"time_seconds", SBX_LIMIT_TIME, MS_PER_S},
-    {"timeout", SBX_LIMIT_TIME, 0},
-    {"timeout_ms", SBX_LIMIT_TIME, 1},
-    {"timeout_seconds", SBX_LIMIT_TIME, MS_PER_S},
-    {"output", SBX_LIMIT_OUTPUT, 0},
-    {"output_bytes", SBX_LIMIT_OUTPUT, 1},
+    { "cpu", SBX_LIMIT_CPU_RATE, 0 },
+    { "cpu_time", SBX_LIMIT_CPU, 0 },
+    { "cpu_time_ms", SBX_LIMIT_CPU, 1 },
+    { "cpu_time_seconds", SBX_LIMIT_CPU, MS_PER_S },
+    { "memory", SBX_LIMIT_MEMORY, 0 },
+    { "memory_bytes", SBX_LIMIT_MEMORY, 1 },
+    { "memory_mb", SBX_LIMIT_MEMORY, MI },
+    { "disk", SBX_LIMIT_DISK, 0 },
+    { "disk_bytes", SBX_LIMIT_DISK, 1 },
+    { "disk_mb", SBX_LIMIT_DISK, MI },
+    { "processes", SBX_LIMIT_PROCESSES, 0 },
+    { "time", SBX_LIMIT_TIME, 0 },
+    { "time_ms", SBX_LIMIT_TIME, 1 },
+    { "time_seconds", SBX_LIMIT_TIME, MS_PER_S },
+    { "timeout", SBX_LIMIT_TIME, 0 },
+    { "timeout_ms", SBX_LIMIT_TIME, 1 },
+    { "timeout_seconds", SBX_LIMIT_TIME, MS_PER_S },
+    { "output", SBX_LIMIT_OUTPUT, 0 },
+    { "output_bytes", SBX_LIMIT_OUTPUT, 1 },
 };
 
 static const char *const form_hint[] = {
@@ -152,9 +152,15 @@ bool
 sbx_quantity_parse(const char *text, size_t len, uint64_t *ret_bytes)
 {
     static const struct unit units[] = {
-        {"", 1},    {"k", 1000}, {"M", 1000ull * 1000}, {"G", 1000ull * 1000 * 1000},
-        {"Ki", KI}, {"Mi", MI},  {"Gi", GI},         {"Ti", 1024 * GI},
-        {NULL, 0},
+        { "", 1 },
+        { "k", 1000 },
+        { "M", 1000ull * 1000 },
+        { "G", 1000ull * 1000 * 1000 },
+        { "Ki", KI },
+        { "Mi", MI },
+        { "Gi", GI },
+        { "Ti", 1024 * GI },
+        { NULL, 0 },
     };
 
     return parse_with_unit(text, len, units, ret_bytes);
@@ -164,7 +170,7 @@ bool
 sbx_duration_parse(const char *text, size_t len, uint64_t *ret_ms)
 {
     static const struct unit units[] = {
-        {"ms", 1}, {"s", MS_PER_S}, {"m", MS_PER_M}, {"h", MS_PER_H}, {NULL, 0},
+        { "ms", 1 }, { "s", MS_PER_S }, { "m", MS_PER_M }, { "h", MS_PER_H }, { NULL, 0 },
     };
 
     return parse_with_unit(text, len, units, ret_ms);
@@ -173,7 +179,7 @@ sbx_duration_parse(const char *text, size_t len, uint64_t *ret_ms)
 bool
 sbx_cpu_parse(const char *text, size_t len, uint64_t *ret_millicores)
 {
-    static const struct unit units[] = {{"m", 1}, {"", MILLI}, {NULL, 0}};
+    static const struct unit units[] = { { "m", 1 }, { "", MILLI }, { NULL, 0 } };
 
     return parse_with_unit(text, len, units, ret_millicores);
 }
@@ -259,10 +265,10 @@ format_with_unit(char *out, size_t size, uint64_t value, const struct unit *unit
 static void
 format_value(char *out, size_t size, enum form form, uint64_t value)
 {
-    static const struct unit quantities[] = {{"Gi", GI}, {"Mi", MI}, {"Ki", KI}, {"", 1}};
-    static const struct unit durations[] = {{"s", MS_PER_S}, {"ms", 1}};
-    static const struct unit rates[] = {{"m", 1}};
-    static const struct unit counts[] = {{"", 1}};
+    static const struct unit quantities[] = { { "Gi", GI }, { "Mi", MI }, { "Ki", KI }, { "", 1 } };
+    static const struct unit durations[] = { { "s", MS_PER_S }, { "ms", 1 } };
+    static const struct unit rates[] = { { "m", 1 } };
+    static const struct unit counts[] = { { "", 1 } };
 
     switch (form) {
     case FORM_QUANTITY:
@@ -358,7 +364,7 @@ bool
 sbx_limits_from_json(struct sbx_limits *ret, const json_t *object, const char *path,
                      struct sbx_field_error *err)
 {
-    struct sbx_limits limits = {{0}};
+    struct sbx_limits limits = { { 0 } };
     char field[sizeof(err->field)];
     const struct alias *alias;
     const json_t *value;

@@ -45,8 +45,8 @@ _must_check_ bool sbx_duration_parse(const char *text, size_t len, uint64_t *ret
 _must_check_ bool sbx_cpu_parse(const char *text, size_t len, uint64_t *ret_millicores);
 
 /* Reads one value of a limit (its canonical key's forms), bounds included. `field` is its pointer. */
-_must_check_ bool sbx_limit_from_json(enum sbx_limit limit, const json_t *value, const char *field, uint64_t *ret,
-                                      struct sbx_field_error *err);
+_must_check_ bool sbx_limit_from_json(enum sbx_limit limit, const json_t *value, const char *field,
+                                      uint64_t *ret, struct sbx_field_error *err);
 /* JSON text of a value with its unit ("512Mi", "1500ms", "500m", quotes included) or a bare integer. */
 void sbx_limit_text(char *out, size_t size, enum sbx_limit limit, uint64_t value);
 
@@ -54,8 +54,8 @@ void sbx_limit_text(char *out, size_t size, enum sbx_limit limit, uint64_t value
 _must_check_ bool sbx_limits_from_json(struct sbx_limits *ret, const json_t *object, const char *path,
                                        struct sbx_field_error *err);
 /* A duration member that may be number of seconds or text; for "wait" and the like. Absent leaves *ret_ms. */
-_must_check_ bool sbx_json_get_duration(const json_t *object, const char *path, const char *key, uint64_t max_ms,
-                                        uint64_t *ret_ms, struct sbx_field_error *err);
+_must_check_ bool sbx_json_get_duration(const json_t *object, const char *path, const char *key,
+                                        uint64_t max_ms, uint64_t *ret_ms, struct sbx_field_error *err);
 /* Writes {"cpu":..,"cpu_time_ms":..,"memory_bytes":..,...} with base units; the form the context carries. */
 void sbx_limits_write(struct sbx_jsonw *w, const char *key, const struct sbx_limits *limits);
 

@@ -79,8 +79,8 @@ static bool
 read_limit(struct sbx_policy *policy, enum sbx_limit limit, const json_t *object, const char *path,
            struct sbx_field_error *err)
 {
-    static const char *const known[] = {"default", "max", NULL};
-    uint64_t *slots[] = {&policy->fallback.value[limit], &policy->max.value[limit]};
+    static const char *const known[] = { "default", "max", NULL };
+    uint64_t *slots[] = { &policy->fallback.value[limit], &policy->max.value[limit] };
     char field[sizeof(err->field)];
     const json_t *value;
     unsigned i;
@@ -110,7 +110,7 @@ read_limit(struct sbx_policy *policy, enum sbx_limit limit, const json_t *object
 static bool
 read_limits(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    const char *known[SBX_N_LIMITS + 1] = {NULL};
+    const char *known[SBX_N_LIMITS + 1] = { NULL };
     char path[sizeof(err->field)];
     json_t *limits = NULL, *limit;
     unsigned i;
@@ -216,8 +216,8 @@ static bool
 read_group(const json_t *document, const char *key, uint32_t *ret_max, uint64_t *ret_bytes,
            struct sbx_field_error *err)
 {
-    static const char *const with_bytes[] = {"max", "max_bytes", NULL};
-    static const char *const without[] = {"max", NULL};
+    static const char *const with_bytes[] = { "max", "max_bytes", NULL };
+    static const char *const without[] = { "max", NULL };
     char path[sizeof(err->field)];
     json_t *group = NULL;
 
@@ -269,7 +269,7 @@ sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate)
     static const struct {
         char letter;
         uint64_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
+    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
     uint64_t milli = rate->per_second_milli, n = 0;
     size_t i;
 
@@ -286,7 +286,7 @@ sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate)
 static bool
 read_rate(struct sbx_rate *ret, const json_t *object, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"rate", "burst", NULL};
+    static const char *const known[] = { "rate", "burst", NULL };
     char field[sizeof(err->field)];
     const json_t *rate;
 
@@ -344,7 +344,7 @@ read_routes(struct sbx_policy *policy, const json_t *rates, struct sbx_field_err
 static bool
 read_rates(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"tenant", "app", "agent", "routes", NULL};
+    static const char *const known[] = { "tenant", "app", "agent", "routes", NULL };
     char path[sizeof(err->field)];
     json_t *rates = NULL, *rate;
     unsigned i;
@@ -371,7 +371,7 @@ read_rates(struct sbx_policy *policy, const json_t *document, struct sbx_field_e
 static bool
 read_concurrency(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"tenant", "app", "agent", NULL};
+    static const char *const known[] = { "tenant", "app", "agent", NULL };
     json_t *object = NULL;
     unsigned i;
 
@@ -419,8 +419,9 @@ read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_er
 bool
 sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"version", "id",        "limits",   "languages", "templates",   "env",
-                                        "files",   "artifacts", "max_wait", "rates",     "concurrency", NULL};
+    static const char *const known[] = { "version",   "id",    "limits",      "languages",
+                                         "templates", "env",   "files",       "artifacts",
+                                         "max_wait",  "rates", "concurrency", NULL };
     struct sbx_policy policy;
 
     policy_unsaid(&policy);

@@ -48,36 +48,39 @@ struct sbx_policy {
     uint32_t version;
     struct sbx_limits max, fallback; /* value 0 = not said by this layer */
     struct sbx_name_set languages, templates;
-    uint32_t max_env, max_files, max_artifacts; /* UINT32_MAX = not said */
+    uint32_t max_env, max_files, max_artifacts;               /* UINT32_MAX = not said */
     uint64_t max_file_bytes, max_artifact_bytes, max_wait_ms; /* UINT64_MAX = not said */
     struct sbx_rate rate[SBX_N_SCOPES];
     uint8_t n_routes;
-    struct { char route[SBX_POLICY_NAME_LEN]; struct sbx_rate rate; } route[SBX_POLICY_MAX_ROUTES];
+    struct {
+        char route[SBX_POLICY_NAME_LEN];
+        struct sbx_rate rate;
+    } route[SBX_POLICY_MAX_ROUTES];
     uint32_t concurrency[SBX_N_SCOPES]; /* 0 = not said */
 };
 
 /* What a request asks for, as far as policy cares. */
 struct sbx_policy_input {
-    char language[SBX_POLICY_NAME_LEN]; /* canonical name or as sent */
+    char language[SBX_POLICY_NAME_LEN];      /* canonical name or as sent */
     char template_name[SBX_POLICY_NAME_LEN]; /* "default" when not sent */
-    struct sbx_limits limits;           /* 0 = not asked */
+    struct sbx_limits limits;                /* 0 = not asked */
     uint32_t n_env, n_files, n_artifacts;
-    uint64_t file_bytes;                /* decoded size of files[] together */
+    uint64_t file_bytes; /* decoded size of files[] together */
     uint64_t wait_ms;
 };
 
 struct sbx_violation {
-    char rule[48];      /* "limits.memory", "languages", "files.max_bytes" ... */
-    char limit[96];     /* JSON text of the ceiling */
-    char observed[96];  /* JSON text of what was asked */
-    char hint[128];     /* what to do */
+    char rule[48];     /* "limits.memory", "languages", "files.max_bytes" ... */
+    char limit[96];    /* JSON text of the ceiling */
+    char observed[96]; /* JSON text of what was asked */
+    char hint[128];    /* what to do */
 };
 
 struct sbx_decision {
     bool allowed;
     uint8_t n_violations;
     struct sbx_violation violation[SBX_POLICY_MAX_VIOLATIONS];
-    struct sbx_limits limits;       /* effective limits of this request; every value set when allowed */
+    struct sbx_limits limits; /* effective limits of this request; every value set when allowed */
     uint32_t max_artifacts;
     uint64_t max_artifact_bytes;
 };
@@ -89,7 +92,8 @@ bool sbx_name_set_has(const struct sbx_name_set *set, const char *name);
 /* The built-in floor under every document: what holds where no document says anything. */
 void sbx_policy_builtin(struct sbx_policy *ret);
 /* Reads one document; false with a pointer into it when it does not fit the schema. */
-_must_check_ bool sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err);
+_must_check_ bool sbx_policy_from_json(struct sbx_policy *ret, const json_t *document,
+                                       struct sbx_field_error *err);
 /*
  * The lowest layer: the operator's default document as it is (up to the product's ceilings), with the built-in
  * values where it says nothing. NULL: the built-in values alone.

@@ -15,8 +15,8 @@ sbx_language_canonical(const char *name)
     static const struct {
         const char *alias, *name;
     } aliases[] = {
-        {"node", "javascript"}, {"js", "javascript"}, {"python3", "python"},
-        {"py", "python"},       {"shell", "bash"},    {"sh", "bash"},
+        { "node", "javascript" }, { "js", "javascript" }, { "python3", "python" },
+        { "py", "python" },       { "shell", "bash" },    { "sh", "bash" },
     };
     unsigned i;
 
@@ -160,7 +160,7 @@ read_artifacts(struct sbx_policy_input *input, const json_t *body, struct sbx_fi
 bool
 sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body, struct sbx_field_error *err)
 {
-    struct sbx_policy_input input = {.template_name = "default"};
+    struct sbx_policy_input input = { .template_name = "default" };
     char canonical[SBX_POLICY_NAME_LEN];
     json_t *limits = NULL;
 

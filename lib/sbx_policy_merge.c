@@ -29,13 +29,13 @@ sbx_policy_builtin(struct sbx_policy *ret)
     static const struct {
         uint64_t fallback, max;
     } limits[SBX_N_LIMITS] = {
-        [SBX_LIMIT_CPU_RATE] = {1 * MILLI, 4 * MILLI},
-        [SBX_LIMIT_CPU] = {30 * MILLI, 300 * MILLI},
-        [SBX_LIMIT_MEMORY] = {256 * MI, 1024 * MI},
-        [SBX_LIMIT_DISK] = {64 * MI, 512 * MI},
-        [SBX_LIMIT_PROCESSES] = {128, 512},
-        [SBX_LIMIT_TIME] = {30 * MILLI, 300 * MILLI},
-        [SBX_LIMIT_OUTPUT] = {8 * MI, 64 * MI},
+        [SBX_LIMIT_CPU_RATE] = { 1 * MILLI, 4 * MILLI },
+        [SBX_LIMIT_CPU] = { 30 * MILLI, 300 * MILLI },
+        [SBX_LIMIT_MEMORY] = { 256 * MI, 1024 * MI },
+        [SBX_LIMIT_DISK] = { 64 * MI, 512 * MI },
+        [SBX_LIMIT_PROCESSES] = { 128, 512 },
+        [SBX_LIMIT_TIME] = { 30 * MILLI, 300 * MILLI },
+        [SBX_LIMIT_OUTPUT] = { 8 * MI, 64 * MI },
     };
     unsigned i;
 
@@ -71,7 +71,7 @@ least(uint64_t a, uint64_t b)
 static void
 narrow_set(struct sbx_name_set *base, const struct sbx_name_set *layer)
 {
-    struct sbx_name_set both = {.set = true};
+    struct sbx_name_set both = { .set = true };
     unsigned i;
 
     if (!layer->set) {

@@ -5,7 +5,7 @@ static const struct {
     const char *name;
     const char *title;
 } problem_table[SBX_N_PROBLEMS] = {
-#define X(name, status, code, title) [SBX_PROBLEM_##name] = {status, code, title},
+#define X(name, status, code, title) [SBX_PROBLEM_##name] = { status, code, title },
     SBX_PROBLEMS(X)
 #undef X
 };

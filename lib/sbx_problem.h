@@ -13,41 +13,42 @@
 #define SBX_PROBLEM_TYPE "application/problem+json"
 
 /* X(NAME, status, "code", "Title") */
-#define SBX_PROBLEMS(X)                                                                      \
-    X(BAD_REQUEST, 400, "bad_request", "The request is malformed")                           \
-    X(MALFORMED_JSON, 400, "malformed_json", "The body is not a JSON document")              \
-    X(UNAUTHORIZED, 401, "unauthorized", "A valid token is required")                        \
-    X(FORBIDDEN, 403, "forbidden", "The token does not allow this")                          \
-    X(POLICY_VIOLATION, 403, "policy_violation", "The policy refuses this request")          \
-    X(NOT_FOUND, 404, "not_found", "There is no such thing")                                 \
-    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "The method is not allowed here")       \
-    X(REQUEST_TIMEOUT, 408, "request_timeout", "The request took too long to arrive")        \
-    X(CONFLICT, 409, "conflict", "The request conflicts with the present state")             \
-    X(IDEMPOTENCY_IN_FLIGHT, 409, "idempotency_in_flight", "The first request with this key is still running") \
-    X(GONE, 410, "gone", "This no longer exists")                                            \
-    X(LENGTH_REQUIRED, 411, "length_required", "A content length is required")               \
-    X(PAYLOAD_TOO_LARGE, 413, "payload_too_large", "The request is too large")               \
-    X(URI_TOO_LONG, 414, "uri_too_long", "The URI is too long")                              \
-    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "The body must be application/json") \
-    X(RANGE_NOT_SATISFIABLE, 416, "range_not_satisfiable", "The range is not satisfiable")   \
-    X(INVALID_REQUEST, 422, "invalid_request", "The request has an invalid field")           \
-    X(IDEMPOTENCY_MISMATCH, 422, "idempotency_mismatch", "This idempotency key was used with another body") \
-    X(RATE_LIMITED, 429, "rate_limited", "Too many requests")                                \
-    X(CONCURRENCY_LIMITED, 429, "concurrency_limited", "Too many requests at once")          \
-    X(TENANT_QUEUE_FULL, 429, "tenant_queue_full", "The tenant's queue is full")             \
-    X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The request's headers are too large")    \
-    X(CLIENT_CLOSED, 499, "client_closed", "The client went away")                           \
-    X(INTERNAL, 500, "internal", "Something failed inside")                                  \
-    X(BAD_GATEWAY, 502, "bad_gateway", "The executor gave no valid answer")                  \
-    X(UNAVAILABLE, 503, "unavailable", "The service is not available now")                   \
-    X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                    \
+#define SBX_PROBLEMS(X)                                                                                      \
+    X(BAD_REQUEST, 400, "bad_request", "The request is malformed")                                           \
+    X(MALFORMED_JSON, 400, "malformed_json", "The body is not a JSON document")                              \
+    X(UNAUTHORIZED, 401, "unauthorized", "A valid token is required")                                        \
+    X(FORBIDDEN, 403, "forbidden", "The token does not allow this")                                          \
+    X(POLICY_VIOLATION, 403, "policy_violation", "The policy refuses this request")                          \
+    X(NOT_FOUND, 404, "not_found", "There is no such thing")                                                 \
+    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "The method is not allowed here")                       \
+    X(REQUEST_TIMEOUT, 408, "request_timeout", "The request took too long to arrive")                        \
+    X(CONFLICT, 409, "conflict", "The request conflicts with the present state")                             \
+    X(IDEMPOTENCY_IN_FLIGHT, 409, "idempotency_in_flight",                                                   \
+      "The first request with this key is still running")                                                    \
+    X(GONE, 410, "gone", "This no longer exists")                                                            \
+    X(LENGTH_REQUIRED, 411, "length_required", "A content length is required")                               \
+    X(PAYLOAD_TOO_LARGE, 413, "payload_too_large", "The request is too large")                               \
+    X(URI_TOO_LONG, 414, "uri_too_long", "The URI is too long")                                              \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "The body must be application/json")            \
+    X(RANGE_NOT_SATISFIABLE, 416, "range_not_satisfiable", "The range is not satisfiable")                   \
+    X(INVALID_REQUEST, 422, "invalid_request", "The request has an invalid field")                           \
+    X(IDEMPOTENCY_MISMATCH, 422, "idempotency_mismatch", "This idempotency key was used with another body")  \
+    X(RATE_LIMITED, 429, "rate_limited", "Too many requests")                                                \
+    X(CONCURRENCY_LIMITED, 429, "concurrency_limited", "Too many requests at once")                          \
+    X(TENANT_QUEUE_FULL, 429, "tenant_queue_full", "The tenant's queue is full")                             \
+    X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The request's headers are too large")                    \
+    X(CLIENT_CLOSED, 499, "client_closed", "The client went away")                                           \
+    X(INTERNAL, 500, "internal", "Something failed inside")                                                  \
+    X(BAD_GATEWAY, 502, "bad_gateway", "The executor gave no valid answer")                                  \
+    X(UNAVAILABLE, 503, "unavailable", "The service is not available now")                                   \
+    X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                                    \
     X(GATEWAY_TIMEOUT, 504, "gateway_timeout", "The executor did not answer in time")
 
 enum sbx_problem_code {
 #define X(name, status, code, title) SBX_PROBLEM_##name,
     SBX_PROBLEMS(X)
 #undef X
-    SBX_N_PROBLEMS
+        SBX_N_PROBLEMS
 };
 
 int sbx_problem_status(enum sbx_problem_code code);

@@ -25,7 +25,8 @@ struct ngx_sandbox_bucket {
 
 void ngx_sandbox_bucket_init(struct ngx_sandbox_bucket *bucket, const struct sbx_rate *rate, uint64_t now_ms);
 /* Brings the level up to date; a smaller burst than last time cuts it. */
-void ngx_sandbox_bucket_refill(struct ngx_sandbox_bucket *bucket, const struct sbx_rate *rate, uint64_t now_ms);
+void ngx_sandbox_bucket_refill(struct ngx_sandbox_bucket *bucket, const struct sbx_rate *rate,
+                               uint64_t now_ms);
 bool ngx_sandbox_bucket_has(const struct ngx_sandbox_bucket *bucket);
 /* Takes one token; only after _has said yes. */
 void ngx_sandbox_bucket_take(struct ngx_sandbox_bucket *bucket);

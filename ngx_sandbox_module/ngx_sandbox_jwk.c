@@ -71,7 +71,8 @@ jwk_add_pkey(struct ngx_sandbox_keys *keys, const struct jwk *jwk, struct ngx_sa
     }
     r = ngx_sandbox_keys_add_pkey(keys, pkey, &jwk->spec, jwk->err);
     if (r == KEYS_E_REFUSED) {
-        return jwk_refuse(jwk, "alg", "the algorithm or kid does not fit the key, or there are too many keys");
+        return jwk_refuse(jwk, "alg",
+                          "the algorithm or kid does not fit the key, or there are too many keys");
     }
     return r;
 }
@@ -169,8 +170,8 @@ jwk_purpose(const struct jwk *jwk)
     size_t len = 0, i;
     json_t *op;
 
-    if (!sbx_json_get_str(jwk->object, jwk->path, "use", 64, &use, &len, jwk->err)
-        || !sbx_json_get_array(jwk->object, jwk->path, "key_ops", 16, &ops, jwk->err)) {
+    if (!sbx_json_get_str(jwk->object, jwk->path, "use", 64, &use, &len, jwk->err) ||
+        !sbx_json_get_array(jwk->object, jwk->path, "key_ops", 16, &ops, jwk->err)) {
         return KEYS_E_REFUSED;
     }
     if (use != NULL && !equals(use, len, "sig")) {
@@ -179,8 +180,7 @@ jwk_purpose(const struct jwk *jwk)
     if (ops == NULL) {
         return 0;
     }
-    json_array_foreach(ops, i, op)
-    {
+    json_array_foreach (ops, i, op) {
         if (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0) {
             return 0;
         }
@@ -198,11 +198,11 @@ jwk_read(struct jwk *jwk)
         sbx_field_error_set(jwk->err, jwk->path, "must be an object");
         return KEYS_E_REFUSED;
     }
-    if (!sbx_json_get_str(jwk->object, jwk->path, "kty", 32, &jwk->kty, &jwk->kty_len, jwk->err)
-        || !sbx_json_get_str(jwk->object, jwk->path, "crv", 32, &jwk->crv, &jwk->crv_len, jwk->err)
-        || !sbx_json_get_str(jwk->object, jwk->path, "kid", NGX_SANDBOX_KID_MAX, &jwk->spec.kid,
-                             &jwk->spec.kid_len, jwk->err)
-        || !sbx_json_get_str(jwk->object, jwk->path, "alg", 32, &jwk->spec.alg, &jwk->spec.alg_len, jwk->err)) {
+    if (!sbx_json_get_str(jwk->object, jwk->path, "kty", 32, &jwk->kty, &jwk->kty_len, jwk->err) ||
+        !sbx_json_get_str(jwk->object, jwk->path, "crv", 32, &jwk->crv, &jwk->crv_len, jwk->err) ||
+        !sbx_json_get_str(jwk->object, jwk->path, "kid", NGX_SANDBOX_KID_MAX, &jwk->spec.kid,
+                          &jwk->spec.kid_len, jwk->err) ||
+        !sbx_json_get_str(jwk->object, jwk->path, "alg", 32, &jwk->spec.alg, &jwk->spec.alg_len, jwk->err)) {
         return KEYS_E_REFUSED;
     }
     if (jwk->kty == NULL) {
@@ -260,14 +260,13 @@ ngx_sandbox_jwk_load(struct ngx_sandbox_keys *keys, const char *text, size_t len
     if (r) {
         return r == SBX_JSON_E_SYNTAX ? KEYS_E_REFUSED : r;
     }
-    if (!json_is_object(document)
-        || !sbx_json_get_array(document, "", "keys", NGX_SANDBOX_KEYS_MAX, &list, err) || list == NULL) {
+    if (!json_is_object(document) ||
+        !sbx_json_get_array(document, "", "keys", NGX_SANDBOX_KEYS_MAX, &list, err) || list == NULL) {
         sbx_field_error_set(err, "/keys", "a JWK set is an object with an array \"keys\" of at most %d",
                             NGX_SANDBOX_KEYS_MAX);
         return KEYS_E_REFUSED;
     }
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         struct jwk jwk = { .object = item, .err = err };
 
         (void)snprintf(jwk.path, sizeof(jwk.path), "/keys/%zu", i); /* fits: i is below 64 */

@@ -157,8 +157,8 @@ read_header(struct jwt_header *ret, const struct jwt_parts *parts, const char **
         return invalid(ret_why, "typ is not JWT or at+jwt");
     }
     alg = json_object_get(header, "alg");
-    if (!json_is_string(alg)
-        || !ngx_sandbox_alg_by_name(&ret->alg, json_string_value(alg), json_string_length(alg))) {
+    if (!json_is_string(alg) ||
+        !ngx_sandbox_alg_by_name(&ret->alg, json_string_value(alg), json_string_length(alg))) {
         return invalid(ret_why, "alg is not one of ours");
     }
     kid = json_object_get(header, "kid");
@@ -178,7 +178,8 @@ read_header(struct jwt_header *ret, const struct jwt_parts *parts, const char **
  * a key whose type that alg belongs to, and its view is checked again after.
  */
 static int
-libjwt_verify(const struct ngx_sandbox_key *key, const struct jwt_header *header, const struct jwt_parts *parts)
+libjwt_verify(const struct ngx_sandbox_key *key, const struct jwt_header *header,
+              const struct jwt_parts *parts)
 {
     _cleanup_(jwt_freep) jwt_t *jwt = NULL;
     const void *material = key->secret;
@@ -270,14 +271,14 @@ read_date(const json_t *claims, const char *name, bool *ret_given, uint64_t *ret
 }
 
 static int
-check_times(struct ngx_sandbox_identity *identity, const json_t *claims, const struct ngx_sandbox_jwt_rules *rules,
-            uint64_t now_s, const char **ret_why)
+check_times(struct ngx_sandbox_identity *identity, const json_t *claims,
+            const struct ngx_sandbox_jwt_rules *rules, uint64_t now_s, const char **ret_why)
 {
     bool has_exp, has_nbf, has_iat;
     uint64_t exp = 0, nbf = 0, iat = 0;
 
-    if (!read_date(claims, "exp", &has_exp, &exp) || !read_date(claims, "nbf", &has_nbf, &nbf)
-        || !read_date(claims, "iat", &has_iat, &iat)) {
+    if (!read_date(claims, "exp", &has_exp, &exp) || !read_date(claims, "nbf", &has_nbf, &nbf) ||
+        !read_date(claims, "iat", &has_iat, &iat)) {
         return invalid(ret_why, "exp, nbf or iat is not an integer date");
     }
     if (!has_exp) {
@@ -301,7 +302,8 @@ static bool
 in_names(const json_t *value, const char *const *names, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        if (strlen(names[i]) == json_string_length(value) && strcmp(names[i], json_string_value(value)) == 0) {
+        if (strlen(names[i]) == json_string_length(value) &&
+            strcmp(names[i], json_string_value(value)) == 0) {
             return true;
         }
     }
@@ -336,8 +338,7 @@ audience_ok(const json_t *claims, const struct ngx_sandbox_jwt_rules *rules)
     if (!json_is_array(aud) || json_array_size(aud) > CLAIM_ITEMS) {
         return false;
     }
-    json_array_foreach(aud, i, item)
-    {
+    json_array_foreach (aud, i, item) {
         if (!json_is_string(item)) {
             return false;
         }
@@ -409,8 +410,8 @@ read_text(char *ret, size_t max, const json_t *value, bool (*valid)(const char *
     if (value == NULL) {
         return true;
     }
-    if (!json_is_string(value) || json_string_length(value) > max
-        || !valid(json_string_value(value), json_string_length(value))) {
+    if (!json_is_string(value) || json_string_length(value) > max ||
+        !valid(json_string_value(value), json_string_length(value))) {
         return false;
     }
     memcpy(ret, json_string_value(value), json_string_length(value) + 1);
@@ -426,12 +427,12 @@ read_scopes(char *ret, const json_t *value)
     if (!json_is_array(value)) {
         return read_text(ret, SBX_SCOPES_MAX, value, scopes_valid);
     }
-    json_array_foreach(value, i, item)
-    {
+    json_array_foreach (value, i, item) {
         size_t item_len = json_string_length(item); /* 0 for what is no string */
 
-        if (item_len == 0 || len + item_len + 1 > SBX_SCOPES_MAX
-            || !scopes_valid(json_string_value(item), item_len) || strchr(json_string_value(item), ' ') != NULL) {
+        if (item_len == 0 || len + item_len + 1 > SBX_SCOPES_MAX ||
+            !scopes_valid(json_string_value(item), item_len) ||
+            strchr(json_string_value(item), ' ') != NULL) {
             return false;
         }
         if (len != 0) {
@@ -463,8 +464,8 @@ read_identity(struct ngx_sandbox_identity *identity, const json_t *claims,
             return invalid(ret_why, "tenant, app or agent is not a name");
         }
     }
-    if (!read_text(identity->subject, SBX_SUBJECT_MAX, find_claim(claims, rules->claim[NGX_SANDBOX_CLAIM_SUBJECT]),
-                   subject_valid)) {
+    if (!read_text(identity->subject, SBX_SUBJECT_MAX,
+                   find_claim(claims, rules->claim[NGX_SANDBOX_CLAIM_SUBJECT]), subject_valid)) {
         return invalid(ret_why, "subject is malformed");
     }
     if (!read_text(identity->token_id, SBX_SUBJECT_MAX, find_claim(claims, "jti"), subject_valid)) {

@@ -30,7 +30,7 @@ enum ngx_sandbox_claim {
 /* What a token must say. Everything is borrowed for the time of a call. */
 struct ngx_sandbox_jwt_rules {
     const struct ngx_sandbox_keys *keys;
-    unsigned algs; /* bit set of enum ngx_sandbox_alg */
+    unsigned algs;                                 /* bit set of enum ngx_sandbox_alg */
     const char *issuer[NGX_SANDBOX_JWT_NAMES_MAX]; /* one of them, byte-equal; none: any */
     unsigned n_issuers;
     const char *audience[NGX_SANDBOX_JWT_NAMES_MAX]; /* one of them among the token's; none: any */
@@ -60,7 +60,8 @@ _must_check_ int ngx_sandbox_jwt_verify(struct ngx_sandbox_identity *ret, const 
                                         const struct ngx_sandbox_jwt_rules *rules, uint64_t now_s,
                                         const char **ret_why);
 /* Whether an identity verified earlier still holds at now_s. */
-bool ngx_sandbox_identity_current(const struct ngx_sandbox_identity *identity, uint64_t leeway_s, uint64_t now_s);
+bool ngx_sandbox_identity_current(const struct ngx_sandbox_identity *identity, uint64_t leeway_s,
+                                  uint64_t now_s);
 /* Whether `scope` is one of the space separated scopes. */
 bool ngx_sandbox_scope_in(const char *scopes, const char *scope, size_t len);
 /* tenant, app, agent: sbx_name_valid and not starting with a dot (they become parts of paths). */

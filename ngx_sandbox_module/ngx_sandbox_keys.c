@@ -53,7 +53,8 @@ ngx_sandbox_kid_valid(const char *kid, size_t len)
 
 /* Fills the parts every kind of key has; key->type is set by the caller. */
 static int
-key_describe(struct ngx_sandbox_key *key, const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err)
+key_describe(struct ngx_sandbox_key *key, const struct ngx_sandbox_key_spec *spec,
+             struct sbx_field_error *err)
 {
     enum ngx_sandbox_alg alg;
 
@@ -64,7 +65,8 @@ key_describe(struct ngx_sandbox_key *key, const struct ngx_sandbox_key_spec *spe
             return KEYS_E_REFUSED;
         }
         if ((key->algs & (1u << alg)) == 0) {
-            sbx_field_error_set(err, "alg", "%s does not go with a key of this type", ngx_sandbox_alg_name(alg));
+            sbx_field_error_set(err, "alg", "%s does not go with a key of this type",
+                                ngx_sandbox_alg_name(alg));
             return KEYS_E_REFUSED;
         }
         key->algs = 1u << alg;
@@ -152,7 +154,8 @@ ngx_sandbox_keys_add_pem(struct ngx_sandbox_keys *keys, const char *pem, size_t 
         return KEYS_E_REFUSED;
     }
     if (r == PKEY_E_TYPE) {
-        sbx_field_error_set(err, "", "only RSA of %d to %d bits, EC P-256, EC P-384 and Ed25519 keys are taken",
+        sbx_field_error_set(err, "",
+                            "only RSA of %d to %d bits, EC P-256, EC P-384 and Ed25519 keys are taken",
                             NGX_SANDBOX_RSA_BITS_MIN, NGX_SANDBOX_RSA_BITS_MAX);
         return KEYS_E_REFUSED;
     }

@@ -52,9 +52,11 @@ _must_check_ int ngx_sandbox_keys_add_secret(struct ngx_sandbox_keys *keys, stru
                                              struct sbx_field_error *err);
 /* Takes the key in any case. */
 _must_check_ int ngx_sandbox_keys_add_pkey(struct ngx_sandbox_keys *keys, struct ngx_sandbox_pkey *pkey,
-                                           const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err);
+                                           const struct ngx_sandbox_key_spec *spec,
+                                           struct sbx_field_error *err);
 _must_check_ int ngx_sandbox_keys_add_pem(struct ngx_sandbox_keys *keys, const char *pem, size_t len,
-                                          const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err);
+                                          const struct ngx_sandbox_key_spec *spec,
+                                          struct sbx_field_error *err);
 
 /* [A-Za-z0-9_.~:@+=-]{1,128}: a kid is only ever compared, and still has no path or quote in it. */
 bool ngx_sandbox_kid_valid(const char *kid, size_t len);

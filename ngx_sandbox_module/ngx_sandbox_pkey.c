@@ -285,8 +285,7 @@ pkey_from_params(struct ngx_sandbox_pkey **ret, const char *type, OSSL_PARAM_BLD
     if (ctx == NULL || params == NULL) {
         return -ENOMEM;
     }
-    if (EVP_PKEY_fromdata_init(ctx) != 1
-        || EVP_PKEY_fromdata(ctx, &evp, EVP_PKEY_PUBLIC_KEY, params) != 1) {
+    if (EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &evp, EVP_PKEY_PUBLIC_KEY, params) != 1) {
         ERR_clear_error();
         return PKEY_E_FORM;
     }
@@ -294,7 +293,8 @@ pkey_from_params(struct ngx_sandbox_pkey **ret, const char *type, OSSL_PARAM_BLD
 }
 
 int
-ngx_sandbox_pkey_from_rsa(struct ngx_sandbox_pkey **ret, struct ngx_sandbox_bytes n, struct ngx_sandbox_bytes e)
+ngx_sandbox_pkey_from_rsa(struct ngx_sandbox_pkey **ret, struct ngx_sandbox_bytes n,
+                          struct ngx_sandbox_bytes e)
 {
     _cleanup_(param_bld_freep) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
     _cleanup_(bn_freep) BIGNUM *modulus = NULL;
@@ -311,8 +311,8 @@ ngx_sandbox_pkey_from_rsa(struct ngx_sandbox_pkey **ret, struct ngx_sandbox_byte
     if (!BN_is_odd(modulus) || !BN_is_odd(exponent) || BN_is_one(exponent)) {
         return PKEY_E_FORM;
     }
-    if (!OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, modulus)
-        || !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, exponent)) {
+    if (!OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, modulus) ||
+        !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, exponent)) {
         return -ENOMEM;
     }
     return pkey_from_params(ret, "RSA", bld);
@@ -332,10 +332,10 @@ ngx_sandbox_pkey_from_ec(struct ngx_sandbox_pkey **ret, enum ngx_sandbox_key_typ
     point[0] = 0x04;
     memcpy(point + 1, x.data, coordinate);
     memcpy(point + 1 + coordinate, y.data, coordinate);
-    if (bld == NULL
-        || !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME,
-                                            type == NGX_SANDBOX_KEY_P256 ? "P-256" : "P-384", 0)
-        || !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * coordinate)) {
+    if (bld == NULL ||
+        !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME,
+                                         type == NGX_SANDBOX_KEY_P256 ? "P-256" : "P-384", 0) ||
+        !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * coordinate)) {
         return -ENOMEM;
     }
     return pkey_from_params(ret, "EC", bld);
@@ -408,9 +408,8 @@ evp_verify(EVP_PKEY *evp, enum ngx_sandbox_alg alg, struct ngx_sandbox_bytes dat
         ERR_clear_error();
         return -ENOMEM;
     }
-    if (algs[alg].pss
-        && (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1
-            || EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1)) {
+    if (algs[alg].pss && (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
+                          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1)) {
         ERR_clear_error();
         return -EINVAL;
     }
@@ -451,8 +450,8 @@ ngx_sandbox_secret_verify(struct ngx_sandbox_bytes secret, enum ngx_sandbox_alg 
     if (algs[alg].type != NGX_SANDBOX_KEY_SECRET || signature.len != algs[alg].signature_len) {
         return PKEY_E_SIGNATURE;
     }
-    if (EVP_Q_mac(NULL, "HMAC", NULL, algs[alg].digest, NULL, secret.data, secret.len, data.data, data.len, mac,
-                  sizeof(mac), &len) == NULL) {
+    if (EVP_Q_mac(NULL, "HMAC", NULL, algs[alg].digest, NULL, secret.data, secret.len, data.data, data.len,
+                  mac, sizeof(mac), &len) == NULL) {
         ERR_clear_error();
         return -ENOMEM;
     }

@@ -104,12 +104,12 @@ ngx_sandbox_quota_init(void *memory, size_t size, uint64_t seed)
 
     memset(table, 0, sizeof(*table));
     table->seed = seed;
-    table->n_heads = (uint32_t) n_heads;
-    table->n_entries = (uint32_t) n_entries;
-    table->n_leases = (uint32_t) n_leases;
-    table->entries = (struct quota_entry *) (table + 1);
-    table->leases = (struct quota_lease *) (table->entries + n_entries);
-    table->heads = (uint32_t *) (table->leases + n_leases);
+    table->n_heads = (uint32_t)n_heads;
+    table->n_entries = (uint32_t)n_entries;
+    table->n_leases = (uint32_t)n_leases;
+    table->entries = (struct quota_entry *)(table + 1);
+    table->leases = (struct quota_lease *)(table->entries + n_entries);
+    table->heads = (uint32_t *)(table->leases + n_leases);
     quota_reset(table);
     return table;
 }
@@ -141,7 +141,7 @@ quota_hash(const struct ngx_sandbox_quota *table, const char *key, size_t len)
     size_t i;
 
     for (i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char) key[i]) * 0x100000001b3u;
+        hash = (hash ^ (unsigned char)key[i]) * 0x100000001b3u;
     }
     hash ^= hash >> 33;
     hash *= 0xff51afd7ed558ccdu;
@@ -199,8 +199,8 @@ entry_find(const struct ngx_sandbox_quota *table, uint64_t hash, const struct ng
     while (at != NIL) {
         const struct quota_entry *entry = &table->entries[at];
 
-        if (entry->hash == hash && entry->key_len == charge->key_len
-            && memcmp(entry->key, charge->key, entry->key_len) == 0) {
+        if (entry->hash == hash && entry->key_len == charge->key_len &&
+            memcmp(entry->key, charge->key, entry->key_len) == 0) {
             return at;
         }
         at = entry->chain;
@@ -282,7 +282,7 @@ verdict_set(struct ngx_sandbox_verdict *verdict, unsigned i, const struct quota_
 /* Looks at all charges before any is taken. Of several empty buckets the slowest speaks: it is the true wait. */
 static int
 quota_check(const struct ngx_sandbox_quota *table, const struct ngx_sandbox_charge *charge, unsigned n,
-             const uint32_t *at, struct ngx_sandbox_verdict *verdict)
+            const uint32_t *at, struct ngx_sandbox_verdict *verdict)
 {
     struct ngx_sandbox_verdict one;
     int r = 0;
@@ -315,7 +315,7 @@ quota_check(const struct ngx_sandbox_quota *table, const struct ngx_sandbox_char
 
 static void
 quota_take(struct ngx_sandbox_quota *table, const struct ngx_sandbox_charge *charge, unsigned n,
-            const uint32_t *at, struct ngx_sandbox_verdict *verdict)
+           const uint32_t *at, struct ngx_sandbox_verdict *verdict)
 {
     struct ngx_sandbox_verdict one;
     unsigned i;
@@ -372,9 +372,9 @@ lease_fill(struct ngx_sandbox_quota *table, const struct ngx_sandbox_charge *cha
 }
 
 int
-ngx_sandbox_quota_admit(struct ngx_sandbox_quota *table, const struct ngx_sandbox_charge *charge, unsigned n_charges,
-                         unsigned slot, uint64_t now_ms, struct ngx_sandbox_lease *lease,
-                         struct ngx_sandbox_verdict *verdict)
+ngx_sandbox_quota_admit(struct ngx_sandbox_quota *table, const struct ngx_sandbox_charge *charge,
+                        unsigned n_charges, unsigned slot, uint64_t now_ms, struct ngx_sandbox_lease *lease,
+                        struct ngx_sandbox_verdict *verdict)
 {
     uint32_t at[NGX_SANDBOX_QUOTA_CHARGES];
     bool capped = false;
@@ -442,8 +442,8 @@ lease_drop(struct ngx_sandbox_quota *table, uint32_t index)
 void
 ngx_sandbox_quota_release(struct ngx_sandbox_quota *table, struct ngx_sandbox_lease *lease)
 {
-    if (lease->serial != 0 && lease->index < table->n_leases
-        && table->leases[lease->index].serial == lease->serial) {
+    if (lease->serial != 0 && lease->index < table->n_leases &&
+        table->leases[lease->index].serial == lease->serial) {
         lease_drop(table, lease->index);
     }
     lease->serial = 0;

@@ -70,9 +70,10 @@ void ngx_sandbox_quota_leave(struct ngx_sandbox_quota *table);
  * Charges all or nothing. 0: admitted, *lease to be given back when a cap was named;
  * else a NGX_SANDBOX_QUOTA_E_ and nothing was taken. `slot` has joined before.
  */
-_must_check_ int ngx_sandbox_quota_admit(struct ngx_sandbox_quota *table, const struct ngx_sandbox_charge *charge,
-                                          unsigned n_charges, unsigned slot, uint64_t now_ms,
-                                          struct ngx_sandbox_lease *lease, struct ngx_sandbox_verdict *verdict);
+_must_check_ int ngx_sandbox_quota_admit(struct ngx_sandbox_quota *table,
+                                         const struct ngx_sandbox_charge *charge, unsigned n_charges,
+                                         unsigned slot, uint64_t now_ms, struct ngx_sandbox_lease *lease,
+                                         struct ngx_sandbox_verdict *verdict);
 void ngx_sandbox_quota_release(struct ngx_sandbox_quota *table, struct ngx_sandbox_lease *lease);
 
 /* A worker takes its slot: what a dead predecessor held there is given back. Returns the number of leases. */
@@ -86,6 +87,7 @@ void ngx_sandbox_quota_beat(struct ngx_sandbox_quota *table, unsigned slot, int3
 unsigned ngx_sandbox_quota_reap(struct ngx_sandbox_quota *table, ngx_sandbox_alive_fn alive, uint64_t now_ms);
 
 /* Entries and leases in use, for the metrics. */
-void ngx_sandbox_quota_usage(const struct ngx_sandbox_quota *table, uint32_t *ret_entries, uint32_t *ret_leases);
+void ngx_sandbox_quota_usage(const struct ngx_sandbox_quota *table, uint32_t *ret_entries,
+                             uint32_t *ret_leases);
 
 #pragma GCC visibility pop

@@ -45,7 +45,7 @@ add(struct collection *collection, const char *path, uint64_t size, const char *
     }
 
     file = &collection->files[collection->n_files];
-    *file = (struct collect_file){.path = strdup(path), .size = size, .reason = reason};
+    *file = (struct collect_file){ .path = strdup(path), .size = size, .reason = reason };
     if (file->path == NULL) {
         return -ENOMEM;
     }
@@ -282,7 +282,7 @@ collect(struct collection *ret, const struct collect_spec *spec)
     struct walk *walk;
     int r;
 
-    *ret = (struct collection){0};
+    *ret = (struct collection){ 0 };
     if (json_array_size(spec->patterns) == 0) {
         return 0;
     }
@@ -317,5 +317,5 @@ collection_deinit(struct collection *collection)
         free(collection->files[i].path);
     }
     free(collection->files);
-    *collection = (struct collection){0};
+    *collection = (struct collection){ 0 };
 }

@@ -15,7 +15,7 @@ strings_deinit(struct strings *strings)
         free(strings->items[i]);
     }
     free(strings->items);
-    *strings = (struct strings){0};
+    *strings = (struct strings){ 0 };
 }
 
 /* Takes text; NULL is out of memory. */
@@ -59,7 +59,7 @@ environ_argv(struct strings *ret, const struct environ_spec *spec)
     size_t i;
     int r = 0;
 
-    *ret = (struct strings){0};
+    *ret = (struct strings){ 0 };
     json_array_foreach (spec->runtime->argv, i, item) {
         r = r < 0 ? r : strings_take(ret, argument(json_string_value(item), spec));
     }
@@ -109,19 +109,19 @@ environ_env(struct strings *ret, const struct environ_spec *spec)
         const char *name;
         const char *value;
     } base[] = {
-        {"PATH", "/usr/local/bin:/usr/bin:/bin"},
-        {"HOME", places->workspace},
-        {"TMPDIR", places->tmp},
-        {"LANG", "C.UTF-8"},
-        {"SANDBOX_SESSION_ID", spec->request->session_id},
-        {"SANDBOX_STEP_ID", spec->request->step_id},
-        {"SANDBOX_RESULT_FILE", spec->result_path},
-        {"SANDBOX_EVENT_FILE", spec->event_path},
+        { "PATH", "/usr/local/bin:/usr/bin:/bin" },
+        { "HOME", places->workspace },
+        { "TMPDIR", places->tmp },
+        { "LANG", "C.UTF-8" },
+        { "SANDBOX_SESSION_ID", spec->request->session_id },
+        { "SANDBOX_STEP_ID", spec->request->step_id },
+        { "SANDBOX_RESULT_FILE", spec->result_path },
+        { "SANDBOX_EVENT_FILE", spec->event_path },
     };
     size_t i;
     int r = 0;
 
-    *ret = (struct strings){0};
+    *ret = (struct strings){ 0 };
     for (i = 0; i < SBX_COUNT(base) && r == 0; i++) {
         r = base[i].value == NULL ? 0 : env_set(ret, base[i].name, base[i].value);
     }

@@ -139,7 +139,7 @@ init_start(struct init *init, uv_loop_t *loop)
 {
     int r;
 
-    *init = (struct init){.is_pid1 = getpid() == 1};
+    *init = (struct init){ .is_pid1 = getpid() == 1 };
     if (!init->is_pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
         return -errno;
     }
@@ -158,7 +158,7 @@ void
 init_watch(struct init *init, pid_t pid, void (*on_main_exit)(void *arg, int wait_status), void *arg)
 {
     init->main = pid;
-    init->usage = (struct init_usage){0};
+    init->usage = (struct init_usage){ 0 };
     init->on_main_exit = on_main_exit;
     init->arg = arg;
 }

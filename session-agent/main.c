@@ -155,7 +155,7 @@ agent_on_signal(uv_signal_t *handle, int number)
 static int
 agent_listen(struct agent *agent)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
+    static const int numbers[] = { SIGTERM, SIGINT };
     unsigned port = 0, i;
     struct stat st;
     int r;

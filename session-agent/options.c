@@ -24,7 +24,10 @@ const char options_help[] =
     "  ENV                        dev, development, local or test; anything else is production\n"
     "  SESSION_AGENT_AUTH_BYPASS  1: no X-Session-Token needed; refused in production\n";
 
-static bool _printf_(3, 4) refuse(char *why, size_t why_size, const char *fmt, ...)
+static bool refuse(char *why, size_t why_size, const char *fmt, ...) _printf_(3, 4);
+
+static bool
+refuse(char *why, size_t why_size, const char *fmt, ...)
 {
     va_list args;
 
@@ -62,8 +65,8 @@ parse_user(struct identity *ret, const char *text)
 static bool
 parse_flag(const char *text, bool *ret)
 {
-    static const char *const yes[] = {"1", "true", "yes", "on"};
-    static const char *const no[] = {"", "0", "false", "no", "off"};
+    static const char *const yes[] = { "1", "true", "yes", "on" };
+    static const char *const no[] = { "", "0", "false", "no", "off" };
     size_t i;
 
     for (i = 0; i < SBX_COUNT(yes); i++) {
@@ -84,7 +87,7 @@ parse_flag(const char *text, bool *ret)
 static bool
 is_production(const char *env)
 {
-    static const char *const names[] = {"dev", "development", "local", "test"};
+    static const char *const names[] = { "dev", "development", "local", "test" };
     size_t i;
 
     for (i = 0; i < SBX_COUNT(names); i++) {
@@ -135,7 +138,7 @@ options_parse(struct options *ret, int argc, char **argv, char *why, size_t why_
 {
     const char *bypass;
 
-    *ret = (struct options){.opt_dir = "/opt/sandbox"};
+    *ret = (struct options){ .opt_dir = "/opt/sandbox" };
     if (!parse_arguments(ret, argc, argv, why, why_size)) {
         return false;
     }
@@ -143,7 +146,7 @@ options_parse(struct options *ret, int argc, char **argv, char *why, size_t why_
         return true;
     }
     if (ret->inside) {
-        ret->identity = (struct identity){.change = true, .uid = 1000, .gid = 1000};
+        ret->identity = (struct identity){ .change = true, .uid = 1000, .gid = 1000 };
         return true;
     }
 

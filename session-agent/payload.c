@@ -72,7 +72,7 @@ child_descriptors(const struct payload_spec *spec, int status_fd)
 static bool
 child_limit(int resource, rlim_t value)
 {
-    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    struct rlimit limit = { .rlim_cur = value, .rlim_max = value };
     struct rlimit now;
 
     if (getrlimit((__rlimit_resource_t)resource, &now) < 0) {
@@ -80,7 +80,7 @@ child_limit(int resource, rlim_t value)
     }
     /* Raising is not ours to do, and a lower limit is as good. */
     if (now.rlim_max < value) {
-        limit = (struct rlimit){.rlim_cur = now.rlim_max, .rlim_max = now.rlim_max};
+        limit = (struct rlimit){ .rlim_cur = now.rlim_max, .rlim_max = now.rlim_max };
     }
     return setrlimit((__rlimit_resource_t)resource, &limit) == 0;
 }
@@ -155,8 +155,8 @@ child_identity(const struct payload_spec *spec)
 static bool
 child_capabilities(void)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{0}, {0}};
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { { 0 }, { 0 } };
 
     return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
            syscall(SYS_capset, &header, none) == 0;
@@ -179,7 +179,7 @@ child_seccomp(const struct payload_spec *spec)
 static void
 child_signals(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    struct sigaction action = { .sa_handler = SIG_DFL };
     sigset_t none;
     int i;
 
@@ -226,7 +226,7 @@ child_prepare(const struct payload_spec *spec, pid_t parent)
 
 static void __attribute__((noreturn)) child_run(const struct payload_spec *spec, int status_fd, pid_t parent)
 {
-    struct status status = {.stage = STAGE_DESCRIPTORS};
+    struct status status = { .stage = STAGE_DESCRIPTORS };
 
     child_signals();
     (void)umask(022); /* cannot fail */
@@ -268,14 +268,14 @@ payload_spawn(struct payload *ret, const struct payload_spec *spec)
         (void)close(fds[0]); /* never used */
         return r;
     }
-    *ret = (struct payload){.pid = pid, .status_fd = fds[0]};
+    *ret = (struct payload){ .pid = pid, .status_fd = fds[0] };
     return 0;
 }
 
 bool
 payload_failed(struct payload *payload, const char **ret_stage, int *ret_error)
 {
-    struct status status = {0};
+    struct status status = { 0 };
     ssize_t n;
 
     n = read(payload->status_fd, &status, sizeof(status));

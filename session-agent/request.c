@@ -50,9 +50,9 @@ request_env_name_valid(const char *name)
 bool
 request_env_name_allowed(const char *name)
 {
-    static const char *const names[] = {"GLIBC_TUNABLES", "BASH_ENV",  "ENV",
-                                        "NODE_OPTIONS",   "SHELLOPTS", "BASHOPTS"};
-    static const char *const prefixes[] = {"LD_", "PYTHON", "SANDBOX_", "BASH_FUNC_"};
+    static const char *const names[] = { "GLIBC_TUNABLES", "BASH_ENV",  "ENV",
+                                         "NODE_OPTIONS",   "SHELLOPTS", "BASHOPTS" };
+    static const char *const prefixes[] = { "LD_", "PYTHON", "SANDBOX_", "BASH_FUNC_" };
     size_t i;
 
     if (!request_env_name_valid(name)) {
@@ -107,7 +107,7 @@ env_check(json_t *env, struct sbx_field_error *err)
 static bool
 file_check(const json_t *file, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"path", "content", "encoding", NULL};
+    static const char *const known[] = { "path", "content", "encoding", NULL };
     const char *name = "", *content = NULL, *encoding = "utf-8";
     size_t name_len = 0;
 
@@ -232,7 +232,7 @@ get_id(const json_t *root, const char *key, const char **ret, struct sbx_field_e
 static bool
 session_read(struct session_request *ret, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"sessionId", "runtime", "token", "env", "files", NULL};
+    static const char *const known[] = { "sessionId", "runtime", "token", "env", "files", NULL };
     const json_t *root = ret->root;
     size_t token_len = 0;
 
@@ -259,7 +259,7 @@ session_request_parse(struct session_request *ret, const char *body, size_t len,
 {
     int r;
 
-    *ret = (struct session_request){0};
+    *ret = (struct session_request){ 0 };
     r = root_parse(&ret->root, body, len, err);
     if (r) {
         return r;
@@ -271,13 +271,13 @@ void
 session_request_deinit(struct session_request *request)
 {
     json_decref(request->root);
-    *request = (struct session_request){0};
+    *request = (struct session_request){ 0 };
 }
 
 static bool
 step_read_limits(struct step_request *ret, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"processes", NULL};
+    static const char *const known[] = { "processes", NULL };
     int64_t timeout_ms = REQUEST_DEFAULT_TIMEOUT_MS, files = REQUEST_MAX_ARTIFACT_FILES, bytes = INT64_MAX;
     int64_t processes = 0;
     json_t *limits = NULL;
@@ -362,7 +362,7 @@ step_request_parse(struct step_request *ret, const char *body, size_t len, struc
 {
     int r;
 
-    *ret = (struct step_request){0};
+    *ret = (struct step_request){ 0 };
     r = root_parse(&ret->root, body, len, err);
     if (r) {
         return r;
@@ -374,5 +374,5 @@ void
 step_request_deinit(struct step_request *request)
 {
     json_decref(request->root);
-    *request = (struct step_request){0};
+    *request = (struct step_request){ 0 };
 }

@@ -88,7 +88,7 @@ entry_read(const json_t *json, struct runtime_entry *ret)
 static bool
 entry_check(const json_t *entry, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"name", "aliases", "argv", "source", "env", NULL};
+    static const char *const known[] = { "name", "aliases", "argv", "source", "env", NULL };
     const json_t *alias;
     json_t *aliases = NULL, *argv = NULL, *env = NULL;
     const char *source = "";
@@ -165,7 +165,7 @@ names_unique(const struct runtimes *runtimes)
 static bool
 runtimes_check(struct runtimes *runtimes, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"runtimes", NULL};
+    static const char *const known[] = { "runtimes", NULL };
     const json_t *entry;
     json_t *entries = NULL;
     char path[32];

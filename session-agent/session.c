@@ -25,11 +25,11 @@ static int
 places_make(struct session *session, const struct session_spec *spec)
 {
     struct places *places = &session->places;
-    const struct identity agent = {0};
+    const struct identity agent = { 0 };
     int r;
 
     if (spec->root == NULL) {
-        *places = (struct places){.workspace = "/workspace", .run = "/run/sandbox", .tmp = "/tmp"};
+        *places = (struct places){ .workspace = "/workspace", .run = "/run/sandbox", .tmp = "/tmp" };
         return 0;
     }
 
@@ -125,7 +125,7 @@ session_new(struct session **ret, struct session_request *request, const struct 
         r = files_write(session, &spec->identity, err);
     }
     if (r) {
-        session->request = (struct session_request){0}; /* still the caller's */
+        session->request = (struct session_request){ 0 }; /* still the caller's */
         session_free(session, &spec->identity);
         return r;
     }
@@ -133,7 +133,7 @@ session_new(struct session **ret, struct session_request *request, const struct 
     /* Their contents are on disk; the memory is better used by the payload. */
     (void)json_object_del(session->request.root, "files"); /* -1: there were none */
     session->request.files = NULL;
-    *request = (struct session_request){0};
+    *request = (struct session_request){ 0 };
     *ret = session;
     return 0;
 }

@@ -80,7 +80,7 @@ static void
 step_on_handle_closed(uv_handle_t *handle)
 {
     struct step *step = handle->data;
-    struct step_outcome outcome = {0};
+    struct step_outcome outcome = { 0 };
 
     if (--step->n_handles > 0) {
         return;
@@ -139,7 +139,7 @@ static void
 step_report(struct step *step)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf result = SBX_BUF_INIT(STEP_RESULT_MAX + 1);
-    _cleanup_(collection_deinit) struct collection files = {0};
+    _cleanup_(collection_deinit) struct collection files = { 0 };
     struct report report = {
         .step_id = step->request.step_id,
         .wait_status = step->wait_status,
@@ -389,11 +389,11 @@ step_spawn(struct step *step, const int stdio[3])
         .result_path = result,
         .opt_dir = host->opt_dir,
     };
-    _cleanup_(strings_deinit) struct strings argv = {0};
-    _cleanup_(strings_deinit) struct strings env = {0};
+    _cleanup_(strings_deinit) struct strings argv = { 0 };
+    _cleanup_(strings_deinit) struct strings env = { 0 };
     struct payload_spec spec = {
         .cwd = step->session->places.workspace,
-        .stdio = {stdio[0], stdio[1], stdio[2]},
+        .stdio = { stdio[0], stdio[1], stdio[2] },
         .identity = host->identity,
         .filter = host->filter,
         .processes = step->request.processes,
@@ -451,7 +451,7 @@ step_abandon(struct step *step, int r)
 {
     int i;
 
-    step->request = (struct step_request){0}; /* still the caller's */
+    step->request = (struct step_request){ 0 }; /* still the caller's */
     step_on_done(step, step_on_abandoned, step);
     for (i = 0; i < N_PIPES; i++) {
         pipe_close(step, i);
@@ -463,7 +463,7 @@ step_abandon(struct step *step, int r)
 static int
 step_launch(struct step *step)
 {
-    int stdio[3] = {-1, -1, -1};
+    int stdio[3] = { -1, -1, -1 };
     int i, r = 0;
 
     if (step->host->captures) {
@@ -524,7 +524,7 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
     if (r < 0) {
         init_kill_all(host->init); /* on_done tells the rest */
     }
-    *request = (struct step_request){0};
+    *request = (struct step_request){ 0 };
     *ret = step;
     return 0;
 }

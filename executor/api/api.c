@@ -62,7 +62,8 @@ static void
 api_on_head(struct sbx_http_request *request, void *arg)
 {
     static const struct sbx_field_error unknown_param = {
-        .field = "query", .message = "has a parameter that is not known here",
+        .field = "query",
+        .message = "has a parameter that is not known here",
     };
     struct api *api = arg;
     const struct route_method *method;
@@ -119,8 +120,9 @@ api_on_error_body(struct sbx_buf *out, const char **content_type, int status, vo
     api->requests[4]++;
     *content_type = SBX_PROBLEM_TYPE;
     sbx_problem_write(out, &(struct sbx_problem){
-        .code = sbx_problem_by_status(status), .request_id = named ? id.text : NULL,
-    });
+                               .code = sbx_problem_by_status(status),
+                               .request_id = named ? id.text : NULL,
+                           });
 }
 
 /* A key of its own, so that a cursor is no oracle for the context's. */

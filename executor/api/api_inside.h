@@ -5,8 +5,8 @@
 #include "executor/api/call.h"
 
 #define API_MAX_HEAD 32768
-#define API_MAX_BODY 16384              /* of requests that need none */
-#define API_MAX_JOB_BODY (24u << 20)    /* of POST /v1/jobs */
+#define API_MAX_BODY 16384           /* of requests that need none */
+#define API_MAX_JOB_BODY (24u << 20) /* of POST /v1/jobs */
 #define API_STATUS_CLASSES 6
 
 struct api {

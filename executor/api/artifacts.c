@@ -48,18 +48,20 @@ artifact_on_row_read(struct call *call, int rc, const struct db_result *result)
     }
     row = db_at(result, 0, 0);
     download_start(call, &(struct download_spec){
-        .id = row[DB_ARTIFACT_ID].data,
-        .path = row[DB_ARTIFACT_PATH].data,
-        .sha256 = row[DB_ARTIFACT_SHA256].data,
-        .mime = artifact_mime(row[DB_ARTIFACT_PATH].data),
-    });
+                             .id = row[DB_ARTIFACT_ID].data,
+                             .path = row[DB_ARTIFACT_PATH].data,
+                             .sha256 = row[DB_ARTIFACT_SHA256].data,
+                             .mime = artifact_mime(row[DB_ARTIFACT_PATH].data),
+                         });
 }
 
 void
 handle_artifact_get(struct call *call)
 {
     const struct db_value values[] = {
-        DB_VTEXT(call->id), DB_VTEXT(call->context.tenant), DB_VTEXT(call->rest),
+        DB_VTEXT(call->id),
+        DB_VTEXT(call->context.tenant),
+        DB_VTEXT(call->rest),
     };
 
     if (call->id[0] == '\0' || call->rest == NULL || call->rest[0] == '\0' ||

@@ -83,8 +83,8 @@ call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, u
 }
 
 static unsigned
-call_headers(struct call *call, struct sbx_http_header out[CALL_MAX_HEADERS], const struct sbx_http_header *headers,
-             unsigned n_headers)
+call_headers(struct call *call, struct sbx_http_header out[CALL_MAX_HEADERS],
+             const struct sbx_http_header *headers, unsigned n_headers)
 {
     unsigned n = 0;
 
@@ -167,10 +167,11 @@ call_problem(struct call *call, enum sbx_problem_code code, const char *detail)
 void
 call_problem_field(struct call *call, const struct sbx_field_error *field)
 {
-    call_reply_problem(call, &(struct sbx_problem){
-        .code = field->too_large ? SBX_PROBLEM_PAYLOAD_TOO_LARGE : SBX_PROBLEM_INVALID_REQUEST,
-        .field = field,
-    });
+    call_reply_problem(
+        call, &(struct sbx_problem){
+                  .code = field->too_large ? SBX_PROBLEM_PAYLOAD_TOO_LARGE : SBX_PROBLEM_INVALID_REQUEST,
+                  .field = field,
+              });
 }
 
 void
@@ -179,15 +180,16 @@ call_problem_internal(struct call *call, int rc)
     log_error("http.failed", LOG_STR("request_id", call->request_id),
               LOG_STR("route", call->route == NULL ? "none" : call->route->name), LOG_INT("code", rc));
     if (rc == -ENOMEM || rc == -ENOBUFS) {
-        call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_UNAVAILABLE, .retry_after_s = 1 });
+        call_reply_problem(call,
+                           &(struct sbx_problem){ .code = SBX_PROBLEM_UNAVAILABLE, .retry_after_s = 1 });
         return;
     }
     call_problem(call, SBX_PROBLEM_INTERNAL, NULL);
 }
 
 void
-call_start_stream(struct call *call, int status, const char *content_type, const struct sbx_http_header *headers,
-                  unsigned n_headers, uint64_t length)
+call_start_stream(struct call *call, int status, const char *content_type,
+                  const struct sbx_http_header *headers, unsigned n_headers, uint64_t length)
 {
     struct sbx_http_header all[CALL_MAX_HEADERS];
     unsigned n = call_headers(call, all, headers, n_headers);

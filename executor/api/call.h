@@ -53,11 +53,12 @@ _must_check_ int call_new(struct call **ret, struct api *api, struct sbx_http_re
 void call_abort(struct call *call);
 
 /* One read; `then` is not called when the client has left meanwhile. */
-void call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, unsigned n, call_read_fn then);
+void call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, unsigned n,
+               call_read_fn then);
 
 /* Each of these answers and ends the call. */
-void call_reply(struct call *call, int status, const char *content_type, const struct sbx_http_header *headers,
-                unsigned n_headers, const void *body, size_t len);
+void call_reply(struct call *call, int status, const char *content_type,
+                const struct sbx_http_header *headers, unsigned n_headers, const void *body, size_t len);
 /* 503 when the body could not be made. */
 void call_reply_json(struct call *call, int status, const struct sbx_http_header *headers, unsigned n_headers,
                      const struct sbx_buf *body);
@@ -68,8 +69,8 @@ void call_problem_field(struct call *call, const struct sbx_field_error *field);
 /* -ENOMEM and the like: logged, answered 500 or 503. */
 void call_problem_internal(struct call *call, int rc);
 /* Head of a streamed reply; the call lives until call_end_stream. */
-void call_start_stream(struct call *call, int status, const char *content_type, const struct sbx_http_header *headers,
-                       unsigned n_headers, uint64_t length);
+void call_start_stream(struct call *call, int status, const char *content_type,
+                       const struct sbx_http_header *headers, unsigned n_headers, uint64_t length);
 void call_end_stream(struct call *call);
 
 enum call_param { CALL_PARAM_ABSENT, CALL_PARAM_FINE, CALL_PARAM_BAD };

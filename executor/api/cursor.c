@@ -25,14 +25,16 @@ cursor_mac(uint8_t out[SBX_SHA256_LEN], const char *plain, size_t len, const cha
 }
 
 int
-cursor_write(struct sbx_buf *out, const struct cursor *cursor, const char *scope, const void *key, size_t key_len)
+cursor_write(struct sbx_buf *out, const struct cursor *cursor, const char *scope, const void *key,
+             size_t key_len)
 {
     uint8_t mac[SBX_SHA256_LEN];
     char plain[CURSOR_PLAIN_MAX + CURSOR_MAC_LEN];
     size_t len;
     int r;
 
-    len = (size_t)snprintf(plain, CURSOR_PLAIN_MAX, "%llu.%s", (unsigned long long)cursor->created_ms, cursor->id.text);
+    len = (size_t)snprintf(plain, CURSOR_PLAIN_MAX, "%llu.%s", (unsigned long long)cursor->created_ms,
+                           cursor->id.text);
     r = cursor_mac(mac, plain, len, scope, key, key_len);
     if (r) {
         return r;
@@ -68,7 +70,8 @@ cursor_read(struct cursor *ret, const char *text, const char *scope, const void 
     uint8_t mac[SBX_SHA256_LEN];
     size_t len;
 
-    if (strlen(text) > CURSOR_MAX || !sbx_b64url_decode(&raw, text, strlen(text)) || raw.len <= CURSOR_MAC_LEN) {
+    if (strlen(text) > CURSOR_MAX || !sbx_b64url_decode(&raw, text, strlen(text)) ||
+        raw.len <= CURSOR_MAC_LEN) {
         return false;
     }
     len = raw.len - CURSOR_MAC_LEN;

@@ -16,7 +16,7 @@ struct cursor {
 };
 
 /* `scope` is whatever the cursor must be used with again: tenant and filters in one text. Appends. */
-_must_check_ int cursor_write(struct sbx_buf *out, const struct cursor *cursor, const char *scope, const void *key,
-                              size_t key_len);
+_must_check_ int cursor_write(struct sbx_buf *out, const struct cursor *cursor, const char *scope,
+                              const void *key, size_t key_len);
 _must_check_ bool cursor_read(struct cursor *ret, const char *text, const char *scope, const void *key,
                               size_t key_len);

@@ -45,7 +45,8 @@ download_on_data(void *arg, int rc, const char *data, size_t len)
     download->reading = false;
     if (rc != 0 || len == 0) {
         /* Short of what was promised: the connection closes and the client knows. */
-        log_error("artifact.read_failed", LOG_STR("request_id", download->call->request_id), LOG_INT("code", rc));
+        log_error("artifact.read_failed", LOG_STR("request_id", download->call->request_id),
+                  LOG_INT("code", rc));
         call_end_stream(download->call);
         return;
     }
@@ -163,7 +164,8 @@ download_start(struct call *call, const struct download_spec *spec)
         call_reply(call, 304, NULL, headers, download_headers(download, headers), "", 0);
         return;
     }
-    r = blob_get_new(&download->get, call->api->spec.blobs, call->context.tenant, spec->id, download_on_open, download);
+    r = blob_get_new(&download->get, call->api->spec.blobs, call->context.tenant, spec->id, download_on_open,
+                     download);
     if (r) {
         download->get = NULL;
         call_problem_internal(call, r > 0 ? -EIO : r);

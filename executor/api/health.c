@@ -74,7 +74,8 @@ handle_readyz(struct call *call)
 static void
 metric_head(struct sbx_buf *out, const char *name, const char *type, const char *help)
 {
-    sbx_buf_printf(out, "# HELP sandbox_executor_%s %s\n# TYPE sandbox_executor_%s %s\n", name, help, name, type);
+    sbx_buf_printf(out, "# HELP sandbox_executor_%s %s\n# TYPE sandbox_executor_%s %s\n", name, help, name,
+                   type);
 }
 
 static void
@@ -92,11 +93,14 @@ metric_histogram(struct sbx_buf *out, const char *name, const char *help, const 
     metric_head(out, name, "histogram", help);
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->bucket[i];
-        sbx_buf_printf(out, "sandbox_executor_%s_bucket{le=\"%u.%03u\"} %llu\n", name, histogram_bounds_ms[i] / 1000,
-                       histogram_bounds_ms[i] % 1000, (unsigned long long)seen);
+        sbx_buf_printf(out, "sandbox_executor_%s_bucket{le=\"%u.%03u\"} %llu\n", name,
+                       histogram_bounds_ms[i] / 1000, histogram_bounds_ms[i] % 1000,
+                       (unsigned long long)seen);
     }
-    sbx_buf_printf(out, "sandbox_executor_%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)histogram->count);
-    sbx_buf_printf(out, "sandbox_executor_%s_sum %llu.%03llu\n", name, (unsigned long long)histogram->sum_ms / 1000,
+    sbx_buf_printf(out, "sandbox_executor_%s_bucket{le=\"+Inf\"} %llu\n", name,
+                   (unsigned long long)histogram->count);
+    sbx_buf_printf(out, "sandbox_executor_%s_sum %llu.%03llu\n", name,
+                   (unsigned long long)histogram->sum_ms / 1000,
                    (unsigned long long)histogram->sum_ms % 1000);
     sbx_buf_printf(out, "sandbox_executor_%s_count %llu\n", name, (unsigned long long)histogram->count);
 }
@@ -124,15 +128,16 @@ metrics_jobs(struct sbx_buf *out, const struct engine_stats *stats)
     metric(out, "jobs_waiting", "gauge", "Jobs in the queue.", stats->queue.waiting);
     metric(out, "jobs_running", "gauge", "Jobs starting or running.", stats->queue.running);
     metric(out, "tenants_active", "gauge", "Tenants with a job waiting or running.", stats->queue.tenants);
-    metric(out, "queue_bytes", "gauge", "Memory held by bodies of waiting and running jobs.", stats->queue.bytes);
+    metric(out, "queue_bytes", "gauge", "Memory held by bodies of waiting and running jobs.",
+           stats->queue.bytes);
     metric_histogram(out, "job_wait_seconds", "From admission to start.", &stats->waited);
     metric_histogram(out, "job_run_seconds", "From start to durable result.", &stats->ran);
     metric_histogram(out, "job_total_seconds", "From admission to durable result.", &stats->total);
 }
 
 static void
-pool_metric(struct sbx_buf *out, const struct api_spec *spec, const char *name, const char *type, const char *help,
-            uint64_t (*read)(const struct pool_stats *stats))
+pool_metric(struct sbx_buf *out, const struct api_spec *spec, const char *name, const char *type,
+            const char *help, uint64_t (*read)(const struct pool_stats *stats))
 {
     struct pool_stats stats;
 
@@ -172,8 +177,10 @@ static void
 metrics_pools(struct sbx_buf *out, const struct api_spec *spec)
 {
     pool_metric(out, spec, "pool_warm", "gauge", "Sandboxes ready.", pool_warm);
-    pool_metric(out, spec, "pool_taken_warm_total", "counter", "Sandboxes taken that were ready.", pool_taken_warm);
-    pool_metric(out, spec, "pool_taken_cold_total", "counter", "Sandboxes made for who waited.", pool_taken_cold);
+    pool_metric(out, spec, "pool_taken_warm_total", "counter", "Sandboxes taken that were ready.",
+                pool_taken_warm);
+    pool_metric(out, spec, "pool_taken_cold_total", "counter", "Sandboxes made for who waited.",
+                pool_taken_cold);
     pool_metric(out, spec, "pool_failed_total", "counter", "Sandboxes that could not be made or died warm.",
                 pool_failed);
 }
@@ -182,7 +189,8 @@ static void
 metrics_store(struct sbx_buf *out, const struct db_stats *stats)
 {
     metric(out, "db_commits_total", "counter", "Commits of the database.", stats->commits);
-    metric(out, "db_transactions_total", "counter", "Transactions, several to a commit.", stats->transactions);
+    metric(out, "db_transactions_total", "counter", "Transactions, several to a commit.",
+           stats->transactions);
     metric(out, "db_failures_total", "counter", "Transactions that failed.", stats->failures);
     metric(out, "db_queued", "gauge", "Transactions waiting for a commit.", stats->queued);
     metric(out, "db_healthy", "gauge", "1 when the last commit worked.", stats->healthy ? 1 : 0);
@@ -197,10 +205,12 @@ metrics_http(struct sbx_buf *out, const struct api *api)
         sbx_buf_printf(out, "sandbox_executor_http_requests_total{class=\"%uxx\"} %llu\n", i,
                        (unsigned long long)api->requests[i]);
     }
-    metric(out, "http_unauthorized_total", "counter", "Requests without a valid identity context.", api->unauthorized);
+    metric(out, "http_unauthorized_total", "counter", "Requests without a valid identity context.",
+           api->unauthorized);
     metric(out, "http_connections", "gauge", "Open connections.", sbx_http_server_connections(api->server));
     metric(out, "idempotent_replays_total", "counter", "Answers given again for a known key.", api->replays);
-    metric(out, "draining", "gauge", "1 while the executor stops.", engine_draining(api->spec.engine) ? 1 : 0);
+    metric(out, "draining", "gauge", "1 while the executor stops.",
+           engine_draining(api->spec.engine) ? 1 : 0);
 }
 
 void

@@ -61,7 +61,8 @@ identity_audit_bypass(struct call *call)
 {
     struct db_tx *tx;
 
-    log_warn("authz.bypass", LOG_STR("request_id", call->request_id), LOG_STR("tenant", call->context.tenant));
+    log_warn("authz.bypass", LOG_STR("request_id", call->request_id),
+             LOG_STR("tenant", call->context.tenant));
     if (db_tx_new(&tx, engine_db(call->api->spec.engine)) != 0) {
         log_error("audit.bypass_failed", LOG_INT("code", -ENOMEM));
         return;

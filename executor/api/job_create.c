@@ -28,7 +28,8 @@ create_parse(struct call *call)
     body = sbx_http_request_body(call->request, &len);
     r = job_request_parse(&call->spec, body, len, &err);
     if (r == JOB_REQUEST_E_SYNTAX) {
-        call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_MALFORMED_JSON, .detail = err.message });
+        call_reply_problem(
+            call, &(struct sbx_problem){ .code = SBX_PROBLEM_MALFORMED_JSON, .detail = err.message });
     } else if (r == JOB_REQUEST_E_FIELD) {
         call_problem_field(call, &err);
     } else if (r) {
@@ -111,7 +112,8 @@ create_audit_denial(struct call *call, const struct sbx_violation *violations, u
         log_error("audit.denial_failed", LOG_INT("code", -ENOMEM));
         return;
     }
-    audit_denied(tx, context->tenant, context->request_id, body.failed ? "" : body.data, body.failed ? 0 : body.len);
+    audit_denied(tx, context->tenant, context->request_id, body.failed ? "" : body.data,
+                 body.failed ? 0 : body.len);
     db_tx_submit(tx, create_on_denial_stored, NULL);
 }
 
@@ -141,8 +143,10 @@ create_check_limits(struct call *call)
     }
     create_audit_denial(call, violations, n);
     call_reply_problem(call, &(struct sbx_problem){
-        .code = SBX_PROBLEM_POLICY_VIOLATION, .violation = violations, .n_violations = n,
-    });
+                                 .code = SBX_PROBLEM_POLICY_VIOLATION,
+                                 .violation = violations,
+                                 .n_violations = n,
+                             });
     return false;
 }
 
@@ -176,7 +180,8 @@ create_on_key_read(struct call *call, int rc, const struct db_result *result)
         return;
     }
     row = result->n_rows == 0 ? NULL : db_at(result, 0, 0);
-    if (row == NULL || (uint64_t)row[2].integer + engine_key_ttl_ms(call->api->spec.engine) < sbx_now_unix_ms()) {
+    if (row == NULL ||
+        (uint64_t)row[2].integer + engine_key_ttl_ms(call->api->spec.engine) < sbx_now_unix_ms()) {
         create_submit(call);
     } else if (strcmp(row[0].data, call->body_sha256) != 0) {
         call_problem(call, SBX_PROBLEM_IDEMPOTENCY_MISMATCH, NULL);
@@ -196,7 +201,10 @@ create_with_key(struct call *call, const char *key)
         .body_sha256 = call->body_sha256,
     };
     const struct db_value values[] = {
-        DB_VTEXT(full.tenant), DB_VTEXT(full.subject), DB_VTEXT(full.route), DB_VTEXT(full.key),
+        DB_VTEXT(full.tenant),
+        DB_VTEXT(full.subject),
+        DB_VTEXT(full.route),
+        DB_VTEXT(full.key),
     };
     struct idempotency_entry *entry = NULL;
     int r;
@@ -206,8 +214,9 @@ create_with_key(struct call *call, const char *key)
         call_problem(call, SBX_PROBLEM_IDEMPOTENCY_MISMATCH, NULL);
     } else if (r == IDEMPOTENCY_E_IN_FLIGHT) {
         call_reply_problem(call, &(struct sbx_problem){
-            .code = SBX_PROBLEM_IDEMPOTENCY_IN_FLIGHT, .retry_after_s = 1,
-        });
+                                     .code = SBX_PROBLEM_IDEMPOTENCY_IN_FLIGHT,
+                                     .retry_after_s = 1,
+                                 });
     } else if (r == IDEMPOTENCY_E_KNOWN) {
         create_replay(call, entry->job_id.text);
     } else if (r) {
@@ -277,10 +286,12 @@ handle_job_create(struct call *call)
     }
     if (sbx_http_request_header_count(call->request, "Idempotency-Key") > 1 ||
         (key != NULL && !idempotency_key_valid(key))) {
-        call_problem(call, SBX_PROBLEM_BAD_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters, once");
+        call_problem(call, SBX_PROBLEM_BAD_REQUEST,
+                     "Idempotency-Key must be 1 to 255 visible ASCII characters, once");
         return;
     }
-    if (!create_hash_body(call) || !create_parse(call) || !create_check_names(call) || !create_check_limits(call)) {
+    if (!create_hash_body(call) || !create_parse(call) || !create_check_names(call) ||
+        !create_check_limits(call)) {
         return;
     }
     wait = call->spec->has_wait ? call->spec->wait_ms : JOBS_WAIT_DEFAULT_MS;

@@ -108,7 +108,8 @@ listing_cursor(struct call *call, struct listing *listing)
 
     /* Names hold no newline, so the parts cannot run into each other. */
     (void)snprintf(listing->scope, sizeof(listing->scope), "jobs\n%s\n%s\n%s\n%s\n%s", call->context.tenant,
-                   listing->status, listing->language, listing->agent, listing->app); /* all bounded: it fits */
+                   listing->status, listing->language, listing->agent,
+                   listing->app); /* all bounded: it fits */
     listing->after.created_ms = INT64_MAX;
     switch (call_param(call, "cursor", text, sizeof(text))) {
     case CALL_PARAM_ABSENT:
@@ -134,7 +135,8 @@ listing_read(struct call *call, struct listing *listing)
         !listing_text(call, "app", listing->app, sizeof(listing->app)) || !listing_limit(call, listing)) {
         return false;
     }
-    (void)snprintf(listing->language, sizeof(listing->language), "%s", sbx_language_canonical(language)); /* fits */
+    (void)snprintf(listing->language, sizeof(listing->language), "%s",
+                   sbx_language_canonical(language)); /* fits */
     return listing_cursor(call, listing);
 }
 
@@ -212,9 +214,9 @@ live_visit(void *arg, struct job *job)
     const struct job_record *record = &job->record;
 
     if (list->n < list->max && job->accepted && strcmp(record->tenant, list->call->context.tenant) == 0 &&
-        matches(listing->status, job_state_status(record->state)) && matches(listing->language, record->language) &&
-        matches(listing->agent, record->agent) && matches(listing->app, record->app) &&
-        is_after(&listing->after, record)) {
+        matches(listing->status, job_state_status(record->state)) &&
+        matches(listing->language, record->language) && matches(listing->agent, record->agent) &&
+        matches(listing->app, record->app) && is_after(&listing->after, record)) {
         list->jobs[list->n++] = job;
     }
 }
@@ -331,8 +333,8 @@ handle_job_list(struct call *call)
         return;
     }
     const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant), filter(listing.status),          filter(listing.language),
-        filter(listing.agent),          filter(listing.app),             DB_VINT(listing.after.created_ms),
+        DB_VTEXT(call->context.tenant),  filter(listing.status),     filter(listing.language),
+        filter(listing.agent),           filter(listing.app),        DB_VINT(listing.after.created_ms),
         DB_VTEXT(listing.after.id.text), DB_VINT(listing.limit + 1),
     };
     call_read(call, DB_JOB_LIST, values, SBX_COUNT(values), list_on_read);

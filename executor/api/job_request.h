@@ -35,4 +35,5 @@ enum {
  * Returns 0 and a spec that owns everything it needs, a condition above with *err filled, or -errno. Languages
  * and templates are not looked up: any name of the right form passes.
  */
-_must_check_ int job_request_parse(struct job_spec **ret, const char *body, size_t len, struct sbx_field_error *err);
+_must_check_ int job_request_parse(struct job_spec **ret, const char *body, size_t len,
+                                   struct sbx_field_error *err);

@@ -56,11 +56,11 @@ job_on_waited(struct call *call, enum job_wait_result result, struct job *job, i
         break;
     case JOB_WAIT_STORE:
         call_reply_problem(call, &(struct sbx_problem){
-            .code = SBX_PROBLEM_UNAVAILABLE,
-            .detail = job->refused ? "the job could not be recorded and was not kept"
-                                   : "the result cannot be stored now",
-            .retry_after_s = 1,
-        });
+                                     .code = SBX_PROBLEM_UNAVAILABLE,
+                                     .detail = job->refused ? "the job could not be recorded and was not kept"
+                                                            : "the result cannot be stored now",
+                                     .retry_after_s = 1,
+                                 });
         break;
     }
 }

@@ -8,6 +8,7 @@
 
 #define SCOPE_FAMILY "jobs:"
 
+/* clang-format off */
 static const struct route routes[] = {
     { "health.live", "/healthz", "GET, HEAD", true, { { "GET", NULL, handle_healthz, 0, false, NULL } } },
     { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false, NULL } } },
@@ -27,6 +28,7 @@ static const struct route routes[] = {
     { "job.artifact", "/v1/jobs/{id}/artifacts/{path}", "GET, HEAD", false,
       { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false, "" } } },
 };
+/* clang-format on */
 
 static int
 hex_value(char c)

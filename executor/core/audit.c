@@ -119,10 +119,14 @@ audit_job_accepted(struct db_tx *tx, const struct job *job, const struct audit_o
     write_input(&event.w, job->spec);
     sbx_limits_write(&event.w, "limits", &job->limits);
     write_origin(&event.w, origin);
-    event_end(&event, tx, &(struct db_audit){
-        .tenant = record->tenant, .kind = "job.accepted", .object = record->id.text,
-        .request_id = record->request_id, .decision = "allow",
-    });
+    event_end(&event, tx,
+              &(struct db_audit){
+                  .tenant = record->tenant,
+                  .kind = "job.accepted",
+                  .object = record->id.text,
+                  .request_id = record->request_id,
+                  .decision = "allow",
+              });
 }
 
 static void
@@ -211,10 +215,14 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
     if (record->message[0] != '\0') {
         sbx_jsonw_str(&event.w, "message", record->message);
     }
-    event_end(&event, tx, &(struct db_audit){
-        .tenant = record->tenant, .kind = ended_kind(job->verdict.state), .object = record->id.text,
-        .request_id = record->request_id, .decision = status,
-    });
+    event_end(&event, tx,
+              &(struct db_audit){
+                  .tenant = record->tenant,
+                  .kind = ended_kind(job->verdict.state),
+                  .object = record->id.text,
+                  .request_id = record->request_id,
+                  .decision = status,
+              });
 }
 
 void
@@ -226,10 +234,14 @@ audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan)
     write_who(&event.w, orphan->app, orphan->agent, orphan->subject);
     sbx_jsonw_str(&event.w, "status", "lost");
     sbx_jsonw_str(&event.w, "message", orphan->message);
-    event_end(&event, tx, &(struct db_audit){
-        .tenant = orphan->tenant, .kind = "job.lost", .object = orphan->id,
-        .request_id = orphan->request_id, .decision = "lost",
-    });
+    event_end(&event, tx,
+              &(struct db_audit){
+                  .tenant = orphan->tenant,
+                  .kind = "job.lost",
+                  .object = orphan->id,
+                  .request_id = orphan->request_id,
+                  .decision = "lost",
+              });
 }
 
 void
@@ -244,16 +256,24 @@ audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *me
     if (context->client[0] != '\0') {
         sbx_jsonw_str(&event.w, "client", context->client);
     }
-    event_end(&event, tx, &(struct db_audit){
-        .tenant = context->tenant, .kind = "authz.bypass", .request_id = context->request_id, .decision = "allow",
-    });
+    event_end(&event, tx,
+              &(struct db_audit){
+                  .tenant = context->tenant,
+                  .kind = "authz.bypass",
+                  .request_id = context->request_id,
+                  .decision = "allow",
+              });
 }
 
 void
 audit_denied(struct db_tx *tx, const char *tenant, const char *request_id, const char *body, size_t body_len)
 {
     db_tx_audit(tx, &(struct db_audit){
-        .tenant = tenant, .kind = "request.denied", .request_id = request_id, .decision = "deny",
-        .body = body, .body_len = body_len,
-    });
+                        .tenant = tenant,
+                        .kind = "request.denied",
+                        .request_id = request_id,
+                        .decision = "deny",
+                        .body = body,
+                        .body_len = body_len,
+                    });
 }

@@ -26,4 +26,5 @@ void audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan);
 /* A request that passed while authorization was off. */
 void audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *method, const char *route);
 /* `body` is the edge's own JSON object, validated by the caller. */
-void audit_denied(struct db_tx *tx, const char *tenant, const char *request_id, const char *body, size_t body_len);
+void audit_denied(struct db_tx *tx, const char *tenant, const char *request_id, const char *body,
+                  size_t body_len);

@@ -15,8 +15,8 @@ struct collect {
     struct collect_spec spec;
     void (*done)(void *arg);
     void *arg;
-    struct timer *timer; /* begins, and ends what could end at once, from the loop */
-    unsigned next;       /* of outcome->artifacts */
+    struct timer *timer;          /* begins, and ends what could end at once, from the loop */
+    unsigned next;                /* of outcome->artifacts */
     struct job_artifact artifact; /* under way */
     struct blob_put *put;
     int put_rc;
@@ -237,7 +237,8 @@ collect_begin(struct collect *collect, const struct runtime_artifact *artifact)
     if (r) {
         return r;
     }
-    r = sandbox->ops->fetch(sandbox, artifact->path, collect->bytes_left, collect_on_data, collect_on_fetched, collect);
+    r = sandbox->ops->fetch(sandbox, artifact->path, collect->bytes_left, collect_on_data, collect_on_fetched,
+                            collect);
     if (r) {
         collect->put = blob_put_abort(collect->put);
     }

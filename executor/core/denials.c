@@ -214,7 +214,10 @@ static void
 denials_store(struct denials *denials, struct db_tx *tx)
 {
     const struct db_value values[] = {
-        DB_VTEXT(DENIALS_NAME), DB_VINT(denials->device), DB_VINT(denials->inode), DB_VINT(denials->next_position),
+        DB_VTEXT(DENIALS_NAME),
+        DB_VINT(denials->device),
+        DB_VINT(denials->inode),
+        DB_VINT(denials->next_position),
     };
 
     db_tx_add(tx, DB_SPOOL_SET, values, SBX_COUNT(values));

@@ -15,7 +15,7 @@
 #define ENGINE_LAUNCHER_POLL_MS 50
 #define ENGINE_LOST_GRACE_MS 4000 /* from "everybody is lost" to giving up on the store and the launcher */
 #define ENGINE_MAX_ARTIFACT_BYTES (UINT64_C(1) << 30)
-#define ENGINE_MAX_ATTEMPTS 1000  /* sandboxes asked for; the queue's deadline comes long before */
+#define ENGINE_MAX_ATTEMPTS 1000 /* sandboxes asked for; the queue's deadline comes long before */
 
 enum drain_phase { DRAIN_NO, DRAIN_WAITING, DRAIN_ENDING, DRAIN_DONE };
 
@@ -169,8 +169,9 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     memcpy(record->subject, context->subject, sizeof(record->subject));
     memcpy(record->request_id, context->request_id, sizeof(record->request_id));
     memcpy(record->traceparent, context->traceparent, sizeof(record->traceparent));
-    (void)snprintf(record->language, sizeof(record->language), "%s", job->spec->language);           /* bounded */
-    (void)snprintf(record->template_name, sizeof(record->template_name), "%s", job->spec->template_name); /* so too */
+    (void)snprintf(record->language, sizeof(record->language), "%s", job->spec->language); /* bounded */
+    (void)snprintf(record->template_name, sizeof(record->template_name), "%s",
+                   job->spec->template_name); /* so too */
     memcpy(record->code_sha256, code_sha256, sizeof(record->code_sha256));
     record->metadata_json = steal(&job->spec->metadata_json);
     job->limits = *submission->limits;
@@ -369,7 +370,8 @@ job_on_deadline(void *arg)
         job_stop(job, RUNNER_EXPIRE);
         break;
     case JOB_FINISHING:
-        if (job->ended && job->accepted && job_store_finish(engine->spec.db, job, job_on_finished, job) != 0) {
+        if (job->ended && job->accepted &&
+            job_store_finish(engine->spec.db, job, job_on_finished, job) != 0) {
             timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
         }
         break;
@@ -468,7 +470,8 @@ job_count_end(struct job *job)
         histogram_add(&stats->ran, now - job->running_ms);
     }
     log_info("job.ended", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
-             LOG_STR("request_id", job->record.request_id), LOG_STR("status", job_state_status(job->record.state)),
+             LOG_STR("request_id", job->record.request_id),
+             LOG_STR("status", job_state_status(job->record.state)),
              LOG_STR("limit", job->verdict.has_violation ? sbx_limit_verdict(job->verdict.violated) : NULL),
              LOG_INT("total_ms", total));
 }
@@ -480,12 +483,13 @@ job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
     struct job *job = arg;
 
     if (rc) {
-        log_error("job.finish_failed", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
-                  LOG_INT("code", rc));
+        log_error("job.finish_failed", LOG_STR("job", job->record.id.text),
+                  LOG_STR("tenant", job->record.tenant), LOG_INT("code", rc));
         if (rc == DB_E_CONFLICT) {
             job_drop_artifacts(job);
         }
-        runner_release(job->engine->runner, job); /* the store may be away for long, the memory is wanted now */
+        runner_release(job->engine->runner,
+                       job); /* the store may be away for long, the memory is wanted now */
         timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
         job_wait_tell(job, JOB_WAIT_STORE);
         return;

@@ -57,7 +57,8 @@ _must_check_ int engine_new(struct engine **ret, const struct engine_spec *spec)
 /* After engine_drain was done. */
 struct engine *engine_free(struct engine *engine);
 /* The job is live from now on; it may be found, waited for and cancelled. */
-_must_check_ int engine_submit(struct job **ret, struct engine *engine, const struct engine_submission *submission);
+_must_check_ int engine_submit(struct job **ret, struct engine *engine,
+                               const struct engine_submission *submission);
 unsigned engine_retry_after_s(const struct engine *engine, const char *tenant);
 bool engine_knows_template(const struct engine *engine, const char *name);
 struct idempotency *engine_idempotency(struct engine *engine);

@@ -10,7 +10,7 @@ struct histogram {
     uint64_t count, sum_ms;
 };
 
-static const unsigned histogram_bounds_ms[HISTOGRAM_BUCKETS] = { 5,   10,   25,   50,   100,   250,  500,
+static const unsigned histogram_bounds_ms[HISTOGRAM_BUCKETS] = { 5,    10,   25,   50,    100,   250,  500,
                                                                  1000, 2500, 5000, 10000, 30000, 60000 };
 
 static inline void

@@ -42,7 +42,7 @@ idempotency_free(struct idempotency *idempotency)
     for (unsigned i = 0; i < IDEMPOTENCY_BUCKETS; i++) {
         struct list *it, *after;
 
-        list_each(it, after, &idempotency->buckets[i]) {
+        list_each (it, after, &idempotency->buckets[i]) {
             entry_free(list_entry(it, struct idempotency_entry, link));
         }
     }
@@ -123,7 +123,8 @@ entry_new(struct idempotency_entry **ret, const struct idempotency_key *key)
 }
 
 int
-idempotency_begin(struct idempotency *idempotency, const struct idempotency_key *key, struct idempotency_entry **ret)
+idempotency_begin(struct idempotency *idempotency, const struct idempotency_key *key,
+                  struct idempotency_entry **ret)
 {
     struct list *head = &idempotency->buckets[key_bucket(key)];
     struct idempotency_entry *entry;

@@ -52,8 +52,9 @@ janitor_on_tick(void *arg)
 
     db_stats(janitor->db, &stats);
     if (stats.healthy != janitor->was_healthy) {
-        log_at(stats.healthy ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, stats.healthy ? "db.healthy" : "db.unhealthy",
-               LOG_INT("error", stats.last_error), LOG_INT("failures", stats.failures));
+        log_at(stats.healthy ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
+               stats.healthy ? "db.healthy" : "db.unhealthy", LOG_INT("error", stats.last_error),
+               LOG_INT("failures", stats.failures));
         janitor->was_healthy = stats.healthy;
     }
     if (!stats.healthy || sbx_now_mono_ms() - janitor->purged_ms >= JANITOR_PURGE_MS) {

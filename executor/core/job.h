@@ -18,16 +18,16 @@ struct run;
 struct idempotency_entry;
 
 struct job {
-    struct list link;    /* in the table */
+    struct list link; /* in the table */
     struct list waiters;
     struct job_record record;
     struct job_spec *spec;
     struct queue_item item;
     struct engine *engine;
-    struct run *run;                     /* from starting to the answer; the runner's */
+    struct run *run;                       /* from starting to the answer; the runner's */
     struct idempotency_entry *idempotency; /* NULL: no key */
-    struct timer *deadline;              /* to wait in the queue, then to try the store again */
-    struct sbx_limits limits;            /* effective */
+    struct timer *deadline;                /* to wait in the queue, then to try the store again */
+    struct sbx_limits limits;              /* effective */
     unsigned max_artifacts;
     uint64_t max_artifact_bytes;
     unsigned concurrency; /* of the tenant, 0: any */
@@ -42,7 +42,8 @@ struct job {
     bool holds_for_accept;            /* the store failed last time: run only what is durable */
 };
 
-_must_check_ int job_new(struct job **ret, struct job_spec *spec, size_t output_keep); /* takes spec on success */
+_must_check_ int job_new(struct job **ret, struct job_spec *spec,
+                         size_t output_keep); /* takes spec on success */
 /* No waiter may be left. */
 struct job *job_free(struct job *job);
 static inline void

@@ -18,7 +18,7 @@ enum { JOB_STDOUT, JOB_STDERR, JOB_N_STREAMS };
 struct job_stream {
     char *data; /* what was kept, with the mark of an omission inside */
     size_t len;
-    uint64_t total; /* bytes the program wrote */
+    uint64_t total;              /* bytes the program wrote */
     char sha256[SBX_SHA256_HEX]; /* of all of them; for the audit */
 };
 
@@ -48,12 +48,12 @@ struct job_record {
     char signal[16];
     struct job_stream stream[JOB_N_STREAMS];
     bool truncated;
-    bool brief;            /* from a listing: output, result and files were not read */
-    char *metadata_json;   /* object */
-    char *result_json;     /* any value */
-    char *violation_json;  /* object */
-    char *usage_json;      /* object */
-    char *skipped_json;    /* array */
+    bool brief;           /* from a listing: output, result and files were not read */
+    char *metadata_json;  /* object */
+    char *result_json;    /* any value */
+    char *violation_json; /* object */
+    char *usage_json;     /* object */
+    char *skipped_json;   /* array */
     struct job_artifact *artifacts;
     unsigned n_artifacts;
     char message[JOB_MESSAGE_LEN];

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #define B(state) (1u << JOB_##state)
-#define ENDS (B(SUCCEEDED) | B(FAILED) | B(TIMED_OUT) | B(LIMIT_EXCEEDED) | B(DENIED) | B(CANCELLED) | B(LOST))
+#define ENDS                                                                                                 \
+    (B(SUCCEEDED) | B(FAILED) | B(TIMED_OUT) | B(LIMIT_EXCEEDED) | B(DENIED) | B(CANCELLED) | B(LOST))
 static const struct {
     const char *status;
     unsigned next;

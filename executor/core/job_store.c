@@ -79,8 +79,9 @@ accept_add_key(struct db_tx *tx, const struct job *job, uint64_t key_ttl_ms)
         return;
     }
     const struct db_value values[] = {
-        DB_VTEXT(entry->tenant),      DB_VTEXT(entry->subject),     DB_VTEXT(entry->route),     DB_VTEXT(entry->key),
-        DB_VTEXT(entry->body_sha256), DB_VTEXT(record->id.text), DB_VINT(record->created_ms),
+        DB_VTEXT(entry->tenant),     DB_VTEXT(entry->subject),     DB_VTEXT(entry->route),
+        DB_VTEXT(entry->key),        DB_VTEXT(entry->body_sha256), DB_VTEXT(record->id.text),
+        DB_VINT(record->created_ms),
     };
     /* A key that outlived its time would conflict with its own renewal. */
     db_tx_add(tx, DB_IDEM_PURGE, before, SBX_COUNT(before));
@@ -140,8 +141,9 @@ static void
 finish_add_artifact(struct db_tx *tx, const struct job_record *record, const struct job_artifact *artifact)
 {
     const struct db_value values[] = {
-        DB_VTEXT(artifact->id.text), DB_VTEXT(record->id.text),  DB_VTEXT(record->tenant), DB_VTEXT(artifact->path),
-        DB_VINT(artifact->size),     DB_VTEXT(artifact->sha256), DB_VTEXT(artifact->mime), DB_VINT(record->finished_ms),
+        DB_VTEXT(artifact->id.text), DB_VTEXT(record->id.text),    DB_VTEXT(record->tenant),
+        DB_VTEXT(artifact->path),    DB_VINT(artifact->size),      DB_VTEXT(artifact->sha256),
+        DB_VTEXT(artifact->mime),    DB_VINT(record->finished_ms),
     };
     db_tx_add(tx, DB_ARTIFACT_INSERT, values, SBX_COUNT(values));
 }
@@ -277,7 +279,8 @@ job_store_load(struct job_record *ret, const struct db_result *result, unsigned 
 }
 
 int
-job_store_load_brief(struct job_record *ret, const char *tenant, const struct db_result *result, unsigned row_number)
+job_store_load_brief(struct job_record *ret, const char *tenant, const struct db_result *result,
+                     unsigned row_number)
 {
     _cleanup_(job_record_deinitp) struct job_record record = { .brief = true };
     const struct db_value owner = DB_VTEXT(tenant);

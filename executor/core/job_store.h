@@ -13,7 +13,7 @@ _must_check_ int job_store_finish(struct db *db, const struct job *job, db_done_
 /* A row of DB_JOB_GET. The artifacts are read apart. -EINVAL when the row makes no sense. */
 _must_check_ int job_store_load(struct job_record *ret, const struct db_result *result, unsigned row);
 /* A row of DB_JOB_LIST: the record is brief. */
-_must_check_ int job_store_load_brief(struct job_record *ret, const char *tenant, const struct db_result *result,
-                                      unsigned row);
+_must_check_ int job_store_load_brief(struct job_record *ret, const char *tenant,
+                                      const struct db_result *result, unsigned row);
 /* Rows of DB_ARTIFACT_LIST. */
 _must_check_ int job_store_load_artifacts(struct job_record *ret, const struct db_result *result);

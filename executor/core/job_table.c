@@ -90,7 +90,7 @@ job_table_each(struct job_table *table, void (*visit)(void *arg, struct job *job
     for (unsigned i = 0; i < JOB_TABLE_BUCKETS; i++) {
         struct list *it, *after;
 
-        list_each(it, after, &table->buckets[i]) {
+        list_each (it, after, &table->buckets[i]) {
             visit(arg, list_entry(it, struct job, link));
         }
     }

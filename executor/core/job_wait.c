@@ -42,7 +42,8 @@ waiter_on_time(void *arg)
 }
 
 int
-job_wait(struct job_waiter **ret, struct job *job, struct timers *timers, uint64_t ms, job_wait_fn done, void *arg)
+job_wait(struct job_waiter **ret, struct job *job, struct timers *timers, uint64_t ms, job_wait_fn done,
+         void *arg)
 {
     struct job_waiter *waiter;
     int r;
@@ -79,7 +80,7 @@ job_wait_accepted(struct job *job)
 {
     struct list *it, *after;
 
-    list_each(it, after, &job->waiters) {
+    list_each (it, after, &job->waiters) {
         struct job_waiter *waiter = list_entry(it, struct job_waiter, link);
 
         if (waiter->time_is_up) {

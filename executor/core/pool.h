@@ -17,7 +17,7 @@ struct pool_spec {
     struct timers *timers;
     const char *template_name; /* copied */
     unsigned size;
-    unsigned max_creating;     /* creations under way at once, refills and takes together */
+    unsigned max_creating; /* creations under way at once, refills and takes together */
 };
 
 struct pool_stats {
@@ -31,7 +31,8 @@ _must_check_ int pool_new(struct pool **ret, const struct pool_spec *spec);
  * done(arg, 0, sandbox) now owned by the caller, or RUNTIME_E_UNAVAILABLE; from the loop, exactly once unless
  * cancelled. *ret_take is valid until done.
  */
-_must_check_ int pool_take(struct pool *pool, struct pool_take **ret_take, runtime_created_fn done, void *arg);
+_must_check_ int pool_take(struct pool *pool, struct pool_take **ret_take, runtime_created_fn done,
+                           void *arg);
 void pool_take_cancel(struct pool_take *take);
 /* Throws away what is warm (after the launcher went away and on reload). */
 void pool_flush(struct pool *pool);

@@ -183,7 +183,8 @@ queue_check_room(const struct queue *queue, const struct queue_tenant *tenant, s
 }
 
 int
-queue_put(struct queue *queue, struct queue_item *item, const char *tenant_name, const char *agent_name, unsigned cap)
+queue_put(struct queue *queue, struct queue_item *item, const char *tenant_name, const char *agent_name,
+          unsigned cap)
 {
     struct queue_tenant *tenant = tenant_find(queue, tenant_name);
     struct queue_agent *agent;

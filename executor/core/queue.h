@@ -44,8 +44,8 @@ struct queue *queue_free(struct queue *queue);
  * Takes a place at the end. `cap`: how many of this tenant's may run at once, 0 for any number; the last one
  * said holds. Room counts free running slots too, so an idle queue of length 0 admits.
  */
-_must_check_ int queue_put(struct queue *queue, struct queue_item *item, const char *tenant, const char *agent,
-                           unsigned cap);
+_must_check_ int queue_put(struct queue *queue, struct queue_item *item, const char *tenant,
+                           const char *agent, unsigned cap);
 /* The next one to run, which from now on counts as running; NULL when none may. */
 struct queue_item *queue_next(struct queue *queue);
 /* A running one waits again, ahead of all others of its agent. */

@@ -33,9 +33,9 @@ struct runner_spec {
 };
 
 enum runner_stop {
-    RUNNER_CANCEL,  /* somebody asked */
-    RUNNER_DRAIN,   /* the executor stops */
-    RUNNER_EXPIRE,  /* its time to wait is over */
+    RUNNER_CANCEL, /* somebody asked */
+    RUNNER_DRAIN,  /* the executor stops */
+    RUNNER_EXPIRE, /* its time to wait is over */
 };
 
 _must_check_ int runner_new(struct runner **ret, const struct runner_spec *spec);

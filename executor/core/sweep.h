@@ -10,6 +10,7 @@
 struct blob_store;
 struct sweep;
 
-_must_check_ int sweep_new(struct sweep **ret, struct timers *timers, struct db *db, struct blob_store *blobs);
+_must_check_ int sweep_new(struct sweep **ret, struct timers *timers, struct db *db,
+                           struct blob_store *blobs);
 /* After the database was closed: no callback may be due. */
 struct sweep *sweep_free(struct sweep *sweep);

@@ -17,5 +17,5 @@ _must_check_ int timer_new(struct timer **ret, struct timers *timers, void (*fir
 /* (Re)arms; 0 ms means the loop's next turn. */
 void timer_start(struct timer *timer, uint64_t ms);
 void timer_stop(struct timer *timer);
-struct timer *timer_free(struct timer *timer); /* accepts NULL, returns NULL; no call afterwards */
+struct timer *timer_free(struct timer *timer);       /* accepts NULL, returns NULL; no call afterwards */
 uint64_t timers_now_ms(const struct timers *timers); /* monotonic, cached by the loop */

@@ -95,7 +95,8 @@ signals_reset(void)
     sigset_t none;
 
     for (int signo = 1; signo < NSIG; signo++) {
-        (void)syscall(SYS_rt_sigaction, signo, defaults, NULL, sizeof(unsigned long)); /* fails for KILL and STOP */
+        (void)syscall(SYS_rt_sigaction, signo, defaults, NULL,
+                      sizeof(unsigned long)); /* fails for KILL and STOP */
     }
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;

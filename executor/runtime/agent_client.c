@@ -108,8 +108,8 @@ static int
 client_send(struct agent_client *client, struct sbx_http_exchange *exchange)
 {
     const struct sbx_http_header headers[] = {
-        {"Content-Type", "application/json"},
-        {"X-Session-Token", client->token},
+        { "Content-Type", "application/json" },
+        { "X-Session-Token", client->token },
     };
     int r;
 

@@ -122,7 +122,7 @@ read_status(struct runtime_outcome *ret, const json_t *reply, struct sbx_field_e
 static bool
 read_claims(const json_t *reply, const struct agent_reply_rules *rules, struct sbx_field_error *err)
 {
-    static const char *const numbers[] = {"wall_ms", "cpu_ms", "peak_memory_bytes"};
+    static const char *const numbers[] = { "wall_ms", "cpu_ms", "peak_memory_bytes" };
     const char *step_id = "";
     bool timed_out = false;
     int64_t number = 0;
@@ -288,7 +288,8 @@ skipped_end(struct skipped *skipped)
     char reason[64];
 
     if (skipped->n > skipped->n_told) {
-        (void)snprintf(reason, sizeof(reason), "%u more were skipped", skipped->n - skipped->n_told); /* fits */
+        (void)snprintf(reason, sizeof(reason), "%u more were skipped",
+                       skipped->n - skipped->n_told); /* fits */
         skipped_write(skipped, ".", 1, reason, strlen(reason));
     }
     sbx_jsonw_array_end(&skipped->w);
@@ -309,7 +310,7 @@ static int
 read_file(struct runtime_outcome *ret, const json_t *file, uint64_t *left, struct skipped *skipped,
           struct sbx_field_error *err)
 {
-    static const char *const known[] = {"path", "size", NULL};
+    static const char *const known[] = { "path", "size", NULL };
     static const char odd[] = "the name is not printable or too long";
     const char *path = NULL;
     int64_t size = -1;
@@ -374,7 +375,7 @@ read_files(struct runtime_outcome *ret, const json_t *reply, const struct agent_
 static bool
 read_skipped(const json_t *reply, struct skipped *skipped, struct sbx_field_error *err)
 {
-    static const char *const known[] = {"path", "reason", NULL};
+    static const char *const known[] = { "path", "reason", NULL };
     json_t *entries = NULL, *entry;
     int64_t count = 0;
     size_t i;
@@ -409,7 +410,7 @@ read_artifacts(struct runtime_outcome *ret, const json_t *reply, const struct ag
                struct sbx_field_error *err)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(MAX_SKIPPED_JSON);
-    struct skipped skipped = {0};
+    struct skipped skipped = { 0 };
     int r;
 
     sbx_jsonw_init(&skipped.w, &text);
@@ -438,8 +439,10 @@ agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len,
                  const struct agent_reply_rules *rules, struct sbx_field_error *err)
 {
     static const char *const known[] = {
-        "stepId", "exit_code", "signal", "timed_out", "wall_ms", "cpu_ms", "peak_memory_bytes",
-        "result", "result_error", "files", "files_skipped", "files_skipped_count", NULL};
+        "stepId",        "exit_code",           "signal", "timed_out",    "wall_ms",
+        "cpu_ms",        "peak_memory_bytes",   "result", "result_error", "files",
+        "files_skipped", "files_skipped_count", NULL
+    };
     _cleanup_(sbx_json_decrefp) json_t *reply = NULL;
     int r;
 
@@ -466,7 +469,7 @@ agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len,
 void
 agent_reply_refusal(char *message, size_t size, const char *body, size_t len)
 {
-    static const char *const members[] = {"detail", "message", "title"};
+    static const char *const members[] = { "detail", "message", "title" };
     _cleanup_(sbx_json_decrefp) json_t *problem = NULL;
     struct sbx_field_error err;
 

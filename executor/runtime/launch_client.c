@@ -273,8 +273,8 @@ client_add(struct launch_client *client, struct launch_call **ret, const struct 
 static void
 client_discard(struct launch_client *client, uint64_t sandbox)
 {
-    union launch_message message = {.head = {.type = LAUNCH_DESTROY, .sandbox = sandbox}};
-    struct launch_request request = {.message = &message, .deadline_ms = OVERDUE_MS};
+    union launch_message message = { .head = { .type = LAUNCH_DESTROY, .sandbox = sandbox } };
+    struct launch_request request = { .message = &message, .deadline_ms = OVERDUE_MS };
     struct launch_call *call;
 
     if (client_add(client, &call, &request) == 0) {
@@ -304,7 +304,7 @@ client_on_hello(void *arg, int rc, struct launch_reply *reply)
 static int
 socket_connect(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
     size_t len = strlen(path);
     int fd;
 
@@ -356,7 +356,7 @@ conn_new(struct launch_conn **ret, struct launch_client *client)
 static void
 client_connect(struct launch_client *client)
 {
-    union launch_message hello = {.hello = {.head.type = LAUNCH_HELLO, .version = LAUNCH_WIRE_VERSION}};
+    union launch_message hello = { .hello = { .head.type = LAUNCH_HELLO, .version = LAUNCH_WIRE_VERSION } };
     struct launch_request request = {
         .message = &hello,
         .deadline_ms = client->spec.hello_timeout_ms,

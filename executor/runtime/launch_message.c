@@ -14,12 +14,12 @@ static const struct {
     uint16_t request_size;
     uint16_t reply;
 } launch_types[] = {
-    [LAUNCH_HELLO] = {sizeof(struct launch_hello), LAUNCH_HELLO},
-    [LAUNCH_CREATE] = {sizeof(struct launch_create), LAUNCH_CREATED},
-    [LAUNCH_ADOPT] = {sizeof(struct launch_adopt), LAUNCH_ADOPTED},
-    [LAUNCH_STAT] = {sizeof(struct launch_head), LAUNCH_STATS},
-    [LAUNCH_DESTROY] = {sizeof(struct launch_head), LAUNCH_DESTROYED},
-    [LAUNCH_SETTLE] = {sizeof(struct launch_head), LAUNCH_STATS},
+    [LAUNCH_HELLO] = { sizeof(struct launch_hello), LAUNCH_HELLO },
+    [LAUNCH_CREATE] = { sizeof(struct launch_create), LAUNCH_CREATED },
+    [LAUNCH_ADOPT] = { sizeof(struct launch_adopt), LAUNCH_ADOPTED },
+    [LAUNCH_STAT] = { sizeof(struct launch_head), LAUNCH_STATS },
+    [LAUNCH_DESTROY] = { sizeof(struct launch_head), LAUNCH_DESTROYED },
+    [LAUNCH_SETTLE] = { sizeof(struct launch_head), LAUNCH_STATS },
 };
 
 size_t
@@ -142,9 +142,10 @@ launch_receive(int fd, struct launch_reply *reply)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS_SEEN)];
     } control;
-    struct iovec iov = {.iov_base = &reply->message, .iov_len = sizeof(reply->message)};
+    struct iovec iov = { .iov_base = &reply->message, .iov_len = sizeof(reply->message) };
     struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     int fds[MAX_FDS_SEEN];
     unsigned n_fds;
     ssize_t n;

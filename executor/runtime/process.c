@@ -89,7 +89,7 @@ sandbox_request(struct process_sandbox *sandbox, const union launch_message *mes
 int
 process_call(struct process_sandbox *sandbox, uint16_t type, uint64_t deadline_ms, launch_reply_fn done)
 {
-    union launch_message message = {.head = {.type = type, .sandbox = sandbox->launch_id}};
+    union launch_message message = { .head = { .type = type, .sandbox = sandbox->launch_id } };
 
     return sandbox_request(sandbox, &message, deadline_ms, done);
 }
@@ -322,7 +322,7 @@ static int
 process_create(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg)
 {
     struct process *process = (struct process *)(void *)runtime;
-    union launch_message message = {.head = {.type = LAUNCH_CREATE}};
+    union launch_message message = { .head = { .type = LAUNCH_CREATE } };
     struct process_sandbox *sandbox;
     size_t len = strlen(template_name);
     int r;
@@ -383,7 +383,7 @@ adopt_message(union launch_message *message, uint64_t launch_id, const struct sb
     if (value[SBX_LIMIT_CPU_RATE] > UINT32_MAX || value[SBX_LIMIT_PROCESSES] > UINT32_MAX) {
         return false;
     }
-    *message = (union launch_message){.head = {.type = LAUNCH_ADOPT, .sandbox = launch_id}};
+    *message = (union launch_message){ .head = { .type = LAUNCH_ADOPT, .sandbox = launch_id } };
     message->adopt.limits = (struct launch_limits){
         .memory_bytes = value[SBX_LIMIT_MEMORY],
         .disk_bytes = value[SBX_LIMIT_DISK],

@@ -182,7 +182,7 @@ process_fetch(struct sandbox *base, const char *path, uint64_t max_bytes,
               void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg)
 {
     struct process_sandbox *sandbox = process_sandbox(base);
-    struct agent_fetch fetch = {.path = path, .max_bytes = max_bytes, .on_data = fetch_on_data};
+    struct agent_fetch fetch = { .path = path, .max_bytes = max_bytes, .on_data = fetch_on_data };
     int r;
 
     assert(sandbox->state == PROCESS_ENDED && !sandbox->fetching);

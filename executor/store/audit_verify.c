@@ -53,7 +53,10 @@ audit_fault_name(enum audit_fault fault)
     return "none";
 }
 
-static int _printf_(4, 5)
+static int walk_fault(struct walk *walk, enum audit_fault fault, uint64_t seq, const char *fmt, ...)
+    _printf_(4, 5);
+
+static int
 walk_fault(struct walk *walk, enum audit_fault fault, uint64_t seq, const char *fmt, ...)
 {
     va_list args;
@@ -159,8 +162,9 @@ walk_fault_index(struct walk *walk, enum audit_fault fault, uint64_t seq, const 
 static int
 walk_fault_tail(struct walk *walk, uint64_t index_head)
 {
-    const int r = walk_fault(walk, AUDIT_FAULT_TRUNCATED, walk_next_seq(walk),
-                             "the log ends before this event and the index has events up to %" PRIu64, index_head);
+    const int r =
+        walk_fault(walk, AUDIT_FAULT_TRUNCATED, walk_next_seq(walk),
+                   "the log ends before this event and the index has events up to %" PRIu64, index_head);
 
     audit_segment_name(walk->report->file, walk->last_first);
     walk->report->line = walk->last_lines + 1;

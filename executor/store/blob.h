@@ -13,7 +13,7 @@ struct blob_put;
 struct blob_get;
 struct blob_walk;
 
-#define BLOB_ID_MAX 64    /* [A-Za-z0-9_-]{1,64} */
+#define BLOB_ID_MAX 64 /* [A-Za-z0-9_-]{1,64} */
 #define BLOB_DIR_LEN 32
 #define BLOB_WALK_MAX 64  /* most names of one answer */
 #define BLOB_CHUNK 262144 /* most bytes of one read */

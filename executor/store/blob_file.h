@@ -12,8 +12,8 @@
 struct blob_store {
     uv_loop_t *loop;
     int root_fd, temp_fd, lock_fd;
-    unsigned n_users; /* puts, gets and deletes that live */
-    uint64_t serial;  /* of temporary names */
+    unsigned n_users;       /* puts, gets and deletes that live */
+    uint64_t serial;        /* of temporary names */
     struct timespec opened; /* by the clock that stamps files */
     bool closing;
 };

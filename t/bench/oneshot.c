@@ -55,7 +55,8 @@ now_us(void)
 static int
 connect_local(uint16_t port)
 {
-    struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port),
+    struct sockaddr_in sin = { .sin_family = AF_INET,
+                               .sin_port = htons(port),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int one = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -200,7 +201,8 @@ main(int argc, char **argv)
     uint64_t start, total;
 
     if (argc < 7) {
-        fprintf(stderr, "usage: %s NAME COUNT WORKERS GAP-US http PORT REQUEST-FILE EXPECT | exec COMMAND...\n",
+        fprintf(stderr,
+                "usage: %s NAME COUNT WORKERS GAP-US http PORT REQUEST-FILE EXPECT | exec COMMAND...\n",
                 argv[0]);
         return 2;
     }
@@ -208,7 +210,8 @@ main(int argc, char **argv)
     n_workers = (unsigned)strtoul(argv[3], NULL, 10);
     bench.gap_us = (unsigned)strtoul(argv[4], NULL, 10);
     bench.http = strcmp(argv[5], "http") == 0;
-    if (bench.count == 0 || bench.count > 1000000 || n_workers == 0 || n_workers > 1000 || (bench.http && argc != 9)) {
+    if (bench.count == 0 || bench.count > 1000000 || n_workers == 0 || n_workers > 1000 ||
+        (bench.http && argc != 9)) {
         fprintf(stderr, "bad arguments\n");
         return 2;
     }
@@ -236,8 +239,8 @@ main(int argc, char **argv)
     total = now_us() - start;
     qsort(bench.sample, bench.count, sizeof(*bench.sample), compare);
 #define AT(p) ((unsigned long)bench.sample[(size_t)((double)(bench.count - 1) * (p))])
-    printf("%s n=%u errors=%u p50_us=%lu p95_us=%lu p99_us=%lu max_us=%lu per_second=%.1f\n", argv[1], bench.count,
-           atomic_load(&bench.errors), AT(0.5), AT(0.95), AT(0.99), AT(1.0),
+    printf("%s n=%u errors=%u p50_us=%lu p95_us=%lu p99_us=%lu max_us=%lu per_second=%.1f\n", argv[1],
+           bench.count, atomic_load(&bench.errors), AT(0.5), AT(0.95), AT(0.99), AT(1.0),
            (double)bench.count * 1e6 / (double)total);
     return atomic_load(&bench.errors) > 0;
 }

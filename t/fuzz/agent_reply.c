@@ -38,9 +38,10 @@ check(const struct runtime_outcome *outcome, const struct agent_reply_rules *rul
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct agent_reply_rules rules = {
-        .step_id = "s", .max_artifacts = 8, .max_artifact_bytes = 1u << 20};
-    struct runtime_outcome outcome = {0};
+    const struct agent_reply_rules rules = { .step_id = "s",
+                                             .max_artifacts = 8,
+                                             .max_artifact_bytes = 1u << 20 };
+    struct runtime_outcome outcome = { 0 };
     struct sbx_field_error err;
     char message[64];
 

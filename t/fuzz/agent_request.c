@@ -49,9 +49,10 @@ check_session(const struct session_request *session)
 static void
 check_report(const char *text, size_t size)
 {
-    struct collection files = {0};
+    struct collection files = { 0 };
     struct report report = {
-        .step_id = "t", .wait_status = 7 << 8, .result = text, .result_len = size, .files = &files};
+        .step_id = "t", .wait_status = 7 << 8, .result = text, .result_len = size, .files = &files
+    };
     struct sbx_buf out = SBX_BUF_INIT(REPORT_MAX);
     struct sbx_field_error err;
     json_t *json = NULL;

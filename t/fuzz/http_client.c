@@ -42,7 +42,7 @@ fuzz_on_done(void *arg, int rc, int status, const char *body, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct outcome outcome = {0};
+    struct outcome outcome = { 0 };
     struct sbx_http_exchange exchange = {
         .method = size > 0 && (data[0] & 1) != 0 ? "HEAD" : "GET",
         .path = "/",

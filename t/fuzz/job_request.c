@@ -19,8 +19,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0) {
         /* What passed is what the agent will be sent: terminated, bounded, complete. */
         if (spec->language == NULL || strlen(spec->code) != spec->code_len || spec->n_args > JOB_MAX_ARGS ||
-            spec->n_env > JOB_MAX_ENV || spec->n_files > JOB_MAX_FILES || spec->file_bytes > JOB_MAX_FILE_BYTES ||
-            spec->stdin_len > JOB_MAX_STDIN) {
+            spec->n_env > JOB_MAX_ENV || spec->n_files > JOB_MAX_FILES ||
+            spec->file_bytes > JOB_MAX_FILE_BYTES || spec->stdin_len > JOB_MAX_STDIN) {
             abort();
         }
         for (unsigned i = 0; i < spec->n_files; i++) {
@@ -28,7 +28,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 abort();
             }
         }
-    } else if (r == JOB_REQUEST_E_FIELD && (err.message[0] == '\0' || (err.field[0] != '\0' && err.field[0] != '/'))) {
+    } else if (r == JOB_REQUEST_E_FIELD &&
+               (err.message[0] == '\0' || (err.field[0] != '\0' && err.field[0] != '/'))) {
         abort();
     }
     job_spec_free(spec);

@@ -18,9 +18,9 @@ dump(struct sbx_buf *buf, const json_t *json)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const known[] = {"a", NULL};
+    static const char *const known[] = { "a", NULL };
     struct sbx_buf once = SBX_BUF_INIT(1 << 24), twice = SBX_BUF_INIT(1 << 24);
-    struct sbx_field_error err = {.field = ""};
+    struct sbx_field_error err = { .field = "" };
     json_t *json = NULL, *again = NULL;
     int r;
 

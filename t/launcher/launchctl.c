@@ -126,8 +126,8 @@ print_report(const char *what, const struct launch_report *r)
            what, (unsigned long long)r->head.sandbox, (unsigned long long)r->cpu_ms,
            (unsigned long long)r->wall_ms, (unsigned long long)r->peak_memory_bytes,
            (unsigned long long)r->disk_bytes, r->oom_kills, r->fork_refusals, r->verdict, r->running,
-           (unsigned long long)r->verdict_limit, (unsigned long long)r->verdict_observed,
-           r->verdict_files, r->exit_signal, r->exit_code);
+           (unsigned long long)r->verdict_limit, (unsigned long long)r->verdict_observed, r->verdict_files,
+           r->exit_signal, r->exit_code);
 }
 
 static void

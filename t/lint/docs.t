@@ -65,7 +65,7 @@ sub code_keys {
     my ($file, $name) = @_;
     my %key;
     for my $entry (slurp($file) =~ /^    \{ ("$name".*?)\},$/msg) {
-        my ($key, $default) = $entry =~ /"($name)",(?: CONFIG_\w+, AT\(\w+\),)? ("[^"]*"|NULL),/
+        my ($key, $default) = $entry =~ /"($name)",\s*(?:CONFIG_\w+,\s*AT\(\w+\),)?\s*("[^"]*"|NULL),/
             or fail("$file: no default found in: $entry");
         $key{$key} = $default eq 'NULL' ? undef : $default =~ s/"//gr;
     }
@@ -102,7 +102,7 @@ is_deeply(\@wrong, [], 'keys have the defaults of the code');
 
 # Routes, each with its methods. In the table, `.../x` continues the path before it.
 my %routes;
-for my $row (slurp('executor/api/routes.c') =~ /^    \{ ("[a-z.]+", "\/.*?\} \} \}),$/msg) {
+for my $row (slurp('executor/api/routes.c') =~ /^    \{ ("[a-z.]+",\s+"\/.*?\} \} \}),$/msg) {
     my ($path) = $row =~ /"(\/[^"]*)"/;
     $routes{"$_ $path"} = 1 for $row =~ /\{ "([A-Z]+)"/g;
 }

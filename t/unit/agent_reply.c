@@ -5,13 +5,14 @@
 
 #define GOOD "\"stepId\":\"job_1\",\"exit_code\":0,\"signal\":null"
 
-static const struct agent_reply_rules rules = {
-    .step_id = "job_1", .max_artifacts = 3, .max_artifact_bytes = 1000};
+static const struct agent_reply_rules rules = { .step_id = "job_1",
+                                                .max_artifacts = 3,
+                                                .max_artifact_bytes = 1000 };
 
 static int
 parse(struct runtime_outcome *outcome, const char *body, size_t len)
 {
-    struct sbx_field_error err = {0};
+    struct sbx_field_error err = { 0 };
     /* A copy of exactly the length: the sanitizer sees who reads past it. */
     char *copy = malloc(len == 0 ? 1 : len);
     int r;
@@ -49,8 +50,8 @@ static void
 test_status(void)
 {
     struct runtime_outcome outcome;
-    static const char *const signals[] = {"SIGHUP",    "SIGKILL", "SIGSEGV",  "SIGSYS",
-                                          "SIGVTALRM", "SIGXFSZ", "SIGSTKFLT"};
+    static const char *const signals[] = { "SIGHUP",    "SIGKILL", "SIGSEGV",  "SIGSYS",
+                                           "SIGVTALRM", "SIGXFSZ", "SIGSTKFLT" };
     char body[200];
 
     for (size_t i = 0; i < SBX_COUNT(signals); i++) {
@@ -67,16 +68,16 @@ test_result(void)
 {
     /* Text in, text out: white space between tokens goes, everything else stays as it was written. */
     static const char *const results[][2] = {
-        {"null", "null"},
-        {"true", "true"},
-        {"0.1", "0.1"},
-        {"1e-7", "1e-7"},
-        {"-12", "-12"},
-        {"\"a,}]\\\"b\"", "\"a,}]\\\"b\""},
-        {"\" \\\\\"", "\" \\\\\""},
-        {"[ 1,\n 2 ,\t{ \"a b\" : [ ] } ]", "[1,2,{\"a b\":[]}]"},
-        {"{\"result\":1,\"files\":[\"..\"]}", "{\"result\":1,\"files\":[\"..\"]}"},
-        {"\"\xc3\xa9\\u0000\"", NULL}, /* a NUL is nothing our own readers could take */
+        { "null", "null" },
+        { "true", "true" },
+        { "0.1", "0.1" },
+        { "1e-7", "1e-7" },
+        { "-12", "-12" },
+        { "\"a,}]\\\"b\"", "\"a,}]\\\"b\"" },
+        { "\" \\\\\"", "\" \\\\\"" },
+        { "[ 1,\n 2 ,\t{ \"a b\" : [ ] } ]", "[1,2,{\"a b\":[]}]" },
+        { "{\"result\":1,\"files\":[\"..\"]}", "{\"result\":1,\"files\":[\"..\"]}" },
+        { "\"\xc3\xa9\\u0000\"", NULL }, /* a NUL is nothing our own readers could take */
     };
     struct runtime_outcome outcome;
     char body[300];
@@ -309,10 +310,12 @@ test_large(void)
 static void
 test_paths(void)
 {
-    static const char *const good[] = {"a", "a/b", "...", ".hidden", "a b", "%2e%2e", "a\\b", "\xe2\x82\xac"};
-    static const char *const bad[] = {"",      "/",    "a/",   "/a",       ".",    "..",
-                                      "a/./b", "a\nb", "\x7f", "\xc2\x85", "\xff", "\xe2\x80\xa8",
-                                      "a/\x01"};
+    static const char *const good[] = {
+        "a", "a/b", "...", ".hidden", "a b", "%2e%2e", "a\\b", "\xe2\x82\xac"
+    };
+    static const char *const bad[] = { "",      "/",    "a/",   "/a",       ".",    "..",
+                                       "a/./b", "a\nb", "\x7f", "\xc2\x85", "\xff", "\xe2\x80\xa8",
+                                       "a/\x01" };
 
     for (size_t i = 0; i < SBX_COUNT(good); i++) {
         ok(agent_reply_path_valid(good[i], strlen(good[i])), "path %zu may be fetched", i);
@@ -328,15 +331,15 @@ test_refusal(void)
 {
     static const char constant[] = "the agent refused the step";
     static const char *const cases[][2] = {
-        {"{\"title\":\"No\",\"detail\":\"unknown runtime\"}", "unknown runtime"},
-        {"{\"title\":\"No\"}", "No"},
-        {"{\"title\":\"No\",\"detail\":\"a\\nb\"}", "No"},
-        {"{\"detail\":7}", constant},
-        {"{\"detail\":\"\"}", constant},
-        {"{\"detail\":\"\\u001b[31m\"}", constant},
-        {"[]", constant},
-        {"<html>", constant},
-        {"", constant},
+        { "{\"title\":\"No\",\"detail\":\"unknown runtime\"}", "unknown runtime" },
+        { "{\"title\":\"No\"}", "No" },
+        { "{\"title\":\"No\",\"detail\":\"a\\nb\"}", "No" },
+        { "{\"detail\":7}", constant },
+        { "{\"detail\":\"\"}", constant },
+        { "{\"detail\":\"\\u001b[31m\"}", constant },
+        { "[]", constant },
+        { "<html>", constant },
+        { "", constant },
     };
     char message[128], *large;
 
@@ -354,16 +357,16 @@ test_refusal(void)
 static void
 test_health(void)
 {
-    static const char *const bad[] = {"",
-                                      "ok",
-                                      "\"ok\"",
-                                      "{}",
-                                      "[\"status\"]",
-                                      "{\"status\":true}",
-                                      "{\"status\":\"OK\"}",
-                                      "{\"status\":\"draining\"}",
-                                      "{\"status\":\"ok\"",
-                                      "{\"status\":\"no\",\"status\":\"ok\"}"};
+    static const char *const bad[] = { "",
+                                       "ok",
+                                       "\"ok\"",
+                                       "{}",
+                                       "[\"status\"]",
+                                       "{\"status\":true}",
+                                       "{\"status\":\"OK\"}",
+                                       "{\"status\":\"draining\"}",
+                                       "{\"status\":\"ok\"",
+                                       "{\"status\":\"no\",\"status\":\"ok\"}" };
 
     ok(agent_reply_health("{\"status\":\"ok\",\"version\":\"1\"}", 29), "healthy");
     for (size_t i = 0; i < SBX_COUNT(bad); i++) {

@@ -11,7 +11,7 @@ static struct sbx_buf out = SBX_BUF_INIT(REPORT_MAX);
 static json_t *
 report_of(const char *result, size_t len, const char *result_error)
 {
-    struct collection files = {0};
+    struct collection files = { 0 };
     struct report report = {
         .step_id = "t",
         .wait_status = 3 << 8,

@@ -89,11 +89,13 @@ test_overflow(void)
     bucket.level = 0;
     bucket.stamp_ms = 0;
     ngx_sandbox_bucket_refill(&bucket, &most, UINT64_MAX);
-    is_uint(ngx_sandbox_bucket_remaining(&bucket), UINT32_MAX, "from empty, at the largest rate: full, not wrapped");
+    is_uint(ngx_sandbox_bucket_remaining(&bucket), UINT32_MAX,
+            "from empty, at the largest rate: full, not wrapped");
     bucket.level = 0;
     bucket.stamp_ms = 0;
     ngx_sandbox_bucket_refill(&bucket, &least, UINT64_MAX / 2);
-    is_uint(ngx_sandbox_bucket_remaining(&bucket), UINT32_MAX, "from empty, at the smallest rate: full, not wrapped");
+    is_uint(ngx_sandbox_bucket_remaining(&bucket), UINT32_MAX,
+            "from empty, at the smallest rate: full, not wrapped");
     is_uint(ngx_sandbox_bucket_window(&least), (uint64_t)UINT32_MAX * TOKEN, "the longest window");
 
     ngx_sandbox_bucket_init(&bucket, &none, 0);

@@ -50,7 +50,7 @@ test_sticky(void)
 static void
 test_sizes(void)
 {
-    struct sbx_buf none = {0}, endless = SBX_BUF_INIT(SIZE_MAX), wide = SBX_BUF_INIT(SIZE_MAX - 1);
+    struct sbx_buf none = { 0 }, endless = SBX_BUF_INIT(SIZE_MAX), wide = SBX_BUF_INIT(SIZE_MAX - 1);
 
     sbx_buf_putc(&none, 'a');
     ok(none.failed, "a maximum of zero takes nothing");

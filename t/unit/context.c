@@ -141,13 +141,13 @@ test_time(void)
         int expected;
         const char *name;
     } cases[] = {
-        {0, 0, "at once"},
-        {SBX_CONTEXT_LIFE_MS, 0, "in the last millisecond of its life"},
-        {SBX_CONTEXT_LIFE_MS + 1, SBX_CONTEXT_E_TIME, "a millisecond later"},
-        {365ll * 86400 * 1000, SBX_CONTEXT_E_TIME, "a year later"},
-        {-(int64_t)SBX_CONTEXT_SKEW_MS, 0, "clocks apart by what is allowed"},
-        {-(int64_t)SBX_CONTEXT_SKEW_MS - 1, SBX_CONTEXT_E_TIME, "and by more"},
-        {-(int64_t)NOW, SBX_CONTEXT_E_TIME, "at the epoch"},
+        { 0, 0, "at once" },
+        { SBX_CONTEXT_LIFE_MS, 0, "in the last millisecond of its life" },
+        { SBX_CONTEXT_LIFE_MS + 1, SBX_CONTEXT_E_TIME, "a millisecond later" },
+        { 365ll * 86400 * 1000, SBX_CONTEXT_E_TIME, "a year later" },
+        { -(int64_t)SBX_CONTEXT_SKEW_MS, 0, "clocks apart by what is allowed" },
+        { -(int64_t)SBX_CONTEXT_SKEW_MS - 1, SBX_CONTEXT_E_TIME, "and by more" },
+        { -(int64_t)NOW, SBX_CONTEXT_E_TIME, "at the epoch" },
     };
     size_t i;
 

@@ -49,7 +49,7 @@ test_hmac(void)
 static void
 test_random(void)
 {
-    uint8_t a[300] = {0}, b[300] = {0};
+    uint8_t a[300] = { 0 }, b[300] = { 0 };
 
     is_int(sbx_random(a, sizeof(a)) | sbx_random(b, sizeof(b)), 0, "random bytes");
     ok(memcmp(a, b, sizeof(a)) != 0, "twice are not the same");
@@ -63,14 +63,14 @@ test_rfc4648(void)
     static const struct {
         const char *raw, *text;
     } vectors[] = {
-        {"", ""},
-        {"f", "Zg=="},
-        {"fo", "Zm8="},
-        {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="},
-        {"fooba", "Zm9vYmE="},
-        {"foobar", "Zm9vYmFy"},
-        {"\xfb\xff", "+/8="},
+        { "", "" },
+        { "f", "Zg==" },
+        { "fo", "Zm8=" },
+        { "foo", "Zm9v" },
+        { "foob", "Zm9vYg==" },
+        { "fooba", "Zm9vYmE=" },
+        { "foobar", "Zm9vYmFy" },
+        { "\xfb\xff", "+/8=" },
     };
     struct sbx_buf buf = SBX_BUF_INIT(100);
     size_t i;
@@ -126,7 +126,7 @@ test_unused_bits(void)
     unsigned i, wrong = 0;
 
     for (i = 0; i < 64; i++) {
-        char one[4] = {'A', digits[i], '=', '='}, two[4] = {'A', 'A', digits[i], '='};
+        char one[4] = { 'A', digits[i], '=', '=' }, two[4] = { 'A', 'A', digits[i], '=' };
 
         wrong += sbx_b64_decode(&buf, one, 4) != (i % 16 == 0);
         wrong += sbx_b64_decode(&buf, two, 4) != (i % 4 == 0);

@@ -18,7 +18,8 @@ int
 main(void)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(CURSOR_MAX);
-    static const char *const nonsense[] = { "", "A", "====", "AAAA", "a b", "MTcwMC5qb2I", "\xff\xff", "..", "0" };
+    static const char *const nonsense[] = { "",         "A",  "====", "AAAA", "a b", "MTcwMC5qb2I",
+                                            "\xff\xff", "..", "0" };
     struct cursor cursor = { 0 };
     char changed[CURSOR_MAX];
     unsigned passed = 0;
@@ -28,7 +29,8 @@ main(void)
     ok(cursor.created_ms == place.created_ms && strcmp(cursor.id.text, place.id.text) == 0, "the same place");
     ok(!reads(text.data, "jobs\nother"), "not another tenant's");
     ok(!reads(text.data, "jobs\nacme\n"), "not another listing's");
-    ok(!cursor_read(&cursor, text.data, "jobs\nacme", "another key of 32 bytes and more", 32), "not by another key");
+    ok(!cursor_read(&cursor, text.data, "jobs\nacme", "another key of 32 bytes and more", 32),
+       "not by another key");
     for (size_t i = 0; i < SBX_COUNT(nonsense); i++) {
         ok(!reads(nonsense[i], "jobs\nacme"), "nonsense %zu", i);
     }

@@ -20,7 +20,17 @@ int
 main(void)
 {
     static const char *const malformed[] = {
-        "x", "{", "[]", "5", "null", "\"a\"", "{}x", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}", "\xff", "{\"a\":\"\xc0\xaf\"}",
+        "x",
+        "{",
+        "[]",
+        "5",
+        "null",
+        "\"a\"",
+        "{}x",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":\"\\u0000\"}",
+        "\xff",
+        "{\"a\":\"\xc0\xaf\"}",
     };
     char want[96];
 
@@ -32,9 +42,11 @@ main(void)
     check("{\"tenant\":5}", "-", "", "{\"source\":\"edge\"}");
     check("{\"request_id\":\"a b\"}", "-", "", "{\"source\":\"edge\"}");
     check("{\"source\":\"me\"}", "-", "", "{\"source\":\"edge\"}");
-    check("{\"b\":[1,{\"c\":null}],\"a\":\"\\n\"}", "-", "", "{\"a\":\"\\n\",\"b\":[1,{\"c\":null}],\"source\":\"edge\"}");
+    check("{\"b\":[1,{\"c\":null}],\"a\":\"\\n\"}", "-", "",
+          "{\"a\":\"\\n\",\"b\":[1,{\"c\":null}],\"source\":\"edge\"}");
     for (size_t i = 0; i < SBX_COUNT(malformed); i++) {
-        (void)snprintf(want, sizeof(want), "{\"source\":\"edge\",\"malformed\":true,\"bytes\":%zu}", strlen(malformed[i]));
+        (void)snprintf(want, sizeof(want), "{\"source\":\"edge\",\"malformed\":true,\"bytes\":%zu}",
+                       strlen(malformed[i]));
         check(malformed[i], "-", "", want);
     }
     return done_testing();

@@ -30,7 +30,9 @@ new_keys(void)
 static int
 add_secret(struct ngx_sandbox_keys *keys, const char *text, const char *kid, const char *alg)
 {
-    struct ngx_sandbox_key_spec spec = { .kid = kid, .kid_len = strlen(kid), .alg = alg, .alg_len = strlen(alg) };
+    struct ngx_sandbox_key_spec spec = {
+        .kid = kid, .kid_len = strlen(kid), .alg = alg, .alg_len = strlen(alg)
+    };
     struct ngx_sandbox_bytes bytes = { (const uint8_t *)text, strlen(text) };
     struct sbx_field_error err;
 
@@ -38,7 +40,8 @@ add_secret(struct ngx_sandbox_keys *keys, const char *text, const char *kid, con
 }
 
 static int
-verify(const char *header, const char *claims, const char *key, struct ngx_sandbox_identity *ret, const char **why)
+verify(const char *header, const char *claims, const char *key, struct ngx_sandbox_identity *ret,
+       const char **why)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf token = SBX_BUF_INIT(1 << 16);
     uint8_t mac[SBX_SHA256_LEN];
@@ -85,7 +88,8 @@ test_times(void)
     char claims[256];
 
     for (size_t i = 0; i < SBX_COUNT(cases); i++) {
-        (void)snprintf(claims, sizeof(claims), "{\"sub\":\"s\",\"tenant\":\"t\",%s}", cases[i].times); /* fits */
+        (void)snprintf(claims, sizeof(claims), "{\"sub\":\"s\",\"tenant\":\"t\",%s}",
+                       cases[i].times); /* fits */
         rules.max_age_s = cases[i].max_age_s;
         is_int(verify("{\"alg\":\"HS256\"}", claims, secret, &identity, &why), cases[i].r, "%s (%s)",
                cases[i].times, why);
@@ -109,7 +113,8 @@ test_selection(void)
     is_int(add_secret(keys, secret, "c", "none"), KEYS_E_REFUSED, "the algorithm none too");
     is_int(add_secret(keys, secret, "c", "RS256"), KEYS_E_REFUSED, "and one of another type");
     rules.keys = keys;
-    is_int(verify("{\"alg\":\"HS256\",\"kid\":\"a\"}", claims, secret, &identity, &why), 0, "the key the kid names");
+    is_int(verify("{\"alg\":\"HS256\",\"kid\":\"a\"}", claims, secret, &identity, &why), 0,
+           "the key the kid names");
     is_int(verify("{\"alg\":\"HS256\",\"kid\":\"b\"}", claims, secret, &identity, &why), JWT_E_INVALID,
            "not the other");
     is_int(verify("{\"alg\":\"HS256\"}", claims, other_secret, &identity, &why), 0, "without a kid, any");
@@ -133,8 +138,8 @@ test_identity(void)
     int r;
 
     r = verify("{\"alg\":\"HS256\"}",
-               "{\"sub\":\"s\",\"tenant\":\"t\",\"app\":null,\"scope\":[\"a\",\"b:c\"],\"exp\":1767329045}", secret,
-               &identity, &why);
+               "{\"sub\":\"s\",\"tenant\":\"t\",\"app\":null,\"scope\":[\"a\",\"b:c\"],\"exp\":1767329045}",
+               secret, &identity, &why);
     is_int(r, 0, "scopes as an array, app null");
     is_str(identity.scopes, "a b:c", "joined by a space");
     is_str(identity.app, "", "null is absent");
@@ -156,16 +161,24 @@ static void
 test_sets(void)
 {
     static const char *const refused[] = {
-        "", "[]", "{}", "{\"keys\":null}", "{\"keys\":[]}", "{\"keys\":[{}]}", "{\"keys\":[{\"kty\":\"oct\"}]}",
-        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}", "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
-        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}]}", "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\"}]}",
+        "",
+        "[]",
+        "{}",
+        "{\"keys\":null}",
+        "{\"keys\":[]}",
+        "{\"keys\":[{}]}",
+        "{\"keys\":[{\"kty\":\"oct\"}]}",
+        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}",
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
+        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}]}",
+        "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\"}]}",
     };
     struct ngx_sandbox_keys *keys = new_keys();
     struct sbx_field_error err;
 
     for (size_t i = 0; i < SBX_COUNT(refused); i++) {
-        is_int(ngx_sandbox_jwk_load(keys, refused[i], strlen(refused[i]), &err), KEYS_E_REFUSED, "refused: %s",
-               refused[i]);
+        is_int(ngx_sandbox_jwk_load(keys, refused[i], strlen(refused[i]), &err), KEYS_E_REFUSED,
+               "refused: %s", refused[i]);
     }
     is_int((int)keys->n, 0, "no key came of them");
     (void)ngx_sandbox_keys_free(keys); /* always NULL */

@@ -133,7 +133,8 @@ static bool db_is_healthy;
 struct db_value
 db_text(const char *text)
 {
-    return text == NULL ? DB_VNULL() : (struct db_value){ .type = DB_TEXT, .data = text, .len = strlen(text) };
+    return text == NULL ? DB_VNULL()
+                        : (struct db_value){ .type = DB_TEXT, .data = text, .len = strlen(text) };
 }
 
 int
@@ -180,7 +181,8 @@ db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg)
 }
 
 void
-db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done, void *arg)
+db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done,
+        void *arg)
 {
     (void)db;
     (void)stmt;
@@ -257,7 +259,8 @@ fake_adopt(struct sandbox *sandbox, const struct sbx_limits *limits, runtime_don
 }
 
 static int
-fake_run(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events, void *arg)
+fake_run(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events,
+         void *arg)
 {
     struct fake_sandbox *self = (struct fake_sandbox *)(void *)sandbox;
 
@@ -341,7 +344,8 @@ fake_free(struct runtime *runtime)
 }
 
 static const struct runtime_ops fake_ops = {
-    "fake", fake_create, fake_adopt, fake_run, fake_fetch, fake_destroy, fake_on_dead, fake_available, fake_free,
+    "fake",       fake_create,  fake_adopt,     fake_run,  fake_fetch,
+    fake_destroy, fake_on_dead, fake_available, fake_free,
 };
 static struct runtime fake_runtime = { &fake_ops };
 
@@ -393,12 +397,21 @@ static void
 bench_open(void)
 {
     const struct pool_spec pool = {
-        .runtime = &fake_runtime, .timers = &bench.timers, .template_name = "default", .size = 0, .max_creating = 4,
+        .runtime = &fake_runtime,
+        .timers = &bench.timers,
+        .template_name = "default",
+        .size = 0,
+        .max_creating = 4,
     };
     struct engine_spec spec = {
-        .timers = &bench.timers, .runtime = &fake_runtime, .pools = bench.pools, .n_pools = 1,
+        .timers = &bench.timers,
+        .runtime = &fake_runtime,
+        .pools = bench.pools,
+        .n_pools = 1,
         .queue = { .max_running = 1, .max_waiting = 4, .max_waiting_per_tenant = 4, .max_bytes = 1 << 20 },
-        .queue_timeout_ms = 5000, .output_keep = 4096, .key_ttl_ms = 60000,
+        .queue_timeout_ms = 5000,
+        .output_keep = 4096,
+        .key_ttl_ms = 60000,
     };
 
     memset(&bench, 0, sizeof(bench));
@@ -436,7 +449,8 @@ on_told(void *arg, enum job_wait_result result, struct job *job)
 
     (void)arg;
     bench.waiter = NULL;
-    (void)snprintf(bench.told, sizeof(bench.told), "%s %s", names[result], job_state_status(job->record.state));
+    (void)snprintf(bench.told, sizeof(bench.told), "%s %s", names[result],
+                   job_state_status(job->record.state));
 }
 
 static void
@@ -451,11 +465,16 @@ wait_for_job(uint64_t ms)
 static struct job *
 submit(void)
 {
-    static struct sbx_context context = { .request_id = "req", .tenant = "t", .agent = "a", .subject = "s", .policy_id = "p" };
+    static struct sbx_context context = {
+        .request_id = "req", .tenant = "t", .agent = "a", .subject = "s", .policy_id = "p"
+    };
     static struct sbx_limits limits;
     struct job_spec *spec = calloc(1, sizeof(*spec));
     struct engine_submission submission = {
-        .spec = spec, .context = &context, .limits = &limits, .request_sha256 = "00",
+        .spec = spec,
+        .context = &context,
+        .limits = &limits,
+        .request_sha256 = "00",
     };
     struct job *job = NULL;
 

@@ -79,8 +79,9 @@ reply_large(struct sbx_http_request *request)
 static void
 test_on_request(struct sbx_http_request *request, void *arg)
 {
-    static const struct sbx_http_header split[] = {
-        {"X-Fine", "yes"}, {"X-Split", "a\r\nX-Evil: 1"}, {"X Bad", "1"}};
+    static const struct sbx_http_header split[] = { { "X-Fine", "yes" },
+                                                    { "X-Split", "a\r\nX-Evil: 1" },
+                                                    { "X Bad", "1" } };
     const char *path = sbx_http_request_path(request);
     char value[8], text[256];
     size_t len;
@@ -280,64 +281,66 @@ static const struct {
     const char *input;
     int status;
 } refused[] = {
-    {"HTTP/0.9", "GET /\r\n\r\n", 400},
-    {"HTTP/2.0", "GET / HTTP/2.0\r\n" HOST "\r\n", 505},
-    {"HTTP/1.2", "GET / HTTP/1.2\r\n" HOST "\r\n", 505},
-    {"no version number", "GET / HTTP/x\r\n" HOST "\r\n", 400},
-    {"garbage", "\x16\x03\x01\x02\r\n\r\n", 400},
-    {"unknown method", "FROB / HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"lower-case method", "get / HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"CONNECT", "CONNECT a:80 HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"absolute form", "GET http://a/ HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"asterisk form", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"fragment", "GET /#x HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"high byte in target", "GET /\xff HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"space before target", "GET  /x y HTTP/1.1\r\n" HOST "\r\n", 400},
-    {"no Host", "GET / HTTP/1.1\r\n\r\n", 400},
-    {"two Hosts", "GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400},
-    {"two Hosts, one in capitals", "GET / HTTP/1.1\r\n" HOST "HOST: b\r\n\r\n", 400},
-    {"both framings",
-     "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-    {"both framings, swapped",
-     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400},
-    {"two lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
-    {"length list", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400},
-    {"negative length", "POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n", 400},
-    {"signed length", "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400},
-    {"hexadecimal length", "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\nabc", 400},
-    {"length past 64 bits", "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n",
-     400},
-    {"length over the ceiling", "POST / HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", 413},
-    {"unknown coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 400},
-    {"two codings", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400},
-    {"chunked twice", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400},
-    {"two coding fields",
-     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-     400},
-    {"mangled coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400},
-    {"chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-    {"chunk size is no number", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400},
-    {"chunk size past 64 bits",
-     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400},
-    {"chunk without its CRLF",
-     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400},
-    {"chunk size line ends in LF",
-     "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400},
-    {"bare LF after the request line", "GET / HTTP/1.1\n" HOST "\r\n", 400},
-    {"bare LF after a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
-    {"bare LF as the empty line", "GET / HTTP/1.1\r\n" HOST "\n", 400},
-    {"bare CR in a value", "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n", 400},
-    {"folded field", "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", 400},
-    {"field folded with a tab", "GET / HTTP/1.1\r\n" HOST "X: a\r\n\tb\r\n\r\n", 400},
-    {"space before the first field", "GET / HTTP/1.1\r\n " HOST "\r\n", 400},
-    {"space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},
-    {"field without a name", "GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n", 400},
-    {"field without a colon", "GET / HTTP/1.1\r\n" HOST "nonsense\r\n\r\n", 400},
-    {"control character in a value", "GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n", 400},
-    {"control character first in a value", "GET / HTTP/1.1\r\n" HOST "X: \x01\r\n\r\n", 400},
-    {"DEL in a name", "GET / HTTP/1.1\r\n" HOST "X\x7f: a\r\n\r\n", 400},
-    {"upgrade", "GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400},
-    {"unknown expectation", "POST / HTTP/1.1\r\n" HOST "Expect: cake\r\nContent-Length: 1\r\n\r\n", 417},
+    { "HTTP/0.9", "GET /\r\n\r\n", 400 },
+    { "HTTP/2.0", "GET / HTTP/2.0\r\n" HOST "\r\n", 505 },
+    { "HTTP/1.2", "GET / HTTP/1.2\r\n" HOST "\r\n", 505 },
+    { "no version number", "GET / HTTP/x\r\n" HOST "\r\n", 400 },
+    { "garbage", "\x16\x03\x01\x02\r\n\r\n", 400 },
+    { "unknown method", "FROB / HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "lower-case method", "get / HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "CONNECT", "CONNECT a:80 HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "absolute form", "GET http://a/ HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "asterisk form", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "fragment", "GET /#x HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "high byte in target", "GET /\xff HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "space before target", "GET  /x y HTTP/1.1\r\n" HOST "\r\n", 400 },
+    { "no Host", "GET / HTTP/1.1\r\n\r\n", 400 },
+    { "two Hosts", "GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400 },
+    { "two Hosts, one in capitals", "GET / HTTP/1.1\r\n" HOST "HOST: b\r\n\r\n", 400 },
+    { "both framings",
+      "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+    { "both framings, swapped",
+      "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400 },
+    { "two lengths", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400 },
+    { "length list", "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400 },
+    { "negative length", "POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n", 400 },
+    { "signed length", "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400 },
+    { "hexadecimal length", "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\nabc", 400 },
+    { "length past 64 bits", "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n",
+      400 },
+    { "length over the ceiling", "POST / HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", 413 },
+    { "unknown coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 400 },
+    { "two codings", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400 },
+    { "chunked twice", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+      400 },
+    { "two coding fields",
+      "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      400 },
+    { "mangled coding", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400 },
+    { "chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+    { "chunk size is no number", "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+      400 },
+    { "chunk size past 64 bits",
+      "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400 },
+    { "chunk without its CRLF",
+      "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400 },
+    { "chunk size line ends in LF",
+      "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400 },
+    { "bare LF after the request line", "GET / HTTP/1.1\n" HOST "\r\n", 400 },
+    { "bare LF after a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400 },
+    { "bare LF as the empty line", "GET / HTTP/1.1\r\n" HOST "\n", 400 },
+    { "bare CR in a value", "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n", 400 },
+    { "folded field", "GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", 400 },
+    { "field folded with a tab", "GET / HTTP/1.1\r\n" HOST "X: a\r\n\tb\r\n\r\n", 400 },
+    { "space before the first field", "GET / HTTP/1.1\r\n " HOST "\r\n", 400 },
+    { "space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400 },
+    { "field without a name", "GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n", 400 },
+    { "field without a colon", "GET / HTTP/1.1\r\n" HOST "nonsense\r\n\r\n", 400 },
+    { "control character in a value", "GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n", 400 },
+    { "control character first in a value", "GET / HTTP/1.1\r\n" HOST "X: \x01\r\n\r\n", 400 },
+    { "DEL in a name", "GET / HTTP/1.1\r\n" HOST "X\x7f: a\r\n\r\n", 400 },
+    { "upgrade", "GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400 },
+    { "unknown expectation", "POST / HTTP/1.1\r\n" HOST "Expect: cake\r\nContent-Length: 1\r\n\r\n", 417 },
 };
 
 static void
@@ -511,21 +514,21 @@ test_params(void)
         const char *query;
         const char *want;
     } cases[] = {
-        {"p=a%20b+c", "yes|a b c"},
-        {"q=1&p=2", "yes|2"},
-        {"p=", "yes|"},
-        {"p", "no|"},
-        {"", "no|"},
-        {"pp=1", "no|"},
-        {"p=%", "no|"},
-        {"p=%4", "no|"},
-        {"p=%zz", "no|"},
-        {"p=%00", "no|"},
-        {"p=12345678", "no|"},
-        {"p=1234567", "yes|1234567"},
-        {"p=1&p=2", "yes|1"},
-        {"p=%2", "no|"},
-        {"&&p=%41", "yes|A"},
+        { "p=a%20b+c", "yes|a b c" },
+        { "q=1&p=2", "yes|2" },
+        { "p=", "yes|" },
+        { "p", "no|" },
+        { "", "no|" },
+        { "pp=1", "no|" },
+        { "p=%", "no|" },
+        { "p=%4", "no|" },
+        { "p=%zz", "no|" },
+        { "p=%00", "no|" },
+        { "p=12345678", "no|" },
+        { "p=1234567", "yes|1234567" },
+        { "p=1&p=2", "yes|1" },
+        { "p=%2", "no|" },
+        { "&&p=%41", "yes|A" },
     };
     char request[128], want[64];
     size_t i;
@@ -689,7 +692,7 @@ test_aborts(void)
 static int
 connect_unix(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
@@ -703,17 +706,17 @@ connect_unix(const char *path)
 static void
 test_listen(void)
 {
-    static const char *const bad[] = {"",
-                                      "9000",
-                                      "127.0.0.1",
-                                      "127.0.0.1:",
-                                      "127.0.0.1:x",
-                                      "127.0.0.1:65536",
-                                      "127.0.0.1:-1",
-                                      "localhost:1",
-                                      "[::1:80",
-                                      "1.2.3:80",
-                                      "300.1.1.1:80"};
+    static const char *const bad[] = { "",
+                                       "9000",
+                                       "127.0.0.1",
+                                       "127.0.0.1:",
+                                       "127.0.0.1:x",
+                                       "127.0.0.1:65536",
+                                       "127.0.0.1:-1",
+                                       "localhost:1",
+                                       "[::1:80",
+                                       "1.2.3:80",
+                                       "300.1.1.1:80" };
     char dir[] = "/tmp/sbx-http-XXXXXX", path[64], file[64];
     unsigned port = 0, i;
     struct stat st;
@@ -757,7 +760,7 @@ test_listen(void)
 
     /* A stale socket file: bound, and nobody listens any more. */
     {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         memcpy(address.sun_path, path, strlen(path));

@@ -56,21 +56,21 @@ test_refused(void)
     static const struct {
         const char *text, *why;
     } bad[] = {
-        {"", "nothing"},
-        {"job_", "no digits"},
-        {"job_01arz3ndektsv4rrffq69g5fa", "a digit too few"},
-        {"job_01arz3ndektsv4rrffq69g5favv", "a digit too many"},
-        {"ses_01arz3ndektsv4rrffq69g5fav", "another prefix"},
-        {"job-01arz3ndektsv4rrffq69g5fav", "another separator"},
-        {"job_01ARZ3NDEKTSV4RRFFQ69G5FAV", "capitals"},
-        {"job_01arz3ndektsv4rrffq69g5fai", "the letter i"},
-        {"job_01arz3ndektsv4rrffq69g5fal", "the letter l"},
-        {"job_01arz3ndektsv4rrffq69g5fao", "the letter o"},
-        {"job_01arz3ndektsv4rrffq69g5fau", "the letter u"},
-        {"job_81arz3ndektsv4rrffq69g5fav", "a 129th bit"},
-        {"job_z1arz3ndektsv4rrffq69g5fav", "more bits"},
-        {"job_01arz3ndektsv4rrffq69g5fa/", "a slash"},
-        {"job_01arz3ndektsv4rrffq69g5fa\n", "a newline"},
+        { "", "nothing" },
+        { "job_", "no digits" },
+        { "job_01arz3ndektsv4rrffq69g5fa", "a digit too few" },
+        { "job_01arz3ndektsv4rrffq69g5favv", "a digit too many" },
+        { "ses_01arz3ndektsv4rrffq69g5fav", "another prefix" },
+        { "job-01arz3ndektsv4rrffq69g5fav", "another separator" },
+        { "job_01ARZ3NDEKTSV4RRFFQ69G5FAV", "capitals" },
+        { "job_01arz3ndektsv4rrffq69g5fai", "the letter i" },
+        { "job_01arz3ndektsv4rrffq69g5fal", "the letter l" },
+        { "job_01arz3ndektsv4rrffq69g5fao", "the letter o" },
+        { "job_01arz3ndektsv4rrffq69g5fau", "the letter u" },
+        { "job_81arz3ndektsv4rrffq69g5fav", "a 129th bit" },
+        { "job_z1arz3ndektsv4rrffq69g5fav", "more bits" },
+        { "job_01arz3ndektsv4rrffq69g5fa/", "a slash" },
+        { "job_01arz3ndektsv4rrffq69g5fa\n", "a newline" },
     };
     struct sbx_id id;
     size_t i;

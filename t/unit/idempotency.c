@@ -22,9 +22,11 @@ test_forms(void)
 {
     char text[258];
 
-    ok(idempotency_key_valid("a") && idempotency_key_valid("!~") && idempotency_key_valid("0-9_.:/"), "visible ASCII");
+    ok(idempotency_key_valid("a") && idempotency_key_valid("!~") && idempotency_key_valid("0-9_.:/"),
+       "visible ASCII");
     ok(!idempotency_key_valid(""), "not empty");
-    ok(!idempotency_key_valid("a b") && !idempotency_key_valid("\t") && !idempotency_key_valid("a\n"), "no white space");
+    ok(!idempotency_key_valid("a b") && !idempotency_key_valid("\t") && !idempotency_key_valid("a\n"),
+       "no white space");
     ok(!idempotency_key_valid("\x7f") && !idempotency_key_valid("\xc3\xa9"), "nothing else");
     memset(text, 'k', sizeof(text));
     text[255] = '\0';

@@ -208,7 +208,7 @@ test_members(void)
 static void
 test_only(void)
 {
-    static const char *const known[] = {"a", "b", NULL};
+    static const char *const known[] = { "a", "b", NULL };
     json_t *fine = parse("{\"a\":1}"), *odd = parse("{\"a\":1,\"x/y~z\\n\":2}"), *empty = parse("{}");
 
     ok(sbx_json_only(fine, "", known, &err), "known members");

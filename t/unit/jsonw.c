@@ -80,7 +80,7 @@ test_all_pairs(void)
 
     for (a = 0; a < 256; a++) {
         for (b = 0; b < 256; b++) {
-            char pair[2] = {(char)a, (char)b};
+            char pair[2] = { (char)a, (char)b };
             json_t *json = NULL;
 
             begin();

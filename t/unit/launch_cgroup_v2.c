@@ -230,10 +230,9 @@ main(void)
     real_hierarchy();
     refusal();
     if (strncmp(dir, "/tmp/launch_cgroup.", 19) == 0) {
-        static const char *const names[] = {
-            "memory.max", "memory.swap.max", "pids.max",       "cpu.max",
-            "cpu.stat",   "memory.events",   "memory.current", "pids.events", "cpu.weight"
-        };
+        static const char *const names[] = { "memory.max",     "memory.swap.max", "pids.max",
+                                             "cpu.max",        "cpu.stat",        "memory.events",
+                                             "memory.current", "pids.events",     "cpu.weight" };
         for (size_t i = 0; i < SBX_COUNT(names); i++) {
             unlinkat(dir_fd, names[i], 0);
         }

@@ -120,7 +120,7 @@ on_reply(void *arg, int rc, struct launch_reply *reply)
 static void
 call(struct caller *caller, uint16_t type, uint64_t sandbox, uint64_t deadline_ms)
 {
-    union launch_message message = {.head = {.type = type, .sandbox = sandbox}};
+    union launch_message message = { .head = { .type = type, .sandbox = sandbox } };
     struct launch_request request = {
         .message = &message,
         .deadline_ms = deadline_ms,
@@ -138,8 +138,8 @@ call(struct caller *caller, uint16_t type, uint64_t sandbox, uint64_t deadline_m
 static void
 test_life(void)
 {
-    struct caller create = {0}, adopt = {0}, stat = {0}, destroy = {0};
-    union launch_message message = {0};
+    struct caller create = { 0 }, adopt = { 0 }, stat = { 0 }, destroy = { 0 };
+    union launch_message message = { 0 };
     unsigned n_ok = 0;
 
     start_ready();
@@ -189,8 +189,8 @@ test_life(void)
 static void
 test_error_and_ended(void)
 {
-    struct caller create = {0}, stat = {0};
-    union launch_message message = {0};
+    struct caller create = { 0 }, stat = { 0 };
+    union launch_message message = { 0 };
 
     start_ready();
     call(&create, LAUNCH_CREATE, 0, 1000);
@@ -235,59 +235,61 @@ struct wrong {
 };
 
 static const struct wrong wrongs[] = {
-    {"one byte", LAUNCH_STATS, 1, 1, 0, 7, 0, 0, 0, 0},
-    {"half a head", LAUNCH_STATS, 12, 12, 0, 7, 0, 0, 0, 0},
-    {"only a head", LAUNCH_STATS, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
-    {"one byte less", LAUNCH_STATS, sizeof(struct launch_report) - 1, sizeof(struct launch_report) - 1, 0, 7,
-     0, 0, 0, 0},
-    {"one byte more", LAUNCH_STATS, sizeof(struct launch_report) + 1, sizeof(struct launch_report) + 1, 0, 7,
-     0, 0, 0, 0},
-    {"more than any message", LAUNCH_STATS, 400, 400, 0, 7, 0, 0, 0, 0},
-    {"a size that lies", LAUNCH_STATS, sizeof(struct launch_report), 24, 0, 7, 0, 0, 0, 0},
-    {"a type of no message", 77, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0, 0},
-    {"type 0", 0, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
-    {"a request", LAUNCH_STAT, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
-    {"a seq never sent", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 99, 7, 0,
-     0, 0, 0},
-    {"the seq of HELLO", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 1, 7, 0, 0,
-     0, 0},
-    {"another sandbox", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 8, 0, 0,
-     0, 0},
-    {"another kind of answer", LAUNCH_DESTROYED, sizeof(struct launch_report), sizeof(struct launch_report),
-     0, 7, 0, 0, 0, 0},
-    {"ADOPTED", LAUNCH_ADOPTED, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0},
-    {"HELLO again", LAUNCH_HELLO, sizeof(struct launch_hello), sizeof(struct launch_hello), 0, 0, 0, 0, 0, 0},
-    {"CREATED without descriptors", LAUNCH_CREATED, sizeof(struct launch_created),
-     sizeof(struct launch_created), 0, 7, 0, 0, 0, 0},
-    {"CREATED with too few", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
-     7, 3, 0, 0, 0},
-    {"CREATED with too many", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
-     7, 5, 0, 0, 0},
-    {"CREATED with far too many", LAUNCH_CREATED, sizeof(struct launch_created),
-     sizeof(struct launch_created), 0, 7, 12, 0, 0, 0},
-    {"CREATED nobody asked for", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created),
-     0, 7, 4, 0, 0, 0},
-    {"CREATED of sandbox 0", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
-     0, 4, 0, 0, 0},
-    {"descriptors with STATS", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7,
-     4, 0, 0, 0},
-    {"a verdict that is none", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7,
-     0, 6, 0, 0},
-    {"running twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
-     2, 0},
-    {"files that are not of the disk", LAUNCH_STATS, sizeof(struct launch_report),
-     sizeof(struct launch_report), 0, 7, 0, LAUNCH_LIMIT_MEMORY, 0, 1},
-    {"files twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0,
-     LAUNCH_LIMIT_DISK, 0, 2},
-    {"ENDED with a seq", LAUNCH_ENDED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
-     0, 0},
-    {"ENDED with a verdict that is none", LAUNCH_ENDED, sizeof(struct launch_report),
-     sizeof(struct launch_report), 0, 7, 0, UINT32_MAX, 0, 0},
-    {"an error to no question", LAUNCH_ERROR, sizeof(struct launch_error), sizeof(struct launch_error), 50, 7,
-     0, 0, 0, 0},
-    {"an error that is too short", LAUNCH_ERROR, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7,
-     0, 0, 0, 0},
-    {"a datagram of nothing", 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    { "one byte", LAUNCH_STATS, 1, 1, 0, 7, 0, 0, 0, 0 },
+    { "half a head", LAUNCH_STATS, 12, 12, 0, 7, 0, 0, 0, 0 },
+    { "only a head", LAUNCH_STATS, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0 },
+    { "one byte less", LAUNCH_STATS, sizeof(struct launch_report) - 1, sizeof(struct launch_report) - 1, 0, 7,
+      0, 0, 0, 0 },
+    { "one byte more", LAUNCH_STATS, sizeof(struct launch_report) + 1, sizeof(struct launch_report) + 1, 0, 7,
+      0, 0, 0, 0 },
+    { "more than any message", LAUNCH_STATS, 400, 400, 0, 7, 0, 0, 0, 0 },
+    { "a size that lies", LAUNCH_STATS, sizeof(struct launch_report), 24, 0, 7, 0, 0, 0, 0 },
+    { "a type of no message", 77, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0,
+      0 },
+    { "type 0", 0, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0 },
+    { "a request", LAUNCH_STAT, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0 },
+    { "a seq never sent", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 99, 7, 0,
+      0, 0, 0 },
+    { "the seq of HELLO", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 1, 7, 0,
+      0, 0, 0 },
+    { "another sandbox", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 8, 0, 0,
+      0, 0 },
+    { "another kind of answer", LAUNCH_DESTROYED, sizeof(struct launch_report), sizeof(struct launch_report),
+      0, 7, 0, 0, 0, 0 },
+    { "ADOPTED", LAUNCH_ADOPTED, sizeof(struct launch_head), sizeof(struct launch_head), 0, 7, 0, 0, 0, 0 },
+    { "HELLO again", LAUNCH_HELLO, sizeof(struct launch_hello), sizeof(struct launch_hello), 0, 0, 0, 0, 0,
+      0 },
+    { "CREATED without descriptors", LAUNCH_CREATED, sizeof(struct launch_created),
+      sizeof(struct launch_created), 0, 7, 0, 0, 0, 0 },
+    { "CREATED with too few", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
+      7, 3, 0, 0, 0 },
+    { "CREATED with too many", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created),
+      0, 7, 5, 0, 0, 0 },
+    { "CREATED with far too many", LAUNCH_CREATED, sizeof(struct launch_created),
+      sizeof(struct launch_created), 0, 7, 12, 0, 0, 0 },
+    { "CREATED nobody asked for", LAUNCH_CREATED, sizeof(struct launch_created),
+      sizeof(struct launch_created), 0, 7, 4, 0, 0, 0 },
+    { "CREATED of sandbox 0", LAUNCH_CREATED, sizeof(struct launch_created), sizeof(struct launch_created), 0,
+      0, 4, 0, 0, 0 },
+    { "descriptors with STATS", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0,
+      7, 4, 0, 0, 0 },
+    { "a verdict that is none", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0,
+      7, 0, 6, 0, 0 },
+    { "running twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0,
+      2, 0 },
+    { "files that are not of the disk", LAUNCH_STATS, sizeof(struct launch_report),
+      sizeof(struct launch_report), 0, 7, 0, LAUNCH_LIMIT_MEMORY, 0, 1 },
+    { "files twice", LAUNCH_STATS, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0,
+      LAUNCH_LIMIT_DISK, 0, 2 },
+    { "ENDED with a seq", LAUNCH_ENDED, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0,
+      0, 0, 0 },
+    { "ENDED with a verdict that is none", LAUNCH_ENDED, sizeof(struct launch_report),
+      sizeof(struct launch_report), 0, 7, 0, UINT32_MAX, 0, 0 },
+    { "an error to no question", LAUNCH_ERROR, sizeof(struct launch_error), sizeof(struct launch_error), 50,
+      7, 0, 0, 0, 0 },
+    { "an error that is too short", LAUNCH_ERROR, sizeof(struct launch_head), sizeof(struct launch_head), 0,
+      7, 0, 0, 0, 0 },
+    { "a datagram of nothing", 0, 0, 0, 0, 0, 0, 0, 0, 0 },
 };
 
 static void
@@ -295,8 +297,8 @@ test_wrong_messages(void)
 {
     for (size_t i = 0; i < SBX_COUNT(wrongs); i++) {
         const struct wrong *wrong = &wrongs[i];
-        struct caller stat = {0};
-        union launch_message message = {0};
+        struct caller stat = { 0 };
+        union launch_message message = { 0 };
         unsigned before = n_open_fds(), after;
         uint64_t seq;
 
@@ -309,7 +311,8 @@ test_wrong_messages(void)
         message.report.running = wrong->running;
         message.report.verdict_files = wrong->files;
         message.head = (struct launch_head){
-            .type = wrong->type, .size = (uint16_t)wrong->size, .seq = seq, .sandbox = wrong->sandbox};
+            .type = wrong->type, .size = (uint16_t)wrong->size, .seq = seq, .sandbox = wrong->sandbox
+        };
         peer_send_fds(&message, wrong->len, wrong->n_fds);
         ok(turn_until(&up.n_down, 1), "%s: the connection ends", wrong->what);
         ok(stat.calls == 1 && stat.rc == LAUNCH_CLIENT_E_GONE, "the call under way fails, once");
@@ -325,7 +328,7 @@ test_wrong_messages(void)
 static void
 test_wrong_greetings(void)
 {
-    union launch_message message = {0};
+    union launch_message message = { 0 };
 
     start(1000);
     peer_accept();
@@ -373,11 +376,12 @@ test_wrong_greetings(void)
 static void
 test_hangups(void)
 {
-    static const uint16_t types[] = {LAUNCH_CREATE, LAUNCH_ADOPT, LAUNCH_STAT, LAUNCH_SETTLE, LAUNCH_DESTROY};
+    static const uint16_t types[] = { LAUNCH_CREATE, LAUNCH_ADOPT, LAUNCH_STAT, LAUNCH_SETTLE,
+                                      LAUNCH_DESTROY };
 
     for (size_t i = 0; i < SBX_COUNT(types); i++) {
-        struct caller before = {0}, unread = {.again = true};
-        union launch_message message = {0};
+        struct caller before = { 0 }, unread = { .again = true };
+        union launch_message message = { 0 };
         uint64_t sandbox = types[i] == LAUNCH_CREATE ? 0 : 7;
 
         start_ready();
@@ -402,8 +406,8 @@ test_hangups(void)
 static void
 test_deadlines(void)
 {
-    struct caller stat = {0}, create = {0};
-    union launch_message message = {0}, late = {0};
+    struct caller stat = { 0 }, create = { 0 };
+    union launch_message message = { 0 }, late = { 0 };
     unsigned before;
 
     start_ready();
@@ -427,7 +431,7 @@ test_deadlines(void)
     ok(launch_client_ready(up.client), "the connection lives");
     ok(stat.calls == 1 && create.calls == 1, "nobody was called again");
 
-    create = (struct caller){0};
+    create = (struct caller){ 0 };
     call(&create, LAUNCH_CREATE, 0, 1000);
     create.call = launch_call_cancel(create.call);
     ok(peer_receive(&late).type == LAUNCH_CREATE, "a cancelled CREATE was sent");
@@ -444,7 +448,7 @@ test_deadlines(void)
 static void
 test_no_launcher(void)
 {
-    struct caller stat = {0}, cancelled = {0};
+    struct caller stat = { 0 }, cancelled = { 0 };
     unsigned n;
 
     close(listener);
@@ -474,7 +478,7 @@ test_full_socket(void)
 {
     enum { N = 3000 };
     static struct caller callers[N];
-    union launch_message message = {0};
+    union launch_message message = { 0 };
     unsigned n_done = 0, in_order = 0;
     uint64_t last = 0;
 
@@ -504,8 +508,8 @@ test_full_socket(void)
 static void
 test_close(void)
 {
-    struct caller stat = {0}, unsent = {.again = true};
-    union launch_message message = {0};
+    struct caller stat = { 0 }, unsent = { .again = true };
+    union launch_message message = { 0 };
 
     start_ready();
     call(&stat, LAUNCH_STAT, 7, 4000);

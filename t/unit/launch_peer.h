@@ -28,7 +28,7 @@ static int peer = -1;
 static void
 loop_turn(void)
 {
-    struct pollfd pollfd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+    struct pollfd pollfd = { .fd = uv_backend_fd(&loop), .events = POLLIN };
 
     uv_run(&loop, UV_RUN_NOWAIT);
     (void)poll(&pollfd, 1, 1);
@@ -60,7 +60,7 @@ turn_for(uint64_t ms)
 static void
 peer_listen(void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
 
     (void)unlink(socket_path);
     memcpy(address.sun_path, socket_path, strlen(socket_path) + 1);
@@ -74,7 +74,7 @@ peer_listen(void)
 static bool
 peer_wait(int fd)
 {
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    struct pollfd pollfd = { .fd = fd, .events = POLLIN };
     uint64_t end = uv_hrtime() + (uint64_t)PATIENCE_MS * 1000000;
 
     while (poll(&pollfd, 1, 1) == 0) {
@@ -107,10 +107,10 @@ peer_receive(union launch_message *message)
     ssize_t n;
 
     if (!peer_wait(peer)) {
-        return (struct launch_head){0};
+        return (struct launch_head){ 0 };
     }
     n = recv(peer, message, sizeof(*message), MSG_DONTWAIT);
-    return n > 0 ? message->head : (struct launch_head){0};
+    return n > 0 ? message->head : (struct launch_head){ 0 };
 }
 
 static const int *peer_fds; /* to send instead of copies of the listener */
@@ -121,10 +121,10 @@ peer_send_fds(const void *message, size_t len, unsigned n_fds)
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * 16)];
-    } control = {0};
-    char copy[512] = {0};
-    struct iovec iov = {.iov_base = copy, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    } control = { 0 };
+    char copy[512] = { 0 };
+    struct iovec iov = { .iov_base = copy, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
     memcpy(copy, message, len < sizeof(union launch_message) ? len : sizeof(union launch_message));
     if (n_fds > 0) {
@@ -155,7 +155,7 @@ peer_send(union launch_message *message, uint16_t type, size_t size, unsigned n_
 static void
 peer_greet(void)
 {
-    union launch_message message = {0};
+    union launch_message message = { 0 };
     struct launch_head head = peer_receive(&message);
 
     assert(head.type == LAUNCH_HELLO && head.size == sizeof(struct launch_hello));

@@ -38,61 +38,61 @@ test_refused(void)
     static const struct {
         const char *json, *field;
     } cases[] = {
-        {"[]", ""},
-        {"null", ""},
-        {"{}", "/version"},
-        {"{\"version\":\"1\"}", "/version"},
-        {"{\"version\":1.0}", "/version"},
-        {"{\"version\":-1}", "/version"},
-        {"{\"version\":2147483648}", "/version"},
-        {"{\"version\":null}", "/version"},
-        {"{\"version\":1,\"id\":\"\"}", "/id"},
-        {"{\"version\":1,\"id\":\"a b\"}", "/id"},
-        {"{\"version\":1,\"id\":\"a+b\"}", "/id"},
-        {"{\"version\":1,\"id\":\"../a\"}", "/id"},
-        {"{\"version\":1,\"id\":7}", "/id"},
-        {"{\"version\":1,\"id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
-         "/id"},
-        {"{\"version\":1,\"limits\":[]}", "/limits"},
-        {"{\"version\":1,\"limits\":{\"gpu\":{\"max\":1}}}", "/limits/gpu"},
-        {"{\"version\":1,\"limits\":{\"cpu\":1}}", "/limits/cpu"},
-        {"{\"version\":1,\"limits\":{\"cpu\":null}}", "/limits/cpu"},
-        {"{\"version\":1,\"limits\":{\"cpu\":{\"min\":1}}}", "/limits/cpu/min"},
-        {"{\"version\":1,\"limits\":{\"cpu\":{\"max\":\"65\"}}}", "/limits/cpu/max"},
-        {"{\"version\":1,\"limits\":{\"time\":{\"max\":\"25h\"}}}", "/limits/time/max"},
-        {"{\"version\":1,\"limits\":{\"time\":{\"default\":\"2s\",\"max\":1}}}", "/limits/time/default"},
-        {"{\"version\":1,\"limits\":{\"output\":{\"default\":null}}}", "/limits/output/default"},
-        {"{\"version\":1,\"languages\":\"python\"}", "/languages"},
-        {"{\"version\":1,\"languages\":[\"\"]}", "/languages/0"},
-        {"{\"version\":1,\"languages\":[\"python\",null]}", "/languages/1"},
-        {"{\"version\":1,\"templates\":[\"a/b\"]}", "/templates/0"},
-        {"{\"version\":1,\"env\":{\"max\":1025}}", "/env/max"},
-        {"{\"version\":1,\"env\":{\"max\":-1}}", "/env/max"},
-        {"{\"version\":1,\"env\":{\"max_bytes\":1}}", "/env/max_bytes"},
-        {"{\"version\":1,\"files\":{\"max_bytes\":\"2Gi\"}}", "/files/max_bytes"},
-        {"{\"version\":1,\"files\":{\"max_bytes\":1.5}}", "/files/max_bytes"},
-        {"{\"version\":1,\"artifacts\":{\"max\":\"1\"}}", "/artifacts/max"},
-        {"{\"version\":1,\"max_wait\":601}", "/max_wait"},
-        {"{\"version\":1,\"max_wait\":\"10\"}", "/max_wait"},
-        {"{\"version\":1,\"rates\":{\"user\":{\"rate\":\"1/s\"}}}", "/rates/user"},
-        {"{\"version\":1,\"rates\":{\"tenant\":\"1/s\"}}", "/rates/tenant"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":1}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"0/s\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"01/s\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/d\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1 /s\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1000000/s\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"/s\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"3/h\"}}}", "/rates/tenant/rate"},
-        {"{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/s\",\"burst\":1000001}}}",
-         "/rates/tenant/burst"},
-        {"{\"version\":1,\"rates\":{\"routes\":{\"a b\":{\"rate\":\"1/s\"}}}}", "/rates/routes/a b"},
-        {"{\"version\":1,\"rates\":{\"routes\":{\"a\":null}}}", "/rates/routes/a"},
-        {"{\"version\":1,\"concurrency\":{\"tenant\":100001}}", "/concurrency/tenant"},
-        {"{\"version\":1,\"concurrency\":5}", "/concurrency"},
+        { "[]", "" },
+        { "null", "" },
+        { "{}", "/version" },
+        { "{\"version\":\"1\"}", "/version" },
+        { "{\"version\":1.0}", "/version" },
+        { "{\"version\":-1}", "/version" },
+        { "{\"version\":2147483648}", "/version" },
+        { "{\"version\":null}", "/version" },
+        { "{\"version\":1,\"id\":\"\"}", "/id" },
+        { "{\"version\":1,\"id\":\"a b\"}", "/id" },
+        { "{\"version\":1,\"id\":\"a+b\"}", "/id" },
+        { "{\"version\":1,\"id\":\"../a\"}", "/id" },
+        { "{\"version\":1,\"id\":7}", "/id" },
+        { "{\"version\":1,\"id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
+          "/id" },
+        { "{\"version\":1,\"limits\":[]}", "/limits" },
+        { "{\"version\":1,\"limits\":{\"gpu\":{\"max\":1}}}", "/limits/gpu" },
+        { "{\"version\":1,\"limits\":{\"cpu\":1}}", "/limits/cpu" },
+        { "{\"version\":1,\"limits\":{\"cpu\":null}}", "/limits/cpu" },
+        { "{\"version\":1,\"limits\":{\"cpu\":{\"min\":1}}}", "/limits/cpu/min" },
+        { "{\"version\":1,\"limits\":{\"cpu\":{\"max\":\"65\"}}}", "/limits/cpu/max" },
+        { "{\"version\":1,\"limits\":{\"time\":{\"max\":\"25h\"}}}", "/limits/time/max" },
+        { "{\"version\":1,\"limits\":{\"time\":{\"default\":\"2s\",\"max\":1}}}", "/limits/time/default" },
+        { "{\"version\":1,\"limits\":{\"output\":{\"default\":null}}}", "/limits/output/default" },
+        { "{\"version\":1,\"languages\":\"python\"}", "/languages" },
+        { "{\"version\":1,\"languages\":[\"\"]}", "/languages/0" },
+        { "{\"version\":1,\"languages\":[\"python\",null]}", "/languages/1" },
+        { "{\"version\":1,\"templates\":[\"a/b\"]}", "/templates/0" },
+        { "{\"version\":1,\"env\":{\"max\":1025}}", "/env/max" },
+        { "{\"version\":1,\"env\":{\"max\":-1}}", "/env/max" },
+        { "{\"version\":1,\"env\":{\"max_bytes\":1}}", "/env/max_bytes" },
+        { "{\"version\":1,\"files\":{\"max_bytes\":\"2Gi\"}}", "/files/max_bytes" },
+        { "{\"version\":1,\"files\":{\"max_bytes\":1.5}}", "/files/max_bytes" },
+        { "{\"version\":1,\"artifacts\":{\"max\":\"1\"}}", "/artifacts/max" },
+        { "{\"version\":1,\"max_wait\":601}", "/max_wait" },
+        { "{\"version\":1,\"max_wait\":\"10\"}", "/max_wait" },
+        { "{\"version\":1,\"rates\":{\"user\":{\"rate\":\"1/s\"}}}", "/rates/user" },
+        { "{\"version\":1,\"rates\":{\"tenant\":\"1/s\"}}", "/rates/tenant" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":1}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"0/s\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"01/s\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/d\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1 /s\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1000000/s\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"/s\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"3/h\"}}}", "/rates/tenant/rate" },
+        { "{\"version\":1,\"rates\":{\"tenant\":{\"rate\":\"1/s\",\"burst\":1000001}}}",
+          "/rates/tenant/burst" },
+        { "{\"version\":1,\"rates\":{\"routes\":{\"a b\":{\"rate\":\"1/s\"}}}}", "/rates/routes/a b" },
+        { "{\"version\":1,\"rates\":{\"routes\":{\"a\":null}}}", "/rates/routes/a" },
+        { "{\"version\":1,\"concurrency\":{\"tenant\":100001}}", "/concurrency/tenant" },
+        { "{\"version\":1,\"concurrency\":5}", "/concurrency" },
     };
-    struct sbx_policy policy = {.version = 99};
+    struct sbx_policy policy = { .version = 99 };
     size_t i;
 
     for (i = 0; i < SBX_COUNT(cases); i++) {
@@ -147,20 +147,29 @@ test_rate_text(void)
         uint32_t milli;
         const char *text;
     } rows[] = {
-        {5000, "\"5/s\""}, {1000, "\"1/s\""}, {999999000, "\"999999/s\""}, {500, "\"30/m\""}, {1500, "\"90/m\""},
-        {166, "\"10/m\""}, {116, "\"7/m\""}, {16, "\"1/m\""}, {5, "\"18/h\""}, {1, "\"4/h\""},
-        {UINT32_MAX, "\"15461882262/h\""}, {0, "\"0/s\""},
+        { 5000, "\"5/s\"" },
+        { 1000, "\"1/s\"" },
+        { 999999000, "\"999999/s\"" },
+        { 500, "\"30/m\"" },
+        { 1500, "\"90/m\"" },
+        { 166, "\"10/m\"" },
+        { 116, "\"7/m\"" },
+        { 16, "\"1/m\"" },
+        { 5, "\"18/h\"" },
+        { 1, "\"4/h\"" },
+        { UINT32_MAX, "\"15461882262/h\"" },
+        { 0, "\"0/s\"" },
     };
     char text[32], tiny[4];
 
     for (size_t i = 0; i < SBX_COUNT(rows); i++) {
-        const struct sbx_rate rate = {.per_second_milli = rows[i].milli};
+        const struct sbx_rate rate = { .per_second_milli = rows[i].milli };
 
         sbx_rate_text(text, sizeof(text), &rate);
         is_str(text, rows[i].text, "%u in 1000 s", rows[i].milli);
     }
     for (uint32_t milli = 1; milli < 3000; milli++) {
-        const struct sbx_rate rate = {.per_second_milli = milli};
+        const struct sbx_rate rate = { .per_second_milli = milli };
         char document[96];
         struct sbx_policy policy;
 
@@ -172,7 +181,7 @@ test_rate_text(void)
         }
     }
     pass("read again it is the same rate");
-    sbx_rate_text(tiny, sizeof(tiny), &(struct sbx_rate){.per_second_milli = 100000});
+    sbx_rate_text(tiny, sizeof(tiny), &(struct sbx_rate){ .per_second_milli = 100000 });
     is_uint(strlen(tiny), sizeof(tiny) - 1, "cut where there is no room");
 }
 
@@ -227,11 +236,11 @@ test_route_overflow(void)
 
     for (i = 0; i < SBX_POLICY_MAX_ROUTES; i++) {
         (void)snprintf(base.route[i].route, SBX_POLICY_NAME_LEN, "base%u", i);
-        base.route[i].rate = (struct sbx_rate){1000, 1};
+        base.route[i].rate = (struct sbx_rate){ 1000, 1 };
     }
     base.n_routes = SBX_POLICY_MAX_ROUTES;
     (void)snprintf(layer.route[0].route, SBX_POLICY_NAME_LEN, "more");
-    layer.route[0].rate = (struct sbx_rate){500, 3};
+    layer.route[0].rate = (struct sbx_rate){ 500, 3 };
     layer.n_routes = 1;
 
     sbx_policy_narrow(&base, &layer);
@@ -243,13 +252,13 @@ static void
 test_unmerged(void)
 {
     struct sbx_policy policy = read_policy("{\"version\":1}"), builtin;
-    struct sbx_policy_input input = {.language = "python",
-                                     .template_name = "default",
-                                     .n_env = 1000000,
-                                     .file_bytes = 1ull << 40,
-                                     .n_files = 100000,
-                                     .n_artifacts = 100000,
-                                     .wait_ms = 1ull << 40};
+    struct sbx_policy_input input = { .language = "python",
+                                      .template_name = "default",
+                                      .n_env = 1000000,
+                                      .file_bytes = 1ull << 40,
+                                      .n_files = 100000,
+                                      .n_artifacts = 100000,
+                                      .wait_ms = 1ull << 40 };
     struct sbx_decision decision;
 
     sbx_policy_builtin(&builtin);
@@ -264,7 +273,7 @@ static void
 test_long_names(void)
 {
     struct sbx_policy policy = read_policy("{\"version\":1}");
-    struct sbx_policy_input input = {.template_name = "default"};
+    struct sbx_policy_input input = { .template_name = "default" };
     struct sbx_decision decision;
     json_t *json;
     unsigned i;
@@ -313,7 +322,7 @@ below(uint64_t n)
 static void
 random_rates(struct sbx_buf *out)
 {
-    static const char *const scopes[] = {"tenant", "app", "agent"};
+    static const char *const scopes[] = { "tenant", "app", "agent" };
     unsigned i, n = 0;
 
     sbx_buf_puts(out, ",\"rates\":{");
@@ -336,8 +345,8 @@ random_rates(struct sbx_buf *out)
 static void
 random_names(struct sbx_buf *out, const char *key)
 {
-    static const char *const names[] = {"python", "node",    "bash", "sh",
-                                        "ruby",   "default", "data", "javascript"};
+    static const char *const names[] = { "python", "node",    "bash", "sh",
+                                         "ruby",   "default", "data", "javascript" };
     unsigned i, n = 0;
 
     sbx_buf_printf(out, ",\"%s\":[", key);

@@ -127,7 +127,7 @@ run_case(const json_t *test)
     struct sbx_policy policy;
     struct sbx_policy_input input;
     struct sbx_decision decision;
-    struct sbx_field_error err = {.field = "(none)"};
+    struct sbx_field_error err = { .field = "(none)" };
 
     if (!merge(&policy, json_object_get(test, "layers"), &err) || document_error != NULL) {
         is_str(err.field, document_error, "%s: document refused", name);
@@ -152,7 +152,7 @@ static void
 test_default_document(void)
 {
     json_t *document = load("policies/default.json");
-    struct sbx_field_error err = {.field = ""};
+    struct sbx_field_error err = { .field = "" };
     struct sbx_policy policy, base, builtin;
 
     ok(sbx_policy_from_json(&policy, document, &err), "policies/default.json is a policy: %s %s", err.field,

@@ -143,7 +143,7 @@ fake_create(struct runtime *runtime, const char *template_name, runtime_created_
     }
     (void)snprintf(fake.template_name, sizeof(fake.template_name), "%s", template_name);
     assert(fake.n_creates < MAX_CALLS);
-    fake.creates[fake.n_creates++] = (struct fake_call){.created = done, .arg = arg};
+    fake.creates[fake.n_creates++] = (struct fake_call){ .created = done, .arg = arg };
     return 0;
 }
 
@@ -157,7 +157,7 @@ fake_destroy(struct sandbox *sandbox, runtime_done_fn done, void *arg)
     fake.alive--;
     free(mine);
     if (done != NULL) {
-        fake.destroys[fake.n_destroys++] = (struct fake_call){.destroyed = done, .arg = arg};
+        fake.destroys[fake.n_destroys++] = (struct fake_call){ .destroyed = done, .arg = arg };
     }
 }
 
@@ -311,7 +311,9 @@ stats(const struct pool *pool)
 static void
 test_spec(void)
 {
-    struct pool_spec spec = {.runtime = &fake.base, .timers = timers, .template_name = "default", .size = 1};
+    struct pool_spec spec = {
+        .runtime = &fake.base, .timers = timers, .template_name = "default", .size = 1
+    };
     struct pool *pool = NULL;
 
     is_int(pool_new(&pool, &spec), -EINVAL, "a pool that may never create is refused");
@@ -344,7 +346,7 @@ static void
 test_warm_take(void)
 {
     struct pool *pool = make_pool(2, 2);
-    struct taker a = {0}, b = {0}, c = {0};
+    struct taker a = { 0 }, b = { 0 }, c = { 0 };
 
     pass_time(timers, 0);
     answer_creates(0);
@@ -376,7 +378,7 @@ static void
 test_size_0(void)
 {
     struct pool *pool = make_pool(0, 4);
-    struct taker a = {0};
+    struct taker a = { 0 };
 
     pass_time(timers, 0);
     is_uint(fake.n_creates, 0, "size 0 keeps none");
@@ -394,7 +396,7 @@ static void
 test_cancel(void)
 {
     struct pool *pool = make_pool(0, 4);
-    struct taker a = {0}, b = {0};
+    struct taker a = { 0 }, b = { 0 };
 
     take(pool, &a);
     take(pool, &b);
@@ -410,8 +412,8 @@ test_cancel(void)
     end_pool(pool);
 
     pool = make_pool(0, 4);
-    a = (struct taker){0};
-    b = (struct taker){.cancel = &a};
+    a = (struct taker){ 0 };
+    b = (struct taker){ .cancel = &a };
     take(pool, &b);
     take(pool, &a);
     pass_time(timers, 0);
@@ -425,7 +427,7 @@ static void
 test_backoff(void)
 {
     struct pool *pool = make_pool(2, 2);
-    static const unsigned steps[] = {50, 100, 200, 400, 800, 1600, 2000, 2000};
+    static const unsigned steps[] = { 50, 100, 200, 400, 800, 1600, 2000, 2000 };
 
     pass_time(timers, 0);
     for (unsigned i = 0; i < SBX_COUNT(steps); i++) {
@@ -447,7 +449,7 @@ static void
 test_failing(void)
 {
     struct pool *pool = make_pool(1, 1);
-    struct taker a = {0};
+    struct taker a = { 0 };
 
     pass_time(timers, 0);
     for (unsigned i = 0; i < 3; i++) {
@@ -507,7 +509,7 @@ static void
 test_failed_take(void)
 {
     struct pool *pool = make_pool(0, 2);
-    struct taker a = {0}, b = {0}, c = {0};
+    struct taker a = { 0 }, b = { 0 }, c = { 0 };
 
     take(pool, &a);
     take(pool, &b);
@@ -528,7 +530,7 @@ test_failed_take(void)
     give_back(&c);
 
     fake.create_error = -ENOMEM;
-    a = (struct taker){0};
+    a = (struct taker){ 0 };
     take(pool, &a);
     pass_time(timers, 0);
     ok(a.calls == 1 && a.rc == RUNTIME_E_UNAVAILABLE, "a creation that cannot start is told too");
@@ -540,7 +542,7 @@ static void
 test_retry_in_callback(void)
 {
     struct pool *pool = make_pool(0, 1);
-    struct taker a = {.again = pool};
+    struct taker a = { .again = pool };
 
     fake.create_error = -ENOMEM;
     take(pool, &a);
@@ -558,7 +560,7 @@ static void
 test_dead(void)
 {
     struct pool *pool = make_pool(1, 1);
-    struct taker a = {0};
+    struct taker a = { 0 };
 
     pass_time(timers, 0);
     answer_create(0);
@@ -608,7 +610,7 @@ static void
 test_drain(void)
 {
     struct pool *pool = make_pool(2, 1);
-    struct taker a = {0}, b = {0};
+    struct taker a = { 0 }, b = { 0 };
 
     n_drained = 0;
     pass_time(timers, 0);
@@ -650,7 +652,7 @@ static void
 test_free(void)
 {
     struct pool *pool = make_pool(2, 2);
-    struct taker a = {0}, b = {0};
+    struct taker a = { 0 }, b = { 0 };
 
     take(pool, &a);
     pass_time(timers, 0);
@@ -661,8 +663,8 @@ test_free(void)
     is_uint(n_timers, 0, "no timer is left");
 
     pool = make_pool(0, 2);
-    a = (struct taker){.free_pool = pool};
-    b = (struct taker){0};
+    a = (struct taker){ .free_pool = pool };
+    b = (struct taker){ 0 };
     take(pool, &a);
     take(pool, &b);
     pass_time(timers, 0);
@@ -687,7 +689,7 @@ static void
 test_random(unsigned seed)
 {
     struct pool *pool = make_pool(3, 2);
-    struct taker takers[8] = {0};
+    struct taker takers[8] = { 0 };
     unsigned handed = 0, over = 0;
 
     srand(seed);

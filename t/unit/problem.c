@@ -32,7 +32,7 @@ test_table(void)
 
     for (i = 0; i < SBX_N_PROBLEMS; i++) {
         enum sbx_problem_code code = (enum sbx_problem_code)i;
-        struct sbx_problem problem = {.code = code};
+        struct sbx_problem problem = { .code = code };
         json_t *json = write(&problem);
 
         (void)snprintf(type, sizeof(type), "urn:ngx-sandbox:problem:%s", sbx_problem_name(code));
@@ -61,21 +61,21 @@ test_by_status(void)
         int status;
         enum sbx_problem_code code;
     } cases[] = {
-        {400, SBX_PROBLEM_BAD_REQUEST},
-        {401, SBX_PROBLEM_UNAUTHORIZED},
-        {403, SBX_PROBLEM_FORBIDDEN},
-        {404, SBX_PROBLEM_NOT_FOUND},
-        {405, SBX_PROBLEM_METHOD_NOT_ALLOWED},
-        {409, SBX_PROBLEM_CONFLICT},
-        {413, SBX_PROBLEM_PAYLOAD_TOO_LARGE},
-        {422, SBX_PROBLEM_INVALID_REQUEST},
-        {429, SBX_PROBLEM_RATE_LIMITED},
-        {500, SBX_PROBLEM_INTERNAL},
-        {503, SBX_PROBLEM_UNAVAILABLE},
-        {504, SBX_PROBLEM_GATEWAY_TIMEOUT},
-        {418, SBX_PROBLEM_INTERNAL},
-        {0, SBX_PROBLEM_INTERNAL},
-        {-1, SBX_PROBLEM_INTERNAL},
+        { 400, SBX_PROBLEM_BAD_REQUEST },
+        { 401, SBX_PROBLEM_UNAUTHORIZED },
+        { 403, SBX_PROBLEM_FORBIDDEN },
+        { 404, SBX_PROBLEM_NOT_FOUND },
+        { 405, SBX_PROBLEM_METHOD_NOT_ALLOWED },
+        { 409, SBX_PROBLEM_CONFLICT },
+        { 413, SBX_PROBLEM_PAYLOAD_TOO_LARGE },
+        { 422, SBX_PROBLEM_INVALID_REQUEST },
+        { 429, SBX_PROBLEM_RATE_LIMITED },
+        { 500, SBX_PROBLEM_INTERNAL },
+        { 503, SBX_PROBLEM_UNAVAILABLE },
+        { 504, SBX_PROBLEM_GATEWAY_TIMEOUT },
+        { 418, SBX_PROBLEM_INTERNAL },
+        { 0, SBX_PROBLEM_INTERNAL },
+        { -1, SBX_PROBLEM_INTERNAL },
     };
     size_t i;
 
@@ -88,8 +88,8 @@ static void
 test_members(void)
 {
     static const struct sbx_violation violations[] = {
-        {"limits.memory", "\"1Gi\"", "\"2Gi\"", "ask for less"},
-        {"languages", "[\"python\"]", "\"perl\"", "use another"},
+        { "limits.memory", "\"1Gi\"", "\"2Gi\"", "ask for less" },
+        { "languages", "[\"python\"]", "\"perl\"", "use another" },
     };
     struct sbx_field_error field;
     struct sbx_problem problem = {
@@ -125,7 +125,7 @@ test_members(void)
 static void
 test_full_buffer(void)
 {
-    struct sbx_problem problem = {.code = SBX_PROBLEM_INTERNAL};
+    struct sbx_problem problem = { .code = SBX_PROBLEM_INTERNAL };
     struct sbx_buf small = SBX_BUF_INIT(20);
 
     sbx_problem_write(&small, &problem);

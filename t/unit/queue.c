@@ -12,7 +12,10 @@ static struct queue *
 make(unsigned running, unsigned waiting, unsigned per_tenant, uint64_t bytes)
 {
     const struct queue_spec spec = {
-        .max_running = running, .max_waiting = waiting, .max_waiting_per_tenant = per_tenant, .max_bytes = bytes,
+        .max_running = running,
+        .max_waiting = waiting,
+        .max_waiting_per_tenant = per_tenant,
+        .max_bytes = bytes,
     };
     struct queue *queue = NULL;
 
@@ -61,7 +64,8 @@ static void
 test_turns(void)
 {
     struct thing things[] = {
-        { .name = "A1" }, { .name = "A2" }, { .name = "A3" }, { .name = "B1" }, { .name = "B2" }, { .name = "C1" },
+        { .name = "A1" }, { .name = "A2" }, { .name = "A3" },
+        { .name = "B1" }, { .name = "B2" }, { .name = "C1" },
     };
     static const char *const want[] = { "A1", "B1", "C1", "A2", "B2", "A3" };
     struct queue *queue = make(100, 10, 10, 1000);
@@ -202,7 +206,8 @@ test_retry_after(void)
     }
     ok(queue_next(queue) != NULL, "one runs");
     queue_leave(queue, &things[0].item, 200);
-    ok(queue_retry_after_s(queue, "t") >= 8 && queue_retry_after_s(queue, "t") <= 20, "100 of 200 ms: about ten seconds");
+    ok(queue_retry_after_s(queue, "t") >= 8 && queue_retry_after_s(queue, "t") <= 20,
+       "100 of 200 ms: about ten seconds");
     ok(queue_next(queue) != NULL, "another");
     queue_leave(queue, &things[1].item, 86400000);
     is_int((long)queue_retry_after_s(queue, "t"), 60, "never more than a minute");
@@ -222,7 +227,8 @@ test_leave_twice(void)
     queue_leave(queue, &things[0].item, 0);
     queue_leave(queue, &things[0].item, 0);
     queue_stats(queue, &stats);
-    ok(stats.waiting == 0 && stats.running == 0 && stats.tenants == 0 && stats.bytes == 0, "twice counts once");
+    ok(stats.waiting == 0 && stats.running == 0 && stats.tenants == 0 && stats.bytes == 0,
+       "twice counts once");
     leave_all(queue, things, 2);
 }
 

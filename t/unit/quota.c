@@ -87,14 +87,16 @@ test_rate(void)
     is_uint(lease.serial, 0, "no cap, no lease");
     is_int(admit(charge("t:ab", 1, 0), 0, 0, &lease), 0, "a longer key is another");
     is_int(admit(charge("t:", 1, 0), 0, 0, &lease), 0, "a shorter one too");
-    is_int(admit(charge("t:a", 3, 0), 0, 999, &lease), NGX_SANDBOX_QUOTA_E_RATE, "not before a second has passed");
+    is_int(admit(charge("t:a", 3, 0), 0, 999, &lease), NGX_SANDBOX_QUOTA_E_RATE,
+           "not before a second has passed");
     is_int(admit(charge("t:a", 3, 0), 0, 1000, &lease), 0, "then one more");
 
     fresh();
     is_int(ngx_sandbox_quota_admit(table, both, 2, 0, 0, &lease, &verdict), 0, "two buckets admit");
     is_uint(verdict.charge, 1, "the tighter one speaks");
     is_uint(verdict.remaining, 0, "and has none left");
-    is_int(ngx_sandbox_quota_admit(table, both, 2, 0, 0, &lease, &verdict), NGX_SANDBOX_QUOTA_E_RATE, "one is empty");
+    is_int(ngx_sandbox_quota_admit(table, both, 2, 0, 0, &lease, &verdict), NGX_SANDBOX_QUOTA_E_RATE,
+           "one is empty");
     is_uint(verdict.charge, 1, "it is named");
     is_uint(verdict.wait_ms, 1000, "with its wait");
     is_int(ngx_sandbox_quota_admit(table, both, 1, 0, 0, &lease, &verdict), 0, "the other lost nothing");
@@ -111,7 +113,8 @@ test_slowest(void)
     fresh();
     two[1].rate.per_second_milli = 100;
     is_int(ngx_sandbox_quota_admit(table, two, 2, 0, 0, &lease, &verdict), 0, "both full");
-    is_int(ngx_sandbox_quota_admit(table, two, 2, 0, 0, &lease, &verdict), NGX_SANDBOX_QUOTA_E_RATE, "both empty");
+    is_int(ngx_sandbox_quota_admit(table, two, 2, 0, 0, &lease, &verdict), NGX_SANDBOX_QUOTA_E_RATE,
+           "both empty");
     is_uint(verdict.wait_ms, 10000, "the wait is the longer one");
     is_int(ngx_sandbox_quota_admit(table, two, 2, 0, 9999, &lease, &verdict), NGX_SANDBOX_QUOTA_E_RATE,
            "it is true: not before");
@@ -128,7 +131,8 @@ test_concurrency(void)
     for (i = 0; i < 3; i++) {
         is_int(admit(charge("t:a", 0, 3), i % 2, 0, &held[i]), 0, "request %u of 3", i + 1);
     }
-    is_int(admit(charge("t:a", 0, 3), 0, 0, &other), NGX_SANDBOX_QUOTA_E_CONCURRENCY, "the cap holds across slots");
+    is_int(admit(charge("t:a", 0, 3), 0, 0, &other), NGX_SANDBOX_QUOTA_E_CONCURRENCY,
+           "the cap holds across slots");
     is_uint(other.serial, 0, "a refusal holds nothing");
     is_int(admit(charge("t:b", 0, 3), 0, 0, &other), 0, "another key has a cap of its own");
     ngx_sandbox_quota_release(table, &other);
@@ -141,7 +145,8 @@ test_concurrency(void)
     is_uint(leases(), 2, "once only, also through a copy");
     is_int(admit(charge("t:a", 0, 3), 2, 0, &other), 0, "its place is free");
     ngx_sandbox_quota_release(table, &copy);
-    is_int(admit(charge("t:a", 0, 3), 2, 0, &held[1]), NGX_SANDBOX_QUOTA_E_CONCURRENCY, "an old handle frees nobody");
+    is_int(admit(charge("t:a", 0, 3), 2, 0, &held[1]), NGX_SANDBOX_QUOTA_E_CONCURRENCY,
+           "an old handle frees nobody");
     ngx_sandbox_quota_release(table, &held[0]);
     ngx_sandbox_quota_release(table, &held[2]);
     ngx_sandbox_quota_release(table, &other);
@@ -181,7 +186,8 @@ test_death(void)
     ngx_sandbox_quota_release(table, &held[1]);
     is_uint(leases(), 1, "a dead worker's handle is void");
 
-    is_uint(ngx_sandbox_quota_join(table, 0, 777, 1000), 1, "a successor in the slot frees what was left there");
+    is_uint(ngx_sandbox_quota_join(table, 0, 777, 1000), 1,
+            "a successor in the slot frees what was left there");
     is_uint(leases(), 0, "all back");
 
     is_int(admit(charge("t:a", 0, 4), 0, 1000, &held[0]), 0, "one of 777");
@@ -234,7 +240,8 @@ test_full(void)
     is_uint(refused, 0, "20000 keys pass through, and what is used in between is not forgotten");
     ngx_sandbox_quota_usage(table, &n_entries, &n_leases);
     ok(n_entries > 64 && n_entries < 20000, "%u entries were enough", n_entries);
-    is_int(admit(charge("t:held", 2, 1), 0, 0, &lease), NGX_SANDBOX_QUOTA_E_CONCURRENCY, "what runs is never evicted");
+    is_int(admit(charge("t:held", 2, 1), 0, 0, &lease), NGX_SANDBOX_QUOTA_E_CONCURRENCY,
+           "what runs is never evicted");
     is_int(admit(charge("g:flood/0", 1, 0), 0, 0, &lease), 0, "the oldest idle one was");
 
     fresh();
@@ -251,7 +258,8 @@ test_full(void)
     is_int(r, NGX_SANDBOX_QUOTA_E_FULL, "full of running requests: refused, after %u", i);
     ok(i >= 16, "which takes some");
     is_uint(ngx_sandbox_quota_join(table, 0, 100, 0), i, "all of them come back");
-    is_int(ngx_sandbox_quota_admit(table, four, NGX_SANDBOX_QUOTA_CHARGES, 0, 0, &lease, &verdict), 0, "and it works again");
+    is_int(ngx_sandbox_quota_admit(table, four, NGX_SANDBOX_QUOTA_CHARGES, 0, 0, &lease, &verdict), 0,
+           "and it works again");
 }
 
 /* Random work against a plain model: counts agree at every step, and end at zero. */
@@ -259,7 +267,11 @@ static void
 test_model(void)
 {
     enum { N_KEYS = 7, N_HELD = 40 };
-    struct { struct ngx_sandbox_lease lease; int key; unsigned slot; } held[N_HELD];
+    struct {
+        struct ngx_sandbox_lease lease;
+        int key;
+        unsigned slot;
+    } held[N_HELD];
     uint32_t count[N_KEYS] = { 0 }, total = 0, seed = 12345;
     unsigned step, at, key, slot, wrong = 0;
     char name[16];

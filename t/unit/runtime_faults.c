@@ -224,7 +224,7 @@ agent_answer(struct box *box, int status, const char *body)
 static void
 launcher_answer(const struct launch_head *request, uint16_t type, const struct launch_report *report)
 {
-    union launch_message message = {0};
+    union launch_message message = { 0 };
 
     if (report != NULL) {
         message.report = *report;
@@ -237,7 +237,8 @@ static void
 launcher_ended(const struct box *box, enum launch_limit verdict)
 {
     union launch_message message = {
-        .report = {.verdict = verdict, .verdict_limit = 10, .verdict_observed = 11, .cpu_ms = 9}};
+        .report = { .verdict = verdict, .verdict_limit = 10, .verdict_observed = 11, .cpu_ms = 9 }
+    };
 
     message.head.sandbox = box->id;
     peer_send(&message, LAUNCH_ENDED, sizeof(message.report), 0);
@@ -246,7 +247,7 @@ launcher_ended(const struct box *box, enum launch_limit verdict)
 static void
 launcher_created(struct box *box, const struct launch_head *request, uint64_t id)
 {
-    union launch_message message = {.head = *request};
+    union launch_message message = { .head = *request };
     int http[2], in[2], out[2], err[2], fds[LAUNCH_N_FDS];
 
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, http) == 0);
@@ -325,12 +326,12 @@ box_adopt(struct box *box)
     assert(turn_until(&box->n_adopted, 1) && box->adopted_rc == 0);
 }
 
-static const char *const globs[] = {"out/*"};
-static const char *const args[] = {"a", "b c"};
-static const struct runtime_env env[] = {{"NAME", "v\"alue"}};
-static const struct runtime_file files[] = {{"data.csv", "a,b\n", 4}};
+static const char *const globs[] = { "out/*" };
+static const char *const args[] = { "a", "b c" };
+static const struct runtime_env env[] = { { "NAME", "v\"alue" } };
+static const struct runtime_file files[] = { { "data.csv", "a,b\n", 4 } };
 static struct runtime_run run;
-static const struct runtime_events events = {.on_output = box_on_output, .on_done = box_on_done};
+static const struct runtime_events events = { .on_output = box_on_output, .on_done = box_on_done };
 
 static void
 run_init(void)
@@ -416,7 +417,8 @@ box_end(struct box *box)
 }
 
 static const struct launch_report running = {
-    .running = 1, .cpu_ms = 5, .wall_ms = 7, .peak_memory_bytes = 4096};
+    .running = 1, .cpu_ms = 5, .wall_ms = 7, .peak_memory_bytes = 4096
+};
 
 #define STEP_OK "{\"stepId\":\"job_1\",\"exit_code\":0,\"signal\":null,\"wall_ms\":1,\"cpu_ms\":99999}"
 
@@ -424,7 +426,7 @@ static void
 test_good_run(void)
 {
     struct box box;
-    char head[400], text[16] = {0};
+    char head[400], text[16] = { 0 };
     ssize_t n;
 
     run.stdin_data = "input";
@@ -513,7 +515,7 @@ expect_done(struct box *box, const struct launch_report *report, int rc, const c
 static void
 test_bad_agent(void)
 {
-    static const struct launch_report memory = {.verdict = LAUNCH_LIMIT_MEMORY, .oom_kills = 1};
+    static const struct launch_report memory = { .verdict = LAUNCH_LIMIT_MEMORY, .oom_kills = 1 };
     static const char *const nonsense[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
@@ -541,7 +543,8 @@ test_bad_agent(void)
     box_step(&box, 30);
     agent_answer(&box, 200, STEP_OK);
     box_settled(&box, &memory);
-    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED, "the kernel's verdict wins over a good answer");
+    ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_ENDED,
+       "the kernel's verdict wins over a good answer");
     box_end(&box);
 
     box_warm(&box, 31);
@@ -721,7 +724,7 @@ test_create_faults(void)
     box_deinit(&box);
 
     for (unsigned i = 0; i < 4; i++) {
-        static const char *const what[] = {"no answer", "a hang-up", "not healthy", "nonsense"};
+        static const char *const what[] = { "no answer", "a hang-up", "not healthy", "nonsense" };
 
         box_make(&box, 50 + i);
         if (i == 1) {
@@ -826,8 +829,8 @@ enum moment {
     N_MOMENTS
 };
 
-static const char *const moment_names[] = {"health", "warm", "adopt", "adopted", "session",
-                                           "step",   "settle", "ended", "fetch"};
+static const char *const moment_names[] = { "health", "warm",   "adopt", "adopted", "session",
+                                            "step",   "settle", "ended", "fetch" };
 
 static void
 box_bring(struct box *box, enum moment moment)

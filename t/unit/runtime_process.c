@@ -39,7 +39,7 @@ static bool
 turn_until(const unsigned *counter, unsigned wanted)
 {
     uint64_t end = uv_hrtime() + (uint64_t)PATIENCE_MS * 1000000;
-    struct pollfd pollfd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+    struct pollfd pollfd = { .fd = uv_backend_fd(&loop), .events = POLLIN };
 
     while (*counter < wanted && uv_hrtime() < end) {
         uv_run(&loop, UV_RUN_NOWAIT);
@@ -215,7 +215,7 @@ job_on_destroyed(void *arg, int rc _unused_)
     job->n_destroyed++;
 }
 
-static const struct runtime_events events = {.on_output = job_on_output, .on_done = job_on_done};
+static const struct runtime_events events = { .on_output = job_on_output, .on_done = job_on_done };
 
 static void
 job_init(struct job *job, const char *language, const char *code)
@@ -307,20 +307,20 @@ is_good(const struct job *job, int exit_code, const char *output, const char *wh
 static void
 test_languages(void)
 {
-    static const char *const args[] = {"one", "t w o"};
-    static const struct runtime_env env[] = {{"GREETING", "h\xc3\xa9llo"}};
+    static const char *const args[] = { "one", "t w o" };
+    static const struct runtime_env env[] = { { "GREETING", "h\xc3\xa9llo" } };
     static const struct {
         const char *language, *code, *output, *error;
         int exit_code;
     } cases[] = {
-        {"python",
-         "import os,sys\nprint(sys.argv[1:], os.environ['GREETING'])\nsys.stderr.write('e')\nsys.exit(3)",
-         "['one', 't w o'] h\xc3\xa9llo\n", "e", 3},
-        {"javascript",
-         "console.log(process.argv.slice(2).join('|'), process.env.GREETING); console.error('e'); "
-         "process.exitCode = 4",
-         "one|t w o h\xc3\xa9llo\n", "e\n", 4},
-        {"bash", "echo \"$1|$2 $GREETING\"; echo e >&2; exit 5", "one|t w o h\xc3\xa9llo\n", "e\n", 5},
+        { "python",
+          "import os,sys\nprint(sys.argv[1:], os.environ['GREETING'])\nsys.stderr.write('e')\nsys.exit(3)",
+          "['one', 't w o'] h\xc3\xa9llo\n", "e", 3 },
+        { "javascript",
+          "console.log(process.argv.slice(2).join('|'), process.env.GREETING); console.error('e'); "
+          "process.exitCode = 4",
+          "one|t w o h\xc3\xa9llo\n", "e\n", 4 },
+        { "bash", "echo \"$1|$2 $GREETING\"; echo e >&2; exit 5", "one|t w o h\xc3\xa9llo\n", "e\n", 5 },
     };
 
     for (size_t i = 0; i < SBX_COUNT(cases); i++) {
@@ -413,8 +413,8 @@ test_streams(void)
 static void
 test_artifacts(void)
 {
-    static const char *const globs[] = {"out/**", "missing.txt"};
-    static const struct runtime_file files[] = {{"in/data.csv", "1\n2\n3\n", 6}, {"bin", "\0\xff", 2}};
+    static const char *const globs[] = { "out/**", "missing.txt" };
+    static const struct runtime_file files[] = { { "in/data.csv", "1\n2\n3\n", 6 }, { "bin", "\0\xff", 2 } };
     struct job job;
 
     job_init(&job, "python",
@@ -458,7 +458,7 @@ test_artifacts(void)
 static void
 test_slow_fetch(void)
 {
-    static const char *const globs[] = {"out"};
+    static const char *const globs[] = { "out" };
     struct job job;
     uint64_t end;
 
@@ -547,7 +547,7 @@ test_output_flood(void)
 static void
 test_refused(void)
 {
-    static const struct runtime_env env[] = {{"LD_PRELOAD", "x"}};
+    static const struct runtime_env env[] = { { "LD_PRELOAD", "x" } };
     struct job job;
 
     job_init(&job, "cobol", "x");

@@ -182,12 +182,7 @@ static void
 test_shared_cache_url(void)
 {
     static const char *const parameters[] = {
-        "?cache=shared&mode=rwc",
-        "?mode=rwc&cache=shared",
-        "?mode=rwc",
-        "?cache=shared",
-        "?",
-        "",
+        "?cache=shared&mode=rwc",          "?mode=rwc&cache=shared", "?mode=rwc", "?cache=shared", "?", "",
         "?psow=1&cache=shared&nolock=0#x",
     };
     struct audit_report report;

@@ -15,7 +15,7 @@ enum { KERNEL = 1, OUTPUT = 2, CANCEL = 4, DRAIN = 8, EXPIRE = 16 };
 struct row {
     const char *name;
     unsigned causes;
-    int rc; /* -1: no end of its own */
+    int rc;        /* -1: no end of its own */
     int exit_code; /* -1: SIGKILL, XFSZ: SIGXFSZ */
     const char *result_error;
     enum job_state want;
@@ -62,7 +62,8 @@ static const struct row rows[] = {
     { "drain and expire", DRAIN | EXPIRE, -1, 0, "", JOB_LOST, NULL, STOPPED },
     { "drain and exit 0", DRAIN, 0, 0, "", JOB_LOST, NULL, STOPPED },
     { "a file larger than the disk", 0, 0, XFSZ, "", JOB_LIMIT_EXCEEDED, "disk", "" },
-    { "a file larger than the disk, and a result that is none", 0, 0, XFSZ, "x", JOB_LIMIT_EXCEEDED, "disk", "" },
+    { "a file larger than the disk, and a result that is none", 0, 0, XFSZ, "x", JOB_LIMIT_EXCEEDED, "disk",
+      "" },
     { "its signal in an answer that is none", 0, RUNTIME_E_AGENT, XFSZ, "", JOB_LOST, NULL,
       "the sandbox gave no valid answer" },
     { "a file too large, and kernel", KERNEL, 0, XFSZ, "", JOB_LIMIT_EXCEEDED, "memory", "" },
@@ -108,10 +109,12 @@ test_row(const struct row *row)
     fill_outcome(&outcome, row);
     verdict_decide(&verdict, &input);
     is_str(job_state_status(verdict.state), job_state_status(row->want), "%s", row->name);
-    is_str(verdict.has_violation ? sbx_limit_verdict(verdict.violated) : NULL, row->violation, "%s: violation", row->name);
+    is_str(verdict.has_violation ? sbx_limit_verdict(verdict.violated) : NULL, row->violation,
+           "%s: violation", row->name);
     is_str(verdict.message, row->message, "%s: message", row->name);
     ok(job_state_final(verdict.state), "%s: final", row->name);
-    ok(verdict.has_exit_code == (row->rc == 0 && row->exit_code >= 0), "%s: exit code only of a program that ended", row->name);
+    ok(verdict.has_exit_code == (row->rc == 0 && row->exit_code >= 0),
+       "%s: exit code only of a program that ended", row->name);
 }
 
 static void
@@ -131,21 +134,29 @@ test_values(void)
            "{\"rule\":\"limits.output\",\"name\":\"output\",\"limit\":1000,\"observed\":1234,"
            "\"hint\":\"print less, or write to a file and declare it in artifacts\"}",
            "as it is told");
-    outcome.report = (struct runtime_report){ .has_verdict = true, .verdict = SBX_LIMIT_CPU, .verdict_limit = 7, .verdict_observed = 8 };
+    outcome.report = (struct runtime_report){
+        .has_verdict = true, .verdict = SBX_LIMIT_CPU, .verdict_limit = 7, .verdict_observed = 8
+    };
     input.outcome = &outcome;
     verdict_decide(&verdict, &input);
     sbx_buf_reset(&out);
     sbx_jsonw_init(&w, &out);
     violation_write(&w, NULL, &verdict);
-    ok(strstr(out.data, "\"rule\":\"limits.cpu_time\",\"name\":\"cpu\",\"limit\":7,\"observed\":8") != NULL, "cpu time");
+    ok(strstr(out.data, "\"rule\":\"limits.cpu_time\",\"name\":\"cpu\",\"limit\":7,\"observed\":8") != NULL,
+       "cpu time");
     outcome = (struct runtime_outcome){ .signal = "SIGXFSZ" };
     input = (struct verdict_input){ .limits = &limits, .outcome = &outcome };
     verdict_decide(&verdict, &input);
-    ok(verdict.limit == 65536 && verdict.observed == 65537, "a file larger than the disk: more than the limit");
+    ok(verdict.limit == 65536 && verdict.observed == 65537,
+       "a file larger than the disk: more than the limit");
     is_str(verdict.signal, "SIGXFSZ", "the signal is told, too");
     ok(!verdict.in_files, "it is bytes");
     outcome.report = (struct runtime_report){
-        .has_verdict = true, .verdict = SBX_LIMIT_DISK, .verdict_limit = 10, .verdict_observed = 10, .verdict_files = true,
+        .has_verdict = true,
+        .verdict = SBX_LIMIT_DISK,
+        .verdict_limit = 10,
+        .verdict_observed = 10,
+        .verdict_files = true,
     };
     verdict_decide(&verdict, &input);
     sbx_buf_reset(&out);
@@ -180,7 +191,9 @@ test_states(void)
     ok(!job_state_follows(JOB_RUNNING, JOB_SUCCEEDED), "no end but through finishing");
     ok(!job_state_follows(JOB_QUEUED, JOB_RUNNING), "no run without a start");
     ok(job_state_parse("running", &state) && state == JOB_RUNNING, "running is a name");
-    ok(!job_state_parse("finishing", &state) && !job_state_parse("", &state) && !job_state_parse("LOST", &state), "others are not");
+    ok(!job_state_parse("finishing", &state) && !job_state_parse("", &state) &&
+           !job_state_parse("LOST", &state),
+       "others are not");
 }
 
 int
