@@ -54,6 +54,7 @@ is_deeply([$refused->{status}, $refused->{json}{code}], [503, 'unavailable'], 'j
 like($refused->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, 'with the same advice');
 my $late = ask('GET', "/v1/jobs/$id?wait=10");
 is_deeply([@{ $late->{json} }{qw(status stdout)}], ['succeeded', "ended\n"], 'who begins to wait now is answered');
+ok($t->wait_until(5, sub { !-S "$t->{dir}/sock/executord.sock" }), 'nobody connects after the last job');
 print {$keep} "Content-Type: application/json\r\nSandbox-Context: $context\r\n\r\n";
 $keep->flush;
 my $text = Sandbox::_converse($keep, '', seconds => 2);
