@@ -58,7 +58,7 @@ help:
 	@echo 'make stop        stop it and leave nothing behind'
 	@echo 'make build       build everything into build/$$VARIANT (release, asan)'
 	@echo 'make test        build, then run the whole suite against real components (VARIANT=asan: sanitized)'
-	@echo 'make test-extra  tests against components from PyPI and the Go module proxy'
+	@echo 'make test-extra  tests against components from PyPI'
 	@echo 'make lint        layering, banned calls, function length, docs against code, static analysis'
 	@echo 'make format      clang-format the tree'
 	@echo 'make bench       benchmarks of ours and of peers in one run'
