@@ -29,6 +29,8 @@ use Time::HiRes qw(time sleep);
 
 # A daemon may close a connection at any time; that is for the test to see, not to die of.
 $SIG{PIPE} = 'IGNORE';
+# Ended from outside, a test still takes its daemons along (DESTROY).
+$SIG{$_} = sub { exit 1 } for qw(TERM INT HUP);
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../..');
 our $VARIANT = $ENV{SANDBOX_VARIANT} // 'release';
@@ -109,7 +111,7 @@ sub _spawn {
     my $pid = fork // die $!;
     if (!$pid) {
         setpgrp 0, 0;
-        $SIG{PIPE} = 'DEFAULT';
+        $SIG{$_} = 'DEFAULT' for qw(PIPE TERM INT HUP);
         $SIG{QUIT} = 'IGNORE';    # as a shell's background jobs have it: nothing of it may reach a sandbox
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $log;
@@ -400,6 +402,8 @@ sub DESTROY {
     my ($self) = @_;
     return unless $self->{owner} == $$;
     local $?;
+    # Only a launcher that ends itself removes its control groups.
+    $self->stop('launcher', 'TERM', 5) if $self->{pid}{launcher};
     for my $pid (values %{ $self->{pid} }) {
         kill 'KILL', -$pid, $pid;
         waitpid $pid, 0;
