@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lib/sbx_env.h"
 #include "lib/sbx_utf8.h"
 #include "session-agent/glob.h"
 
@@ -37,40 +38,6 @@ request_path_valid(const char *path, size_t len)
     return true;
 }
 
-bool
-request_env_name_valid(const char *name)
-{
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
-    size_t len = strlen(name);
-
-    return len >= 1 && len <= REQUEST_MAX_ENV_NAME && !(name[0] >= '0' && name[0] <= '9') &&
-           strspn(name, allowed) == len;
-}
-
-bool
-request_env_name_allowed(const char *name)
-{
-    static const char *const names[] = { "GLIBC_TUNABLES", "BASH_ENV",  "ENV",
-                                         "NODE_OPTIONS",   "SHELLOPTS", "BASHOPTS" };
-    static const char *const prefixes[] = { "LD_", "PYTHON", "SANDBOX_", "BASH_FUNC_" };
-    size_t i;
-
-    if (!request_env_name_valid(name)) {
-        return false;
-    }
-    for (i = 0; i < SBX_COUNT(names); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            return false;
-        }
-    }
-    for (i = 0; i < SBX_COUNT(prefixes); i++) {
-        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool
 env_check(json_t *env, struct sbx_field_error *err)
 {
@@ -86,7 +53,7 @@ env_check(json_t *env, struct sbx_field_error *err)
     }
     json_object_foreach (env, name, value) {
         sbx_json_pointer(field, sizeof(field), "/env", name, 0);
-        if (!request_env_name_allowed(name)) {
+        if (!sbx_env_name_valid(name) || sbx_env_name_reserved(name)) {
             sbx_field_error_set(err, field, "is not a name that may be set");
             return false;
         }

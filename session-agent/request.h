@@ -9,7 +9,6 @@
 
 enum {
     REQUEST_MAX_ENV = 128,
-    REQUEST_MAX_ENV_NAME = 128,
     REQUEST_MAX_ENV_VALUE = 32 * 1024,
     REQUEST_MAX_ENV_TOTAL = 256 * 1024,
     REQUEST_MAX_FILES = 1024,
@@ -73,6 +72,3 @@ void step_request_deinit(struct step_request *request);
 bool request_id_valid(const char *id, size_t len);
 /* Relative, UTF-8, no empty, "." or ".." component, bounded in depth and length. */
 bool request_path_valid(const char *path, size_t len);
-bool request_env_name_valid(const char *name);
-/* Names that steer the loader, an interpreter or the agent are not a tenant's to set. */
-bool request_env_name_allowed(const char *name);

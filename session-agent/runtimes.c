@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/sbx_env.h"
 #include "session-agent/request.h"
 
 #define MAX_ENTRIES 64
@@ -66,7 +67,7 @@ env_ok(json_t *env)
     json_t *value;
 
     json_object_foreach (env, name, value) {
-        if (!request_env_name_valid(name) || !json_is_string(value) || json_string_length(value) > MAX_TEXT) {
+        if (!sbx_env_name_valid(name) || !json_is_string(value) || json_string_length(value) > MAX_TEXT) {
             return false;
         }
     }

@@ -6,11 +6,10 @@
 
 #include "executor/core/job_record.h"
 #include "lib/sbx_crypto.h"
+#include "lib/sbx_env.h"
 #include "lib/sbx_policy.h"
 
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-"
-#define ENV_FIRST "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
-#define ENV_CHARS ENV_FIRST "0123456789"
 
 struct request {
     const json_t *body;
@@ -218,36 +217,6 @@ parse_stdin(struct request *request)
     return true;
 }
 
-/* Names that change what the interpreter or the loader is, before the program's first line. */
-static bool
-env_name_reserved(const char *name)
-{
-    static const char *const prefixes[] = { "LD_", "PYTHON", "SANDBOX_" };
-    static const char *const names[] = { "GLIBC_TUNABLES", "BASH_ENV",  "ENV",
-                                         "NODE_OPTIONS",   "SHELLOPTS", "BASHOPTS" };
-
-    for (size_t i = 0; i < SBX_COUNT(prefixes); i++) {
-        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < SBX_COUNT(names); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-env_name_valid(const char *name)
-{
-    size_t len = strlen(name);
-
-    return len > 0 && len <= JOB_MAX_ENV_NAME && strspn(name, ENV_CHARS) == len &&
-           strchr("0123456789", name[0]) == NULL;
-}
-
 static bool
 parse_env_entry(struct request *request, const char *name, const json_t *value)
 {
@@ -255,10 +224,10 @@ parse_env_entry(struct request *request, const char *name, const json_t *value)
     char field[sizeof(request->err->field)];
 
     sbx_json_pointer(field, sizeof(field), "/env", name, 0);
-    if (!env_name_valid(name)) {
+    if (!sbx_env_name_valid(name)) {
         return request_fail(request, field, "has a name that is not [A-Za-z_][A-Za-z0-9_]{0,127}");
     }
-    if (env_name_reserved(name)) {
+    if (sbx_env_name_reserved(name)) {
         return request_fail(request, field, "is a reserved name");
     }
     if (!json_is_string(value)) {

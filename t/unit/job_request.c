@@ -77,6 +77,7 @@ static const struct {
     { BODY("\"env\":{\"A B\":\"x\"}"), "/env/A B" },
     { BODY("\"env\":{\"\xc3\xa9\":\"x\"}"), "/env/\xc3\xa9" },
     { BODY("\"env\":{\"LD_PRELOAD\":\"x\"}"), "/env/LD_PRELOAD" },
+    { BODY("\"env\":{\"BASH_FUNC_x\":\"x\"}"), "/env/BASH_FUNC_x" },
     { BODY("\"env\":{\"LD_\":\"x\"}"), "/env/LD_" },
     { BODY("\"env\":{\"GLIBC_TUNABLES\":\"x\"}"), "/env/GLIBC_TUNABLES" },
     { BODY("\"env\":{\"BASH_ENV\":\"x\"}"), "/env/BASH_ENV" },
