@@ -170,10 +170,3 @@ init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean))
     init->on_swept = on_swept;
     (void)uv_timer_start(&init->retry, init_on_retry, 0, SWEEP_MS); /* cannot fail: callback set */
 }
-
-void
-init_stop(struct init *init)
-{
-    uv_close((uv_handle_t *)&init->child_signal, NULL);
-    uv_close((uv_handle_t *)&init->retry, NULL);
-}

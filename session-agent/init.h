@@ -36,4 +36,3 @@ void init_kill_all(const struct init *init);
 /* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After
  * on_main_exit. */
 void init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean));
-void init_stop(struct init *init);

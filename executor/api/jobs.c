@@ -31,7 +31,8 @@ job_answer(struct call *call, int status, struct job_record *record)
     call_reply_json(call, status, headers, n, &body);
 }
 
-void
+/* A live job: its output so far is in the answer. */
+static void
 job_answer_live(struct call *call, int status, struct job *job)
 {
     int r = job->ended ? 0 : job_output_render(job);

@@ -9,8 +9,6 @@
 
 /* Answers with the job as it is: `status` 200 or 202. Ends the call. */
 void job_answer(struct call *call, int status, struct job_record *record);
-/* A live job: its output so far is in the answer. */
-void job_answer_live(struct call *call, int status, struct job *job);
 /* Waits for a live job up to call->wait_ms, then answers 200 when it is over, else `unfinished`. */
 void job_answer_later(struct call *call, struct job *job, int unfinished);
 /* Reads the job of call->id from the database, then calls `then` with call->record filled, or answers 404. */

@@ -30,7 +30,6 @@ struct denials {
     uint64_t device, inode, position; /* of the open file, or as stored before one is open */
     uint64_t next_position;           /* once the transaction is durable */
     uint64_t punched;
-    uint64_t taken;
     unsigned batch;
     bool skipping; /* inside a line that is too long */
     char buffer[DENIALS_BUFFER];
@@ -59,12 +58,6 @@ denials_free(struct denials *denials)
     free(denials->rotated);
     free(denials);
     return NULL;
-}
-
-uint64_t
-denials_taken(const struct denials *denials)
-{
-    return denials->taken;
 }
 
 static int
@@ -159,7 +152,6 @@ denials_on_stored(void *arg, int rc, const struct db_result *result _unused_)
         return;
     }
     denials->position = denials->next_position;
-    denials->taken += denials->batch;
     denials_punch(denials);
     timer_start(denials->timer, 0);
 }

@@ -30,7 +30,5 @@ struct denials_spec {
 };
 
 _must_check_ int denials_new(struct denials **ret, const struct denials_spec *spec);
-/* Lines taken since the start. */
-uint64_t denials_taken(const struct denials *denials);
 /* After the database was closed: no callback may be due. */
 struct denials *denials_free(struct denials *denials);

@@ -43,7 +43,7 @@ process_set_state(struct process_sandbox *sandbox, enum process_state state)
     sandbox->state = state;
 }
 
-void
+static void
 process_log(const struct process *process, const char *event, const char *detail)
 {
     if (process->spec.log != NULL) {

@@ -78,7 +78,6 @@ void process_set_state(struct process_sandbox *sandbox, enum process_state state
 /* Calls fn(sandbox, rc) on the loop's next turn, unless the sandbox is destroyed before. */
 void process_defer(struct process_sandbox *sandbox, void (*fn)(struct process_sandbox *sandbox, int rc),
                    int rc);
-void process_log(const struct process *process, const char *event, const char *detail);
 /* Sends a request about this sandbox that needs no more than its head. */
 _must_check_ int process_call(struct process_sandbox *sandbox, uint16_t type, uint64_t deadline_ms,
                               launch_reply_fn done);
