@@ -1,5 +1,5 @@
 # Builds, runs and tests ngx_sandbox. `make help` lists the targets.
-# VARIANT=release (default) | asan: every object, nginx included, with ASan and UBSan.
+# VARIANT=release (default) | asan: every object, nginx included, with ASan and UBSan | mutant: see below.
 
 VARIANT ?= release
 OUT := build/$(VARIANT)
@@ -23,6 +23,10 @@ STATIC :=
 AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
 AGENT_EXTRA := $(OUT)/obj/t/asan/inside.o
 else
+ifeq ($(VARIANT),mutant)
+# Launcher and agent that can leave walls out, for t/launcher/mutants.t. Never installed, never started by anything else.
+CPPFLAGS_VARIANT := -DSANDBOX_MUTANT
+endif
 CC ?= gcc
 # clang before 16 refuses it.
 AUTO_INIT := $(shell $(CC) -ftrivial-auto-var-init=zero -fsyntax-only -x c /dev/null 2>/dev/null && echo -ftrivial-auto-var-init=zero)
@@ -31,7 +35,7 @@ STATIC := -static
 AGENT_LIBS := -l:libuv_a.a -l:libhttp_parser.a -l:libjansson.a -l:libcrypto.a -lpthread -ldl
 endif
 
-CPPFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(OUT)/gen
+CPPFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(OUT)/gen $(CPPFLAGS_VARIANT)
 CFLAGS := $(OPT) $(WARN) $(HARDEN) -fPIE
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 LIBS := -luv -lhttp_parser -ljansson -lcrypto -lsqlite3 -lpthread
@@ -51,7 +55,7 @@ MODULE := $(OUT)/ngx_http_sandbox_module.so
 DAEMONS := $(OUT)/executord $(OUT)/sandbox-launch $(OUT)/session-agent
 STAMP := build/.deps
 
-.PHONY: help run stop build daemons module test test-extra unit lint format bench fuzz deps clean
+.PHONY: help run stop build daemons mutant module test test-extra unit lint format bench fuzz deps clean
 
 help:
 	@echo 'make run         install what is missing, build, start on 127.0.0.1:8080, run a first job'
@@ -76,6 +80,8 @@ $(STAMP)-test: conf/local/deps.sh
 build: daemons module
 daemons: $(STAMP)
 	@$(MAKE) -s --no-print-directory -j2 $(DAEMONS)
+mutant: $(STAMP)
+	@$(MAKE) -s --no-print-directory -j2 VARIANT=mutant build/mutant/sandbox-launch build/mutant/session-agent
 module: $(STAMP)
 	@$(MAKE) -s --no-print-directory $(MODULE)
 

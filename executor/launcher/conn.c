@@ -152,9 +152,12 @@ static void
 on_create(struct conn *conn, const union wire_request *request, struct sandbox *sb)
 {
     const char *stage = "create";
-    int r = sandbox_create(conn, request->head.seq, request->create.template_name, &stage);
+    int r = -EOPNOTSUPP;
 
     (void)sb; /* there is none yet */
+    if (request->create.isolation == SBX_ISOLATION_PROCESS) {
+        r = sandbox_create(conn, request->head.seq, request->create.template_name, &stage);
+    }
     if (r < 0) {
         journal(JOURNAL_WARN, "sandbox.refused", JOURNAL_STR("stage", stage), JOURNAL_INT("error", -r));
         conn_error(conn, request->head.seq, 0, -r, stage);

@@ -15,11 +15,13 @@
  */
 #pragma once
 
-#include <stdint.h>
+#include "lib/sbx_isolation.h"
 
-#define LAUNCH_WIRE_VERSION 3u
+#define LAUNCH_WIRE_VERSION 4u
 #define LAUNCH_TEMPLATE_LEN 32
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
+/* gVisor: socket, stdout, stderr. runsc passes three descriptors; a step's own message has its input. */
+#define LAUNCH_N_FDS_GVISOR 3
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* launch_hello   -> launch_hello */
@@ -71,6 +73,8 @@ struct launch_limits {
 struct launch_create {
     struct launch_head head;
     char template_name[LAUNCH_TEMPLATE_LEN]; /* a section of the launcher's own configuration */
+    uint32_t isolation;                      /* enum sbx_isolation */
+    uint32_t pad;
 };
 
 struct launch_created {
@@ -82,6 +86,7 @@ struct launch_created {
 struct launch_adopt {
     struct launch_head head;
     struct launch_limits limits;
+    uint64_t share; /* running sandboxes with the same one divide one sandbox's weight on the processors; 0: none */
 };
 
 struct launch_report {

@@ -334,6 +334,7 @@ process_create(struct runtime *runtime, const char *template_name, runtime_creat
         return -ESHUTDOWN;
     }
     memcpy(message.create.template_name, template_name, len);
+    message.create.isolation = SBX_ISOLATION_PROCESS;
     sandbox = sandbox_new(process);
     if (sandbox == NULL) {
         return -ENOMEM;

@@ -101,6 +101,7 @@ post_create(void)
     union message m = { 0 };
 
     memcpy(m.create.template_name, "default", sizeof("default"));
+    m.create.isolation = SBX_ISOLATION_PROCESS;
     post(&m, sizeof(m.create), LAUNCH_CREATE, 0);
 }
 

@@ -3,7 +3,7 @@
  * one line of answer each (`tell` answers several, then "."). Every wait has a
  * deadline of WAIT_MS.
  *
- *   connect SOCKET | hello [VERSION] | create TEMPLATE | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
+ *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
  *   stat ID | settle ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
  *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
  *   raw HEX (of a whole message) | flood N (STAT requests of sandbox ID 0 never read)
@@ -397,6 +397,13 @@ command(char *line)
         hello.version = *argument != '\0' ? (uint32_t)strtoul(argument, NULL, 10) : hello.version;
         request(&hello, sizeof(hello), LAUNCH_HELLO, 0);
     } else if (strcmp(line, "create") == 0) {
+        char *tier = strchr(argument, ' ');
+
+        create.isolation = SBX_ISOLATION_PROCESS;
+        if (tier != NULL) {
+            *tier++ = '\0';
+            create.isolation = sbx_isolation_parse(tier);
+        }
         memcpy(create.template_name, argument, strnlen(argument, sizeof(create.template_name)));
         request(&create, sizeof(create), LAUNCH_CREATE, 0);
     } else if (strcmp(line, "adopt") == 0) {

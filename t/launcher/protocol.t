@@ -14,9 +14,9 @@ my $witness = $l->client;
 my $safe = $witness->create;
 
 sub head { my (%f) = @_; return pack 'SSLQQ', $f{type}, $f{size}, $f{pad} // 0, $f{seq} // 1, $f{sandbox} // 0 }
-sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 3, 0 }
-sub create { my (%f) = @_; return head(type => $CREATE, size => 56, seq => 2, %f) . ($f{name} // pack 'a32', 'default') }
-sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 64, seq => 2, %f) . pack 'QQQQLL', 1 << 26, 1 << 26, 1000, 1000, 1000, 10 }
+sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 4, 0 }
+sub create { my (%f) = @_; return head(type => $CREATE, size => 64, seq => 2, %f) . ($f{name} // pack 'a32', 'default') . pack('LL', $f{isolation} // 1, 0) }
+sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 72, seq => 2, %f) . pack 'QQQQLLQ', 1 << 26, 1 << 26, 1000, 1000, 1000, 10, 0 }
 sub hex_of { return unpack 'H*', $_[0] }
 
 # The reply to the last message, then whether the connection is closed.
@@ -43,8 +43,8 @@ refused('size 0', $message, hello(size => 0));
 refused('size 65535', $message, hello(size => 65535));
 refused("type $_", $message, head(type => $_, size => 24)) for 0, 7, 8, 100, 101, 102, 103, 104, 105, 201, 65535;
 refused('seq 0', $message, hello(seq => 0));
-refused('another version', qr/^error 71 version$/, hello(version => 2));
-refused('a later version', qr/^error 71 version$/, hello(version => 4));
+refused('another version', qr/^error 71 version$/, hello(version => 3));
+refused('a later version', qr/^error 71 version$/, hello(version => 5));
 refused('version 0', qr/^error 71 version$/, hello(version => 0));
 refused('create before hello', $state, create());
 refused('adopt before hello', $state, adopt(sandbox => 1));
@@ -56,6 +56,7 @@ refused('hello naming a sandbox', $state, hello(sandbox => 5));
 refused('seq not rising', $state, hello(seq => 5), create(seq => 5));
 refused('seq falling', $state, hello(seq => 5), create(seq => 4));
 refused('create naming a sandbox', $state, hello(), create(sandbox => $safe));
+refused("isolation $_", $message, hello(), create(isolation => $_)) for 0, 3, 0xffffffff;
 refused('a template name without end', $message, hello(), create(name => 'x' x 32));
 refused('stat of nothing', $state, hello(), head(type => $STAT, size => 24, seq => 2));
 refused('stat of an unknown sandbox', $state, hello(), head(type => $STAT, size => 24, seq => 2, sandbox => 12345));
@@ -132,7 +133,7 @@ my $extra = $l->client;
 is($extra->hello, 'eof', 'the seventeenth connection is closed');
 $_->stop for $extra, @idle;
 $c = $l->client;
-is($c->hello, 'hello version=3 max=128', 'afterwards there is room again');
+is($c->hello, 'hello version=4 max=128', 'afterwards there is room again');
 $c->stop;
 
 # Another user.
@@ -158,7 +159,7 @@ is($c->hello, 'eof', 'root is not the configured user');
 $c->stop;
 $l->{as} = ['setpriv', '--reuid', '64998', '--regid', '64998', '--clear-groups'];
 $c = $l->client;
-is($c->hello, 'hello version=3 max=128', 'the configured user is served');
+is($c->hello, 'hello version=4 max=128', 'the configured user is served');
 $c->{hello} = 1;
 $id = $c->create;
 like($c->sh($id, 'id -u'), qr/^1000$/m, 'and gets sandboxes');

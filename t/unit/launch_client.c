@@ -130,6 +130,7 @@ call(struct caller *caller, uint16_t type, uint64_t sandbox, uint64_t deadline_m
 
     if (type == LAUNCH_CREATE) {
         memcpy(message.create.template_name, "default", 8);
+        message.create.isolation = SBX_ISOLATION_PROCESS;
     }
     uv_update_time(&loop);
     assert(launch_client_call(up.client, &caller->call, &request) == 0);

@@ -11,6 +11,9 @@ message(enum launch_type type, size_t size)
 
     memset(&m, 0, sizeof(m));
     m.head = (struct launch_head){ .type = (uint16_t)type, .size = (uint16_t)size, .seq = 1 };
+    if (type == LAUNCH_CREATE) {
+        m.create.isolation = SBX_ISOLATION_PROCESS;
+    }
     return m;
 }
 
@@ -64,6 +67,11 @@ contents(void)
 {
     union wire_request m = message(LAUNCH_CREATE, sizeof(m.create));
 
+    m.create.isolation = SBX_ISOLATION_NONE;
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "no tier");
+    m.create.isolation = SBX_N_ISOLATIONS;
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "a tier there is not");
+    m.create.isolation = SBX_ISOLATION_GVISOR;
     memset(m.create.template_name, 'x', sizeof(m.create.template_name));
     is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "a name without end");
     m.create.template_name[LAUNCH_TEMPLATE_LEN - 1] = '\0';

@@ -1,0 +1,66 @@
+/*
+ * The walls of a sandbox by name, one list for the launcher, the agent, `executord check-host` and the tests.
+ * A mutant build (`make mutant`, never installed) can leave single walls out, so that the corpus of hostile
+ * programs can show what each of them stops; in every other build sbx_wall_is_off() is the constant false.
+ */
+#pragma once
+
+#include "sbx_base.h"
+
+#pragma GCC visibility push(hidden)
+
+enum sbx_wall {
+    SBX_WALL_PID_NAMESPACE,
+    SBX_WALL_NETWORK_NAMESPACE,
+    SBX_WALL_IPC_NAMESPACE,
+    SBX_WALL_UTS_NAMESPACE,
+    SBX_WALL_CGROUP_NAMESPACE,
+    SBX_WALL_TIME_NAMESPACE,
+    SBX_WALL_NESTED_NAMESPACES, /* none can be made inside */
+    SBX_WALL_READ_ONLY_ROOT,
+    SBX_WALL_OWN_INODES, /* no file shares its locks and watches with another sandbox's */
+    SBX_WALL_DEVICES,    /* five harmless ones, on a read-only file system */
+    SBX_WALL_PROC_READ_ONLY,
+    SBX_WALL_PROC_MASKS,
+    SBX_WALL_HIDEPID,
+    SBX_WALL_UID, /* the payload's differs from the agent's */
+    SBX_WALL_CAPABILITIES,
+    SBX_WALL_NO_NEW_PRIVS,
+    SBX_WALL_SECCOMP,      /* the filters as a whole */
+    SBX_WALL_SECCOMP_ARCH, /* of them: other ABIs kill */
+    SBX_WALL_LANDLOCK,
+    SBX_WALL_DESCRIPTORS, /* none is inherited */
+    SBX_WALL_SEALED_AGENT,
+    SBX_WALL_NOT_DUMPABLE, /* the agent */
+    SBX_WALL_RLIMITS,
+    SBX_WALL_MEMORY,
+    SBX_WALL_PIDS,
+    SBX_WALL_CPU,
+    SBX_WALL_TIME,
+    SBX_WALL_DISK,
+    SBX_WALL_INODES,
+    SBX_N_WALLS
+};
+
+/* "pid_namespace" ... */
+const char *sbx_wall_name(enum sbx_wall wall);
+/* SBX_N_WALLS when it is no wall's name. */
+enum sbx_wall sbx_wall_parse(const char *name);
+
+#ifdef SANDBOX_MUTANT
+extern uint64_t sbx_walls_off; /* bit per wall */
+
+static inline bool
+sbx_wall_is_off(enum sbx_wall wall)
+{
+    return (sbx_walls_off >> wall) & 1u;
+}
+#else
+static inline bool
+sbx_wall_is_off(enum sbx_wall wall _unused_)
+{
+    return false;
+}
+#endif
+
+#pragma GCC visibility pop
