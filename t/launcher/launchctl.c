@@ -6,6 +6,8 @@
  *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
  *   stat ID | settle ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
  *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
+ *   post ID PATH FILE: sends the file as a body and does not wait | reply ID: waits for what `http` answers
+ *   line ID 1|2: waits for a line of a stream | text ID 1|2: all a stream holds now, with newlines as \x01
  *   raw HEX (of a whole message) | flood N (STAT requests of sandbox ID 0 never read)
  */
 #include <errno.h>
@@ -112,7 +114,7 @@ receive(union message *ret, int *ret_fds, int wait_ms)
     }
     cmsg = CMSG_FIRSTHDR(&msg);
     if (cmsg != NULL && cmsg->cmsg_type == SCM_RIGHTS && ret_fds != NULL) {
-        memcpy(ret_fds, CMSG_DATA(cmsg), sizeof(int) * LAUNCH_N_FDS);
+        memcpy(ret_fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
     }
     return 1;
 }
@@ -151,7 +153,7 @@ answer(int wait_ms)
     case LAUNCH_CREATED:
         fds_keep(m.head.sandbox, fds);
         printf("created %llu %u fds=%d\n", (unsigned long long)m.head.sandbox, m.created.host_uid,
-               fds[3] >= 0);
+               fds[LAUNCH_N_FDS_GVISOR - 1] >= 0);
         break;
     case LAUNCH_ADOPTED:
         puts("adopted");
@@ -279,16 +281,72 @@ do_tell(char *arguments, int is_waiting)
     free(reply);
 }
 
+_Static_assert(LAUNCH_N_FDS_GVISOR == LAUNCH_N_FDS - 1, "the gVisor tier has no stdin");
+
+static int
+stream_fd(const int *fds, long which)
+{
+    return fds == NULL || which < 1 || which > 2 ? -1 : fds[LAUNCH_N_FDS - 1] >= 0 ? fds[1 + which] : fds[which];
+}
+
+static void
+http_send(int fd, const char *method, const char *path, const char *body, size_t len)
+{
+    dprintf(fd,
+            "%s %s HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nX-Session-Token: "
+            "0123456789abcdef\r\nContent-Length: %zu\r\n\r\n",
+            method, path, len);
+    while (len > 0) {
+        ssize_t n = send(fd, body, len, MSG_NOSIGNAL);
+
+        if (n <= 0) {
+            return; /* the answer will tell */
+        }
+        body += n;
+        len -= (size_t)n;
+    }
+}
+
+static void
+do_reply(uint64_t id)
+{
+    char *head_end = NULL, *length;
+    static char reply[1 << 20];
+    int *fds = fds_of(id);
+    size_t len = 0, want = 0;
+    long end = now_ms() + WAIT_MS;
+
+    while (fds != NULL && (head_end == NULL || len < want)) {
+        struct pollfd in = { .fd = fds[0], .events = POLLIN };
+        ssize_t n =
+            poll(&in, 1, (int)(end - now_ms())) == 1 ? read(fds[0], reply + len, sizeof(reply) - 1 - len) : 0;
+
+        if (n <= 0) {
+            break;
+        }
+        len += (size_t)n;
+        reply[len] = '\0';
+        head_end = head_end != NULL ? head_end : strstr(reply, "\r\n\r\n");
+        length = head_end != NULL ? strcasestr(reply, "content-length:") : NULL;
+        want = length != NULL ? (size_t)(head_end + 4 - reply) + strtoul(length + 15, NULL, 10) : 0;
+    }
+    if (head_end == NULL || len < want) {
+        puts("gone");
+        return;
+    }
+    for (char *at = head_end + 4; *at != '\0'; at++) {
+        *at = *at == '\n' ? ' ' : *at;
+    }
+    printf("%.3s %s\n", reply + 9, head_end + 4);
+}
+
 /* One exchange on the agent's connection, which stays open. */
 static void
 do_http(char *arguments)
 {
-    char *method, *path, *body, *head_end = NULL, *length;
-    static char reply[1 << 20];
+    char *method, *path, *body;
     uint64_t id = strtoull(arguments, &method, 10);
     int *fds = fds_of(id);
-    size_t len = 0, want = 0;
-    long end = now_ms() + WAIT_MS;
 
     method += *method == ' ';
     path = strchr(method, ' ');
@@ -303,29 +361,69 @@ do_http(char *arguments)
     } else {
         *body++ = '\0';
     }
-    dprintf(fds[0],
-            "%s %s HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nX-Session-Token: "
-            "0123456789abcdef\r\nContent-Length: %zu\r\n\r\n%s",
-            method, path, strlen(body), body);
-    while (head_end == NULL || len < want) {
-        struct pollfd in = { .fd = fds[0], .events = POLLIN };
-        ssize_t n =
-            poll(&in, 1, (int)(end - now_ms())) == 1 ? read(fds[0], reply + len, sizeof(reply) - 1 - len) : 0;
+    http_send(fds[0], method, path, body, strlen(body));
+    do_reply(id);
+}
 
-        if (n <= 0) {
-            puts("gone");
-            return;
+static void
+do_post(char *arguments)
+{
+    char *path, *name;
+    static char body[8 << 20];
+    uint64_t id = strtoull(arguments, &path, 10);
+    int *fds = fds_of(id);
+    FILE *file;
+
+    path += *path == ' ';
+    name = strchr(path, ' ');
+    if (fds == NULL || name == NULL) {
+        puts("gone");
+        return;
+    }
+    *name++ = '\0';
+    file = fopen(name, "re");
+    if (file == NULL) {
+        printf("errno=%d\n", errno);
+        return;
+    }
+    http_send(fds[0], "POST", path, body, fread(body, 1, sizeof(body), file));
+    fclose(file);
+    puts("sent");
+}
+
+/* A line of a stream as soon as it is there. */
+static void
+do_line(char *arguments)
+{
+    char line[4096];
+    uint64_t id = strtoull(arguments, &arguments, 10);
+    int fd = stream_fd(fds_of(id), strtol(arguments, NULL, 10));
+    size_t len = 0;
+    long end = now_ms() + WAIT_MS;
+
+    while (len < sizeof(line)) {
+        struct pollfd in = { .fd = fd, .events = POLLIN };
+
+        if (poll(&in, 1, (int)(end - now_ms())) != 1 || read(fd, line + len, 1) != 1 || line[len] == '\n') {
+            break;
         }
-        len += (size_t)n;
-        reply[len] = '\0';
-        head_end = head_end != NULL ? head_end : strstr(reply, "\r\n\r\n");
-        length = head_end != NULL ? strcasestr(reply, "content-length:") : NULL;
-        want = length != NULL ? (size_t)(head_end + 4 - reply) + strtoul(length + 15, NULL, 10) : 0;
+        len++;
     }
-    for (char *at = head_end + 4; *at != '\0'; at++) {
-        *at = *at == '\n' ? ' ' : *at;
+    printf("%.*s\n", (int)len, line);
+}
+
+static void
+do_text(char *arguments)
+{
+    static char text[1 << 20];
+    uint64_t id = strtoull(arguments, &arguments, 10);
+    int fd = stream_fd(fds_of(id), strtol(arguments, NULL, 10));
+    ssize_t n = fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0 ? read(fd, text, sizeof(text)) : -1;
+
+    for (ssize_t i = 0; i < n; i++) {
+        putchar(text[i] == '\n' ? '\x01' : text[i]);
     }
-    printf("%.3s %s\n", reply + 9, head_end + 4);
+    putchar('\n');
 }
 
 /* What a stream holds now. */
@@ -334,11 +432,11 @@ do_read(char *arguments)
 {
     char chunk[65536];
     uint64_t id = strtoull(arguments, &arguments, 10);
-    int *fds = fds_of(id), which = (int)strtol(arguments, NULL, 10);
+    int fd = stream_fd(fds_of(id), strtol(arguments, NULL, 10));
     ssize_t n = -1;
 
-    if (fds != NULL && fcntl(fds[1 + which], F_SETFL, O_NONBLOCK) == 0) {
-        n = read(fds[1 + which], chunk, sizeof(chunk));
+    if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0) {
+        n = read(fd, chunk, sizeof(chunk));
     }
     printf("bytes=%zd %.*s\n", n, n > 0 && n < 200 ? (int)strcspn(chunk, "\n") : 0, chunk);
 }
@@ -418,6 +516,14 @@ command(char *line)
         do_ended((int)strtol(argument, NULL, 10));
     } else if (strcmp(line, "tell") == 0 || strcmp(line, "send") == 0) {
         do_tell(argument, line[0] == 't');
+    } else if (strcmp(line, "post") == 0) {
+        do_post(argument);
+    } else if (strcmp(line, "reply") == 0) {
+        do_reply(strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "line") == 0) {
+        do_line(argument);
+    } else if (strcmp(line, "text") == 0) {
+        do_text(argument);
     } else if (strcmp(line, "read") == 0) {
         do_read(argument);
     } else if (strcmp(line, "http") == 0) {

@@ -33,7 +33,7 @@ sub new {
     make_path("$dir/state", "$dir/opt/drivers");
     my $self = bless {
         dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 400000 + ($$ % 1000) * 2000, agent => "$tool/probe_agent",
-        tool => "$tool/launchctl", owner => $$, max_sandboxes => 128, %option,
+        launcher => "$OUT/sandbox-launch", tool => "$tool/launchctl", owner => $$, max_sandboxes => 128, %option,
     }, $class;
     $self->write('opt/runtimes.json', '{"runtimes":[]}');
     $self->write('opt/drivers/hello.py', "print('hello')\n");
@@ -80,7 +80,7 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', "$self->{dir}/log";
         open STDERR, '>&', \*STDOUT;
-        exec 'setpriv', '--pdeathsig', 'TERM', "$OUT/sandbox-launch", '--config', $file or POSIX::_exit(127);
+        exec 'setpriv', '--pdeathsig', 'TERM', $self->{launcher}, '--config', $file or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
     if ($fails) {
@@ -166,9 +166,9 @@ sub hello { my ($self) = @_; return $self->ask('hello') }
 
 # Id of a new sandbox; dies when there is none. Greets first when that has not been done.
 sub create {
-    my ($self, $template) = @_;
+    my ($self, $template, $tier) = @_;
     $self->{hello} //= $self->hello;
-    my $reply = $self->ask('create ' . ($template // 'default'));
+    my $reply = $self->ask(join ' ', 'create', $template // 'default', $tier // ());
     die "create: $reply\n" unless $reply =~ /^created (\d+) (\d+) fds=1/;
     $self->{uid}{$1} = $2;
     return $1;

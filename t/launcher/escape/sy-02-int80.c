@@ -1,0 +1,13 @@
+// title: call the i386 kernel interface by int 0x80, where numbers mean something else
+// wall: seccomp_arch
+// expect: signal SIGSYS SIGSEGV
+#include "attack.h"
+
+int
+main(void)
+{
+    long result;
+
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L /* getpid */) : "memory", "r8", "r9", "r10", "r11");
+    escaped("getpid by int 0x80 = %ld", result);
+}

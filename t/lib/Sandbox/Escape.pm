@@ -1,0 +1,240 @@
+package Sandbox::Escape;
+
+# The corpus of hostile programs: t/launcher/escape/<class>-<nn>-<slug>.{py,js,sh,c}, each run by the real session
+# agent in a fresh sandbox. The comment lines at a program's head say:
+#
+#   title: what it tries                       wall: the walls that together stop it; with all of them off it gets through
+#   source: CVE, man page (optional)           tier: process gvisor (default); one left out needs `without:`
+#   without: why a tier is left out            expect: held (default) | signal SIGSYS ... | limit memory|processes|disk|cpu|time
+#   limits: memory=32m wall_ms=2000 ...        parties: 2 (the program runs in two sandboxes at once, see below)
+#
+# A program ends with a line "HELD why" or "ESCAPED what". Of two parties the first is started with the argument
+# "victim" and prints "READY text" when it is; then the second starts with "attacker" and that text, and its line counts.
+#
+#   my $e = Sandbox::Escape->new(tier => 'process'); $e->start;
+#   $e->run([Sandbox::Escape::cases()], sub { my ($case, $outcome, $reason) = @_; ... }); $e->finish;
+
+use strict;
+use warnings;
+use Digest::SHA qw(sha256_hex);
+use File::Path qw(make_path);
+use IO::Handle;
+use JSON::PP;
+use MIME::Base64 qw(encode_base64);
+use POSIX ();
+use Sandbox::Launch;
+
+our $DIR = "$Sandbox::Launch::ROOT/t/launcher/escape";
+our @LIMITS = qw(none cpu memory disk processes time);    # enum launch_limit
+our %TIMEOUT_MS = (process => 10000, gvisor => 25000);
+
+my %RUNTIME = (py => 'python', js => 'javascript', sh => 'bash', c => 'bash');
+my %HEAD = map { $_ => 1 } qw(title source wall tier without expect limits parties);
+my $JSON = JSON::PP->new->canonical->ascii;
+
+sub slurp { return Sandbox::Launch::slurp($_[0]) }
+
+# The cases whose name begins with one of the prefixes; all without any. Dies of a head that is not understood.
+sub cases {
+    my @prefix = @_;
+    my @cases;
+    for my $file (sort glob "$DIR/*-[0-9][0-9]-*") {
+        my ($name, $class, $ext) = $file =~ m{/((\w+)-\d\d-[a-z0-9-]+)\.(py|js|sh|c)$} or die "$file: not a name of a case\n";
+        next if @prefix && !grep { index($name, $_) == 0 } @prefix;
+        push @cases, { name => $name, class => $class, ext => $ext, file => $file, %{ head($file) } };
+    }
+    return @cases;
+}
+
+sub head {
+    my ($file) = @_;
+    my (%head, $last);
+    for my $line (split /\n/, slurp($file)) {
+        last unless $line =~ m{^(?:#!|#|//|/?\*+)\s*(.*?)\s*(?:\*/)?$};
+        my $text = $1;
+        if ($text =~ /^([a-z]+):\s*(.+)$/ && $HEAD{$1}) { $head{$last = $1} = $2 }
+    }
+    my %walls = walls();
+    my $case = {
+        title => $head{title} // die("$file: no title\n"), source => $head{source}, wall => [split ' ', $head{wall} // die "$file: no wall\n"],
+        tier => [split ' ', $head{tier} // 'process gvisor'], without => $head{without}, parties => $head{parties} // 1,
+    };
+    $walls{$_} or die "$file: no wall is called $_\n" for @{ $case->{wall} };
+    /^(process|gvisor)$/ or die "$file: no tier is called $_\n" for @{ $case->{tier} };
+    die "$file: say `without:` why a tier is left out\n" if @{ $case->{tier} } < 2 && !$case->{without};
+    ($case->{expect}, my @what) = split ' ', $head{expect} // 'held';
+    $case->{what} = { map { $_ => 1 } @what };
+    die "$file: expect\n" unless $case->{expect} =~ /^(held|signal|limit)$/;
+    $case->{limits} = { map { /^(\w+)=(\d+)([km]?)$/ or die "$file: limits\n"; ($1 => $2 * { '' => 1, k => 1 << 10, m => 1 << 20 }->{$3}) } split ' ', $head{limits} // '' };
+    return $case;
+}
+
+# Names of lib/sbx_wall.h.
+sub walls {
+    my ($list) = slurp("$Sandbox::Launch::ROOT/lib/sbx_wall.h") =~ /^enum sbx_wall \{(.*?)SBX_N_WALLS/ms or die "sbx_wall.h\n";
+    return map { lc($_) => 1 } $list =~ /SBX_WALL_(\w+)/g;
+}
+
+# Where the compiled program is; kept under the digest of what it is made from.
+sub compile {
+    my ($case) = @_;
+    my $cache = "$Sandbox::Launch::ROOT/build/escape";
+    my $program = "$cache/$case->{name}-" . substr sha256_hex(slurp($case->{file}) . slurp("$DIR/attack.h")), 0, 16;
+    return $program if -x $program;
+    make_path($cache);
+    system(qw(gcc -O1 -g0 -s -static -std=gnu11 -D_GNU_SOURCE -Wall -Werror -pthread), "-I$DIR", '-o', "$program.$$", $case->{file}) == 0
+        or die "$case->{file} does not compile\n";
+    rename "$program.$$", $program or die "$program: $!\n";
+    return $program;
+}
+
+sub new {
+    my ($class, %option) = @_;
+    my $self = bless { tier => 'process', walls_off => [], jobs => 3, n => 0, %option }, $class;
+    my $out = @{ $self->{walls_off} } || $self->{mutant} ? "$Sandbox::Launch::ROOT/build/mutant" : $Sandbox::Launch::OUT;
+    -x "$out/$_" or die "$out/$_ is not built\n" for qw(sandbox-launch session-agent);
+    $self->{launch} = Sandbox::Launch->new(launcher => "$out/sandbox-launch", agent => "$out/session-agent", max_sandboxes => 16, %{ $self->{options} // {} });
+    system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$self->{launch}{dir}/opt/");
+    return $self;
+}
+
+sub start {
+    my ($self) = @_;
+    my @off = @{ $self->{walls_off} };
+    $self->{launch}->start(%{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
+    return $self;
+}
+
+sub finish { my ($self) = @_; $self->{launch}->finish; return }
+
+# Ends the launcher without assertions, for mutants.
+sub stop {
+    my ($self) = @_;
+    my $status = $self->{launch}->stop;
+    $self->{launch}{finished} = 1;
+    return $status;
+}
+
+# Calls back with each case, its outcome (held, escaped, broken) and the reason, in the order of the list.
+sub run {
+    my ($self, $cases, $report) = @_;
+    $_->{program} = compile($_) for grep { $_->{ext} eq 'c' } @$cases;
+    pipe my $todo, my $fill or die $!;
+    pipe my $results, my $done or die $!;
+    syswrite $fill, pack 'N*', 0 .. $#$cases;    # 4 bytes a case, far less than a pipe holds
+    close $fill;
+    my @workers;
+    for (1 .. $self->{jobs}) {
+        my $pid = fork // die $!;
+        if (!$pid) {
+            eval { close $results; $self->work($cases, $todo, $done); 1 } or print STDERR $@;
+            POSIX::_exit(0);
+        }
+        push @workers, $pid;
+    }
+    close $todo;
+    close $done;
+    my @outcome;
+    while (defined(my $line = readline $results)) {
+        my ($i, @rest) = @{ $JSON->decode($line) };
+        $outcome[$i] = \@rest;
+    }
+    waitpid $_, 0 for @workers;
+    for my $i (0 .. $#$cases) { $report->($cases->[$i], @{ $outcome[$i] // ['broken', 'the worker died'] }) }
+    return;
+}
+
+sub work {
+    my ($self, $cases, $todo, $done) = @_;
+    my $client = $self->{launch}->client;
+    my $file = "$self->{launch}{dir}/body.$$";
+    while (sysread($todo, my $index, 4) == 4) {
+        my $i = unpack 'N', $index;
+        my @outcome = eval { $self->one($client, $cases->[$i], $file) };
+        @outcome = ('broken', $@ =~ s/\s+\z//r) if $@;
+        $outcome[1] = substr $outcome[1], 0, 600;
+        my $line = $JSON->encode([$i, @outcome]) . "\n";    # at most PIPE_BUF: written whole
+        syswrite $done, substr $line, 0, 4096;
+    }
+    $client->stop;
+    return;
+}
+
+sub one {
+    my ($self, $client, $case, $file) = @_;
+    my @ids;
+    my @outcome = eval {
+        my @arguments;
+        if ($case->{parties} == 2) {
+            push @ids, my $victim = $self->sandbox($client, $case, $file);
+            $self->send_step($client, $case, $file, $victim, 'victim');
+            my $line = $client->ask("line $victim 1");
+            $line =~ /^READY\s?(.*)$/ or return ('broken', "the victim said: $line " . $client->ask("text $victim 2"));
+            @arguments = ('attacker', $1);
+        }
+        push @ids, my $id = $self->sandbox($client, $case, $file);
+        $self->send_step($client, $case, $file, $id, @arguments);
+        my $reply = $client->ask("reply $id");
+        my ($text, $error) = map { my $text = $client->ask("text $id $_"); $text =~ tr/\x01/\n/; $text } 1, 2;
+        return judge($case, $reply, $text, $error, sub { $client->ended(5) });
+    };
+    my $died = $@;
+    $client->destroy($_) for reverse @ids;
+    die $died if $died;
+    return @outcome;
+}
+
+sub post {
+    my ($self, $client, $id, $path, $file, $body) = @_;
+    open my $out, '>', $file or die "$file: $!\n";
+    print {$out} $JSON->encode($body);
+    close $out or die "$file: $!\n";
+    $client->ask("post $id $path $file") eq 'sent' or die "post $path\n";
+    return;
+}
+
+sub sandbox {
+    my ($self, $client, $case, $file) = @_;
+    my $id = $client->create('default', $self->{tier} eq 'process' ? undef : $self->{tier});
+    my $adopted = $client->adopt($id, %{ $case->{limits} });
+    die "adopt: $adopted\n" unless $adopted eq 'adopted';
+    my @files = map { { path => $_, content => slurp("$DIR/$_") } } grep { -e "$DIR/$_" } "attack.$case->{ext}";
+    @files = ({ path => 'attack', content => encode_base64(slurp($case->{program}), ''), encoding => 'base64' }) if $case->{program};
+    $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files });
+    my $reply = $client->ask("reply $id");
+    die "session: $reply\n" unless $reply =~ /^201 /;
+    return $id;
+}
+
+sub send_step {
+    my ($self, $client, $case, $file, $id, @arguments) = @_;
+    my $code = $case->{program} ? 'chmod 755 attack && exec ./attack "$@"' : slurp($case->{file});
+    $self->post($client, $id, '/v1/steps', $file, {
+        sessionId => 'job_test', stepId => 'stp_1', code => $code, args => \@arguments, timeout_ms => $TIMEOUT_MS{ $self->{tier} } });
+    return;
+}
+
+# How the program ended against how it was to end.
+sub judge {
+    my ($case, $reply, $text, $error, $ended) = @_;
+    my ($last) = $text =~ /([^\n]*)\n*\z/;
+    my $step = $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
+    my $limit = $step ? 'none' : ($ended->() // {})->{verdict};
+    $limit = $limit =~ /^\d+$/ ? $LIMITS[$limit] // 'unknown' : $limit if defined $limit;
+    $limit //= 'dead without a verdict';
+    return ('escaped', $1) if $last =~ /^ESCAPED\s*(.*)$/;
+    return ('broken', "the sandbox ended: $limit") if !$step && $case->{expect} ne 'limit';
+    my $how = !$step ? "limit $limit" : defined $step->{signal} ? "signal $step->{signal}" : "exit $step->{exit_code}";
+    $how = 'timed out' if $step && $step->{timed_out};
+    if ($case->{expect} eq 'limit') {
+        return ('held', $how) if !$step && $case->{what}{$limit};
+        return $step ? ('escaped', "no limit: $how") : ('broken', "$how " . tail($error));
+    }
+    return ('held', $how) if $case->{expect} eq 'signal' && $how =~ /^signal (\w+)$/ && $case->{what}{$1};
+    return ('held', $1) if $case->{expect} eq 'held' && $how eq 'exit 0' && $last =~ /^HELD\s+(.*)$/;
+    return ('broken', "$how: $last " . tail($error));
+}
+
+sub tail { my ($text) = @_; $text =~ s/\s+\z//; $text =~ s/\n/ | /g; return length $text > 300 ? '...' . substr $text, -300 : $text }
+
+1;
