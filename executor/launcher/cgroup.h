@@ -66,6 +66,9 @@ struct cgroup_ops {
     int (*limit)(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage);
     int (*watch)(struct cgroup *group);
     int (*read)(struct cgroup *group, struct cgroup_usage *ret);
+    /* Its part of the processors when they are busy: `weight_normal` is what a new group has. */
+    int (*weigh)(const struct cgroup *group, unsigned weight);
+    unsigned weight_normal, weight_least;
     /* Kills all that is in the group `dir` without a race; -EOPNOTSUPP where the kernel cannot. */
     int (*kill)(int dir);
     void (*close)(struct cgroup_tree *tree);

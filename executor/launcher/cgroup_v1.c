@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WEIGHT_NORMAL 1024
+
 enum { MEMORY, PIDS, CPU, CPUACCT, N_HIERARCHIES };
 
 static const char *const controllers[N_HIERARCHIES] = { "memory", "pids", "cpu", "cpuacct" };
@@ -62,7 +64,7 @@ v1_open(struct cgroup_tree *tree, const struct settings *settings)
     for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
         r = v1_base(tree, i, settings);
     }
-    return r != 0 ? r : cgroup_weigh(tree->base[shares[CPU]], "cpu.shares", 1024, 262144);
+    return r != 0 ? r : cgroup_weigh(tree->base[shares[CPU]], "cpu.shares", WEIGHT_NORMAL, 262144);
 }
 
 static int
@@ -165,6 +167,12 @@ v1_read(struct cgroup *group, struct cgroup_usage *ret)
 }
 
 static int
+v1_weigh(const struct cgroup *group, unsigned weight)
+{
+    return cgroup_write_u64(dir_of(group, CPU), "cpu.shares", weight);
+}
+
+static int
 v1_kill(int dir)
 {
     (void)dir; /* there is no cgroup.kill here */
@@ -185,6 +193,9 @@ const struct cgroup_ops cgroup_v1_ops = {
     .limit = v1_limit,
     .watch = v1_watch,
     .read = v1_read,
+    .weigh = v1_weigh,
+    .weight_normal = WEIGHT_NORMAL,
+    .weight_least = 2,
     .kill = v1_kill,
     .close = v1_close,
 };

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WEIGHT_NORMAL 100
 #define CONTROLLERS "+memory +pids +cpu"
 
 _must_check_ static int
@@ -101,7 +102,7 @@ v2_open(struct cgroup_tree *tree, const struct settings *settings)
         r = cgroup_write(tree->base[0], "cgroup.subtree_control", CONTROLLERS);
     }
     if (r == 0) {
-        r = cgroup_weigh(tree->base[0], "cpu.weight", 100, 10000);
+        r = cgroup_weigh(tree->base[0], "cpu.weight", WEIGHT_NORMAL, 10000);
     }
     if (r != 0 && unlinkat(tree->parent[0], tree->name, AT_REMOVEDIR) < 0 && errno != EBUSY) {
         journal(JOURNAL_WARN, "cgroup.leftover", JOURNAL_INT("error", errno));
@@ -193,6 +194,12 @@ v2_read(struct cgroup *group, struct cgroup_usage *ret)
 }
 
 static int
+v2_weigh(const struct cgroup *group, unsigned weight)
+{
+    return cgroup_write_u64(group->dir[0], "cpu.weight", weight);
+}
+
+static int
 v2_kill(int dir)
 {
     return cgroup_write(dir, "cgroup.kill", "1");
@@ -225,6 +232,9 @@ const struct cgroup_ops cgroup_v2_ops = {
     .limit = v2_limit,
     .watch = v2_watch,
     .read = v2_read,
+    .weigh = v2_weigh,
+    .weight_normal = WEIGHT_NORMAL,
+    .weight_least = 1,
     .kill = v2_kill,
     .close = v2_close,
 };

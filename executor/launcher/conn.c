@@ -176,7 +176,7 @@ on_adopt(struct conn *conn, const union wire_request *request, struct sandbox *s
         conn_error(conn, request->head.seq, sb->id, ESRCH, "ended");
         return;
     }
-    r = sandbox_adopt(sb, &request->adopt.limits, &stage);
+    r = sandbox_adopt(sb, &request->adopt.limits, request->adopt.share, &stage);
     if (r < 0) {
         journal(JOURNAL_ERROR, "sandbox.adopt", JOURNAL_INT("sandbox", sb->id), JOURNAL_STR("stage", stage),
                 JOURNAL_INT("error", -r));

@@ -339,6 +339,7 @@ sandbox_on_death(uint64_t id)
     exit_note(&sb->report, &info);
     fd_unwatch(&sb->pidfd);
     fd_unwatch(&sb->sync_fd);
+    share_leave(&sb->share, host->tree.ops);
     sandbox_set_state(sb, SANDBOX_ENDED);
     journal(JOURNAL_INFO, "sandbox.ended", JOURNAL_INT("sandbox", sb->id),
             JOURNAL_INT("verdict", sb->report.verdict), JOURNAL_INT("signal", sb->report.exit_signal),
@@ -352,7 +353,7 @@ sandbox_on_death(uint64_t id)
 }
 
 _must_check_ int
-sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, const char **ret_stage)
+sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, uint64_t share, const char **ret_stage)
 {
     int r;
 
@@ -363,6 +364,10 @@ sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, const char
     }
     sb->limits = *limits;
     r = limits_apply(sb, host, ret_stage);
+    if (r == 0) {
+        *ret_stage = "cgroup share";
+        r = share_join(&sb->share, host->tree.ops, &sb->cgroup, share);
+    }
     if (r < 0) {
         /* Half limited is not limited. */
         sandbox_kill(sb);

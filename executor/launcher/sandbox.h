@@ -10,6 +10,7 @@
 #include "executor/launcher/cgroup.h"
 #include "executor/launcher/seccomp.h"
 #include "executor/launcher/settings.h"
+#include "executor/launcher/share.h"
 #include "executor/launcher/wire.h"
 
 struct conn;
@@ -52,6 +53,7 @@ struct sandbox {
     int disk_fd;
     int client_fds[LAUNCH_N_FDS];
     struct cgroup cgroup;
+    struct share share; /* its part of its tenant's processor time; in from ADOPT until dead */
 
     struct launch_limits limits;
     uint64_t started_ms; /* STARTING: for its deadline */
@@ -78,7 +80,7 @@ struct sandbox *sandbox_find(const struct conn *owner, uint64_t id);
 /* CREATED or ERROR follows later; an error here is the caller's to answer. */
 _must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const char *template_name,
                                 const char **ret_stage);
-_must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits,
+_must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, uint64_t share,
                                const char **ret_stage);
 /* Brings the report up to date, and acts on a limit that it shows. */
 void sandbox_stat(struct sandbox *sb);

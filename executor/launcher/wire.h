@@ -86,7 +86,7 @@ struct launch_created {
 struct launch_adopt {
     struct launch_head head;
     struct launch_limits limits;
-    uint64_t share; /* running sandboxes with the same one divide one sandbox's weight on the processors; 0: none */
+    uint64_t share; /* those with the same one divide one sandbox's weight on the processors until dead; 0: none */
 };
 
 struct launch_report {

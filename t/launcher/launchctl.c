@@ -3,7 +3,7 @@
  * one line of answer each (`tell` answers several, then "."). Every wait has a
  * deadline of WAIT_MS.
  *
- *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS
+ *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS [SHARE]
  *   stat ID | settle ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
  *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
  *   post ID PATH FILE: sends the file as a body and does not wait | reply ID: waits for what `http` answers
@@ -210,12 +210,13 @@ static void
 do_adopt(char *arguments)
 {
     struct launch_adopt m = { 0 };
-    unsigned long long v[7] = { 0 };
+    unsigned long long v[8] = { 0 };
 
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 8; i++) {
         v[i] = strtoull(arguments, &arguments, 10);
     }
     m.limits = (struct launch_limits){ v[1], v[2], v[3], v[4], (uint32_t)v[5], (uint32_t)v[6] };
+    m.share = v[7];
     request(&m, sizeof(m), LAUNCH_ADOPT, v[0]);
 }
 

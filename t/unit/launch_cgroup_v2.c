@@ -73,6 +73,7 @@ static void
 weight(void)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct cgroup group = CGROUP_NULL;
     char expected[24];
 
     is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000), -ENOENT, "a group without cpu: an error");
@@ -83,6 +84,10 @@ weight(void)
     put("cpu.weight", "");
     is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 150), 0, "again, on a large host");
     is_str(get("cpu.weight"), "150", "no more than the kernel takes");
+    group.dir[0] = dir_fd;
+    put("cpu.weight", "");
+    is_int(v2->weigh(&group, 33), 0, "a sandbox's own weight");
+    is_str(get("cpu.weight"), "33", "is written as it is");
 }
 
 static void

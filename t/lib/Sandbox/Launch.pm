@@ -177,8 +177,8 @@ sub create {
 # Limits by name over defaults that are in nobody's way.
 sub adopt {
     my ($self, $id, %limit) = @_;
-    my %all = (memory => 256 << 20, disk => 64 << 20, cpu_ms => 60000, wall_ms => 60000, millis => 1000, processes => 64, %limit);
-    return $self->ask(join ' ', 'adopt', $id, @all{qw(memory disk cpu_ms wall_ms millis processes)});
+    my %all = (memory => 256 << 20, disk => 64 << 20, cpu_ms => 60000, wall_ms => 60000, millis => 1000, processes => 64, share => 0, %limit);
+    return $self->ask(join ' ', 'adopt', $id, @all{qw(memory disk cpu_ms wall_ms millis processes share)});
 }
 
 sub fields { my ($text) = @_; my %f = map { /^(\w+)=(-?\d+)$/ ? ($1 => $2) : () } split ' ', $text // ''; $f{what} = (split ' ', $text // '')[0]; return \%f }

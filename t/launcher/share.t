@@ -1,0 +1,74 @@
+#!/usr/bin/perl
+# Sandboxes of one share weigh as much as one: as the control groups say, and by
+# the time that the kernel gave them.
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+use Sandbox::Launch;
+
+my $l = Sandbox::Launch->new;
+$l->start;
+my $c = $l->client;
+
+sub number {
+    my ($id, @files) = @_;
+    my $slot = $id % $l->{max_sandboxes};
+    for my $dir (grep { m{/s$slot$} } $l->slots) {
+        for my $file (@files) {
+            return $1 if Sandbox::Launch::slurp("$dir/$file") =~ /(\d+)/;
+        }
+    }
+    return undef;
+}
+sub weight { return number($_[0], 'cpu.shares', 'cpu.weight') }
+sub cpu_ms { return $c->stat($_[0])->{cpu_ms} }
+
+my $probe = $c->create;
+my $normal = weight($probe);
+ok($normal == 1024 || $normal == 100, 'a new sandbox has what the kernel gives');
+is($c->adopt($probe, share => 11), 'adopted', 'alone with its share');
+is(weight($probe), $normal, 'it keeps that');
+
+my @many = map { my $id = $c->create; $c->adopt($id, share => 22, millis => 2000); $id } 1 .. 6;
+is(weight($_), int($normal / 6), 'six of one share: a sixth each') for @many;
+is(weight($probe), $normal, 'the other share is as it was');
+my @plain = map { my $id = $c->create; $c->adopt($id); $id } 1 .. 2;
+is(weight($_), $normal, 'without a share: normal') for @plain;
+
+# Both processors are wanted by six of the one and by one of the other, which spins on both, too.
+$c->tell($_, 'bg while :; do :; done & while :; do :; done') for @many, $probe;
+my %from = map { $_ => cpu_ms($_) } @many, $probe;
+ok($l->wait_until(60, sub { cpu_ms($probe) - $from{$probe} > 1500 }), 'the one runs') or diag cpu_ms($probe);
+my $one = cpu_ms($probe) - $from{$probe};
+my $six = 0;
+$six += cpu_ms($_) - $from{$_} for @many;
+cmp_ok($one, '>', $six / 3, "the one got $one ms, the six together $six ms");
+cmp_ok($six, '>', $one / 6, 'and they were not starved');
+
+for my $left (5, 4) {
+    $c->destroy(pop @many);
+    is(weight($_), int($normal / $left), "$left left: more for each") for @many;
+}
+$c->settle($many[0]);
+is(weight($many[0]), int($normal / 4), 'a settled one may still run: it counts');
+$c->send($many[1], 'exit');
+is($c->ended->{what}, 'ended', 'one dies by itself');
+is(weight($_), int($normal / 3), 'three left') for @many[0, 2, 3];
+$c->destroy($_) for @many[0, 1, 2];
+is(weight($many[3]), $normal, 'the last has it all');
+
+my $wild = $c->create;
+is($c->adopt($wild, share => '18446744073709551615'), 'adopted', 'any number is a share');
+my $bad = $c->create;
+like($c->adopt($bad, share => 18446744073709551615, memory => 1), qr/^error 22 limits/, 'refused limits');
+is(weight($wild), $normal, 'do not count');
+$c->stop;
+ok($l->wait_until(10, sub { !$l->slots }), 'all go with their client');
+$c = $l->client;
+my $again = $c->create;
+is($c->adopt($again, share => 22), 'adopted', 'a share that had members');
+is(weight($again), $normal, 'has none left');
+$c->stop;
+$l->finish;
+done_testing();
