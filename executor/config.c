@@ -392,7 +392,8 @@ config_check(struct config *config, char *error)
     if (config->limits_max_running == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-        config->limits_max_running = cores > 2 ? 2 * (uint64_t)cores : 4;
+        /* So many that one tenant alone, which the queue gives three quarters, runs two a core. */
+        config->limits_max_running = cores > 2 ? (8 * (uint64_t)cores - 1) / 3 : 5;
     }
     return config->n_pools > 0 ? 0 : config_set_pool(config, "default", "0", "default", error);
 }

@@ -8,6 +8,12 @@
 
 #define QUEUE_GUESS_MS 1000 /* a run's length before any was seen */
 #define QUEUE_RETRY_MAX_S 60
+/*
+ * A tenant that runs something takes another slot only while it runs fewer than this times those that are idle:
+ * alone it comes to about three quarters of all, and the next tenant finds one idle. (Dynamic thresholds, as for
+ * buffers shared by the ports of a switch: Choudhury and Hahne, 1998.)
+ */
+#define QUEUE_GREED 3u
 
 struct queue_agent {
     struct list link; /* in tenant->agents; only while something waits */
@@ -19,6 +25,7 @@ struct queue_tenant {
     struct list link; /* in queue->tenants (the ring) */
     struct list agents;
     unsigned waiting, running, cap;
+    uint64_t bytes;
     char name[SBX_NAME_MAX + 1];
 };
 
@@ -140,27 +147,48 @@ agent_drop_if_idle(struct queue_agent *agent)
     }
 }
 
-static bool
-tenant_at_cap(const struct queue_tenant *tenant)
-{
-    return tenant->cap > 0 && tenant->running >= tenant->cap;
-}
-
 static unsigned
 queue_idle_slots(const struct queue *queue)
 {
     return queue->running < queue->spec.max_running ? queue->spec.max_running - queue->running : 0;
 }
 
+/* The k-th more is taken while running + k - 1 < GREED * (idle - k + 1), or with nothing running. */
+static unsigned
+greed_slots(unsigned idle, unsigned running)
+{
+    uint64_t most = (uint64_t)QUEUE_GREED * idle + QUEUE_GREED;
+    uint64_t slots = most > running ? (most - running) / (QUEUE_GREED + 1) : 0;
+
+    if (slots == 0 && running == 0) {
+        slots = 1;
+    }
+    return slots < idle ? (unsigned)slots : idle;
+}
+
 /* Slots the tenant could take now are room for it besides its share of the waiting line. */
 static unsigned
 queue_idle_slots_for(const struct queue *queue, const struct queue_tenant *tenant, unsigned cap)
 {
-    unsigned idle = queue_idle_slots(queue);
     unsigned running = tenant == NULL ? 0 : tenant->running;
-    unsigned own = cap == 0 ? idle : cap > running ? cap - running : 0;
+    unsigned slots = greed_slots(queue_idle_slots(queue), running);
+    unsigned own = cap == 0 ? slots : cap > running ? cap - running : 0;
 
-    return own < idle ? own : idle;
+    return own < slots ? own : slots;
+}
+
+/* As with slots: no one tenant's bodies fill the memory. One job may always run, however large: its body's ceiling
+ * is checked elsewhere. */
+static int
+queue_check_bytes(const struct queue *queue, const struct queue_tenant *tenant, size_t weight)
+{
+    uint64_t own = tenant == NULL ? 0 : tenant->bytes;
+    uint64_t part = queue->spec.max_bytes / (QUEUE_GREED + 1) * QUEUE_GREED;
+
+    if (queue->bytes > 0 && queue->bytes + weight > queue->spec.max_bytes) {
+        return QUEUE_E_FULL;
+    }
+    return own > 0 && own + weight > part ? QUEUE_E_TENANT_FULL : 0;
 }
 
 static int
@@ -175,11 +203,7 @@ queue_check_room(const struct queue *queue, const struct queue_tenant *tenant, s
     if (queue->waiting >= (uint64_t)queue->spec.max_waiting + idle) {
         return QUEUE_E_FULL;
     }
-    /* One job may always run, however large: its body's ceiling is checked elsewhere. */
-    if (queue->bytes > 0 && queue->bytes + weight > queue->spec.max_bytes) {
-        return QUEUE_E_FULL;
-    }
-    return 0;
+    return queue_check_bytes(queue, tenant, weight);
 }
 
 int
@@ -209,6 +233,7 @@ queue_put(struct queue *queue, struct queue_item *item, const char *tenant_name,
     tenant->waiting++;
     queue->waiting++;
     queue->bytes += item->weight;
+    tenant->bytes += item->weight;
     item->tenant = tenant;
     item->agent = agent;
     list_append(&agent->items, &item->link);
@@ -250,7 +275,7 @@ queue_next(struct queue *queue)
     for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
         struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
 
-        if (tenant->waiting > 0 && !tenant_at_cap(tenant)) {
+        if (tenant->waiting > 0 && queue_idle_slots_for(queue, tenant, tenant->cap) > 0) {
             return tenant_next(queue, tenant);
         }
     }
@@ -297,6 +322,7 @@ queue_leave(struct queue *queue, struct queue_item *item, uint64_t ran_ms)
         queue->running--;
     }
     queue->bytes -= item->weight;
+    tenant->bytes -= item->weight;
     item->tenant = NULL;
     tenant_drop_if_idle(queue, tenant);
     if (ran_ms > 0) {

@@ -1,7 +1,8 @@
 /*
  * Admission: who may wait and who runs next. Bounded in jobs and bytes; fair by
  * turns: tenants in a ring, the agents of a tenant in a ring, first come first
- * served inside an agent. A tenant at its concurrency cap is passed over. Pure: no
+ * served inside an agent. A tenant at its concurrency cap is passed over, and none takes
+ * the last slots, nor the last memory, for itself alone. Pure: no
  * clock, no loop.
  */
 #pragma once

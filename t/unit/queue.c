@@ -192,6 +192,91 @@ test_cap(void)
     leave_all(queue, things, 4);
 }
 
+static unsigned
+run_all(struct queue *queue)
+{
+    unsigned n = 0;
+
+    while (queue_next(queue) != NULL) {
+        n++;
+    }
+    return n;
+}
+
+static void
+put_many(struct queue *queue, struct thing *things, unsigned n, const char *tenant)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (queue_put(queue, &things[i].item, tenant, "", 0) != 0) {
+            fail("put");
+        }
+    }
+}
+
+/* Without any cap the slots of a tenant alone, and that the next ones find some. */
+static void
+test_greed(void)
+{
+    static const struct {
+        unsigned slots, first, second, third;
+    } cases[] = { { 1, 1, 0, 0 }, { 2, 2, 0, 0 }, { 3, 3, 0, 0 },   { 4, 3, 1, 0 },
+                  { 5, 4, 1, 0 }, { 8, 6, 2, 0 }, { 16, 12, 3, 1 }, { 64, 48, 12, 3 } };
+    static struct thing things[3][100];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct queue *queue = make(cases[i].slots, 1000, 1000, 100000);
+
+        memset(things, 0, sizeof(things));
+        put_many(queue, things[0], 100, "a");
+        is_int((long)run_all(queue), cases[i].first, "of %u slots one tenant", cases[i].slots);
+        put_many(queue, things[1], 100, "b");
+        is_int((long)run_all(queue), cases[i].second, "a second one");
+        put_many(queue, things[2], 100, "c");
+        is_int((long)run_all(queue), cases[i].third, "a third one");
+        leave_all(queue, things[0], 300);
+    }
+}
+
+static void
+test_greed_gives_way(void)
+{
+    static struct thing greedy[10], other[10];
+    struct queue *queue = make(4, 100, 100, 100000);
+
+    put_many(queue, greedy, 10, "a");
+    is_int((long)run_all(queue), 3, "three of four");
+    put_many(queue, other, 10, "b");
+    is_int((long)run_all(queue), 1, "the fourth is another's");
+    queue_leave(queue, &greedy[0].item, 0);
+    queue_leave(queue, &greedy[1].item, 0);
+    is_int((long)run_all(queue), 2, "what a greedy one leaves");
+    ok(other[1].item.agent == NULL && other[2].item.agent != NULL, "is shared: two each");
+    for (unsigned i = 0; i < 10; i++) {
+        queue_leave(queue, &other[i].item, 0);
+    }
+    leave_all(queue, greedy, 10);
+}
+
+static void
+test_bytes_of_one(void)
+{
+    struct thing things[6] = { { .item.weight = 500 }, { .item.weight = 240 }, { .item.weight = 11 },
+                               { .item.weight = 240 }, { .item.weight = 10 },  { .item.weight = 800 } };
+    struct queue *queue = make(1, 10, 10, 1000);
+
+    ok(queue_put(queue, &things[0].item, "a", "", 0) == 0, "500 of 1000 bytes");
+    ok(queue_put(queue, &things[1].item, "a", "", 0) == 0, "740");
+    is_int(queue_put(queue, &things[2].item, "a", "", 0), QUEUE_E_TENANT_FULL, "not more than 750 for one");
+    ok(queue_put(queue, &things[3].item, "b", "", 0) == 0, "another has the rest");
+    ok(queue_put(queue, &things[4].item, "a", "", 0) == 0, "exactly 750");
+    queue_leave(queue, &things[0].item, 0);
+    queue_leave(queue, &things[1].item, 0);
+    queue_leave(queue, &things[3].item, 0);
+    queue_leave(queue, &things[4].item, 0);
+    ok(queue_put(queue, &things[5].item, "a", "", 0) == 0, "what left is not counted; a large one alone");
+    leave_all(queue, things, 6);
+}
+
 static void
 test_retry_after(void)
 {
@@ -243,6 +328,9 @@ main(void)
     test_no_waiting_room();
     test_bytes();
     test_cap();
+    test_greed();
+    test_greed_gives_way();
+    test_bytes_of_one();
     test_retry_after();
     test_leave_twice();
     return done_testing();
