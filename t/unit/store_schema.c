@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "executor/store/migrations.h"
+#include "executor/store/stmts.h"
 #include "t/unit/store_fixture.h"
 
 static struct fixture f;
@@ -215,6 +216,32 @@ test_shared_cache_url(void)
     }
 }
 
+/* By tenant before anything else: another tenant's row would be fetched only to be found wanting, which takes time. */
+static void
+test_plans(void)
+{
+    static const enum db_stmt stmts[] = { DB_JOB_GET, DB_ARTIFACT_LIST, DB_ARTIFACT_GET };
+    char sql[1024];
+    sqlite3_stmt *stmt;
+    sqlite3 *db;
+
+    fixture_must_open(&f);
+    fixture_close(&f);
+    ok(sqlite3_open(f.url, &db) == SQLITE_OK, "opened");
+    for (size_t i = 0; i < SBX_COUNT(stmts); i++) {
+        const struct db_stmt_info *info = db_stmt_info(stmts[i]);
+        const char *plan = "none";
+
+        (void)snprintf(sql, sizeof(sql), "explain query plan %s", info->sql);
+        if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
+            plan = (const char *)sqlite3_column_text(stmt, 3);
+        }
+        ok(strstr(plan, "_owner (tenant=? AND ") != NULL, "%s: %s", info->name, plan);
+        sqlite3_finalize(stmt);
+    }
+    sqlite3_close(db);
+}
+
 int
 main(void)
 {
@@ -224,6 +251,7 @@ main(void)
     test_damage();
     test_places();
     test_shared_cache_url();
+    test_plans();
     fixture_deinit(&f);
     return done_testing();
 }
