@@ -12,6 +12,8 @@
 
 #define WEIGHT_NORMAL 1024
 
+#define SOCKET_PART 8
+
 enum { MEMORY, PIDS, CPU, CPUACCT, N_HIERARCHIES };
 
 static const char *const controllers[N_HIERARCHIES] = { "memory", "pids", "cpu", "cpuacct" };
@@ -101,6 +103,19 @@ memory_limit(int dir, uint64_t bytes)
     return r;
 }
 
+/*
+ * The queues of IP sockets are not in the group's memory on version 1: through loopback a sandbox could fill
+ * gigabytes of the host's, and use up the limit that all TCP connections of the host share. Datagrams are in this
+ * number too.
+ */
+_must_check_ static int
+socket_limit(int dir, uint64_t memory_bytes)
+{
+    int r = cgroup_write_u64(dir, "memory.kmem.tcp.limit_in_bytes", memory_bytes / SOCKET_PART);
+
+    return r == -ENOENT || r == -EOPNOTSUPP ? 0 : r; /* a kernel built without */
+}
+
 static int
 v1_limit(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage)
 {
@@ -108,6 +123,9 @@ v1_limit(const struct cgroup *group, const struct cgroup_limits *limits, const c
 
     *stage = "cgroup memory";
     r = memory_limit(dir_of(group, MEMORY), limits->memory_bytes);
+    if (r == 0) {
+        r = socket_limit(dir_of(group, MEMORY), limits->memory_bytes);
+    }
     if (r < 0) {
         return r;
     }
