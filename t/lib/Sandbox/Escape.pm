@@ -6,10 +6,16 @@ package Sandbox::Escape;
 #   title: what it tries                       wall: the walls that together stop it; with all of them off it gets through
 #   source: CVE, man page (optional)           tier: process gvisor (default); one left out needs `without:`
 #   without: why a tier is left out            expect: held (default) | signal SIGSYS ... | limit memory|processes|disk|cpu|time
-#   limits: memory=32m wall_ms=2000 ...        parties: 2 (the program runs in two sandboxes at once, see below)
+#   limits: memory=32m wall_ms=2000 ...        parties: 2 (the program runs in two sandboxes at once, see below) | later
+#   steps: 2 (the program runs twice in its sandbox)   artifacts: patterns the step asks for   env: NAME=VALUE of the session
 #
 # A program ends with a line "HELD why" or "ESCAPED what". Of two parties the first is started with the argument
 # "victim" and prints "READY text" when it is; then the second starts with "attacker" and that text, and its line counts.
+# With "later" the first has ended and its sandbox is destroyed before the second gets the same slot, and so the same ids.
+# With two steps the line of the second counts, which has the argument "again": the first may end as it likes.
+# Whatever the expectation, `limit` and the kernel's verdict count first; "limit memory held" lets the program say HELD too.
+# With artifacts, only files whose name begins with "good" may be reported, and no other may be handed out.
+# With env, that the agent refuses the session is held.
 #
 #   my $e = Sandbox::Escape->new(tier => 'process'); $e->start;
 #   $e->run([Sandbox::Escape::cases()], sub { my ($case, $outcome, $reason) = @_; ... }); $e->finish;
@@ -29,7 +35,7 @@ our @LIMITS = qw(none cpu memory disk processes time);    # enum launch_limit
 our %TIMEOUT_MS = (process => 10000, gvisor => 25000);
 
 my %RUNTIME = (py => 'python', js => 'javascript', sh => 'bash', c => 'bash');
-my %HEAD = map { $_ => 1 } qw(title source wall tier without expect limits parties);
+my %HEAD = map { $_ => 1 } qw(title source wall tier without expect limits parties steps artifacts env);
 my $JSON = JSON::PP->new->canonical->ascii;
 
 sub slurp { return Sandbox::Launch::slurp($_[0]) }
@@ -58,6 +64,7 @@ sub head {
     my $case = {
         title => $head{title} // die("$file: no title\n"), source => $head{source}, wall => [split ' ', $head{wall} // die "$file: no wall\n"],
         tier => [split ' ', $head{tier} // 'process gvisor'], without => $head{without}, parties => $head{parties} // 1,
+        steps => $head{steps} // 1, artifacts => [split ' ', $head{artifacts} // ''], env => { map { split /=/, $_, 2 } $head{env} // () },
     };
     $walls{$_} or die "$file: no wall is called $_\n" for @{ $case->{wall} };
     /^(process|gvisor)$/ or die "$file: no tier is called $_\n" for @{ $case->{tier} };
@@ -101,7 +108,7 @@ sub new {
 sub start {
     my ($self) = @_;
     my @off = @{ $self->{walls_off} };
-    $self->{launch}->start(%{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
+    $self->{launch}->start('template.default.inet' => 'yes', %{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
     return $self;
 }
 
@@ -164,22 +171,37 @@ sub one {
     my ($self, $client, $case, $file) = @_;
     my @ids;
     my @outcome = eval {
-        my @arguments;
-        if ($case->{parties} == 2) {
+        my (@arguments, $same);
+        if ($case->{parties} ne '1') {
             push @ids, my $victim = $self->sandbox($client, $case, $file);
             $self->send_step($client, $case, $file, $victim, 'victim');
             my $line = $client->ask("line $victim 1");
             $line =~ /^READY\s?(.*)$/ or return ('broken', "the victim said: $line " . $client->ask("text $victim 2"));
             @arguments = ('attacker', $1);
+            if ($case->{parties} eq 'later') {
+                $same = $client->{uid}{$victim};
+                $client->ask("reply $victim");
+                $client->destroy(pop @ids);
+            }
         }
-        push @ids, my $id = $self->sandbox($client, $case, $file);
+        push @ids, my $id = $self->sandbox($client, $case, $file, $same);
+        if ($case->{steps} == 2) {
+            $self->send_step($client, $case, $file, $id, @arguments);
+            my $first = $client->ask("reply $id");
+            return judge($case, $first, '', '', sub { ended($client, $id) }) if $first !~ /^200 /;
+            $client->ask("text $id $_") for 1, 2;
+            @arguments = ('again');
+        }
         $self->send_step($client, $case, $file, $id, @arguments);
         my $reply = $client->ask("reply $id");
         my ($text, $error) = map { my $text = $client->ask("text $id $_"); $text =~ tr/\x01/\n/; $text } 1, 2;
-        return judge($case, $reply, $text, $error, sub { $client->ended(5) });
+        my $stolen = $self->stolen($client, $case, $id, $reply);
+        return ('escaped', $stolen) if defined $stolen;
+        return judge($case, $reply, $text, $error, sub { $reply =~ /^200 / ? $client->settle($id) : ended($client, $id) });
     };
     my $died = $@;
     $client->destroy($_) for reverse @ids;
+    return ('held', $1) if $died =~ /^refused: (.*)$/;
     die $died if $died;
     return @outcome;
 }
@@ -193,15 +215,56 @@ sub post {
     return;
 }
 
+# What the launcher said when this sandbox ended; of earlier ones there may be more to read.
+sub ended {
+    my ($client, $id) = @_;
+    for (1 .. 64) {
+        my $report = $client->ended(5);
+        return $report if ($report->{id} // $id) == $id;
+    }
+    return {};
+}
+
+# What the agent reports or hands out and must not, of a step that asked for artifacts.
+sub stolen {
+    my ($self, $client, $case, $id, $reply) = @_;
+    my $step = @{ $case->{artifacts} } && $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
+    return undef unless $step;
+    for my $path (map { $_->{path} } @{ $step->{files} }) {
+        return "reported: $path" unless $path =~ m{^(?:[a-z0-9]+/)*good[^/]*$};
+    }
+    for my $path (map { $_->{path} } @{ $step->{files_skipped} }) {
+        next unless $path =~ m{^[\w./-]+$} && $path !~ m{(^|/)good[^/]*$};
+        return "handed out: $path" if $client->ask("http $id GET /v1/sessions/job_test/files/$path") =~ /^200 /;
+    }
+    return undef;
+}
+
+# A new one; with $uid the one that has this host id, as an earlier one had.
+sub create {
+    my ($self, $client, $uid) = @_;
+    my ($id, @others);
+    for (1 .. 64) {
+        $id = $client->create('default', $self->{tier} eq 'process' ? undef : $self->{tier});
+        last if !defined $uid || $client->{uid}{$id} == $uid;
+        push @others, $id;
+        $id = undef;
+        $client->destroy(shift @others) if @others > 3;
+    }
+    $client->destroy($_) for @others;
+    return $id // die "the slot does not come around\n";
+}
+
 sub sandbox {
-    my ($self, $client, $case, $file) = @_;
-    my $id = $client->create('default', $self->{tier} eq 'process' ? undef : $self->{tier});
+    my ($self, $client, $case, $file, $uid) = @_;
+    my $id = $self->create($client, $uid);
     my $adopted = $client->adopt($id, %{ $case->{limits} });
     die "adopt: $adopted\n" unless $adopted eq 'adopted';
     my @files = map { { path => $_, content => slurp("$DIR/$_") } } grep { -e "$DIR/$_" } "attack.$case->{ext}";
     @files = ({ path => 'attack', content => encode_base64(slurp($case->{program}), ''), encoding => 'base64' }) if $case->{program};
-    $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files });
+    $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files, %{ $case->{env} } ? (env => $case->{env}) : () });
     my $reply = $client->ask("reply $id");
+    die "refused: the agent takes no such variable\n" if %{ $case->{env} } && $reply =~ /^400 /;
     die "session: $reply\n" unless $reply =~ /^201 /;
     return $id;
 }
@@ -210,28 +273,29 @@ sub send_step {
     my ($self, $client, $case, $file, $id, @arguments) = @_;
     my $code = $case->{program} ? 'chmod 755 attack && exec ./attack "$@"' : slurp($case->{file});
     $self->post($client, $id, '/v1/steps', $file, {
-        sessionId => 'job_test', stepId => 'stp_1', code => $code, args => \@arguments, timeout_ms => $TIMEOUT_MS{ $self->{tier} } });
+        sessionId => 'job_test', stepId => 'stp_1', code => $code, args => \@arguments, timeout_ms => $TIMEOUT_MS{ $self->{tier} },
+        @{ $case->{artifacts} } ? (artifacts => $case->{artifacts}, max_artifacts => 100, max_artifact_bytes => 1 << 20) : () });
     return;
 }
 
-# How the program ended against how it was to end.
+# How the program ended against how it was to end. The kernel's verdict stands above what the step says.
 sub judge {
     my ($case, $reply, $text, $error, $ended) = @_;
     my ($last) = $text =~ /([^\n]*)\n*\z/;
-    my $step = $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
-    my $limit = $step ? 'none' : ($ended->() // {})->{verdict};
-    $limit = $limit =~ /^\d+$/ ? $LIMITS[$limit] // 'unknown' : $limit if defined $limit;
-    $limit //= 'dead without a verdict';
     return ('escaped', $1) if $last =~ /^ESCAPED\s*(.*)$/;
-    return ('broken', "the sandbox ended: $limit") if !$step && $case->{expect} ne 'limit';
-    my $how = !$step ? "limit $limit" : defined $step->{signal} ? "signal $step->{signal}" : "exit $step->{exit_code}";
-    $how = 'timed out' if $step && $step->{timed_out};
+    my $step = $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
+    my $limit = ($ended->() // {})->{verdict} // 'dead without a verdict';
+    $limit = $LIMITS[$limit] // 'unknown' if $limit =~ /^\d+$/;
+    my $how = !$step ? "limit $limit" : $step->{timed_out} ? 'timed out' : defined $step->{signal} ? "signal $step->{signal}" : "exit $step->{exit_code}";
+    my $says_held = $how eq 'exit 0' && $last =~ /^HELD\s+(.*)$/ ? $1 : undef;
     if ($case->{expect} eq 'limit') {
-        return ('held', $how) if !$step && $case->{what}{$limit};
+        return ('held', "limit $limit") if $case->{what}{$limit};
+        return ('held', $says_held) if defined $says_held && $case->{what}{held};
         return $step ? ('escaped', "no limit: $how") : ('broken', "$how " . tail($error));
     }
+    return ('broken', "the sandbox ended: $limit") if !$step || $limit ne 'none';
     return ('held', $how) if $case->{expect} eq 'signal' && $how =~ /^signal (\w+)$/ && $case->{what}{$1};
-    return ('held', $1) if $case->{expect} eq 'held' && $how eq 'exit 0' && $last =~ /^HELD\s+(.*)$/;
+    return ('held', $says_held) if $case->{expect} eq 'held' && defined $says_held;
     return ('broken', "$how: $last " . tail($error));
 }
 

@@ -1,0 +1,29 @@
+# title: pipes made as large as may be, and filled
+# wall: memory
+# limits: memory=48m
+# expect: limit memory held
+import fcntl
+import os
+from attack import escaped, held
+
+total = 0
+keep = []
+try:
+    for i in range(1800):
+        r, w = os.pipe()
+        keep.append((r, w))
+        os.set_blocking(w, False)
+        try:
+            fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 1 << 20)
+        except OSError:
+            pass
+        try:
+            while True:
+                total += os.write(w, b"x" * 65536)
+        except BlockingIOError:
+            pass
+        if total > 72 << 20:
+            escaped("%d MiB in pipes" % (total >> 20))
+except OSError as e:
+    held("%d MiB: %s" % (total >> 20, e.strerror))
+held("%d MiB is all that pipes take" % (total >> 20))

@@ -1,0 +1,22 @@
+// title: a hundred thousand POSIX timers, kernel memory that no file stands for
+// wall: rlimits
+// tier: process
+// without: gVisor's timers are the sentry's heap, which the control group of the sandbox counts
+#include "attack.h"
+#include <signal.h>
+#include <time.h>
+
+int
+main(void)
+{
+    timer_t timer;
+    int n = 0;
+
+    while (n < 100000 && timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0) {
+        n++;
+    }
+    if (n > 1024) {
+        escaped("%d timers", n);
+    }
+    held("after %d: %s", n, strerror(errno));
+}

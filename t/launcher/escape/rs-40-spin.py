@@ -1,0 +1,16 @@
+# title: spin, deaf to every signal there is
+# wall: cpu
+# limits: cpu_ms=500
+# expect: limit cpu
+import signal
+import time
+from attack import escaped
+
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+while time.process_time() < 2.5:
+    pass
+escaped("%.1f s of CPU" % time.process_time())

@@ -1,0 +1,17 @@
+// title: sleep for ever without a signal that would wake it, using no processor at all
+// wall: time
+// limits: wall_ms=1000
+// expect: limit time
+#include "attack.h"
+#include <signal.h>
+
+int
+main(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    sleep(4);
+    escaped("four seconds of one");
+}
