@@ -10,6 +10,7 @@ static const char *const names[SBX_N_WALLS] = {
     [SBX_WALL_CGROUP_NAMESPACE] = "cgroup_namespace",
     [SBX_WALL_TIME_NAMESPACE] = "time_namespace",
     [SBX_WALL_NESTED_NAMESPACES] = "nested_namespaces",
+    [SBX_WALL_OWN_ROOT] = "own_root",
     [SBX_WALL_READ_ONLY_ROOT] = "read_only_root",
     [SBX_WALL_OWN_INODES] = "own_inodes",
     [SBX_WALL_DEVICES] = "devices",
@@ -21,6 +22,11 @@ static const char *const names[SBX_N_WALLS] = {
     [SBX_WALL_NO_NEW_PRIVS] = "no_new_privs",
     [SBX_WALL_SECCOMP] = "seccomp",
     [SBX_WALL_SECCOMP_ARCH] = "seccomp_arch",
+    [SBX_WALL_SECCOMP_CALLS] = "seccomp_calls",
+    [SBX_WALL_SECCOMP_CLONE] = "seccomp_clone",
+    [SBX_WALL_SECCOMP_SOCKETS] = "seccomp_sockets",
+    [SBX_WALL_SECCOMP_IOCTL] = "seccomp_ioctl",
+    [SBX_WALL_SECCOMP_ARGUMENTS] = "seccomp_arguments",
     [SBX_WALL_LANDLOCK] = "landlock",
     [SBX_WALL_DESCRIPTORS] = "descriptors",
     [SBX_WALL_SEALED_AGENT] = "sealed_agent",
@@ -36,6 +42,31 @@ static const char *const names[SBX_N_WALLS] = {
 
 #ifdef SANDBOX_MUTANT
 uint64_t sbx_walls_off;
+
+_must_check_ bool
+sbx_walls_off_add(const char *list)
+{
+    char name[32];
+    size_t len;
+
+    for (list += strspn(list, ", "); *list != '\0'; list += strspn(list, ", ")) {
+        enum sbx_wall wall;
+
+        len = strcspn(list, ", ");
+        if (len >= sizeof(name)) {
+            return false;
+        }
+        memcpy(name, list, len);
+        name[len] = '\0';
+        wall = sbx_wall_parse(name);
+        if (wall == SBX_N_WALLS) {
+            return false;
+        }
+        sbx_walls_off |= 1ull << wall;
+        list += len;
+    }
+    return true;
+}
 #endif
 
 const char *

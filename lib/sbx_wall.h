@@ -17,6 +17,7 @@ enum sbx_wall {
     SBX_WALL_CGROUP_NAMESPACE,
     SBX_WALL_TIME_NAMESPACE,
     SBX_WALL_NESTED_NAMESPACES, /* none can be made inside */
+    SBX_WALL_OWN_ROOT,          /* nothing of the host but usr/ */
     SBX_WALL_READ_ONLY_ROOT,
     SBX_WALL_OWN_INODES, /* no file shares its locks and watches with another sandbox's */
     SBX_WALL_DEVICES,    /* five harmless ones, on a read-only file system */
@@ -26,8 +27,13 @@ enum sbx_wall {
     SBX_WALL_UID, /* the payload's differs from the agent's */
     SBX_WALL_CAPABILITIES,
     SBX_WALL_NO_NEW_PRIVS,
-    SBX_WALL_SECCOMP,      /* the filters as a whole */
-    SBX_WALL_SECCOMP_ARCH, /* of them: other ABIs kill */
+    SBX_WALL_SECCOMP,           /* the filters as a whole */
+    SBX_WALL_SECCOMP_ARCH,      /* of them: other ABIs kill */
+    SBX_WALL_SECCOMP_CALLS,     /* calls on no list: mounts, bpf, keyrings, ptrace, io_uring ... */
+    SBX_WALL_SECCOMP_CLONE,     /* clone, unshare and setns with new namespaces */
+    SBX_WALL_SECCOMP_SOCKETS,   /* families, types and options of sockets */
+    SBX_WALL_SECCOMP_IOCTL,     /* requests to devices and terminals */
+    SBX_WALL_SECCOMP_ARGUMENTS, /* of prctl, fcntl, futex, personality, mknod, prlimit */
     SBX_WALL_LANDLOCK,
     SBX_WALL_DESCRIPTORS, /* none is inherited */
     SBX_WALL_SEALED_AGENT,
@@ -49,6 +55,9 @@ enum sbx_wall sbx_wall_parse(const char *name);
 
 #ifdef SANDBOX_MUTANT
 extern uint64_t sbx_walls_off; /* bit per wall */
+
+/* Adds the walls of a list "name, name"; false when one of them is no wall. */
+_must_check_ bool sbx_walls_off_add(const char *list);
 
 static inline bool
 sbx_wall_is_off(enum sbx_wall wall)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
 #include "session-agent/face.h"
 #include "session-agent/options.h"
 
@@ -193,7 +194,7 @@ agent_start(struct agent *agent)
     int r;
 
     /* The payload may share our user: nobody attaches to us or reads our memory. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+    if (!sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return fail("dumpable", strerror(errno));
     }
     if (agent->options.inside && (!filter_read(&agent->filter) || !fds_cloexec())) {

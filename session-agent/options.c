@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 const char options_help[] =
     "usage: session-agent [--user UID:GID] [--opt-dir DIR]\n"
     "       session-agent --inside\n"
@@ -126,6 +128,12 @@ parse_arguments(struct options *ret, int argc, char **argv, char *why, size_t wh
             }
         } else if (strcmp(argv[i], "--opt-dir") == 0 && has_value) {
             ret->opt_dir = argv[++i];
+#ifdef SANDBOX_MUTANT
+        } else if (strcmp(argv[i], "--walls-off") == 0 && has_value) {
+            if (!sbx_walls_off_add(argv[++i])) {
+                return refuse(why, why_size, "--walls-off: no such wall");
+            }
+#endif
         } else {
             return refuse(why, why_size, "%s: unknown option, or its value is missing", argv[i]);
         }

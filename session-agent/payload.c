@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 #define STATUS_FD 3
 #define MAX_FILES 4096
 /* So that the cgroup, which counts refusals, is reached first. */
@@ -66,7 +68,7 @@ child_descriptors(const struct payload_spec *spec, int status_fd)
     if (status_fd != STATUS_FD && dup3(status_fd, STATUS_FD, O_CLOEXEC) < 0) {
         return false;
     }
-    return syscall(SYS_close_range, STATUS_FD + 1, ~0u, 0) == 0;
+    return sbx_wall_is_off(SBX_WALL_DESCRIPTORS) || syscall(SYS_close_range, STATUS_FD + 1, ~0u, 0) == 0;
 }
 
 static bool
@@ -88,6 +90,9 @@ child_limit(int resource, rlim_t value)
 static bool
 child_limits(const struct payload_spec *spec)
 {
+    if (sbx_wall_is_off(SBX_WALL_RLIMITS)) {
+        return true;
+    }
     /* CORE 0 would still start a core_pattern pipe handler; 1 does not. */
     if (!child_limit(RLIMIT_CORE, 1) || !child_limit(RLIMIT_NOFILE, MAX_FILES) ||
         !child_limit(RLIMIT_MEMLOCK, 8 << 20) || !child_limit(RLIMIT_MSGQUEUE, 0) ||
@@ -96,7 +101,7 @@ child_limits(const struct payload_spec *spec)
         return false;
     }
     /* Counted per user: without one of its own the agent's other processes would be in it. */
-    return !spec->identity.change || spec->processes == 0 ||
+    return !spec->identity.change || spec->processes == 0 || sbx_wall_is_off(SBX_WALL_PIDS) ||
            child_limit(RLIMIT_NPROC, (rlim_t)spec->processes + SPARE_PROCESSES);
 }
 
@@ -110,7 +115,8 @@ child_directory(const struct payload_spec *spec)
         return false;
     }
     /* No file can be larger than its file system, sparse ones included. */
-    return child_limit(RLIMIT_FSIZE, (rlim_t)fs.f_blocks * fs.f_frsize);
+    return sbx_wall_is_off(SBX_WALL_RLIMITS) || sbx_wall_is_off(SBX_WALL_DISK) ||
+           child_limit(RLIMIT_FSIZE, (rlim_t)fs.f_blocks * fs.f_frsize);
 }
 
 static bool
@@ -118,7 +124,7 @@ child_bounding_set(const struct payload_spec *spec)
 {
     unsigned long cap;
 
-    if (!spec->identity.change) {
+    if (!spec->identity.change || sbx_wall_is_off(SBX_WALL_CAPABILITIES)) {
         return true; /* not ours to shrink; no_new_privs keeps execve from giving any */
     }
     for (cap = 0; cap < 64; cap++) {
@@ -145,12 +151,40 @@ child_identity(const struct payload_spec *spec)
     gid_t gid = spec->identity.gid;
     uid_t uid = spec->identity.uid;
 
-    if (!spec->identity.change) {
+    if (!spec->identity.change || sbx_wall_is_off(SBX_WALL_UID)) {
         return true;
+    }
+    if (sbx_wall_is_off(SBX_WALL_CAPABILITIES) && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) {
+        return false;
     }
     return syscall(SYS_setresgid, gid, gid, gid) == 0 && syscall(SYS_setresuid, uid, uid, uid) == 0 &&
            getuid() == uid && geteuid() == uid && getegid() == gid;
 }
+
+#ifdef SANDBOX_MUTANT
+/* The agent's own, through execve. */
+static bool
+child_keep_capabilities(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct caps[2] = { { 0 }, { 0 } };
+    unsigned long cap;
+
+    if (syscall(SYS_capget, &header, caps) < 0) {
+        return false;
+    }
+    caps[0].effective = caps[0].inheritable = caps[0].permitted;
+    if (syscall(SYS_capset, &header, caps) < 0) {
+        return false;
+    }
+    for (cap = 0; cap < 32; cap++) {
+        if ((caps[0].permitted >> cap & 1) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+#endif
 
 static bool
 child_capabilities(void)
@@ -158,6 +192,11 @@ child_capabilities(void)
     struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
     struct __user_cap_data_struct none[2] = { { 0 }, { 0 } };
 
+#ifdef SANDBOX_MUTANT
+    if (sbx_wall_is_off(SBX_WALL_CAPABILITIES)) {
+        return child_keep_capabilities();
+    }
+#endif
     return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
            syscall(SYS_capset, &header, none) == 0;
 }
@@ -172,6 +211,10 @@ child_death_signal(pid_t parent)
 static bool
 child_seccomp(const struct payload_spec *spec)
 {
+    /* Without no_new_privs the kernel does not let us. */
+    if (sbx_wall_is_off(SBX_WALL_SECCOMP) || sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS)) {
+        return true;
+    }
     return spec->filter == NULL || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, spec->filter) == 0;
 }
 
@@ -212,7 +255,7 @@ child_prepare(const struct payload_spec *spec, pid_t parent)
     if (!child_capabilities()) {
         return STAGE_CAPABILITIES;
     }
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+    if (!sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         return STAGE_NO_NEW_PRIVS;
     }
     if (!child_directory(spec)) {

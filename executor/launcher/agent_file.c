@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010u /* 6.3 */
 #endif
@@ -31,7 +33,10 @@ copy_all(int to, int from, off_t size)
 _must_check_ static int
 seal(int fd)
 {
-    if (fchmod(fd, 0111) < 0 ||
+    if (sbx_wall_is_off(SBX_WALL_SEALED_AGENT)) {
+        return fchmod(fd, 0777) < 0 ? -errno : 0;
+    }
+    if (fchmod(fd, sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE) ? 0555 : 0111) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         return -errno;
     }

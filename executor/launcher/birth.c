@@ -118,6 +118,9 @@ child_start(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
     };
     int r;
 
+#ifdef SANDBOX_MUTANT
+    spec.walls_off = host->settings.walls_off;
+#endif
     memcpy(spec.agent_fds, ends->agent, sizeof(spec.agent_fds));
     *ret_stage = "clone";
     r = ns_spawn(&sb->pid, &sb->pidfd, &spec);

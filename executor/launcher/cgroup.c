@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 #define SWEEP_MS 5000
 #define RECORD "cgroups"
 
@@ -127,6 +129,25 @@ cgroup_deinit(struct cgroup *group)
     *group = (struct cgroup)CGROUP_NULL;
 }
 
+/* Without a wall: as much as any program of the tests takes, and no more. */
+_must_check_ int
+cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree, const struct cgroup_limits *limits,
+             const char **ret_stage)
+{
+    struct cgroup_limits kept = *limits;
+
+    if (sbx_wall_is_off(SBX_WALL_MEMORY)) {
+        kept.memory_bytes = 2ull << 30;
+    }
+    if (sbx_wall_is_off(SBX_WALL_PIDS)) {
+        kept.pids = 4096;
+    }
+    if (sbx_wall_is_off(SBX_WALL_CPU)) {
+        kept.cpu_millis = 1000000;
+    }
+    return tree->ops->limit(group, &kept, ret_stage);
+}
+
 _must_check_ int
 cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot)
 {
@@ -148,7 +169,7 @@ cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot)
         r = group.dir[i] < 0 ? -errno : 0;
     }
     if (r == 0) {
-        r = tree->ops->limit(&group, &limits_until_adopted, &stage);
+        r = cgroup_limit(&group, tree, &limits_until_adopted, &stage);
     }
     if (r < 0) {
         /* Nothing is in it yet; what cannot be removed now the next use of the slot trips over. */
@@ -237,6 +258,17 @@ procs_kill(int dir, const char *base_name, const char *slot)
         }
     }
     (void)fclose(in); /* was only read */
+}
+
+void
+cgroup_kill(const struct cgroup *group, const struct cgroup_tree *tree, unsigned slot)
+{
+    char name[16];
+
+    slot_name(name, sizeof(name), slot);
+    if (group->dir[0] >= 0 && tree->ops->kill(group->dir[0]) < 0) {
+        procs_kill(group->dir[0], tree->name, name);
+    }
 }
 
 _must_check_ static int

@@ -88,6 +88,10 @@ void cgroup_tree_close(struct cgroup_tree *tree);
 _must_check_ int cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot);
 /* The group's descriptor for CLONE_INTO_CGROUP; -1 on v1. */
 int cgroup_clone_fd(const struct cgroup *group, const struct cgroup_tree *tree);
+_must_check_ int cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree,
+                              const struct cgroup_limits *limits, const char **ret_stage);
+/* SIGKILL to whatever is in it. */
+void cgroup_kill(const struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
 /* 0, CGROUP_E_BUSY or -errno. Closes descriptors when it is done. */
 _must_check_ int cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
 void cgroup_deinit(struct cgroup *group);

@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 #define CAP_BIT(cap) (1ull << (cap))
 
 /* setuid/setgid become the payload, setpcap empties its bounding set, kill ends it. */
@@ -72,6 +74,9 @@ confine(uint64_t caps)
     r = caps_set(caps);
     if (r < 0) {
         return r;
+    }
+    if (sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS)) {
+        return 0;
     }
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }

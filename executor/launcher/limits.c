@@ -1,6 +1,7 @@
 #include "executor/launcher/limits.h"
 
 #include "executor/launcher/mounts.h"
+#include "lib/sbx_wall.h"
 
 #define MEMORY_MIN (1ull << 20)
 #define BYTES_MAX (1ull << 46)
@@ -27,7 +28,7 @@ limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **r
         .pids = sb->limits.processes + 1, /* the agent */
         .cpu_millis = sb->limits.cpu_millis,
     };
-    int r = host->tree.ops->limit(&sb->cgroup, &group, ret_stage);
+    int r = cgroup_limit(&sb->cgroup, &host->tree, &group, ret_stage);
 
     if (r < 0) {
         return r;
@@ -43,6 +44,7 @@ limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **r
 }
 
 struct finding {
+    enum sbx_wall wall;
     bool is_over;
     enum launch_limit limit;
     bool counts_files;
@@ -92,21 +94,23 @@ limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
     }
 
     const struct finding findings[] = {
-        { report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, false, limits->memory_bytes,
+        { SBX_WALL_MEMORY, report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, false, limits->memory_bytes,
           report->peak_memory_bytes > limits->memory_bytes ? report->peak_memory_bytes
                                                            : limits->memory_bytes },
-        { report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, false, limits->processes,
+        { SBX_WALL_PIDS, report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, false, limits->processes,
           (uint64_t)limits->processes + 1 },
-        { report->disk_bytes > limits->disk_bytes, LAUNCH_LIMIT_DISK, false, limits->disk_bytes,
-          report->disk_bytes },
-        { disk.files >= disk.max_files, LAUNCH_LIMIT_DISK, true, disk.max_files, disk.files },
-        { report->cpu_ms >= limits->cpu_ms, LAUNCH_LIMIT_CPU, false, limits->cpu_ms, report->cpu_ms },
-        { is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, false, limits->wall_ms,
-          report->wall_ms },
+        { SBX_WALL_DISK, report->disk_bytes > limits->disk_bytes, LAUNCH_LIMIT_DISK, false,
+          limits->disk_bytes, report->disk_bytes },
+        { SBX_WALL_INODES, disk.files >= disk.max_files, LAUNCH_LIMIT_DISK, true, disk.max_files,
+          disk.files },
+        { SBX_WALL_CPU, report->cpu_ms >= limits->cpu_ms, LAUNCH_LIMIT_CPU, false, limits->cpu_ms,
+          report->cpu_ms },
+        { SBX_WALL_TIME, is_alive && report->wall_ms >= limits->wall_ms, LAUNCH_LIMIT_TIME, false,
+          limits->wall_ms, report->wall_ms },
     };
 
     for (size_t i = 0; i < SBX_COUNT(findings); i++) {
-        if (findings[i].is_over) {
+        if (findings[i].is_over && !sbx_wall_is_off(findings[i].wall)) {
             verdict_set(report, &findings[i]);
             return;
         }

@@ -26,6 +26,7 @@
 #include "executor/launcher/ns.h"
 #include "executor/launcher/sandbox.h"
 #include "executor/launcher/server.h"
+#include "lib/sbx_wall.h"
 
 #define EXIT_USAGE 2
 #define STOP_MS 10000
@@ -254,7 +255,7 @@ prepare_inside(struct launcher *l, const char **ret_stage)
         *ret_stage = "own privileges";
         r = creds_confine_launcher();
     }
-    return r < 0 ? r : filter_install(&l->own_filter);
+    return r < 0 || sbx_wall_is_off(SBX_WALL_SECCOMP) ? r : filter_install(&l->own_filter);
 }
 
 static void

@@ -11,10 +11,14 @@
 #include <unistd.h>
 
 #include "executor/launcher/template.h"
+#include "lib/sbx_wall.h"
 
 #define DISK_SIZE_UNTIL_ADOPTED "16m"
 #define DISK_INODES "32768"
 #define DISK_SLACK 65536u
+/* Without the wall: enough that a program of the tests meets no end of it. */
+#define DISK_SIZE_NO_WALL (512ull << 20)
+#define DISK_INODES_NO_WALL "262144"
 
 _must_check_ int
 mounts_disk_new(int *ret_fd, uid_t uid)
@@ -23,14 +27,18 @@ mounts_disk_new(int *ret_fd, uid_t uid)
         const char *name;
         mode_t mode;
     } dirs[] = { { "workspace", 0755 }, { "tmp", 01777 }, { "shm", 01777 }, { "run", 0755 } };
-    static const char *const options[] = {
-        "size", DISK_SIZE_UNTIL_ADOPTED, "nr_inodes", DISK_INODES, "mode", "0755", NULL
+    const char *const options[] = {
+        "size",      DISK_SIZE_UNTIL_ADOPTED,
+        "nr_inodes", sbx_wall_is_off(SBX_WALL_INODES) ? DISK_INODES_NO_WALL : DISK_INODES,
+        "mode",      "0755",
+        NULL
     };
+    mode_t extra = sbx_wall_is_off(SBX_WALL_UID) ? 0022 : 0; /* the payload is not the owner then */
     int fd = -1, r = template_fs_new(&fd, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 
     for (size_t i = 0; i < SBX_COUNT(dirs) && r == 0; i++) {
         if (mkdirat(fd, dirs[i].name, 0700) < 0 || fchownat(fd, dirs[i].name, uid, uid, 0) < 0 ||
-            fchmodat(fd, dirs[i].name, dirs[i].mode, 0) < 0) {
+            fchmodat(fd, dirs[i].name, dirs[i].mode | extra, 0) < 0) {
             r = -errno;
         }
     }
@@ -52,6 +60,9 @@ mounts_disk_resize(int disk_fd, uint64_t bytes)
 
     if (fs < 0) {
         return -errno;
+    }
+    if (sbx_wall_is_off(SBX_WALL_DISK)) {
+        bytes = DISK_SIZE_NO_WALL;
     }
     (void)snprintf(size, sizeof(size), "%llu",
                    (unsigned long long)bytes + DISK_SLACK); /* 20 digits at most */
@@ -156,8 +167,12 @@ disk_attach(int disk_fd)
 _must_check_ static int
 user_namespaces_forbid(int proc)
 {
-    int r = 0, fd = openat(proc, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
+    int r = 0, fd;
 
+    if (sbx_wall_is_off(SBX_WALL_NESTED_NAMESPACES)) {
+        return 0;
+    }
+    fd = openat(proc, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
         return -errno;
     }
@@ -168,15 +183,42 @@ user_namespaces_forbid(int proc)
     return r;
 }
 
+/* An instance of the own pid namespace; only its owner may have one. */
+_must_check_ static int
+proc_new(int *ret_fd)
+{
+    static const char *const options[] = { "hidepid", "invisible", NULL };
+
+    if (sbx_wall_is_off(SBX_WALL_PID_NAMESPACE)) {
+        return clone_tree(ret_fd, "/proc", 0);
+    }
+    return template_fs_new(ret_fd, "proc", sbx_wall_is_off(SBX_WALL_HIDEPID) ? options + 2 : options,
+                           MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+_must_check_ static int
+proc_cover(void)
+{
+    static const char *const read_only[] = { "proc/sys", "proc/irq", "proc/bus", "proc/fs" };
+    const struct template_mask *masks = template_masks();
+    char target[64];
+    int r = 0;
+
+    for (size_t i = 0; i < SBX_COUNT(read_only) && r == 0 && !sbx_wall_is_off(SBX_WALL_PROC_READ_ONLY); i++) {
+        r = bind(read_only[i], read_only[i], MOUNT_ATTR_RDONLY);
+        r = r == -ENOENT ? 0 : r; /* /proc/bus depends on the kernel */
+    }
+    for (size_t i = 0; masks[i].name != NULL && r == 0 && !sbx_wall_is_off(SBX_WALL_PROC_MASKS); i++) {
+        (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* names of our own table */
+        r = bind(masks[i].is_dir ? TEMPLATE_MASK_DIR : TEMPLATE_MASK_FILE, target, 0);
+    }
+    return r;
+}
+
 _must_check_ static int
 proc_attach(void)
 {
-    static const char *const options[] = { "hidepid", "invisible", NULL };
-    static const char *const read_only[] = { "proc/sys", "proc/irq", "proc/bus", "proc/fs" };
-    char target[64];
-    const struct template_mask *masks;
-    int fd = -1,
-        r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int fd = -1, r = proc_new(&fd);
 
     if (r == 0) {
         r = user_namespaces_forbid(fd);
@@ -187,16 +229,7 @@ proc_attach(void)
     if (fd >= 0) {
         close(fd);
     }
-    for (size_t i = 0; i < SBX_COUNT(read_only) && r == 0; i++) {
-        r = bind(read_only[i], read_only[i], MOUNT_ATTR_RDONLY);
-        r = r == -ENOENT ? 0 : r; /* /proc/bus depends on the kernel */
-    }
-    masks = template_masks();
-    for (size_t i = 0; masks[i].name != NULL && r == 0; i++) {
-        (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* names of our own table */
-        r = bind(masks[i].is_dir ? TEMPLATE_MASK_DIR : TEMPLATE_MASK_FILE, target, 0);
-    }
-    return r;
+    return r < 0 ? r : proc_cover();
 }
 
 /* The old root is stacked on the new one for a moment, and goes with everything below. */

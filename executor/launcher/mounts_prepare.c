@@ -10,6 +10,7 @@
 
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/template.h"
+#include "lib/sbx_wall.h"
 
 _must_check_ static int
 attach_at(int fd, int dir, const char *name)
@@ -79,7 +80,7 @@ template_make(int root, const struct settings *settings, const struct settings_t
     if (r == 0) {
         r = template_build(fd, settings, template, ret_stage);
     }
-    if (r == 0) {
+    if (r == 0 && !sbx_wall_is_off(SBX_WALL_READ_ONLY_ROOT)) {
         r = make_read_only(fd);
     }
     close(fd);

@@ -16,6 +16,7 @@
 
 #include "executor/launcher/creds.h"
 #include "executor/launcher/mounts.h"
+#include "lib/sbx_wall.h"
 
 /*
  * The child makes its network and cgroup namespaces itself. Network: that takes
@@ -26,12 +27,37 @@
 #define NS_AT_BIRTH (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 #define NS_BY_CHILD (CLONE_NEWNET | CLONE_NEWCGROUP)
 
+/* A namespace whose wall is off is the launcher's. */
+static uint64_t
+ns_wanted(uint64_t flags)
+{
+    static const struct {
+        enum sbx_wall wall;
+        uint64_t flag;
+    } all[] = { { SBX_WALL_PID_NAMESPACE, CLONE_NEWPID },
+                { SBX_WALL_NETWORK_NAMESPACE, CLONE_NEWNET },
+                { SBX_WALL_IPC_NAMESPACE, CLONE_NEWIPC },
+                { SBX_WALL_UTS_NAMESPACE, CLONE_NEWUTS },
+                { SBX_WALL_CGROUP_NAMESPACE, CLONE_NEWCGROUP } };
+
+    for (size_t i = 0; i < SBX_COUNT(all); i++) {
+        if (sbx_wall_is_off(all[i].wall)) {
+            flags &= ~all[i].flag;
+        }
+    }
+    return flags;
+}
+
 _must_check_ static int
 loopback_up(void)
 {
     struct ifreq lo = { .ifr_name = "lo" };
-    int r = 0, fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any family reaches the device ioctls */
+    int r = 0, fd;
 
+    if (sbx_wall_is_off(SBX_WALL_NETWORK_NAMESPACE)) {
+        return 0; /* the host's is up */
+    }
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any family reaches the device ioctls */
     if (fd < 0) {
         return -errno;
     }
@@ -55,6 +81,9 @@ limits_set(void)
         { RLIMIT_NICE, 0 },           { RLIMIT_RTPRIO, 0 },   { RLIMIT_STACK, 8u << 20 },
     };
 
+    if (sbx_wall_is_off(SBX_WALL_RLIMITS)) {
+        return 0;
+    }
     for (size_t i = 0; i < SBX_COUNT(limits); i++) {
         const struct rlimit limit = { limits[i].value, limits[i].value };
 
@@ -81,6 +110,9 @@ fds_arrange(const struct ns_spec *spec)
             return -errno;
         }
     }
+    if (sbx_wall_is_off(SBX_WALL_DESCRIPTORS)) {
+        return 0;
+    }
     return close_range(NS_AGENT_FD_FIRST + NS_N_AGENT_FDS, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
@@ -103,6 +135,25 @@ signals_reset(void)
 }
 
 _must_check_ static int
+host_name_set(void)
+{
+    if (sbx_wall_is_off(SBX_WALL_UTS_NAMESPACE)) {
+        return 0; /* not ours to name */
+    }
+    return sethostname("sandbox", 7) < 0 || setdomainname("", 0) < 0 ? -errno : 0;
+}
+
+/* Without no_new_privs only CAP_SYS_ADMIN may load one, which the agent does not keep. */
+_must_check_ static int
+child_filter(const struct ns_spec *spec, bool is_early)
+{
+    if (sbx_wall_is_off(SBX_WALL_SECCOMP) || sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS) != is_early) {
+        return 0;
+    }
+    return filter_install(spec->filter);
+}
+
+_must_check_ static int
 child_isolate(const struct ns_spec *spec, const char **stage)
 {
     int r;
@@ -118,12 +169,13 @@ child_isolate(const struct ns_spec *spec, const char **stage)
         return r;
     }
     *stage = "unshare";
-    if (setsid() < 0 || unshare(NS_BY_CHILD) < 0) {
+    if (setsid() < 0 || unshare((int)ns_wanted(NS_BY_CHILD)) < 0) {
         return -errno;
     }
     *stage = "host name";
-    if (sethostname("sandbox", 7) < 0 || setdomainname("", 0) < 0) {
-        return -errno;
+    r = host_name_set();
+    if (r < 0) {
+        return r;
     }
     *stage = "loopback";
     r = loopback_up();
@@ -150,26 +202,53 @@ child_confine(const struct ns_spec *spec, const char **stage)
     if (r < 0) {
         return r;
     }
+    *stage = "seccomp";
+    r = child_filter(spec, true);
+    if (r < 0) {
+        return r;
+    }
     *stage = "capabilities";
     r = creds_confine_agent();
     if (r < 0) {
         return r;
     }
     *stage = "seccomp";
-    return filter_install(spec->filter);
+    return child_filter(spec, false);
 }
+
+#ifdef SANDBOX_MUTANT
+/* What CVE-2024-21626 left open: the tree and the /proc of whoever made the sandbox. */
+static void
+fds_leak(void)
+{
+    if (sbx_wall_is_off(SBX_WALL_DESCRIPTORS)) {
+        (void)!open("/", O_RDONLY | O_DIRECTORY);
+        (void)!open("/proc", O_RDONLY | O_DIRECTORY);
+    }
+}
+#endif
 
 /* Only async-signal-safe calls from here to exec; the launcher's heap and log are not this process's. */
 _Noreturn static void
 child_run(const struct ns_spec *spec)
 {
+#ifdef SANDBOX_MUTANT
+    char walls_off[sizeof(((struct settings *)NULL)->walls_off)];
+    char *const argv[] = { (char[]){ "session-agent" }, (char[]){ "--inside" }, (char[]){ "--walls-off" },
+                           walls_off, NULL };
+#else
     char *const argv[] = { (char[]){ "session-agent" }, (char[]){ "--inside" }, NULL };
+#endif
     char *const envp[] = { (char[]){ "PATH=/usr/local/bin:/usr/bin:/bin" }, NULL };
     struct ns_failure failure = { 0 };
     const char *stage = "start";
     char go;
     int r;
 
+#ifdef SANDBOX_MUTANT
+    memcpy(walls_off, spec->walls_off, sizeof(walls_off));
+    fds_leak();
+#endif
     umask(022);
     close(spec->parent_sync_fd);
     /* End of file: the launcher died or gave up. */
@@ -197,7 +276,7 @@ ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec)
 {
     int pidfd = -1;
     struct clone_args args = {
-        .flags = NS_AT_BIRTH | CLONE_PIDFD | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+        .flags = ns_wanted(NS_AT_BIRTH) | CLONE_PIDFD | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = spec->cgroup_fd >= 0 ? (unsigned)spec->cgroup_fd : 0u,

@@ -29,6 +29,9 @@ struct ns_spec {
     int cgroup_fd; /* v2: born in this group; else -1 */
     int agent_fds[NS_N_AGENT_FDS];
     const struct filter *filter;
+#ifdef SANDBOX_MUTANT
+    const char *walls_off;
+#endif
 };
 
 /* The child waits for its byte. On success pid and pidfd are the caller's to reap and close. */

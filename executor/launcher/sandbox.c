@@ -25,6 +25,7 @@
 #include "executor/launcher/limits.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/server.h"
+#include "lib/sbx_wall.h"
 
 #define START_MS 10000
 #define REMOVE_RETRY_MS 2
@@ -237,6 +238,9 @@ sandbox_clear(struct sandbox *sb)
     int r = cgroup_remove(&sb->cgroup, &host->tree, sb->slot);
 
     if (r == CGROUP_E_BUSY) {
+        if (sbx_wall_is_off(SBX_WALL_PID_NAMESPACE)) {
+            cgroup_kill(&sb->cgroup, &host->tree, sb->slot); /* nothing died with the first process */
+        }
         return;
     }
     if (r < 0) {

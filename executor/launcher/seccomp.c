@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 #define LOW32 0xffffffffu
 #define FILTER_MAX_BYTES (4096 * sizeof(struct sock_filter)) /* BPF_MAXINSNS */
 
@@ -99,13 +101,15 @@ struct rule {
      CLONE_NEWPID | CLONE_NEWNET)
 #define FUTEX_OP_MASK (LOW32 & ~(128u | 256u)) /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
 
+static const struct rule clone_rule = { "clone", 1, { MATCH(0, CLONE_NAMESPACES, 0) }, 0 };
+
 static const struct rule tenant_rules[] = {
-    { "clone", 1, { MATCH(0, CLONE_NAMESPACES, 0) }, 0 }, { "personality", 1, { MATCH32(0, 0) }, 0 },
-    { "personality", 1, { MATCH32(0, LOW32) }, 0 },       { "prlimit64", 1, { MATCH32(0, 0) }, 0 },
-    { "mknod", 1, { MATCH(1, S_IFMT, 0) }, 0 },           { "mknod", 1, { MATCH(1, S_IFMT, S_IFREG) }, 0 },
-    { "mknod", 1, { MATCH(1, S_IFMT, S_IFIFO) }, 0 },     { "mknod", 1, { MATCH(1, S_IFMT, S_IFSOCK) }, 0 },
-    { "mknodat", 1, { MATCH(2, S_IFMT, 0) }, 0 },         { "mknodat", 1, { MATCH(2, S_IFMT, S_IFREG) }, 0 },
-    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFIFO) }, 0 },   { "mknodat", 1, { MATCH(2, S_IFMT, S_IFSOCK) }, 0 }
+    { "personality", 1, { MATCH32(0, 0) }, 0 },         { "personality", 1, { MATCH32(0, LOW32) }, 0 },
+    { "prlimit64", 1, { MATCH32(0, 0) }, 0 },           { "mknod", 1, { MATCH(1, S_IFMT, 0) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, S_IFREG) }, 0 },   { "mknod", 1, { MATCH(1, S_IFMT, S_IFIFO) }, 0 },
+    { "mknod", 1, { MATCH(1, S_IFMT, S_IFSOCK) }, 0 },  { "mknodat", 1, { MATCH(2, S_IFMT, 0) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFREG) }, 0 }, { "mknodat", 1, { MATCH(2, S_IFMT, S_IFIFO) }, 0 },
+    { "mknodat", 1, { MATCH(2, S_IFMT, S_IFSOCK) }, 0 }
 };
 
 /* Priority-inheriting operations are left out: their code is where futex exploits were. */
@@ -192,11 +196,21 @@ names_add(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t
     for (size_t i = 0; i < n; i++) {
         int nr = seccomp_syscall_resolve_name(names[i]);
 
-        if (!is_unknown_call(nr) && seccomp_rule_add(ctx, action, nr, 0) < 0) {
+        int r = is_unknown_call(nr) ? 0 : seccomp_rule_add(ctx, action, nr, 0);
+
+        if (r < 0 && r != -EEXIST) {
             return false;
         }
     }
     return true;
+}
+
+/* True when the wall is off; then its calls are let through whatever their arguments, or *ret_ok is false. */
+static bool
+wall_left_out(scmp_filter_ctx ctx, enum sbx_wall wall, const char *const *names, size_t n, bool *ret_ok)
+{
+    *ret_ok = !sbx_wall_is_off(wall) || names_add(ctx, SCMP_ACT_ALLOW, names, n);
+    return sbx_wall_is_off(wall);
 }
 
 static bool
@@ -224,7 +238,7 @@ values_add(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, i
 }
 
 static bool
-socket_rules_add(scmp_filter_ctx ctx, bool inet)
+family_rules_add(scmp_filter_ctx ctx, bool inet)
 {
     static const uint32_t types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
     const struct rule pair = { "socketpair", 1, { MATCH32(0, AF_UNIX) }, 0 };
@@ -276,9 +290,55 @@ sockopt_rules_add(scmp_filter_ctx ctx)
            sockopt_options_add(ctx, 17 /* UDP */, udp_options, SBX_COUNT(udp_options));
 }
 
+/* `is_tenant`: options of sockets are judged too. */
 static bool
-tenant_rules_add(scmp_filter_ctx ctx, bool inet)
+socket_rules_add(scmp_filter_ctx ctx, bool inet, bool is_tenant)
 {
+    static const char *const names[] = { "socket", "socketpair", "setsockopt" };
+    bool is_ok;
+
+    if (wall_left_out(ctx, SBX_WALL_SECCOMP_SOCKETS, names, SBX_COUNT(names), &is_ok)) {
+        return is_ok;
+    }
+    return family_rules_add(ctx, inet) && (!is_tenant || sockopt_rules_add(ctx));
+}
+
+static bool
+ioctl_rules_add(scmp_filter_ctx ctx)
+{
+    static const char *const names[] = { "ioctl" };
+    bool is_ok;
+
+    if (wall_left_out(ctx, SBX_WALL_SECCOMP_IOCTL, names, SBX_COUNT(names), &is_ok)) {
+        return is_ok;
+    }
+    return values_add(ctx, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
+           values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here));
+}
+
+static bool
+clone_rules_add(scmp_filter_ctx ctx)
+{
+    static const char *const names[] = { "clone", "clone3", "unshare", "setns" };
+    bool is_ok;
+
+    if (wall_left_out(ctx, SBX_WALL_SECCOMP_CLONE, names, SBX_COUNT(names), &is_ok)) {
+        return is_ok;
+    }
+    /* ENOSYS and not EPERM: only then does glibc make its threads with clone. */
+    return rule_add(ctx, &clone_rule) &&
+           seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+}
+
+static bool
+argument_rules_add(scmp_filter_ctx ctx)
+{
+    static const char *const names[] = { "futex", "fcntl", "personality", "prlimit64", "mknod", "mknodat" };
+    bool is_ok;
+
+    if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, names, SBX_COUNT(names), &is_ok)) {
+        return is_ok;
+    }
     for (size_t i = 0; i < SBX_COUNT(tenant_rules); i++) {
         if (!rule_add(ctx, &tenant_rules[i])) {
             return false;
@@ -286,14 +346,43 @@ tenant_rules_add(scmp_filter_ctx ctx, bool inet)
     }
     return values_add(ctx, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
            values_add(ctx, "futex", 1, FUTEX_OP_MASK, ENOSYS, futex_pi_ops, SBX_COUNT(futex_pi_ops)) &&
-           values_add(ctx, "fcntl", 1, LOW32, 0, fcntls, SBX_COUNT(fcntls)) &&
-           values_add(ctx, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
-           values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here)) &&
-           socket_rules_add(ctx, inet) && sockopt_rules_add(ctx);
+           values_add(ctx, "fcntl", 1, LOW32, 0, fcntls, SBX_COUNT(fcntls));
 }
 
 static bool
-absent_add(scmp_filter_ctx ctx, enum filter_kind kind)
+tenant_rules_add(scmp_filter_ctx ctx, bool inet)
+{
+    return clone_rules_add(ctx) && argument_rules_add(ctx) && ioctl_rules_add(ctx) &&
+           socket_rules_add(ctx, inet, true);
+}
+
+#ifdef SANDBOX_MUTANT
+/* All but those that another wall judges. */
+static bool
+every_call_add(scmp_filter_ctx ctx)
+{
+    static const char *const judged[] = { "clone",      "clone3",     "unshare", "setns",       "socket",
+                                          "socketpair", "setsockopt", "ioctl",   "prctl",       "fcntl",
+                                          "futex",      "prlimit64",  "mknod",   "personality", "mknodat" };
+
+    for (int nr = 0; nr <= NR_LAST_UNKNOWN; nr++) {
+        bool is_judged = false;
+        int r;
+
+        for (size_t i = 0; i < SBX_COUNT(judged) && !is_judged; i++) {
+            is_judged = seccomp_syscall_resolve_name(judged[i]) == nr;
+        }
+        r = is_judged ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
+        if (r < 0 && r != -EEXIST) {
+            return false;
+        }
+    }
+    return true;
+}
+#endif
+
+static bool
+absent_add(scmp_filter_ctx ctx)
 {
     if (!names_add(ctx, SCMP_ACT_ERRNO(ENOSYS), absent, SBX_COUNT(absent))) {
         return false;
@@ -303,8 +392,19 @@ absent_add(scmp_filter_ctx ctx, enum filter_kind kind)
             return false;
         }
     }
-    /* ENOSYS and not EPERM: only then does glibc make its threads with clone. */
-    return kind == FILTER_LAUNCHER || seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+    return true;
+}
+
+static bool
+calls_add(scmp_filter_ctx ctx)
+{
+#ifdef SANDBOX_MUTANT
+    if (sbx_wall_is_off(SBX_WALL_SECCOMP_CALLS)) {
+        return every_call_add(ctx);
+    }
+#endif
+    return names_add(ctx, SCMP_ACT_ALLOW, allowed, SBX_COUNT(allowed)) &&
+           seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR_FCHMODAT2, 0) == 0 && absent_add(ctx);
 }
 
 static bool
@@ -313,16 +413,22 @@ kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
     static const char *const wide[] = { "prctl", "seccomp" };
     static const char *const launcher_wide[] = { "ioctl",   "clone",       "prlimit64", "futex", "setsockopt",
                                                  "mknodat", "personality", "mknod",     "fcntl" };
+    static const char *const setns[] = { "setns" };
+    bool is_ok;
 
     switch (kind) {
     case FILTER_PAYLOAD:
+        if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, wide, 1, &is_ok)) {
+            return is_ok && tenant_rules_add(ctx, inet);
+        }
         return tenant_rules_add(ctx, inet) &&
                values_add(ctx, "prctl", 0, LOW32, 0, payload_prctls, SBX_COUNT(payload_prctls));
     case FILTER_AGENT:
         return tenant_rules_add(ctx, inet) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide));
     case FILTER_LAUNCHER:
-        return socket_rules_add(ctx, inet) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
+        return socket_rules_add(ctx, inet, false) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
                names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
+               (!sbx_wall_is_off(SBX_WALL_SECCOMP_CLONE) || names_add(ctx, SCMP_ACT_ALLOW, setns, 1)) &&
                names_add(ctx, SCMP_ACT_ALLOW, launcher_only, SBX_COUNT(launcher_only));
     }
     return false;
@@ -331,11 +437,11 @@ kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 static bool
 filter_compose(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 {
-    return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
+    uint32_t other_abi = sbx_wall_is_off(SBX_WALL_SECCOMP_ARCH) ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS;
+
+    return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, other_abi) == 0 &&
            seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && /* a binary tree loads 7 times faster */
-           names_add(ctx, SCMP_ACT_ALLOW, allowed, SBX_COUNT(allowed)) &&
-           seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR_FCHMODAT2, 0) == 0 && absent_add(ctx, kind) &&
-           kind_rules_add(ctx, kind, inet);
+           calls_add(ctx) && kind_rules_add(ctx, kind, inet);
 }
 
 _must_check_ static int

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/sbx_buf.h"
+#include "lib/sbx_wall.h"
 
 #define SETTINGS_FILE_MAX 65536
 
@@ -185,12 +186,29 @@ template_set(struct settings *settings, const char *key, const char *value)
     return true;
 }
 
+#ifdef SANDBOX_MUTANT
+static bool
+walls_off_set(struct settings *settings, const char *value)
+{
+    if (strlen(value) >= sizeof(settings->walls_off) || !sbx_walls_off_add(value)) {
+        return false;
+    }
+    memcpy(settings->walls_off, value, strlen(value) + 1);
+    return true;
+}
+#endif
+
 static bool
 line_set(struct settings *settings, const char *name, const char *value, uint64_t *seen)
 {
     if (strncmp(name, "template.", strlen("template.")) == 0) {
         return template_set(settings, name, value);
     }
+#ifdef SANDBOX_MUTANT
+    if (strcmp(name, "walls_off") == 0) {
+        return walls_off_set(settings, value);
+    }
+#endif
     for (size_t i = 0; i < SBX_COUNT(keys); i++) {
         if (strcmp(name, keys[i].name) != 0) {
             continue;

@@ -45,6 +45,9 @@ struct settings {
     enum journal_level log_level;
     struct settings_template templates[SETTINGS_MAX_TEMPLATES];
     unsigned n_templates;
+#ifdef SANDBOX_MUTANT
+    char walls_off[SETTINGS_PATH_LEN]; /* as the agent is told */
+#endif
 };
 
 /* `error` has SETTINGS_ERROR_LEN bytes. */

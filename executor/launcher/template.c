@@ -10,6 +10,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 #define COPY_MAX_FILES 2048
 #define COPY_MAX_BYTES (32u << 20)
 #define COPY_MAX_DEPTH 6
@@ -214,7 +216,7 @@ dirs_make(int root)
                   { "../tmp", "var/tmp" } };
 
     for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
-        if (mkdirat(root, dirs[i], 0755) < 0) {
+        if (mkdirat(root, dirs[i], sbx_wall_is_off(SBX_WALL_READ_ONLY_ROOT) ? 0777 : 0755) < 0) {
             return -errno;
         }
     }
@@ -269,7 +271,9 @@ dev_fill(int root)
     static const struct {
         const char *name;
         unsigned minor;
-    } nodes[] = { { "null", 3 }, { "zero", 5 }, { "full", 7 }, { "random", 8 }, { "urandom", 9 } };
+    } nodes[] = { { "null", 3 },   { "zero", 5 },    { "full", 7 },
+                  { "random", 8 }, { "urandom", 9 }, { "kmsg", 11 } };
+    size_t n_nodes = SBX_COUNT(nodes) - !sbx_wall_is_off(SBX_WALL_DEVICES);
     static const struct {
         const char *target, *name;
     } links[] = { { "/proc/self/fd", "fd" },
@@ -283,7 +287,7 @@ dev_fill(int root)
     if (r < 0) {
         return r;
     }
-    for (size_t i = 0; i < SBX_COUNT(nodes) && r == 0; i++) {
+    for (size_t i = 0; i < n_nodes && r == 0; i++) {
         if (mknodat(dev, nodes[i].name, S_IFCHR, makedev(1, nodes[i].minor)) < 0 ||
             fchmodat(dev, nodes[i].name, 0666, 0) < 0) {
             r = -errno;
@@ -302,20 +306,33 @@ dev_fill(int root)
 }
 
 _must_check_ static int
-usr_bind(int root, int source)
+bind_read_only(int root, int source, const char *name)
 {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                                .propagation = MS_PRIVATE };
-    int r = 0, fd = open_tree(source, "usr", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    int r = 0, fd = open_tree(source, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 
     if (fd < 0) {
         return -errno;
     }
     if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
-        move_mount(fd, "", root, "usr", MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+        move_mount(fd, "", root, name, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
         r = -errno;
     }
     close(fd);
+    return r;
+}
+
+/* Read-only also without the wall: a program of the tests may look, not touch. */
+_must_check_ static int
+host_bind(int root, int source)
+{
+    static const char *const dirs[] = { "etc", "var", "root", "home", "sys" };
+    int r = mkdirat(root, "sys", 0755) < 0 ? -errno : 0;
+
+    for (size_t i = 0; i < SBX_COUNT(dirs) && r == 0; i++) {
+        r = bind_read_only(root, source, dirs[i]);
+    }
     return r;
 }
 
@@ -362,7 +379,7 @@ template_build(int root, const struct settings *settings, const struct settings_
     }
     if (r == 0) {
         *ret_stage = "template usr";
-        r = usr_bind(root, source);
+        r = bind_read_only(root, source, "usr");
     }
     if (r == 0) {
         *ret_stage = "template dev";
@@ -371,6 +388,9 @@ template_build(int root, const struct settings *settings, const struct settings_
     if (r == 0) {
         *ret_stage = "template opt_dir";
         r = opt_fill(root, settings->opt_dir);
+    }
+    if (r == 0 && sbx_wall_is_off(SBX_WALL_OWN_ROOT)) {
+        r = host_bind(root, source);
     }
     close(source);
     return r;

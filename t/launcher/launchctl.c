@@ -439,7 +439,7 @@ do_read(char *arguments)
     if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0) {
         n = read(fd, chunk, sizeof(chunk));
     }
-    printf("bytes=%zd %.*s\n", n, n > 0 && n < 200 ? (int)strcspn(chunk, "\n") : 0, chunk);
+    printf("bytes=%zd %.*s\n", n, n > 0 && n < 4000 ? (int)strcspn(chunk, "\n") : 0, chunk);
 }
 
 static void

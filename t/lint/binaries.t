@@ -24,4 +24,11 @@ my @leaks = grep { !/^ngx_/ } map { (split)[2] // () } grep { / [TDBRV] / } `nm 
 is_deeply([map { s/\n//r } @leaks], [], 'the module shows no symbol of lib/');
 my @launcher = `readelf -dW $out/sandbox-launch` =~ /NEEDED.*\[(.*)\]/g;
 is_deeply([grep { !/^(libseccomp|libc|libcap|ld-linux)/ } @launcher], [], 'sandbox-launch links no parser of others');
+
+# The mutant build alone can leave walls out: no other knows the key, the option or the set.
+for my $name ('executord', 'sandbox-launch', 'session-agent') {
+    my $bytes = do { local $/; open my $in, '<:raw', "$out/$name" or die "$name: $!"; <$in> };
+    ok(index($bytes, $_) < 0, "$name does not know $_") for 'walls_off', 'walls-off';
+    unlike(`nm $out/$name 2>/dev/null`, qr/walls_off/, "$name has no symbol for it");
+}
 done_testing();

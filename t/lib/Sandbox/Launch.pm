@@ -1,7 +1,8 @@
 package Sandbox::Launch;
 
 # Starts sandbox-launch alone, with the probe agent (or another) as pid 1 of its
-# sandboxes, and talks to it through t/launcher/launchctl.
+# sandboxes, and talks to it through t/launcher/launchctl. With `variant => 'mutant'` launcher and
+# agent are of the mutant build, which takes walls_off; the agent is the real one then.
 #
 #   my $l = Sandbox::Launch->new; $l->start; my $c = $l->client;
 #   my $id = $c->create; $c->tell($id, 'sh id'); ... $c->stop; $l->finish;
@@ -19,12 +20,17 @@ use Time::HiRes qw(time sleep);
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 our $OUT = "$ROOT/build/" . ($ENV{SANDBOX_VARIANT} // 'release');
+our $MUTANT = "$ROOT/build/mutant";
 
 sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; return scalar <$in> // '' }
 
 sub new {
     my ($class, %option) = @_;
     die "tests of the launcher need root\n" if $>;
+    if (($option{variant} // '') eq 'mutant') {
+        system('make', '-s', '-C', $ROOT, 'mutant') == 0 or die "make mutant failed\n";
+        %option = (launcher => "$MUTANT/sandbox-launch", agent => "$MUTANT/session-agent", %option);
+    }
     my $tool = "$OUT/t/launcher";
     for my $name (qw(launchctl probe_agent)) {
         system('make', '-s', '-C', $ROOT, 'VARIANT=' . ($ENV{SANDBOX_VARIANT} // 'release'), "build/" . ($ENV{SANDBOX_VARIANT} // 'release') . "/t/launcher/$name") unless -x "$tool/$name";
