@@ -38,9 +38,9 @@ static const struct text_member {
 };
 
 static const char *const context_keys[] = {
-    "rid",       "trace",   "tenant",      "app",      "agent",  "sub",    "jti",
-    "scopes",    "client",  "policy",      "policy_v", "bypass", "limits", "artifacts",
-    "art_bytes", "wait_ms", "concurrency", "iat",      NULL,
+    "rid",       "trace",   "tenant",      "app",      "agent",  "sub",     "jti",
+    "scopes",    "client",  "policy",      "policy_v", "bypass", "limits",  "artifacts",
+    "art_bytes", "wait_ms", "concurrency", "iat",      "iso",    "iso_min", NULL,
 };
 
 static bool
@@ -221,8 +221,18 @@ context_signable(const struct sbx_context *context)
         }
     }
     return (!context->has_limits || limits_complete(&context->limits)) &&
-           context->max_artifact_bytes <= INT64_MAX && context->max_wait_ms <= INT64_MAX &&
-           context->issued_ms <= INT64_MAX;
+           (unsigned)context->isolation < SBX_N_ISOLATIONS &&
+           (unsigned)context->min_isolation < SBX_N_ISOLATIONS && context->max_artifact_bytes <= INT64_MAX &&
+           context->max_wait_ms <= INT64_MAX && context->issued_ms <= INT64_MAX;
+}
+
+/* Absent means that nothing is demanded; the MAC sees to it that nobody took it out. */
+static void
+write_tier(struct sbx_jsonw *w, const char *key, enum sbx_isolation tier)
+{
+    if (tier != SBX_ISOLATION_NONE) {
+        sbx_jsonw_str(w, key, sbx_isolation_name(tier));
+    }
 }
 
 static void
@@ -241,6 +251,8 @@ write_members(struct sbx_buf *out, const struct sbx_context *context)
     if (context->has_limits) {
         sbx_limits_write(&w, "limits", &context->limits);
     }
+    write_tier(&w, "iso", context->isolation);
+    write_tier(&w, "iso_min", context->min_isolation);
     sbx_jsonw_uint(&w, "artifacts", context->max_artifacts);
     sbx_jsonw_uint(&w, "art_bytes", context->max_artifact_bytes);
     sbx_jsonw_uint(&w, "wait_ms", context->max_wait_ms);
@@ -358,6 +370,18 @@ read_limits(struct sbx_context *context, const json_t *object)
 }
 
 static bool
+read_tier(const json_t *object, const char *key, enum sbx_isolation *ret)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return true;
+    }
+    *ret = json_is_string(value) ? sbx_isolation_parse(json_string_value(value)) : SBX_ISOLATION_NONE;
+    return *ret != SBX_ISOLATION_NONE;
+}
+
+static bool
 read_members(struct sbx_context *context, const json_t *object)
 {
     const json_t *bypass = json_object_get(object, "bypass");
@@ -374,7 +398,9 @@ read_members(struct sbx_context *context, const json_t *object)
             return false;
         }
     }
-    return read_numbers(context, object) && read_limits(context, object);
+    return read_numbers(context, object) && read_limits(context, object) &&
+           read_tier(object, "iso", &context->isolation) &&
+           read_tier(object, "iso_min", &context->min_isolation);
 }
 
 static int

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "sbx_isolation.h"
 #include "sbx_limits.h"
 
 #pragma GCC visibility push(hidden)
@@ -39,6 +40,8 @@ struct sbx_context {
     bool bypass;     /* AUTHZ_BYPASS was on: audited */
     bool has_limits; /* false on routes that create nothing */
     struct sbx_limits limits;
+    enum sbx_isolation isolation;     /* for a job whose body asks for none; NONE: the template's */
+    enum sbx_isolation min_isolation; /* no job of this request runs in a weaker one; NONE: any */
     uint32_t max_artifacts;
     uint64_t max_artifact_bytes;
     uint64_t max_wait_ms;

@@ -24,3 +24,9 @@ sbx_isolation_parse(const char *name)
     }
     return SBX_ISOLATION_NONE;
 }
+
+enum sbx_isolation
+sbx_isolation_stronger(enum sbx_isolation a, enum sbx_isolation b)
+{
+    return a > b ? a : b;
+}

@@ -16,5 +16,6 @@ enum sbx_isolation {
 const char *sbx_isolation_name(enum sbx_isolation isolation);
 /* NONE when it is no tier's name. */
 enum sbx_isolation sbx_isolation_parse(const char *name);
+enum sbx_isolation sbx_isolation_stronger(enum sbx_isolation a, enum sbx_isolation b);
 
 #pragma GCC visibility pop

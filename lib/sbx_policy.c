@@ -1,6 +1,6 @@
 /*
  * Reads one policy document. What it accepts is policies/policy.schema.json
- * and, besides, default <= max.
+ * and, besides, default <= max and the default isolation >= the minimum.
  */
 #include "sbx_policy.h"
 
@@ -167,6 +167,52 @@ read_names(struct sbx_name_set *set, const json_t *document, const char *key, st
         if (!sbx_name_set_has(set, name)) {
             (void)snprintf(set->name[set->n++], SBX_POLICY_NAME_LEN, "%s", name); /* its length was checked */
         }
+    }
+    return true;
+}
+
+static bool
+read_tier(const json_t *object, const char *key, enum sbx_isolation *ret, struct sbx_field_error *err)
+{
+    const json_t *value = json_object_get(object, key);
+    char field[sizeof(err->field)];
+
+    if (value == NULL) {
+        return true;
+    }
+    *ret = json_is_string(value) ? sbx_isolation_parse(json_string_value(value)) : SBX_ISOLATION_NONE;
+    if (*ret == SBX_ISOLATION_NONE) {
+        sbx_json_pointer(field, sizeof(field), "/isolation", key, 0);
+        sbx_field_error_set(err, field, "must be \"process\" or \"gvisor\"");
+        return false;
+    }
+    return true;
+}
+
+static bool
+read_isolation(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "minimum", "default", NULL };
+    json_t *object = NULL;
+
+    if (!sbx_json_get_object(document, "", "isolation", &object, err)) {
+        return false;
+    }
+    if (object == NULL) {
+        return true;
+    }
+    if (json_object_size(object) == 0) {
+        sbx_field_error_set(err, "/isolation", "must be an object with minimum, default or both");
+        return false;
+    }
+    if (!check_members(object, "/isolation", known, err) ||
+        !read_tier(object, "minimum", &policy->min_isolation, err) ||
+        !read_tier(object, "default", &policy->isolation, err)) {
+        return false;
+    }
+    if (policy->isolation != SBX_ISOLATION_NONE && policy->isolation < policy->min_isolation) {
+        sbx_field_error_set(err, "/isolation/default", "must not be weaker than minimum");
+        return false;
     }
     return true;
 }
@@ -419,9 +465,10 @@ read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_er
 bool
 sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "version",   "id",    "limits",      "languages",
-                                         "templates", "env",   "files",       "artifacts",
-                                         "max_wait",  "rates", "concurrency", NULL };
+    static const char *const known[] = {
+        "version", "id",        "limits",   "languages", "templates",   "isolation", "env",
+        "files",   "artifacts", "max_wait", "rates",     "concurrency", NULL,
+    };
     struct sbx_policy policy;
 
     policy_unsaid(&policy);
@@ -432,7 +479,7 @@ sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_
     if (!check_members(document, "", known, err) || !read_head(&policy, document, err) ||
         !read_limits(&policy, document, err) || !read_names(&policy.languages, document, "languages", err) ||
         !read_names(&policy.templates, document, "templates", err) ||
-        !read_group(document, "env", &policy.max_env, NULL, err) ||
+        !read_isolation(&policy, document, err) || !read_group(document, "env", &policy.max_env, NULL, err) ||
         !read_group(document, "files", &policy.max_files, &policy.max_file_bytes, err) ||
         !read_group(document, "artifacts", &policy.max_artifacts, &policy.max_artifact_bytes, err) ||
         !sbx_json_get_duration(document, "", "max_wait", MAX_WAIT_MS, &policy.max_wait_ms, err) ||

@@ -8,6 +8,7 @@
  *   "limits": { "memory": {"default": "256Mi", "max": "1Gi"}, ... all keys of sbx_limits },
  *   "languages": ["python", "javascript", "bash"],
  *   "templates": ["default"],
+ *   "isolation": {"minimum": "gvisor", "default": "gvisor"},
  *   "env": { "max": 64 }, "files": {"max": 64, "max_bytes": "8Mi"},
  *   "artifacts": {"max": 64, "max_bytes": "16Mi"},
  *   "max_wait": "60s",
@@ -15,11 +16,13 @@
  *   "concurrency": {"tenant": 100, "app": 50, "agent": 20}
  * }
  * Layers are merged default + tenant + app + agent; a later layer can lower a
- * max, remove a list entry or lower a rate, never the opposite (silently
- * narrowed: the effective value is the minimum / the intersection).
+ * max, remove a list entry, lower a rate or demand a stronger isolation, never
+ * the opposite (silently narrowed: the effective value is the minimum / the
+ * intersection / the stronger tier).
  */
 #pragma once
 
+#include "sbx_isolation.h"
 #include "sbx_limits.h"
 
 #pragma GCC visibility push(hidden)
@@ -48,6 +51,7 @@ struct sbx_policy {
     uint32_t version;
     struct sbx_limits max, fallback; /* value 0 = not said by this layer */
     struct sbx_name_set languages, templates;
+    enum sbx_isolation min_isolation, isolation;              /* isolation: the default; NONE = not said */
     uint32_t max_env, max_files, max_artifacts;               /* UINT32_MAX = not said */
     uint64_t max_file_bytes, max_artifact_bytes, max_wait_ms; /* UINT64_MAX = not said */
     struct sbx_rate rate[SBX_N_SCOPES];
@@ -64,6 +68,7 @@ struct sbx_policy_input {
     char language[SBX_POLICY_NAME_LEN];      /* canonical name or as sent */
     char template_name[SBX_POLICY_NAME_LEN]; /* "default" when not sent */
     struct sbx_limits limits;                /* 0 = not asked */
+    enum sbx_isolation isolation;            /* NONE = not asked */
     uint32_t n_env, n_files, n_artifacts;
     uint64_t file_bytes; /* decoded size of files[] together */
     uint64_t wait_ms;
@@ -83,6 +88,8 @@ struct sbx_decision {
     struct sbx_limits limits; /* effective limits of this request; every value set when allowed */
     uint32_t max_artifacts;
     uint64_t max_artifact_bytes;
+    enum sbx_isolation isolation;     /* asked for, else the policy's; NONE: the executor's template says */
+    enum sbx_isolation min_isolation; /* the job must not run in a weaker one; NONE: any */
 };
 
 /* [A-Za-z0-9_.+-]{1,63}: languages, templates, routes. */
@@ -104,6 +111,8 @@ void sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer);
 /* Extracts the input from a job request's body; false with *err when a field that policy reads has a wrong shape. */
 _must_check_ bool sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body,
                                              struct sbx_field_error *err);
+/* "isolation.minimum": the tier that was asked for is weaker than the policy's minimum. */
+void sbx_violation_isolation(struct sbx_violation *ret, enum sbx_isolation minimum, enum sbx_isolation asked);
 void sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input,
                        struct sbx_decision *ret);
 /* As a document has it, in JSON, cut to `size`: "5/s", "30/m"; the least number that stands for this rate. */

@@ -157,6 +157,23 @@ read_artifacts(struct sbx_policy_input *input, const json_t *body, struct sbx_fi
     return true;
 }
 
+static bool
+read_isolation(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
+{
+    const json_t *value = json_object_get(body, "isolation");
+
+    if (value == NULL || json_is_null(value)) {
+        return true;
+    }
+    input->isolation =
+        json_is_string(value) ? sbx_isolation_parse(json_string_value(value)) : SBX_ISOLATION_NONE;
+    if (input->isolation == SBX_ISOLATION_NONE) {
+        sbx_field_error_set(err, "/isolation", "must be \"process\" or \"gvisor\"");
+        return false;
+    }
+    return true;
+}
+
 bool
 sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body, struct sbx_field_error *err)
 {
@@ -169,7 +186,7 @@ sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body, str
         return false;
     }
     if (!read_name(input.language, body, "language", err) ||
-        !read_name(input.template_name, body, "template", err)) {
+        !read_name(input.template_name, body, "template", err) || !read_isolation(&input, body, err)) {
         return false;
     }
     if (input.language[0] == '\0') {
@@ -276,6 +293,38 @@ check_name(struct sbx_decision *decision, const char *rule, const char *name, co
     }
 }
 
+void
+sbx_violation_isolation(struct sbx_violation *ret, enum sbx_isolation minimum, enum sbx_isolation asked)
+{
+    const char *least = sbx_isolation_name(minimum);
+
+    /* Our own words: they fit. */
+    (void)snprintf(ret->rule, sizeof(ret->rule), "isolation.minimum");
+    (void)snprintf(ret->limit, sizeof(ret->limit), "\"%s\"", least);
+    (void)snprintf(ret->observed, sizeof(ret->observed), "\"%s\"", sbx_isolation_name(asked));
+    (void)snprintf(ret->hint, sizeof(ret->hint), "ask for %s, or leave isolation out", least);
+}
+
+static void
+settle_isolation(struct sbx_decision *decision, const struct sbx_policy *policy, enum sbx_isolation asked)
+{
+    struct sbx_violation *violation;
+
+    decision->min_isolation = policy->min_isolation;
+    decision->isolation = asked;
+    if (asked == SBX_ISOLATION_NONE) {
+        decision->isolation = sbx_isolation_stronger(policy->isolation, policy->min_isolation);
+        return;
+    }
+    if (asked >= policy->min_isolation) {
+        return;
+    }
+    violation = refuse(decision, "isolation.minimum");
+    if (violation != NULL) {
+        sbx_violation_isolation(violation, policy->min_isolation, asked);
+    }
+}
+
 static void
 settle_limits(struct sbx_decision *decision, const struct sbx_policy *policy, const struct sbx_limits *asked)
 {
@@ -300,6 +349,7 @@ sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input
 
     check_name(ret, "languages", input->language, &full.languages);
     check_name(ret, "templates", input->template_name, &full.templates);
+    settle_isolation(ret, &full, input->isolation);
     settle_limits(ret, &full, &input->limits);
     check_amount(ret, "env.max", SBX_LIMIT_PROCESSES, input->n_env, full.max_env, "send fewer variables");
     check_amount(ret, "files.max", SBX_LIMIT_PROCESSES, input->n_files, full.max_files, "send fewer files");
@@ -312,6 +362,7 @@ sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input
 
     if (!ret->allowed) {
         memset(&ret->limits, 0, sizeof(ret->limits));
+        ret->isolation = SBX_ISOLATION_NONE;
         return;
     }
     ret->max_artifacts = full.max_artifacts;

@@ -1,6 +1,7 @@
 /*
  * Laying policies over each other. Zero (or the largest number, where zero is
- * a value) means that a layer says nothing; everything else only goes down.
+ * a value) means that a layer says nothing; everything else only goes down, but
+ * isolation, which only becomes stronger.
  */
 #include "sbx_policy.h"
 
@@ -152,6 +153,8 @@ sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer)
 
     narrow_set(&base->languages, &layer->languages);
     narrow_set(&base->templates, &layer->templates);
+    base->min_isolation = sbx_isolation_stronger(base->min_isolation, layer->min_isolation);
+    base->isolation = sbx_isolation_stronger(base->isolation, layer->isolation);
     base->max_env = (uint32_t)least(base->max_env, layer->max_env);
     base->max_files = (uint32_t)least(base->max_files, layer->max_files);
     base->max_artifacts = (uint32_t)least(base->max_artifacts, layer->max_artifacts);

@@ -42,6 +42,7 @@
     X(BAD_GATEWAY, 502, "bad_gateway", "The executor gave no valid answer")                                  \
     X(UNAVAILABLE, 503, "unavailable", "The service is not available now")                                   \
     X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                                    \
+    X(ISOLATION_UNAVAILABLE, 503, "isolation_unavailable", "The isolation tier is not available here")       \
     X(GATEWAY_TIMEOUT, 504, "gateway_timeout", "The executor did not answer in time")
 
 enum sbx_problem_code {

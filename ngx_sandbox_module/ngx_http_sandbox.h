@@ -28,8 +28,8 @@ typedef enum {
  * One per client request: shared by its subrequests, kept over internal redirects.
  * `context` is what gets signed. Core fills request_id, traceparent and client; auth
  * fills tenant, app, agent, subject, token_id, scopes and bypass; policy fills policy_id,
- * policy_version, has_limits, limits, max_artifacts, max_artifact_bytes, max_wait_ms and
- * tenant_concurrency; core fills issued_ms when it signs.
+ * policy_version, has_limits, limits, isolation, min_isolation, max_artifacts,
+ * max_artifact_bytes, max_wait_ms and tenant_concurrency; core fills issued_ms when it signs.
  */
 typedef struct {
     struct sbx_context context;

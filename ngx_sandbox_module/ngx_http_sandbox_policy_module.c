@@ -313,6 +313,8 @@ ngx_http_sandbox_policy_decide(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ct
     ctx->policy = "allow";
     ctx->context.has_limits = true;
     ctx->context.limits = ctx->decision->limits;
+    ctx->context.isolation = ctx->decision->isolation;
+    ctx->context.min_isolation = ctx->decision->min_isolation;
     ctx->context.max_artifacts = ctx->decision->max_artifacts;
     ctx->context.max_artifact_bytes = ctx->decision->max_artifact_bytes;
 

@@ -31,15 +31,15 @@ VALUES = [None, True, False, -1, 0, 1, 1.0, 1.5, -0.0, 2**31, 2**53 + 1, 2**63, 
           "8Mi", "7Mi", "8191Ki", "64Gi", "65Gi", "0.1Gi", "1.5Gi", "0.5Ki", "0.001k", "1Ti", "999999999999999Ti",
           "9999999999999999", "1 Gi", "1gi", "500m", "0.5m", "9m", "10m", "64000m", "64001m", "65", "30s", "0.0005s", "0.5ms",
           "9ms", "10ms", "1440m", "24h", "25h", "600s", "10m", "601s", "0.001h", "1/s", "0/s", "3/h", "4/h", "1000000/s",
-          "100/s\n", "\uff11/s", "1/d", "a", "a" * 63, "a" * 64, "a\n", "a\u0000", "\ud800", "a/b", "a+b", [], {}, ["python"],
-          ["a"] * 32, ["a"] * 33, {"max": 1}, {"default": 1, "max": 1}, {"rate": "1/s"}, {"rate": "1/s", "burst": 0}]
+          "100/s\n", "\uff11/s", "1/d", "a", "a" * 63, "a" * 64, "a\n", "a\u0000", "\ud800", "a/b", "a+b", [], {}, ["python"], "process", "gvisor", "gVisor",
+          ["a"] * 32, ["a"] * 33, {"max": 1}, {"default": 1, "max": 1}, {"minimum": "gvisor"}, {"rate": "1/s"}, {"rate": "1/s", "burst": 0}]
 
 FULL = {"version": 1, "id": "p", "limits": {
             "cpu": {"default": 0.01, "max": 64}, "cpu_time": {"default": 0.01, "max": 86400}, "memory": {"default": "8Mi", "max": "64Gi"},
             "disk": {"default": 65536, "max": 68719476736}, "processes": {"default": 1, "max": 4096},
             "time": {"default": "10ms", "max": "24h"}, "output": {"default": 1, "max": "1Gi"}},
         "languages": ["python"], "templates": ["default"], "env": {"max": 1}, "files": {"max": 1, "max_bytes": "1Mi"},
-        "artifacts": {"max": 1, "max_bytes": 1}, "max_wait": "60s",
+        "artifacts": {"max": 1, "max_bytes": 1}, "max_wait": "60s", "isolation": {"minimum": "process", "default": "gvisor"},
         "rates": {"tenant": {"rate": "1/s", "burst": 1}, "app": {"rate": "4/h"}, "agent": {"rate": "999999/s"},
                   "routes": {"jobs.create": {"rate": "1/m", "burst": 1000000}}},
         "concurrency": {"tenant": 1, "app": 100000, "agent": 1}}
@@ -88,6 +88,8 @@ def beyond(schema, document):
         values = {key: amount(schema, kind, value, kinds) for key, value in limit.items()}
         if len(values) == 2 and None not in values.values() and values["default"] > values["max"]:
             kinds.add("default above max")
+    if document.get("isolation") == {"minimum": "gvisor", "default": "process"}:
+        kinds.add("default weaker than minimum")
     for key in ("files", "artifacts"):
         if "max_bytes" in document.get(key, {}):
             amount(schema, "bytes", document[key]["max_bytes"], kinds)
@@ -129,6 +131,8 @@ def mutate(document, rng):
             container[rng.choice(["max", "default", "burst", "rate", "routes", "Max", "", "memory", "x" * 64])] = rng.choice(VALUES)
         elif what == 2 and isinstance(container, dict) and {"default", "max"} <= container.keys():
             container["default"], container["max"] = container["max"], container["default"]
+        elif what == 2 and isinstance(container, dict) and {"default", "minimum"} <= container.keys():
+            container["default"], container["minimum"] = container["minimum"], container["default"]
         elif what <= 3:
             container[key] = copy.deepcopy(rng.choice(VALUES))
         else:

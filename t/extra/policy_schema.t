@@ -30,5 +30,5 @@ cmp_ok($count->{'accepted by both'} // 0, '>=', 300, 'accepted by both');
 cmp_ok($count->{'refused by both'} // 0, '>=', 1000, 'refused by both');
 cmp_ok($count->{'refused by the reader alone'} // 0, '>=', 300, 'refused by the reader alone');
 cmp_ok($found->{kinds}{$_} // 0, '>=', 20, "$_: cases")
-    for 'default above max', 'text out of bounds', 'not whole', 'integer with a point';
+    for 'default above max', 'default weaker than minimum', 'text out of bounds', 'not whole', 'integer with a point';
 done_testing();

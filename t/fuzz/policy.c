@@ -1,6 +1,7 @@
 /*
  * Policies: one JSON array [document, document, ..., request]. No layer widens
- * a maximum, and no allowed request gets more than the policy's maximum.
+ * a maximum or weakens the isolation, and no allowed request gets more than the
+ * policy's maximum or a weaker tier than its minimum.
  */
 #include "lib/sbx_policy.h"
 
@@ -32,6 +33,9 @@ check_decision(const struct sbx_policy *policy, const json_t *request)
             abort();
         }
     }
+    if (decision.allowed && decision.isolation < policy->min_isolation) {
+        abort();
+    }
 
     sbx_jsonw_init(&w, &buf);
     sbx_jsonw_object(&w, NULL);
@@ -62,6 +66,10 @@ check_layers(const json_t *list)
         }
         before = policy;
         sbx_policy_narrow(&policy, &layer);
+        if (policy.min_isolation < before.min_isolation || policy.isolation < before.isolation ||
+            policy.min_isolation < layer.min_isolation) {
+            abort();
+        }
         for (k = 0; k < SBX_N_LIMITS; k++) {
             if (policy.max.value[k] > before.max.value[k] || policy.fallback.value[k] > policy.max.value[k]) {
                 abort();

@@ -26,6 +26,8 @@ example(void)
         .policy_version = UINT32_MAX,
         .bypass = false,
         .has_limits = true,
+        .isolation = SBX_ISOLATION_GVISOR,
+        .min_isolation = SBX_ISOLATION_PROCESS,
         .max_artifacts = 64,
         .max_artifact_bytes = 1 << 24,
         .max_wait_ms = 60000,
@@ -95,6 +97,8 @@ test_round_trip(void)
     is_str(got.client, "2001:db8::1%eth0", "client");
     is_uint(got.policy_version, UINT32_MAX, "policy version");
     ok(got.has_limits && memcmp(&got.limits, &context.limits, sizeof(got.limits)) == 0, "limits");
+    is_str(sbx_isolation_name(got.isolation), "gvisor", "isolation");
+    is_str(sbx_isolation_name(got.min_isolation), "process", "and its minimum");
     is_uint(got.max_artifact_bytes, 1 << 24, "artifact bytes");
     is_uint(got.tenant_concurrency, 5, "concurrency");
     ok(!got.bypass, "no bypass");
@@ -102,11 +106,14 @@ test_round_trip(void)
 
     context.has_limits = false;
     context.bypass = true;
+    context.isolation = SBX_ISOLATION_NONE;
+    context.min_isolation = SBX_ISOLATION_NONE;
     value = sign(&context);
     is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0, "without limits");
     memset(&blank, 0, sizeof(blank));
     ok(!got.has_limits && memcmp(&got.limits, &blank.limits, sizeof(got.limits)) == 0, "there are none");
     ok(got.bypass, "a bypass is told");
+    ok(got.isolation == SBX_ISOLATION_NONE && got.min_isolation == SBX_ISOLATION_NONE, "no tier is demanded");
     free(value);
 }
 
@@ -265,6 +272,14 @@ test_payloads(void)
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":-1}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":1.5}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":\"1767323045678\"}",
+        "{" HEAD BODY TAIL ",\"iso\":\"vm\"}",
+        "{" HEAD BODY TAIL ",\"iso\":\"\"}",
+        "{" HEAD BODY TAIL ",\"iso\":null}",
+        "{" HEAD BODY TAIL ",\"iso\":2}",
+        "{" HEAD BODY TAIL ",\"iso_min\":\"gvisor \"}",
+        "{" HEAD BODY TAIL ",\"iso_min\":null}",
+        "{" HEAD BODY TAIL ",\"iso_min\":[\"gvisor\"]}",
+        "{" HEAD BODY TAIL ",\"iso_min\":\"gvisor\",\"iso_min\":\"process\"}",
         "{" HEAD BODY TAIL ",\"limits\":null}",
         "{" HEAD BODY TAIL ",\"limits\":{}}",
         "{" HEAD BODY TAIL ",\"limits\":1}",
@@ -279,6 +294,8 @@ test_payloads(void)
                           "\"memory_bytes\":67108864,\"disk_bytes\":65536,\"processes\":1,\"time_ms\":1000,"
                           "\"output_bytes\":1}}"),
            0, "and one with limits");
+    is_int(verify_payload("{" HEAD BODY TAIL ",\"iso\":\"process\",\"iso_min\":\"gvisor\"}"), 0,
+           "and one with tiers");
     for (i = 0; i < SBX_COUNT(bad); i++) {
         is_int(verify_payload(bad[i]), SBX_CONTEXT_E_FORM, "a signed payload that is none: case %zu", i);
     }
@@ -319,6 +336,12 @@ test_unsignable(void)
     context = example();
     context.limits.value[SBX_LIMIT_MEMORY]++;
     is_int(sign_result(&context), -EINVAL, "a limit past the ceiling");
+    context = example();
+    context.min_isolation = SBX_N_ISOLATIONS;
+    is_int(sign_result(&context), -EINVAL, "a minimum that is no tier");
+    context = example();
+    context.isolation = (enum sbx_isolation) - 1;
+    is_int(sign_result(&context), -EINVAL, "a tier that is none");
     context = example();
     context.max_artifact_bytes = UINT64_MAX;
     is_int(sign_result(&context), -EINVAL, "a size that JSON cannot carry");

@@ -89,6 +89,12 @@ check_allowed(const char *name, const json_t *expect, const struct sbx_decision 
         }
         ok(decision->limits.value[i] > 0, "%s: %s has a value", name, sbx_limit_key((enum sbx_limit)i));
     }
+    value = json_object_get(expect, "isolation");
+    if (value != NULL) {
+        is_str(sbx_isolation_name(decision->isolation), json_string_value(value), "%s: isolation", name);
+    }
+    ok(decision->isolation == SBX_ISOLATION_NONE || decision->isolation >= decision->min_isolation,
+       "%s: not below the minimum", name);
     value = json_object_get(expect, "max_artifacts");
     if (value != NULL) {
         is_uint(decision->max_artifacts, json_integer_value(value), "%s: max_artifacts", name);
