@@ -36,6 +36,10 @@ static const struct config_key config_keys[] = {
       "file with the key shared with the gateway, at least 32 bytes" },
     { "launcher.socket", CONFIG_TEXT, AT(launcher_socket), "/run/sandbox/launch.sock", 0, 0, NULL,
       "unix socket of sandbox-launch" },
+    { "launcher.create_timeout", CONFIG_DURATION, AT(launcher_create_timeout_ms), "10s", 100, HOUR_MS, NULL,
+      "time for a sandbox to be made, until its agent answers" },
+    { "launcher.create_timeout_gvisor", CONFIG_DURATION, AT(launcher_create_timeout_gvisor_ms), "30s", 100,
+      HOUR_MS, NULL, "the same in the gvisor tier" },
     { "runtimes.file", CONFIG_TEXT, AT(runtimes_file), "/opt/sandbox/runtimes.json", 0, 0, NULL,
       "registry of languages" },
     { "database.driver", CONFIG_TEXT, AT(database_driver), "sqlite", 0, 0, "DATABASE_DRIVER", "sqlite" },
@@ -169,39 +173,121 @@ config_template_valid(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == len;
 }
 
-static int
-config_set_pool(struct config *config, const char *name, const char *value, const char *where, char *error)
+/* Of a key "<section>.<template>...": *ret_rest is what follows. NULL when there is no such one; the error is set. */
+static struct config_template *
+config_find_template(struct config *config, const char *key, const char **ret_rest, const char *where,
+                     char *error)
 {
-    struct config_pool *pool = NULL;
+    const char *name = strchr(key, '.') + 1;
+    size_t len = strcspn(name, ".");
+    struct config_template *template;
+    char copy[CONFIG_TEMPLATE_LEN] = "";
+
+    if (len < sizeof(copy)) {
+        memcpy(copy, name, len);
+        copy[len] = '\0';
+    }
+    if (!config_template_valid(copy)) {
+        (void)config_fail(error, "%s: %.64s: not a template's name", where, key); /* the caller returns it */
+        return NULL;
+    }
+    *ret_rest = name + len;
+    for (unsigned i = 0; i < config->n_templates; i++) {
+        if (strcmp(config->templates[i].name, copy) == 0) {
+            return &config->templates[i];
+        }
+    }
+    if (config->n_templates == CONFIG_MAX_TEMPLATES) {
+        /* As above. */
+        (void)config_fail(error, "%s: %.64s: more than %d templates", where, key, CONFIG_MAX_TEMPLATES);
+        return NULL;
+    }
+    template = &config->templates[config->n_templates++];
+    memcpy(template->name, copy, sizeof(copy));
+    return template;
+}
+
+/* "pool.<template>" or "pool.<template>.<tier>" */
+static int
+config_set_pool(struct config *config, const char *key, const char *value, const char *where, char *error)
+{
+    enum sbx_isolation tier = SBX_ISOLATION_NONE;
+    struct config_template *template;
+    const char *rest = NULL;
     uint64_t size;
 
-    if (!config_template_valid(name)) {
-        return config_fail(error, "%s: pool.%s: not a template's name", where, name);
+    template = config_find_template(config, key, &rest, where, error);
+    if (template == NULL) {
+        return CONFIG_E_INVALID;
+    }
+    if (*rest == '.') {
+        tier = sbx_isolation_parse(rest + 1);
+        if (tier == SBX_ISOLATION_NONE) {
+            return config_fail(error, "%s: %.64s: the tier must be process or gvisor", where, key);
+        }
     }
     if (!config_number_parse(value, 10, &size) || size > 1024) {
-        return config_fail(error, "%s: pool.%s: must be between 0 and 1024", where, name);
+        return config_fail(error, "%s: %.64s: must be between 0 and 1024", where, key);
     }
-    for (unsigned i = 0; i < config->n_pools; i++) {
-        if (strcmp(config->pools[i].name, name) == 0) {
-            pool = &config->pools[i];
-        }
-    }
-    if (pool == NULL) {
-        if (config->n_pools == CONFIG_MAX_POOLS) {
-            return config_fail(error, "%s: pool.%s: more than %d templates", where, name, CONFIG_MAX_POOLS);
-        }
-        pool = &config->pools[config->n_pools++];
-        (void)snprintf(pool->name, sizeof(pool->name), "%s", name); /* length was checked */
-    }
-    pool->size = (unsigned)size;
+    template->said[tier] = true;
+    template->size[tier] = (unsigned)size;
     return 0;
+}
+
+/* "template.<name>.isolation" */
+static int
+config_set_template(struct config *config, const char *key, const char *value, const char *where, char *error)
+{
+    struct config_template *template;
+    const char *rest = NULL;
+
+    template = config_find_template(config, key, &rest, where, error);
+    if (template == NULL) {
+        return CONFIG_E_INVALID;
+    }
+    if (strcmp(rest, ".isolation") != 0) {
+        return config_fail(error, "%s: %.64s: there is no such key", where, key);
+    }
+    template->isolation = sbx_isolation_parse(value);
+    if (template->isolation == SBX_ISOLATION_NONE) {
+        return config_fail(error, "%s: %.64s: must be process or gvisor", where, key);
+    }
+    return 0;
+}
+
+unsigned
+config_pools(const struct config *config, struct config_pool pools[CONFIG_MAX_POOLS])
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < config->n_templates; i++) {
+        const struct config_template *template = &config->templates[i];
+        enum sbx_isolation own = sbx_isolation_stronger(template->isolation, SBX_ISOLATION_PROCESS);
+
+        for (unsigned tier = SBX_ISOLATION_PROCESS; tier < SBX_N_ISOLATIONS; tier++) {
+            unsigned said = template->said[tier] ? tier : SBX_ISOLATION_NONE;
+
+            if (tier == own || template->said[tier]) {
+                pools[n++] = (struct config_pool){
+                    .name = template->name,
+                    .isolation = (enum sbx_isolation)tier,
+                    .own = tier == own,
+                    .size = template->size[said],
+                };
+            }
+        }
+    }
+    return n;
 }
 
 static int
 config_set(struct config *config, const char *name, const char *value, const char *where, char *error)
 {
     if (strncmp(name, "pool.", 5) == 0) {
-        return config_set_pool(config, name + 5, value, where, error);
+        return config_set_pool(config, name, value, where, error);
+    }
+    if (strncmp(name, "template.", 9) == 0) {
+        return config_set_template(config, name, value, where, error);
     }
     for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
         if (strcmp(config_keys[i].name, name) == 0) {
@@ -277,23 +363,30 @@ config_read_file(struct config *config, const char *path, char *error)
     return 0;
 }
 
-/* SANDBOX_LIMITS_MAX_RUNNING -> limits.max_running: the first '_' ends the section. */
+/*
+ * SANDBOX_LIMITS_MAX_RUNNING -> limits.max_running: the first '_' ends the section. SANDBOX_POOL_DEFAULT__GVISOR ->
+ * pool.default.gvisor: later "__" are dots as well.
+ */
 static bool
 config_name_of_env(const char *name, size_t len, char out[64])
 {
     bool dot = false;
+    size_t n = 0;
 
     if (len == 0 || len >= 64) {
         return false;
     }
     for (size_t i = 0; i < len; i++) {
-        out[i] = (char)tolower((unsigned char)name[i]);
-        if (!dot && out[i] == '_') {
-            out[i] = '.';
+        char c = (char)tolower((unsigned char)name[i]);
+
+        if (c == '_' && (!dot || (i + 1 < len && name[i + 1] == '_'))) {
+            i += dot;
             dot = true;
+            c = '.';
         }
+        out[n++] = c;
     }
-    out[len] = '\0';
+    out[n] = '\0';
     return dot;
 }
 
@@ -308,7 +401,7 @@ config_section_known(const char *name)
             return true;
         }
     }
-    return strncmp(name, "pool.", len) == 0;
+    return strncmp(name, "pool.", len) == 0 || strncmp(name, "template.", len) == 0;
 }
 
 static int
@@ -395,7 +488,7 @@ config_check(struct config *config, char *error)
         /* So many that one tenant alone, which the queue gives three quarters, runs two a core. */
         config->limits_max_running = cores > 2 ? (8 * (uint64_t)cores - 1) / 3 : 5;
     }
-    return config->n_pools > 0 ? 0 : config_set_pool(config, "default", "0", "default", error);
+    return config->n_templates > 0 ? 0 : config_set_pool(config, "pool.default", "0", "default", error);
 }
 
 int
@@ -445,6 +538,10 @@ config_print_keys(FILE *out)
         (void)fprintf(out, "  %-30s %s (default: %s)\n", key->name, key->meaning,
                       *fallback == '\0' ? "empty" : fallback);
     }
+    /* As above. */
     (void)fprintf(out, "  %-30s %s\n", "pool.<template>",
-                  "sandboxes kept ready of a template (default: pool.default = 0)"); /* as above */
+                  "sandboxes kept ready of a template (default: pool.default = 0)");
+    (void)fprintf(out, "  %-30s %s\n", "pool.<template>.<tier>", "the same in one tier, process or gvisor");
+    (void)fprintf(out, "  %-30s %s\n", "template.<name>.isolation",
+                  "tier of jobs that ask for none (default: process)");
 }

@@ -1,6 +1,7 @@
 /*
  * The executor's configuration: one table of keys (config.c), read from a file of
- * `section.key = value` lines, each overridden by SANDBOX_<SECTION>_<KEY>; the
+ * `section.key = value` lines, each overridden by SANDBOX_<SECTION>_<KEY>, where a
+ * second dot is written `__`; the
  * names DATABASE_DRIVER, DATABASE_URL, AUTHZ_BYPASS and ENV are honoured besides.
  */
 #pragma once
@@ -8,9 +9,11 @@
 #include <stdio.h>
 
 #include "lib/sbx_base.h"
+#include "lib/sbx_isolation.h"
 #include "executor/log.h"
 
-#define CONFIG_MAX_POOLS 16
+#define CONFIG_MAX_TEMPLATES 16
+#define CONFIG_MAX_POOLS (2 * CONFIG_MAX_TEMPLATES)
 #define CONFIG_TEMPLATE_LEN 32
 #define CONFIG_ERROR_LEN 256
 
@@ -18,8 +21,19 @@ enum {
     CONFIG_E_INVALID = 1, /* the error text says file, line and key */
 };
 
-struct config_pool {
+struct config_template {
     char name[CONFIG_TEMPLATE_LEN];
+    enum sbx_isolation isolation; /* NONE: not said */
+    /* pool.<name>.<tier>; of NONE pool.<name>, which is the template's own tier */
+    bool said[SBX_N_ISOLATIONS];
+    unsigned size[SBX_N_ISOLATIONS];
+};
+
+/* One template in one tier. */
+struct config_pool {
+    const char *name; /* in the same struct config's templates */
+    enum sbx_isolation isolation;
+    bool own; /* the template's own tier */
     unsigned size;
 };
 
@@ -30,6 +44,8 @@ struct config {
     uint64_t listen_max_connections;
     char *context_key_file;
     char *launcher_socket;
+    uint64_t launcher_create_timeout_ms;
+    uint64_t launcher_create_timeout_gvisor_ms;
     char *runtimes_file;
     char *database_driver;
     char *database_url;
@@ -52,8 +68,8 @@ struct config {
     /* Derived from the above by config_load. */
     enum log_level log_level;
     bool authz_bypass;
-    struct config_pool pools[CONFIG_MAX_POOLS];
-    unsigned n_pools;
+    struct config_template templates[CONFIG_MAX_TEMPLATES];
+    unsigned n_templates;
 };
 
 void config_deinit(struct config *config);
@@ -65,5 +81,7 @@ config_deinitp(struct config *config)
 
 /* Defaults, then the file (NULL: none), then the environment; then checks. `error` has CONFIG_ERROR_LEN bytes. */
 _must_check_ int config_load(struct config *ret, const char *path, char *const *environment, char *error);
+/* What the templates say together: a pool for each tier of each. Borrows from config. Returns their number. */
+unsigned config_pools(const struct config *config, struct config_pool pools[CONFIG_MAX_POOLS]);
 /* The table for --help: name, default, meaning. */
 void config_print_keys(FILE *out);

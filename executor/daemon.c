@@ -30,7 +30,6 @@
 #include "executor/store/blob.h"
 #include "executor/store/db.h"
 
-#define DAEMON_CREATE_TIMEOUT_MS 10000
 #define DAEMON_AGENT_TIMEOUT_MS 10000
 #define DAEMON_QUIET_MS 2000 /* for connections that do not end by themselves, after all jobs did */
 #define DAEMON_CLOSE_MS 3000 /* for warm sandboxes to go, and then for the loop to be empty */
@@ -44,7 +43,9 @@ struct daemon {
     struct timers *timers;
     struct db *db;
     struct blob_store *blobs;
-    struct runtime *runtime;
+    struct runtime *runtimes[SBX_N_ISOLATIONS]; /* NULL: no template has that tier */
+    struct config_pool shapes[CONFIG_MAX_POOLS];
+    unsigned n_shapes;
     struct runner_pool pools[CONFIG_MAX_POOLS];
     unsigned n_pools, n_pools_draining;
     struct engine *engine;
@@ -176,12 +177,13 @@ daemon_open_pools(struct daemon *daemon)
     unsigned creating = (unsigned)config->limits_max_running / 2;
     int r;
 
-    for (unsigned i = 0; i < config->n_pools; i++) {
+    for (unsigned i = 0; i < daemon->n_shapes; i++) {
+        const struct config_pool *shape = &daemon->shapes[i];
         const struct pool_spec spec = {
-            .runtime = daemon->runtime,
+            .runtime = daemon->runtimes[shape->isolation],
             .timers = daemon->timers,
-            .template_name = config->pools[i].name,
-            .size = config->pools[i].size,
+            .template_name = shape->name,
+            .size = shape->size,
             .max_creating = creating < 2    ? 2
                             : creating > 16 ? 16
                                             : creating,
@@ -191,10 +193,21 @@ daemon_open_pools(struct daemon *daemon)
         if (r) {
             return daemon_fail("start.pool", spec.template_name, r);
         }
-        daemon->pools[i].template_name = config->pools[i].name;
+        daemon->pools[i].template_name = shape->name;
+        daemon->pools[i].isolation = shape->isolation;
+        daemon->pools[i].own = shape->own;
         daemon->n_pools++;
     }
     return 0;
+}
+
+/* Either says whether the launcher is there. */
+static struct runtime *
+daemon_runtime(const struct daemon *daemon)
+{
+    struct runtime *process = daemon->runtimes[SBX_ISOLATION_PROCESS];
+
+    return process != NULL ? process : daemon->runtimes[SBX_ISOLATION_GVISOR];
 }
 
 static int
@@ -203,7 +216,7 @@ daemon_open_engine(struct daemon *daemon)
     const struct config *config = daemon->config;
     const struct engine_spec spec = {
         .timers = daemon->timers,
-        .runtime = daemon->runtime,
+        .runtime = daemon_runtime(daemon),
         .db = daemon->db,
         .blobs = daemon->blobs,
         .pools = daemon->pools,
@@ -231,7 +244,7 @@ daemon_open_api(struct daemon *daemon)
     const struct api_spec spec = {
         .loop = &daemon->loop,
         .engine = daemon->engine,
-        .runtime = daemon->runtime,
+        .runtime = daemon_runtime(daemon),
         .blobs = daemon->blobs,
         .languages = daemon->languages,
         .pools = daemon->pools,
@@ -271,18 +284,43 @@ daemon_open_chores(struct daemon *daemon)
 }
 
 static int
-daemon_open_runtime(struct daemon *daemon)
+daemon_open_tier(struct daemon *daemon, enum sbx_isolation tier)
 {
-    const struct process_spec spec = {
+    const struct config *config = daemon->config;
+    struct process_spec spec = {
         .loop = &daemon->loop,
-        .launch_socket = daemon->config->launcher_socket,
-        .create_timeout_ms = DAEMON_CREATE_TIMEOUT_MS,
+        .launch_socket = config->launcher_socket,
+        .create_timeout_ms = config->launcher_create_timeout_ms,
         .agent_timeout_ms = DAEMON_AGENT_TIMEOUT_MS,
         .log = daemon_on_runtime_log,
     };
-    int r;
 
-    r = runtime_process_new(&daemon->runtime, &spec);
+    switch (tier) {
+    case SBX_ISOLATION_PROCESS:
+        return runtime_process_new(&daemon->runtimes[tier], &spec);
+    case SBX_ISOLATION_GVISOR:
+        spec.create_timeout_ms = config->launcher_create_timeout_gvisor_ms;
+        return runtime_gvisor_new(&daemon->runtimes[tier], &spec);
+    case SBX_ISOLATION_NONE:
+    case SBX_N_ISOLATIONS:
+        break;
+    }
+    return -EINVAL;
+}
+
+static int
+daemon_open_runtimes(struct daemon *daemon)
+{
+    int r = 0;
+
+    daemon->n_shapes = config_pools(daemon->config, daemon->shapes);
+    for (unsigned i = 0; i < daemon->n_shapes && r == 0; i++) {
+        enum sbx_isolation tier = daemon->shapes[i].isolation;
+
+        if (daemon->runtimes[tier] == NULL) {
+            r = daemon_open_tier(daemon, tier);
+        }
+    }
     return r ? daemon_fail("start.runtime", daemon->config->launcher_socket, r) : 0;
 }
 
@@ -343,8 +381,8 @@ static int
 daemon_open(struct daemon *daemon)
 {
     static int (*const steps[])(struct daemon * daemon) = {
-        daemon_open_store, daemon_open_runtime, daemon_open_pools,   daemon_open_engine,
-        daemon_open_api,   daemon_open_chores,  daemon_open_signals,
+        daemon_open_store, daemon_open_runtimes, daemon_open_pools,   daemon_open_engine,
+        daemon_open_api,   daemon_open_chores,   daemon_open_signals,
     };
     int r;
 
@@ -491,8 +529,10 @@ daemon_close(struct daemon *daemon)
     for (unsigned i = 0; i < daemon->n_pools; i++) {
         daemon->pools[i].pool = pool_free(daemon->pools[i].pool);
     }
-    if (daemon->runtime != NULL) {
-        daemon->runtime = daemon->runtime->ops->free(daemon->runtime);
+    for (unsigned i = 0; i < SBX_N_ISOLATIONS; i++) {
+        struct runtime *runtime = daemon->runtimes[i];
+
+        daemon->runtimes[i] = runtime != NULL ? runtime->ops->free(runtime) : NULL;
     }
     daemon->blobs = blob_store_close(daemon->blobs);
     daemon_close_signals(daemon);

@@ -40,6 +40,7 @@ struct call {
     struct idempotency_entry *idempotency;
     struct job_spec *spec;
     struct sbx_limits limits;
+    enum sbx_isolation isolation;
     char body_sha256[SBX_SHA256_HEX];
     uint64_t wait_ms;
     bool replayed;

@@ -23,6 +23,7 @@ database_healthy(const struct api_spec *spec)
     return stats.healthy;
 }
 
+/* A tier that a template has besides its own is not missed by those who do not ask for it: write_tiers shows it. */
 static bool
 sandboxes_fail(const struct api_spec *spec)
 {
@@ -30,11 +31,36 @@ sandboxes_fail(const struct api_spec *spec)
 
     for (unsigned i = 0; i < spec->n_pools; i++) {
         pool_stats(spec->pools[i].pool, &stats);
-        if (stats.failing) {
+        if (stats.failing && spec->pools[i].own) {
             return true;
         }
     }
     return false;
+}
+
+/* By tier whether sandboxes of all its templates can be made: "ready", "failing", or "unsupported" by the launcher. */
+static void
+write_tiers(struct sbx_jsonw *w, const struct api_spec *spec)
+{
+    static const char *const words[] = { NULL, "ready", "failing", "unsupported" };
+    unsigned worst[SBX_N_ISOLATIONS] = { 0 };
+    struct pool_stats stats;
+
+    for (unsigned i = 0; i < spec->n_pools; i++) {
+        unsigned *tier = &worst[spec->pools[i].isolation];
+        unsigned now;
+
+        pool_stats(spec->pools[i].pool, &stats);
+        now = stats.unsupported ? 3 : stats.failing ? 2 : 1;
+        *tier = now > *tier ? now : *tier;
+    }
+    sbx_jsonw_object(w, "isolation");
+    for (unsigned i = 0; i < SBX_N_ISOLATIONS; i++) {
+        if (worst[i] > 0) {
+            sbx_jsonw_str(w, sbx_isolation_name((enum sbx_isolation)i), words[worst[i]]);
+        }
+    }
+    sbx_jsonw_object_end(w);
 }
 
 void
@@ -67,6 +93,7 @@ handle_readyz(struct call *call)
         }
     }
     sbx_jsonw_array_end(&w);
+    write_tiers(&w, spec);
     sbx_jsonw_object_end(&w);
     call_reply_json(call, ready ? 200 : 503, NULL, 0, &body);
 }
@@ -144,7 +171,8 @@ pool_metric(struct sbx_buf *out, const struct api_spec *spec, const char *name, 
     metric_head(out, name, type, help);
     for (unsigned i = 0; i < spec->n_pools; i++) {
         pool_stats(spec->pools[i].pool, &stats);
-        sbx_buf_printf(out, "sandbox_executor_%s{template=\"%s\"} %llu\n", name, spec->pools[i].template_name,
+        sbx_buf_printf(out, "sandbox_executor_%s{template=\"%s\",isolation=\"%s\"} %llu\n", name,
+                       spec->pools[i].template_name, sbx_isolation_name(spec->pools[i].isolation),
                        (unsigned long long)read(&stats));
     }
 }
@@ -153,6 +181,12 @@ static uint64_t
 pool_warm(const struct pool_stats *stats)
 {
     return stats->warm;
+}
+
+static uint64_t
+pool_creating(const struct pool_stats *stats)
+{
+    return stats->creating;
 }
 
 static uint64_t
@@ -177,6 +211,7 @@ static void
 metrics_pools(struct sbx_buf *out, const struct api_spec *spec)
 {
     pool_metric(out, spec, "pool_warm", "gauge", "Sandboxes ready.", pool_warm);
+    pool_metric(out, spec, "pool_creating", "gauge", "Sandboxes being made.", pool_creating);
     pool_metric(out, spec, "pool_taken_warm_total", "counter", "Sandboxes taken that were ready.",
                 pool_taken_warm);
     pool_metric(out, spec, "pool_taken_cold_total", "counter", "Sandboxes made for who waited.",

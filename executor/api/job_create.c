@@ -68,7 +68,7 @@ create_check_names(struct call *call)
         return false;
     }
     call->spec->language = name;
-    if (!engine_knows_template(call->api->spec.engine, call->spec->template_name)) {
+    if (engine_template_tier(call->api->spec.engine, call->spec->template_name) == SBX_ISOLATION_NONE) {
         sbx_field_error_set(&err, "/template", "is not a template of this executor");
         call_problem_field(call, &err);
         return false;
@@ -117,13 +117,33 @@ create_audit_denial(struct call *call, const struct sbx_violation *violations, u
     db_tx_submit(tx, create_on_denial_stored, NULL);
 }
 
-/* What was asked, within what the edge's policy granted; a context that grants nothing creates nothing. */
-static bool
-create_check_limits(struct call *call)
+/* Says nobody which tier, the strongest that anybody wants: of the policy and the template. Returns violations. */
+static unsigned
+create_settle_isolation(struct call *call, struct sbx_violation *violation)
 {
     const struct sbx_context *context = &call->context;
-    struct sbx_violation violations[SBX_N_LIMITS] = { 0 };
-    unsigned n = 0;
+    const struct job_spec *spec = call->spec;
+
+    call->isolation = spec->isolation;
+    if (call->isolation == SBX_ISOLATION_NONE) {
+        call->isolation = engine_template_tier(call->api->spec.engine, spec->template_name);
+        call->isolation = sbx_isolation_stronger(call->isolation, context->isolation);
+        call->isolation = sbx_isolation_stronger(call->isolation, context->min_isolation);
+    }
+    if (call->isolation >= context->min_isolation) {
+        return 0;
+    }
+    sbx_violation_isolation(violation, context->min_isolation, call->isolation);
+    return 1;
+}
+
+/* What was asked, within what the edge's policy granted; a context that grants nothing creates nothing. */
+static bool
+create_check_grant(struct call *call)
+{
+    const struct sbx_context *context = &call->context;
+    struct sbx_violation violations[SBX_N_LIMITS + 1] = { 0 };
+    unsigned n = create_settle_isolation(call, violations);
 
     for (unsigned i = 0; i < SBX_N_LIMITS; i++) {
         uint64_t most = context->limits.value[i];
@@ -232,6 +252,7 @@ create_refused(struct call *call, int r)
 {
     struct engine *engine = call->api->spec.engine;
     struct sbx_problem problem = { .retry_after_s = engine_retry_after_s(engine, call->context.tenant) };
+    char detail[128];
 
     switch (r) {
     case ENGINE_E_QUEUE_FULL:
@@ -243,6 +264,12 @@ create_refused(struct call *call, int r)
     case ENGINE_E_DRAINING:
         problem.code = SBX_PROBLEM_UNAVAILABLE;
         problem.detail = "the executor is stopping";
+        break;
+    case ENGINE_E_ISOLATION:
+        /* Both names are short. */
+        (void)snprintf(detail, sizeof(detail), "template \"%s\" has no sandboxes of the tier \"%s\" here",
+                       call->spec->template_name, sbx_isolation_name(call->isolation));
+        problem = (struct sbx_problem){ .code = SBX_PROBLEM_ISOLATION_UNAVAILABLE, .detail = detail };
         break;
     default:
         call_problem_internal(call, r);
@@ -258,6 +285,7 @@ create_submit(struct call *call)
         .spec = call->spec,
         .context = &call->context,
         .limits = &call->limits,
+        .isolation = call->isolation,
         .request_sha256 = call->body_sha256,
         .idempotency = call->idempotency,
     };
@@ -291,7 +319,7 @@ handle_job_create(struct call *call)
         return;
     }
     if (!create_hash_body(call) || !create_parse(call) || !create_check_names(call) ||
-        !create_check_limits(call)) {
+        !create_check_grant(call)) {
         return;
     }
     wait = call->spec->has_wait ? call->spec->wait_ms : JOBS_WAIT_DEFAULT_MS;

@@ -24,6 +24,7 @@ struct listing {
     char language[JOB_LANGUAGE_LEN];
     char agent[SBX_NAME_MAX + 1];
     char app[SBX_NAME_MAX + 1];
+    char isolation[16];
     char scope[LIST_SCOPE_MAX]; /* what the cursor is bound to */
     struct cursor after;
     unsigned limit;
@@ -78,6 +79,24 @@ listing_status(struct call *call, struct listing *listing)
 }
 
 static bool
+listing_isolation(struct call *call, struct listing *listing)
+{
+    switch (call_param(call, "isolation", listing->isolation, sizeof(listing->isolation))) {
+    case CALL_PARAM_ABSENT:
+        listing->isolation[0] = '\0';
+        return true;
+    case CALL_PARAM_FINE:
+        if (sbx_isolation_parse(listing->isolation) != SBX_ISOLATION_NONE) {
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return listing_bad(call, "isolation", "is not a tier");
+}
+
+static bool
 listing_limit(struct call *call, struct listing *listing)
 {
     char text[8];
@@ -107,9 +126,9 @@ listing_cursor(struct call *call, struct listing *listing)
     char text[CURSOR_MAX * 2];
 
     /* Names hold no newline, so the parts cannot run into each other. */
-    (void)snprintf(listing->scope, sizeof(listing->scope), "jobs\n%s\n%s\n%s\n%s\n%s", call->context.tenant,
-                   listing->status, listing->language, listing->agent,
-                   listing->app); /* all bounded: it fits */
+    (void)snprintf(listing->scope, sizeof(listing->scope), "jobs\n%s\n%s\n%s\n%s\n%s\n%s",
+                   call->context.tenant, listing->status, listing->language, listing->agent, listing->app,
+                   listing->isolation); /* all bounded: it fits */
     listing->after.created_ms = INT64_MAX;
     switch (call_param(call, "cursor", text, sizeof(text))) {
     case CALL_PARAM_ABSENT:
@@ -132,7 +151,8 @@ listing_read(struct call *call, struct listing *listing)
 
     if (!listing_status(call, listing) || !listing_text(call, "language", language, sizeof(language)) ||
         !listing_text(call, "agent", listing->agent, sizeof(listing->agent)) ||
-        !listing_text(call, "app", listing->app, sizeof(listing->app)) || !listing_limit(call, listing)) {
+        !listing_text(call, "app", listing->app, sizeof(listing->app)) || !listing_isolation(call, listing) ||
+        !listing_limit(call, listing)) {
         return false;
     }
     (void)snprintf(listing->language, sizeof(listing->language), "%s",
@@ -216,7 +236,9 @@ live_visit(void *arg, struct job *job)
     if (list->n < list->max && job->accepted && strcmp(record->tenant, list->call->context.tenant) == 0 &&
         matches(listing->status, job_state_status(record->state)) &&
         matches(listing->language, record->language) && matches(listing->agent, record->agent) &&
-        matches(listing->app, record->app) && is_after(&listing->after, record)) {
+        matches(listing->app, record->app) &&
+        matches(listing->isolation, sbx_isolation_name(record->isolation)) &&
+        is_after(&listing->after, record)) {
         list->jobs[list->n++] = job;
     }
 }
@@ -333,9 +355,15 @@ handle_job_list(struct call *call)
         return;
     }
     const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant),  filter(listing.status),     filter(listing.language),
-        filter(listing.agent),           filter(listing.app),        DB_VINT(listing.after.created_ms),
-        DB_VTEXT(listing.after.id.text), DB_VINT(listing.limit + 1),
+        DB_VTEXT(call->context.tenant),
+        filter(listing.status),
+        filter(listing.language),
+        filter(listing.agent),
+        filter(listing.app),
+        filter(listing.isolation),
+        DB_VINT(listing.after.created_ms),
+        DB_VTEXT(listing.after.id.text),
+        DB_VINT(listing.limit + 1),
     };
     call_read(call, DB_JOB_LIST, values, SBX_COUNT(values), list_on_read);
 }

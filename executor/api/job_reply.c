@@ -187,6 +187,7 @@ job_reply_write(struct sbx_jsonw *w, const char *key, const struct job_record *r
     sbx_jsonw_str(w, "status", job_state_status(record->state));
     sbx_jsonw_str(w, "language", record->language);
     sbx_jsonw_str(w, "template", record->template_name);
+    sbx_jsonw_str(w, "isolation", sbx_isolation_name(record->isolation));
     write_text(w, "app", record->app);
     write_text(w, "agent", record->agent);
     write_output(w, record);

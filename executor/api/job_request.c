@@ -93,6 +93,20 @@ parse_template(struct request *request)
 }
 
 static bool
+parse_isolation(struct request *request)
+{
+    const json_t *value = request_member(request, "isolation");
+
+    if (value == NULL) {
+        return true;
+    }
+    request->spec->isolation =
+        json_is_string(value) ? sbx_isolation_parse(json_string_value(value)) : SBX_ISOLATION_NONE;
+    return request->spec->isolation != SBX_ISOLATION_NONE ||
+           request_fail(request, "/isolation", "must be \"process\" or \"gvisor\"");
+}
+
+static bool
 parse_code(struct request *request)
 {
     struct job_spec *spec = request->spec;
@@ -534,12 +548,12 @@ parse_wait(struct request *request)
 static bool
 request_parse(struct request *request)
 {
-    static const char *const known[] = { "language", "code",  "args",      "stdin",  "stdin_encoding",
-                                         "env",      "files", "artifacts", "limits", "event",
-                                         "metadata", "wait",  "template",  NULL };
+    static const char *const known[] = { "language", "code",  "args",      "stdin",     "stdin_encoding",
+                                         "env",      "files", "artifacts", "limits",    "event",
+                                         "metadata", "wait",  "template",  "isolation", NULL };
     static bool (*const parsers[])(struct request * request) = {
-        parse_language, parse_template,  parse_code,   parse_args,  parse_stdin,    parse_env,
-        parse_files,    parse_artifacts, parse_limits, parse_event, parse_metadata, parse_wait,
+        parse_language, parse_template,  parse_isolation, parse_code,  parse_args,     parse_stdin, parse_env,
+        parse_files,    parse_artifacts, parse_limits,    parse_event, parse_metadata, parse_wait,
     };
 
     if (!json_is_object(request->body)) {

@@ -14,7 +14,7 @@ static const struct route routes[] = {
     { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false, NULL } } },
     { "metrics", "/metrics", "GET, HEAD", true, { { "GET", NULL, handle_metrics, 0, false, NULL } } },
     { "jobs", "/v1/jobs", "GET, HEAD, POST", false,
-      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false, "status language agent app limit cursor" },
+      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false, "status language agent app isolation limit cursor" },
         { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true, "" } } },
     { "job", "/v1/jobs/{id}", "GET, HEAD, DELETE", false,
       { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait" },

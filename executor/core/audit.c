@@ -115,6 +115,7 @@ audit_job_accepted(struct db_tx *tx, const struct job *job, const struct audit_o
     write_who(&event.w, record->app, record->agent, record->subject);
     sbx_jsonw_str(&event.w, "language", record->language);
     sbx_jsonw_str(&event.w, "template", record->template_name);
+    sbx_jsonw_str(&event.w, "isolation", sbx_isolation_name(record->isolation));
     sbx_jsonw_str(&event.w, "code_sha256", record->code_sha256);
     write_input(&event.w, job->spec);
     sbx_limits_write(&event.w, "limits", &job->limits);
@@ -198,6 +199,7 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
 
     event_begin(&event);
     write_who(&event.w, record->app, record->agent, record->subject);
+    sbx_jsonw_str(&event.w, "isolation", sbx_isolation_name(record->isolation));
     sbx_jsonw_str(&event.w, "status", status);
     write_exit(&event.w, record);
     if (record->violation_json != NULL) {
@@ -232,6 +234,7 @@ audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan)
 
     event_begin(&event);
     write_who(&event.w, orphan->app, orphan->agent, orphan->subject);
+    sbx_jsonw_str(&event.w, "isolation", orphan->isolation);
     sbx_jsonw_str(&event.w, "status", "lost");
     sbx_jsonw_str(&event.w, "message", orphan->message);
     event_end(&event, tx,

@@ -20,7 +20,7 @@ void audit_job_accepted(struct db_tx *tx, const struct job *job, const struct au
 void audit_job_ended(struct db_tx *tx, const struct job *job);
 /* A job that an earlier process left unfinished. */
 struct audit_orphan {
-    const char *id, *tenant, *app, *agent, *subject, *request_id, *message;
+    const char *id, *tenant, *app, *agent, *subject, *request_id, *isolation, *message;
 };
 void audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan);
 /* A request that passed while authorization was off. */

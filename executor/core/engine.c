@@ -31,6 +31,7 @@ struct engine {
     void (*drained)(void *arg);
     void *drained_arg;
     struct engine_stats stats;
+    uint8_t share_key[SBX_SHA256_LEN]; /* so that a share tells the launcher no tenant's name */
 };
 
 static inline void
@@ -69,7 +70,10 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
     }
     engine->spec = *spec;
     runner.arg = engine;
-    r = queue_new(&engine->queue, &spec->queue);
+    r = sbx_random(engine->share_key, sizeof(engine->share_key));
+    if (r == 0) {
+        r = queue_new(&engine->queue, &spec->queue);
+    }
     if (r == 0) {
         r = runner_new(&engine->runner, &runner);
     }
@@ -156,6 +160,23 @@ job_leave_queue(struct job *job)
     engine_wake(job->engine);
 }
 
+static int
+job_set_share(struct job *job)
+{
+    const struct engine *engine = job->engine;
+    const char *tenant = job->record.tenant;
+    uint8_t mac[SBX_SHA256_LEN];
+    int r;
+
+    r = sbx_hmac_sha256(engine->share_key, sizeof(engine->share_key), tenant, strlen(tenant), mac);
+    if (r) {
+        return r;
+    }
+    memcpy(&job->share, mac, sizeof(job->share));
+    job->share |= job->share == 0;
+    return 0;
+}
+
 static void
 job_fill_record(struct job *job, const struct engine_submission *submission, const char *code_sha256)
 {
@@ -172,6 +193,7 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     (void)snprintf(record->language, sizeof(record->language), "%s", job->spec->language); /* bounded */
     (void)snprintf(record->template_name, sizeof(record->template_name), "%s",
                    job->spec->template_name); /* so too */
+    record->isolation = submission->isolation;
     memcpy(record->code_sha256, code_sha256, sizeof(record->code_sha256));
     record->metadata_json = steal(&job->spec->metadata_json);
     job->limits = *submission->limits;
@@ -248,6 +270,10 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
     if (engine->drain != DRAIN_NO) {
         return ENGINE_E_DRAINING;
     }
+    if (submission->isolation < submission->context->min_isolation ||
+        !engine_offers(engine, submission->spec->template_name, submission->isolation)) {
+        return ENGINE_E_ISOLATION;
+    }
     r = hash_code(submission->spec, code_sha256);
     if (r) {
         return r;
@@ -258,7 +284,10 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
     }
     job->engine = engine;
     job_fill_record(job, submission, code_sha256);
-    r = timer_new(&job->deadline, engine->spec.timers, job_on_deadline, job);
+    r = job_set_share(job);
+    if (r == 0) {
+        r = timer_new(&job->deadline, engine->spec.timers, job_on_deadline, job);
+    }
     if (r == 0) {
         r = job_enqueue(job);
     }
@@ -432,7 +461,8 @@ job_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
     job->engine->stats.accepted++;
     log_info("job.accepted", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
              LOG_STR("app", job->record.app), LOG_STR("agent", job->record.agent),
-             LOG_STR("request_id", job->record.request_id), LOG_STR("language", job->record.language));
+             LOG_STR("request_id", job->record.request_id), LOG_STR("language", job->record.language),
+             LOG_STR("isolation", sbx_isolation_name(job->record.isolation)));
     job_wait_accepted(job);
     if (job->ended) {
         engine_on_ended(job->engine, job);
@@ -589,10 +619,16 @@ engine_retry_after_s(const struct engine *engine, const char *tenant)
     return queue_retry_after_s(engine->queue, tenant);
 }
 
-bool
-engine_knows_template(const struct engine *engine, const char *name)
+enum sbx_isolation
+engine_template_tier(const struct engine *engine, const char *name)
 {
-    return runner_knows(engine->runner, name);
+    return runner_template_tier(engine->runner, name);
+}
+
+bool
+engine_offers(const struct engine *engine, const char *template_name, enum sbx_isolation isolation)
+{
+    return runner_offers(engine->runner, template_name, isolation);
 }
 
 struct idempotency *

@@ -21,13 +21,14 @@ enum {
     ENGINE_E_QUEUE_FULL = 1,
     ENGINE_E_TENANT_FULL,
     ENGINE_E_DRAINING,
+    ENGINE_E_ISOLATION, /* the tier is not offered, or weaker than the context's minimum */
 };
 
 struct engine;
 
 struct engine_spec {
     struct timers *timers;
-    struct runtime *runtime; /* borrows */
+    struct runtime *runtime; /* borrows; says whether the launcher is there */
     struct db *db;           /* borrows */
     struct blob_store *blobs;
     const struct runner_pool *pools; /* borrows */
@@ -42,6 +43,7 @@ struct engine_submission {
     struct job_spec *spec; /* taken on success */
     const struct sbx_context *context;
     const struct sbx_limits *limits; /* effective */
+    enum sbx_isolation isolation;    /* that it shall run in */
     const char *request_sha256;
     struct idempotency_entry *idempotency; /* NULL: no key */
 };
@@ -60,7 +62,9 @@ struct engine *engine_free(struct engine *engine);
 _must_check_ int engine_submit(struct job **ret, struct engine *engine,
                                const struct engine_submission *submission);
 unsigned engine_retry_after_s(const struct engine *engine, const char *tenant);
-bool engine_knows_template(const struct engine *engine, const char *name);
+/* NONE: there is no such template. */
+enum sbx_isolation engine_template_tier(const struct engine *engine, const char *name);
+bool engine_offers(const struct engine *engine, const char *template_name, enum sbx_isolation isolation);
 struct idempotency *engine_idempotency(struct engine *engine);
 struct db *engine_db(const struct engine *engine);
 struct timers *engine_timers(const struct engine *engine);

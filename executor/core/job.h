@@ -31,6 +31,7 @@ struct job {
     unsigned max_artifacts;
     uint64_t max_artifact_bytes;
     unsigned concurrency; /* of the tenant, 0: any */
+    uint64_t share;       /* of the processors: the same for all jobs of the tenant, never 0 */
     unsigned attempts;    /* sandboxes asked for */
     struct sbx_capture capture[JOB_N_STREAMS];
     struct sbx_sha256 *digest[JOB_N_STREAMS];

@@ -8,6 +8,7 @@
 #include "lib/sbx_context.h"
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_id.h"
+#include "lib/sbx_isolation.h"
 
 #define JOB_LANGUAGE_LEN 64
 #define JOB_TEMPLATE_LEN 32
@@ -41,6 +42,7 @@ struct job_record {
     char traceparent[56];
     char language[JOB_LANGUAGE_LEN];
     char template_name[JOB_TEMPLATE_LEN];
+    enum sbx_isolation isolation; /* the tier it runs in; settled before it is accepted */
     char code_sha256[SBX_SHA256_HEX];
     uint64_t created_ms, started_ms, finished_ms; /* Unix; 0: not yet */
     bool has_exit_code;

@@ -10,6 +10,7 @@
 struct job_spec {
     const char *language; /* canonical */
     const char *template_name;
+    enum sbx_isolation isolation; /* asked for; NONE: not said */
     const char *code;
     size_t code_len;
     const char **args;

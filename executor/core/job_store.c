@@ -59,6 +59,7 @@ accept_add_job(struct db_tx *tx, const struct job *job, const struct audit_origi
         text_or_null(record->traceparent),
         DB_VTEXT(record->language),
         DB_VTEXT(record->template_name),
+        DB_VTEXT(sbx_isolation_name(record->isolation)),
         DB_VTEXT(record->code_sha256),
         DB_VTEXT(spec.failed ? NULL : spec.data), /* NULL is refused by the table: nothing is admitted half */
         text_or_null(record->metadata_json),
@@ -212,6 +213,15 @@ take_state(enum job_state *ret, const struct db_value *value, int *rc)
 }
 
 static void
+take_isolation(enum sbx_isolation *ret, const struct db_value *value, int *rc)
+{
+    *ret = value->type == DB_TEXT ? sbx_isolation_parse(value->data) : SBX_ISOLATION_NONE;
+    if (*ret == SBX_ISOLATION_NONE) {
+        *rc = -EINVAL;
+    }
+}
+
+static void
 take_exit(struct job_record *ret, const struct db_value *exit_code, const struct db_value *signal, int *rc)
 {
     if (exit_code->type == DB_INT) {
@@ -256,6 +266,7 @@ job_store_load(struct job_record *ret, const struct db_result *result, unsigned 
     }
     row = db_at(result, row_number, 0);
     load_who(&record, row, &rc);
+    take_isolation(&record.isolation, &row[DB_JOB_ISOLATION], &rc);
     take_state(&record.state, &row[DB_JOB_STATE], &rc);
     record.created_ms = take_number(&row[DB_JOB_CREATED_MS]);
     record.started_ms = take_number(&row[DB_JOB_STARTED_MS]);
@@ -298,6 +309,7 @@ job_store_load_brief(struct job_record *ret, const char *tenant, const struct db
     take_text(record.subject, sizeof(record.subject), &row[DB_JOBS_SUBJECT], &rc);
     take_text(record.language, sizeof(record.language), &row[DB_JOBS_LANGUAGE], &rc);
     take_text(record.template_name, sizeof(record.template_name), &row[DB_JOBS_TEMPLATE], &rc);
+    take_isolation(&record.isolation, &row[DB_JOBS_ISOLATION], &rc);
     take_state(&record.state, &row[DB_JOBS_STATE], &rc);
     record.created_ms = take_number(&row[DB_JOBS_CREATED_MS]);
     record.started_ms = take_number(&row[DB_JOBS_STARTED_MS]);

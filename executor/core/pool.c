@@ -51,6 +51,7 @@ struct pool {
     bool pausing;
     unsigned streak; /* failures since a sandbox was last handed out */
     unsigned barren; /* creations that failed since one worked */
+    bool unsupported;
     bool draining;
     void (*drained)(void *arg);
     void *drained_arg;
@@ -160,8 +161,9 @@ pool_deliver(struct pool *pool)
         pool->taken_warm++;
         take_finish(pool_oldest_take(pool), 0, sandbox);
     }
-    while (!pool->freed && pool->draining && pool->n_takes > 0) {
-        take_finish(pool_oldest_take(pool), RUNTIME_E_UNAVAILABLE, NULL);
+    while (!pool->freed && (pool->draining || pool->unsupported) && pool->n_takes > 0) {
+        take_finish(pool_oldest_take(pool), pool->draining ? RUNTIME_E_UNAVAILABLE : RUNTIME_E_UNSUPPORTED,
+                    NULL);
     }
 }
 
@@ -192,11 +194,16 @@ pool_failing(const struct pool *pool)
 
 /* A failed creation costs a take only when the creations still under way are fewer than those who wait. */
 static void
-pool_on_failure(struct pool *pool)
+pool_on_failure(struct pool *pool, int rc)
 {
     pool->failed++;
     pool->barren += !pool_failing(pool);
     pool_pause(pool);
+    if (rc == RUNTIME_E_UNSUPPORTED) {
+        pool->barren = POOL_FAILING_AFTER;
+        pool->unsupported = true; /* pool_deliver tells whoever waits */
+        return;
+    }
     if (pool->n_takes > pool->n_entries[ENTRY_CREATING]) {
         take_finish(pool_oldest_take(pool), RUNTIME_E_UNAVAILABLE, NULL);
     }
@@ -220,8 +227,10 @@ pool_refill(struct pool *pool)
 {
     while (!pool->freed && !pool->pausing && pool_missing(pool) > 0 &&
            pool->n_entries[ENTRY_CREATING] < pool->spec.max_creating) {
-        if (pool_create_one(pool) != 0) {
-            pool_on_failure(pool);
+        int r = pool_create_one(pool);
+
+        if (r) {
+            pool_on_failure(pool, r);
         }
     }
 }
@@ -291,6 +300,7 @@ pool_place(struct pool *pool, struct pool_entry *entry, struct sandbox *sandbox)
 {
     pool->created++;
     pool->barren = 0;
+    pool->unsupported = false;
     if (pool->n_takes > 0 && !pool->draining) {
         entry_free(entry);
         pool->streak = 0;
@@ -325,7 +335,7 @@ pool_on_created(void *arg, int rc, struct sandbox *sandbox)
         pool_place(pool, entry, sandbox);
     } else {
         entry_free(entry);
-        pool_on_failure(pool);
+        pool_on_failure(pool, rc);
     }
     pool_serve(pool);
 }
@@ -442,6 +452,7 @@ pool_stats(const struct pool *pool, struct pool_stats *ret)
         .created = pool->created,
         .failed = pool->failed,
         .failing = pool_failing(pool),
+        .unsupported = pool->unsupported,
     };
 }
 

@@ -1,5 +1,5 @@
 /*
- * Warm pool of one template: complete sandboxes with a living agent, waiting. Each
+ * Warm pool of one template in one isolation tier: complete sandboxes with a living agent, waiting. Each
  * is handed out once. Size 0 keeps none: take then creates on demand. Refills
  * in the background, one creation at a time per free slot, backing off while the
  * runtime is not available.
@@ -13,7 +13,7 @@ struct pool;
 struct pool_take;
 
 struct pool_spec {
-    struct runtime *runtime;
+    struct runtime *runtime; /* of the tier */
     struct timers *timers;
     const char *template_name; /* copied */
     unsigned size;
@@ -24,12 +24,14 @@ struct pool_stats {
     unsigned warm, creating, waiting;
     uint64_t taken_warm, taken_cold, created, failed;
     bool failing; /* the last three creations failed; it goes on trying, also without size and takes */
+    bool
+        unsupported; /* the last one because the launcher has no such tier: until one works takes fail at once */
 };
 
 _must_check_ int pool_new(struct pool **ret, const struct pool_spec *spec);
 /*
- * done(arg, 0, sandbox) now owned by the caller, or RUNTIME_E_UNAVAILABLE; from the loop, exactly once unless
- * cancelled. *ret_take is valid until done.
+ * done(arg, 0, sandbox) now owned by the caller, or RUNTIME_E_UNAVAILABLE or RUNTIME_E_UNSUPPORTED; from the loop,
+ * exactly once unless cancelled. *ret_take is valid until done.
  */
 _must_check_ int pool_take(struct pool *pool, struct pool_take **ret_take, runtime_created_fn done,
                            void *arg);

@@ -12,7 +12,7 @@
 #define RECONCILE_MESSAGE "the executor was restarted"
 
 /* Columns of DB_JOBS_UNFINISHED. */
-enum { ROW_ID, ROW_TENANT, ROW_APP, ROW_AGENT, ROW_SUBJECT, ROW_REQUEST_ID, ROW_N_COLUMNS };
+enum { ROW_ID, ROW_TENANT, ROW_APP, ROW_AGENT, ROW_SUBJECT, ROW_REQUEST_ID, ROW_ISOLATION, ROW_N_COLUMNS };
 
 struct reconcile {
     struct db *db;
@@ -59,6 +59,7 @@ reconcile_add(struct db_tx *tx, const struct db_value *row)
         .agent = row[ROW_AGENT].data,
         .subject = row[ROW_SUBJECT].data,
         .request_id = row[ROW_REQUEST_ID].data,
+        .isolation = row[ROW_ISOLATION].data,
         .message = RECONCILE_MESSAGE,
     };
 

@@ -84,20 +84,40 @@ runner_busy(const struct runner *runner)
 }
 
 static struct pool *
-runner_pool(const struct runner *runner, const char *template_name)
+runner_pool(const struct runner *runner, const char *template_name, enum sbx_isolation isolation)
 {
     for (unsigned i = 0; i < runner->spec.n_pools; i++) {
-        if (strcmp(runner->pools[i].template_name, template_name) == 0) {
-            return runner->pools[i].pool;
+        const struct runner_pool *pool = &runner->pools[i];
+
+        if (pool->isolation == isolation && strcmp(pool->template_name, template_name) == 0) {
+            return pool->pool;
         }
     }
     return NULL;
 }
 
-bool
-runner_knows(const struct runner *runner, const char *template_name)
+enum sbx_isolation
+runner_template_tier(const struct runner *runner, const char *template_name)
 {
-    return runner_pool(runner, template_name) != NULL;
+    for (unsigned i = 0; i < runner->spec.n_pools; i++) {
+        if (runner->pools[i].own && strcmp(runner->pools[i].template_name, template_name) == 0) {
+            return runner->pools[i].isolation;
+        }
+    }
+    return SBX_ISOLATION_NONE;
+}
+
+bool
+runner_offers(const struct runner *runner, const char *template_name, enum sbx_isolation isolation)
+{
+    const struct pool *pool = runner_pool(runner, template_name, isolation);
+    struct pool_stats stats;
+
+    if (pool == NULL) {
+        return false;
+    }
+    pool_stats(pool, &stats);
+    return !stats.unsupported;
 }
 
 static void
@@ -256,7 +276,7 @@ run_end(struct run *run)
 void
 runner_start(struct runner *runner, struct job *job)
 {
-    struct pool *pool = runner_pool(runner, job->spec->template_name);
+    struct pool *pool = runner_pool(runner, job->spec->template_name, job->record.isolation);
     struct run *run;
 
     assert(pool != NULL && job->record.state == JOB_STARTING);
@@ -283,12 +303,18 @@ run_on_taken(void *arg, int rc, struct sandbox *sandbox)
     struct run *run = arg;
 
     run->take = NULL;
+    if (rc == RUNTIME_E_UNSUPPORTED) {
+        run->input.unsupported = true;
+        job_set_state(run->job, JOB_FINISHING);
+        run_end(run);
+        return;
+    }
     if (rc) {
         run_give_up(run);
         return;
     }
     run->sandbox = sandbox;
-    if (sandbox->ops->adopt(sandbox, &run->job->limits, run_on_adopted, run) != 0) {
+    if (sandbox->ops->adopt(sandbox, &run->job->limits, run->job->share, run_on_adopted, run) != 0) {
         run_give_up(run);
     }
 }

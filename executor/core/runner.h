@@ -11,10 +11,13 @@
 struct blob_store;
 struct runner;
 
-#define RUNNER_MAX_POOLS 16
+#define RUNNER_MAX_POOLS 32
 
+/* One template in one tier that this executor offers. */
 struct runner_pool {
     const char *template_name;
+    enum sbx_isolation isolation;
+    bool own; /* the template's own tier: what a job gets for which nobody says one */
     struct pool *pool;
 };
 
@@ -40,8 +43,11 @@ enum runner_stop {
 
 _must_check_ int runner_new(struct runner **ret, const struct runner_spec *spec);
 struct runner *runner_free(struct runner *runner); /* nothing may be under way */
-bool runner_knows(const struct runner *runner, const char *template_name);
-/* The job is starting; its spec's template is known. */
+/* NONE: there is no such template. */
+enum sbx_isolation runner_template_tier(const struct runner *runner, const char *template_name);
+/* Whether jobs of this template may run in this tier, as far as is known. */
+bool runner_offers(const struct runner *runner, const char *template_name, enum sbx_isolation isolation);
+/* The job is starting; its spec's template is known in its spec's tier. */
 void runner_start(struct runner *runner, struct job *job);
 /* For a job that is starting or running; a no-op once it ended. on_ended follows within a second. */
 void runner_stop(struct runner *runner, struct job *job, enum runner_stop why);

@@ -97,6 +97,8 @@ verdict_decide(struct verdict *ret, const struct verdict_input *input)
         verdict_say(ret, JOB_LOST, "the executor was stopped");
     } else if (input->expired) {
         verdict_say(ret, JOB_TIMED_OUT, "the job waited longer than the queue allows");
+    } else if (input->unsupported) {
+        verdict_say(ret, JOB_LOST, "no sandbox of this isolation tier can be made here");
     } else if (outcome != NULL) {
         verdict_runtime(ret, input);
     } else {

@@ -8,9 +8,10 @@
  *   3. somebody cancelled it                           cancelled
  *   4. the executor was stopped                        lost
  *   5. its time to wait had passed                     timed_out
- *   6. the launcher, the sandbox or the agent is gone  lost
- *   7. the agent refused the run, said why             failed
- *   8. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded
+ *   6. no sandbox of its tier can be made here         lost
+ *   7. the launcher, the sandbox or the agent is gone  lost
+ *   8. the agent refused the run, said why             failed
+ *   9. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded
  */
 #pragma once
 
@@ -25,7 +26,8 @@ struct verdict_input {
     bool output_exceeded;
     bool cancelled;
     bool drained;
-    bool expired; /* never started in time */
+    bool expired;     /* never started in time */
+    bool unsupported; /* never started: the launcher has no such tier */
 };
 
 struct verdict {

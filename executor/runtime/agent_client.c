@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "executor/runtime/agent_reply.h"
-#include "executor/runtime/agent_request.h"
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_http_client.h"
 
@@ -249,7 +248,7 @@ client_prepare(struct agent_client *client, const struct runtime_run *run)
     sbx_hex(client->token, random, sizeof(random));
     explicit_bzero(random, sizeof(random));
     agent_request_session(&client->session, run, client->token);
-    agent_request_step(&client->step, run);
+    agent_request_step(&client->step, run, client->spec.input);
     if (client->session.failed || client->step.failed) {
         client_forget(client);
         return -ENOMEM;

@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "executor/runtime/agent_request.h"
 #include "executor/runtime/runtime.h"
 
 struct agent_client;
@@ -21,6 +22,7 @@ struct agent_client_spec {
     uv_loop_t *loop;
     int fd;              /* taken, also on failure */
     uint64_t timeout_ms; /* for messages that run nothing */
+    enum agent_stdin input;
     /* What was wrong with an answer: constant text. Optional. */
     void (*on_nonsense)(void *arg, const char *what);
     void *arg;

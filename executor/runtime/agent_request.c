@@ -4,6 +4,7 @@
 
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_jsonw.h"
+#include "lib/sbx_utf8.h"
 
 static void
 write_env(struct sbx_jsonw *w, const struct runtime_run *run)
@@ -15,24 +16,63 @@ write_env(struct sbx_jsonw *w, const struct runtime_run *run)
     sbx_jsonw_object_end(w);
 }
 
-/* Always base64: a file may hold NUL, and what is not UTF-8 would not survive a JSON string. */
 static void
-write_file(struct sbx_jsonw *w, const struct runtime_file *file)
+write_base64(struct sbx_jsonw *w, const char *key, const void *data, size_t len)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf content = SBX_BUF_INIT(w->buf->max);
 
     sbx_buf_putc(&content, '"');
-    sbx_b64_encode(&content, file->data, file->len);
+    sbx_b64_encode(&content, data, len);
     sbx_buf_putc(&content, '"');
     if (content.failed) {
         w->buf->failed = true;
         return;
     }
+    sbx_jsonw_raw(w, key, content.data, content.len);
+}
+
+/* Always base64: a file may hold NUL, and what is not UTF-8 would not survive a JSON string. */
+static void
+write_file(struct sbx_jsonw *w, const struct runtime_file *file)
+{
     sbx_jsonw_object(w, NULL);
     sbx_jsonw_str(w, "path", file->path);
-    sbx_jsonw_raw(w, "content", content.data, content.len);
+    write_base64(w, "content", file->data, file->len);
     sbx_jsonw_str(w, "encoding", "base64");
     sbx_jsonw_object_end(w);
+}
+
+/* The agent's parser takes no NUL in a string, and escapes may make text longer than base64 would. */
+static bool
+is_plain_text(const char *data, size_t len)
+{
+    size_t longer = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)data[i];
+
+        if (c == '\0') {
+            return false;
+        }
+        longer += c < 0x20 && c != '\n' && c != '\r' && c != '\t' ? 5
+                  : c < 0x20 || c == '"' || c == '\\'             ? 1
+                                                                  : 0;
+    }
+    return longer <= len / 3 && sbx_utf8_valid(data, len);
+}
+
+static void
+write_stdin(struct sbx_jsonw *w, const struct runtime_run *run)
+{
+    if (run->stdin_len == 0) {
+        return;
+    }
+    if (is_plain_text(run->stdin_data, run->stdin_len)) {
+        sbx_jsonw_strn(w, "stdin", run->stdin_data, run->stdin_len);
+        return;
+    }
+    write_base64(w, "stdin", run->stdin_data, run->stdin_len);
+    sbx_jsonw_str(w, "stdin_encoding", "base64");
 }
 
 void
@@ -65,7 +105,7 @@ write_strings(struct sbx_jsonw *w, const char *key, const char *const *strings, 
 }
 
 void
-agent_request_step(struct sbx_buf *out, const struct runtime_run *run)
+agent_request_step(struct sbx_buf *out, const struct runtime_run *run, enum agent_stdin input)
 {
     struct sbx_jsonw w;
 
@@ -77,6 +117,9 @@ agent_request_step(struct sbx_buf *out, const struct runtime_run *run)
     write_strings(&w, "args", run->args, run->n_args);
     if (run->event_json != NULL) {
         sbx_jsonw_raw(&w, "event", run->event_json, run->event_len);
+    }
+    if (input == AGENT_STDIN_BODY) {
+        write_stdin(&w, run);
     }
     sbx_jsonw_uint(&w, "timeout_ms", run->limits.value[SBX_LIMIT_TIME] + AGENT_BACKSTOP_MS);
     write_strings(&w, "artifacts", run->artifacts, run->n_artifacts);

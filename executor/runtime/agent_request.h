@@ -8,8 +8,14 @@
 /* The agent kills by itself so much after the wall limit: only a backstop, the launcher comes first. */
 #define AGENT_BACKSTOP_MS 2000u
 
+/* How a step gets its input. */
+enum agent_stdin {
+    AGENT_STDIN_PIPE, /* from the other end of a pipe: the agent hands it on unread */
+    AGENT_STDIN_BODY, /* in the step's document */
+};
+
 /* Append a document to `out`, whose sticky failure is the only one. `token` is a string of hex digits. */
 void agent_request_session(struct sbx_buf *out, const struct runtime_run *run, const char *token);
-void agent_request_step(struct sbx_buf *out, const struct runtime_run *run);
+void agent_request_step(struct sbx_buf *out, const struct runtime_run *run, enum agent_stdin input);
 /* "/v1/sessions/<id>/files/<path>", percent-encoded but for the slashes. */
 void agent_request_file_path(struct sbx_buf *out, const char *id, const char *path);

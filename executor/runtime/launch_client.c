@@ -379,10 +379,27 @@ client_connect(struct launch_client *client)
     client_flush(client);
 }
 
+static bool
+reply_fits(const struct launch_reply *reply, const struct launch_call *call)
+{
+    const union launch_message *asked = &call->message;
+    const struct launch_head *head = &reply->message.head;
+
+    if (head->type != launch_request_reply(asked->head.type)) {
+        return false;
+    }
+    if (asked->head.type != LAUNCH_CREATE) {
+        return asked->head.sandbox == head->sandbox;
+    }
+    return reply->n_fds ==
+           (asked->create.isolation == SBX_ISOLATION_GVISOR ? LAUNCH_N_FDS_GVISOR : LAUNCH_N_FDS);
+}
+
 /* The one call a reply belongs to; NULL when there is none or it is of another kind. */
 static struct launch_call *
-client_match(struct launch_client *client, const struct launch_head *head)
+client_match(struct launch_client *client, const struct launch_reply *reply)
 {
+    const struct launch_head *head = &reply->message.head;
     struct list *it, *after;
 
     list_each (it, after, &client->calls) {
@@ -392,13 +409,7 @@ client_match(struct launch_client *client, const struct launch_head *head)
         if (asked->seq != head->seq || call->unsent || call->doomed) {
             continue;
         }
-        if (head->type == LAUNCH_ERROR) {
-            return call;
-        }
-        if (head->type != launch_request_reply(asked->type)) {
-            return NULL;
-        }
-        return asked->type == LAUNCH_CREATE || asked->sandbox == head->sandbox ? call : NULL;
+        return head->type == LAUNCH_ERROR || reply_fits(reply, call) ? call : NULL;
     }
     return NULL;
 }
@@ -428,7 +439,7 @@ client_on_message(struct launch_client *client, struct launch_reply *reply)
         }
         return;
     }
-    call = client_match(client, head);
+    call = client_match(client, reply);
     if (call == NULL) {
         client->broken = "an answer to no question";
     } else if (call->done == NULL) {

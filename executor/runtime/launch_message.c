@@ -96,7 +96,8 @@ launch_message_check(union launch_message *message, size_t len, unsigned n_fds)
     if (len < sizeof(message->head) || message->head.size != len || message_size(type) != len) {
         return false;
     }
-    if (n_fds != (type == LAUNCH_CREATED ? LAUNCH_N_FDS : 0)) {
+    /* Which of the two numbers it must be depends on the request: launch_client compares. */
+    if (type == LAUNCH_CREATED ? n_fds != LAUNCH_N_FDS && n_fds != LAUNCH_N_FDS_GVISOR : n_fds != 0) {
         return false;
     }
     if (type == LAUNCH_CREATED && message->head.sandbox == 0) {
@@ -165,5 +166,6 @@ launch_receive(int fd, struct launch_reply *reply)
         return LAUNCH_RECEIVE_E_INVALID;
     }
     memcpy(reply->fds, fds, n_fds * sizeof(fds[0]));
+    reply->n_fds = n_fds;
     return 0;
 }

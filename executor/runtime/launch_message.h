@@ -23,6 +23,7 @@ union launch_message {
 struct launch_reply {
     union launch_message message;
     int fds[LAUNCH_N_FDS]; /* of CREATED, else -1 */
+    unsigned n_fds;        /* that came */
 };
 
 void launch_reply_init(struct launch_reply *reply);

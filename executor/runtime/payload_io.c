@@ -157,7 +157,7 @@ payload_io_new(struct payload_io **ret, const struct payload_io_spec *spec)
         io->spec = *spec;
         r = 0;
     }
-    for (unsigned i = 0; i < N_STREAMS; i++) {
+    for (unsigned i = spec->fds[0] < 0 ? 1u : 0u; i < N_STREAMS; i++) {
         if (r == 0) {
             r = stream_open(io, i);
         }

@@ -15,7 +15,7 @@ struct payload_io;
 
 struct payload_io_spec {
     uv_loop_t *loop;
-    int fds[3];        /* stdin (write), stdout, stderr (read): taken, also on failure */
+    int fds[3];        /* stdin (write; -1: none), stdout, stderr (read): taken, also on failure */
     char *buffer;      /* PAYLOAD_IO_READ bytes, borrowed; may be shared by all of one loop */
     const void *input; /* borrowed until close */
     size_t input_len;

@@ -1,5 +1,6 @@
 /*
- * The process tier: sandboxes made by sandbox-launch, each with a session agent.
+ * Sandboxes made by sandbox-launch, each with a session agent: the process tier, and
+ * what the gVisor tier shares with it, which is nearly all.
  *
  *   CREATING --> WARM --> ADOPTING --> ADOPTED --> RUNNING --> ENDED
  *       \          \          \           \           \          \
@@ -258,6 +259,7 @@ sandbox_attach(struct process_sandbox *sandbox, struct launch_reply *reply)
         .loop = process->spec.loop,
         .fd = reply->fds[0],
         .timeout_ms = process->spec.agent_timeout_ms,
+        .input = process->tier->input,
         .on_nonsense = sandbox_on_nonsense,
         .arg = sandbox,
     };
@@ -267,8 +269,8 @@ sandbox_attach(struct process_sandbox *sandbox, struct launch_reply *reply)
 
     sandbox->launch_id = reply->message.head.sandbox;
     reply->fds[0] = -1;
-    for (unsigned i = 0; i < SBX_COUNT(sandbox->fds); i++) {
-        sandbox->fds[i] = reply->fds[i + 1];
+    for (unsigned i = 0; i < process->tier->n_pipes; i++) {
+        sandbox->fds[process->tier->pipes[i]] = reply->fds[i + 1];
         reply->fds[i + 1] = -1;
     }
     r = agent_client_new(&sandbox->agent, &spec);
@@ -279,6 +281,7 @@ static void
 sandbox_on_created(void *arg, int rc, struct launch_reply *reply)
 {
     struct process_sandbox *sandbox = arg;
+    int why = RUNTIME_E_UNAVAILABLE;
 
     sandbox->call = NULL;
     if (rc == LAUNCH_CLIENT_E_ERROR) {
@@ -287,9 +290,10 @@ sandbox_on_created(void *arg, int rc, struct launch_reply *reply)
 
         (void)snprintf(detail, sizeof(detail), "%s: errno %d", error->stage, error->error); /* fits */
         process_log(sandbox->process, "launcher.create_refused", detail);
+        why = error->error == EOPNOTSUPP ? RUNTIME_E_UNSUPPORTED : why;
     }
     if (rc != 0) {
-        sandbox_create_failed(sandbox, RUNTIME_E_UNAVAILABLE);
+        sandbox_create_failed(sandbox, why);
     } else if (sandbox_attach(sandbox, reply) != 0) {
         sandbox_create_failed(sandbox, RUNTIME_E_AGENT);
     }
@@ -334,7 +338,7 @@ process_create(struct runtime *runtime, const char *template_name, runtime_creat
         return -ESHUTDOWN;
     }
     memcpy(message.create.template_name, template_name, len);
-    message.create.isolation = SBX_ISOLATION_PROCESS;
+    message.create.isolation = (uint32_t)process->tier->isolation;
     sandbox = sandbox_new(process);
     if (sandbox == NULL) {
         return -ENOMEM;
@@ -372,7 +376,8 @@ sandbox_on_adopted(void *arg, int rc, struct launch_reply *reply)
 
 /* False when a limit is missing: the launcher would take 0 as the limit, or worse as none. */
 static bool
-adopt_message(union launch_message *message, uint64_t launch_id, const struct sbx_limits *limits)
+adopt_message(union launch_message *message, uint64_t launch_id, const struct sbx_limits *limits,
+              uint64_t share)
 {
     const uint64_t *value = limits->value;
 
@@ -385,6 +390,7 @@ adopt_message(union launch_message *message, uint64_t launch_id, const struct sb
         return false;
     }
     *message = (union launch_message){ .head = { .type = LAUNCH_ADOPT, .sandbox = launch_id } };
+    message->adopt.share = share;
     message->adopt.limits = (struct launch_limits){
         .memory_bytes = value[SBX_LIMIT_MEMORY],
         .disk_bytes = value[SBX_LIMIT_DISK],
@@ -397,12 +403,13 @@ adopt_message(union launch_message *message, uint64_t launch_id, const struct sb
 }
 
 static int
-process_adopt(struct sandbox *base, const struct sbx_limits *limits, runtime_done_fn done, void *arg)
+process_adopt(struct sandbox *base, const struct sbx_limits *limits, uint64_t share, runtime_done_fn done,
+              void *arg)
 {
     struct process_sandbox *sandbox = process_sandbox(base);
     union launch_message message;
 
-    if (!adopt_message(&message, sandbox->launch_id, limits)) {
+    if (!adopt_message(&message, sandbox->launch_id, limits, share)) {
         return -EINVAL;
     }
     process_set_state(sandbox, PROCESS_ADOPTING);
@@ -569,7 +576,6 @@ process_free(struct runtime *runtime)
 }
 
 static const struct runtime_ops process_ops = {
-    .name = "process",
     .create = process_create,
     .adopt = process_adopt,
     .run = process_run,
@@ -581,7 +587,7 @@ static const struct runtime_ops process_ops = {
 };
 
 int
-runtime_process_new(struct runtime **ret, const struct process_spec *spec)
+process_new(struct runtime **ret, const struct process_spec *spec, const struct process_tier *tier)
 {
     struct launch_client_spec launcher = {
         .loop = spec->loop,
@@ -598,7 +604,10 @@ runtime_process_new(struct runtime **ret, const struct process_spec *spec)
     if (process == NULL) {
         return -ENOMEM;
     }
-    process->base.ops = &process_ops;
+    process->tier = tier;
+    process->ops = process_ops;
+    process->ops.name = sbx_isolation_name(tier->isolation);
+    process->base.ops = &process->ops;
     process->spec = *spec;
     list_init(&process->sandboxes);
     launcher.arg = process;
@@ -614,4 +623,17 @@ runtime_process_new(struct runtime **ret, const struct process_spec *spec)
     (void)signal(SIGPIPE, SIG_IGN); /* valid arguments */
     *ret = &process->base;
     return 0;
+}
+
+int
+runtime_process_new(struct runtime **ret, const struct process_spec *spec)
+{
+    static const struct process_tier tier = {
+        .isolation = SBX_ISOLATION_PROCESS,
+        .n_pipes = LAUNCH_N_FDS - 1,
+        .pipes = { PROCESS_STDIN, PROCESS_STDOUT, PROCESS_STDERR },
+        .input = AGENT_STDIN_PIPE,
+    };
+
+    return process_new(ret, spec, &tier);
 }

@@ -1,4 +1,7 @@
-/* Inside of the process tier: process.c creates, adopts and destroys; process_run.c runs and fetches. */
+/*
+ * Inside of the tiers that sandbox-launch makes: process.c creates, adopts and destroys; process_run.c runs and
+ * fetches; gvisor.c says what is different there.
+ */
 #pragma once
 
 #include <uv.h>
@@ -20,8 +23,21 @@ enum process_state {
     N_PROCESS_STATES
 };
 
+enum { PROCESS_STDIN, PROCESS_STDOUT, PROCESS_STDERR, PROCESS_N_PIPES };
+
+/* What one tier has of its own. */
+struct process_tier {
+    enum sbx_isolation isolation;
+    /* Of CREATED, after the agent's socket, in their order there. */
+    unsigned n_pipes;
+    unsigned pipes[PROCESS_N_PIPES];
+    enum agent_stdin input; /* AGENT_STDIN_PIPE: PROCESS_STDIN is among the pipes */
+};
+
 struct process {
     struct runtime base;
+    struct runtime_ops ops; /* base.ops */
+    const struct process_tier *tier;
     struct process_spec spec;
     struct launch_client *launcher;
     struct list sandboxes;
@@ -39,7 +55,7 @@ struct process_sandbox {
     uint64_t launch_id;  /* 0: the launcher has none for us */
     uint64_t created_by; /* deadline of the creation, on the loop's clock */
     int dead;            /* 0, or why nothing works here any more: RUNTIME_E_ENDED, RUNTIME_E_UNAVAILABLE */
-    int fds[3];
+    int fds[PROCESS_N_PIPES]; /* ours, -1: taken or never there */
     struct agent_client *agent;
     struct payload_io *io;
     struct launch_call *call; /* under way; at most one */
@@ -73,6 +89,8 @@ process_sandbox(struct sandbox *sandbox)
     return (struct process_sandbox *)(void *)sandbox;
 }
 
+_must_check_ int process_new(struct runtime **ret, const struct process_spec *spec,
+                             const struct process_tier *tier);
 /* The only writer of sandbox->state. */
 void process_set_state(struct process_sandbox *sandbox, enum process_state state);
 /* Calls fn(sandbox, rc) on the loop's next turn, unless the sandbox is destroyed before. */

@@ -1,5 +1,5 @@
 /*
- * A run in a sandbox of the process tier, and what can be fetched after it.
+ * A run in a sandbox, and what can be fetched after it.
  * In reading order: process_run starts the pipes and the agent's step; the step's
  * end asks the launcher for the kernel's numbers; run_finish hands on the last
  * output and tells the caller. LAUNCH_ENDED or a lost launcher cut in anywhere.

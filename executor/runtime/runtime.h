@@ -1,6 +1,5 @@
 /*
- * What a sandbox is to the executor: one vtable per isolation tier (process now;
- * gvisor and kubernetes fit beside it). All calls from the loop's thread; callbacks
+ * What a sandbox is to the executor: one vtable per isolation tier. All calls from the loop's thread; callbacks
  * exactly once, never from inside the call that started them, never after the
  * sandbox was freed by destroy's callback.
  *
@@ -12,6 +11,7 @@
 #pragma once
 
 #include "lib/sbx_buf.h"
+#include "lib/sbx_isolation.h"
 #include "lib/sbx_limits.h"
 
 struct runtime;
@@ -22,6 +22,7 @@ enum {
     RUNTIME_E_AGENT,           /* the agent broke off, was late or answered nonsense */
     RUNTIME_E_ENDED,           /* the sandbox died first: see the report */
     RUNTIME_E_REFUSED,         /* the agent refused the step (its message in the outcome) */
+    RUNTIME_E_UNSUPPORTED,     /* the launcher cannot make a sandbox of this tier: waiting does not help */
 };
 
 struct runtime_file {
@@ -99,11 +100,12 @@ typedef void (*runtime_created_fn)(void *arg, int rc, struct sandbox *sandbox);
 typedef void (*runtime_done_fn)(void *arg, int rc);
 
 struct runtime_ops {
-    const char *name; /* "process" */
+    const char *name; /* of the tier: "process", "gvisor" */
     /* Becomes ready (agent answered its health check) or fails; deadline inside. */
     int (*create)(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg);
-    /* Binds limits and starts the clocks. */
-    int (*adopt)(struct sandbox *sandbox, const struct sbx_limits *limits, runtime_done_fn done, void *arg);
+    /* Binds limits and starts the clocks. Sandboxes of the same non-zero share divide one's weight on the processors. */
+    int (*adopt)(struct sandbox *sandbox, const struct sbx_limits *limits, uint64_t share,
+                 runtime_done_fn done, void *arg);
     int (*run)(struct sandbox *sandbox, const struct runtime_run *run, const struct runtime_events *events,
                void *arg);
     /* Streams one declared artifact of an ended run. on_data with len 0 never happens. */
@@ -140,4 +142,6 @@ struct process_spec {
     void *log_arg;
 };
 
+/* Each has a connection to the launcher of its own. */
 _must_check_ int runtime_process_new(struct runtime **ret, const struct process_spec *spec);
+_must_check_ int runtime_gvisor_new(struct runtime **ret, const struct process_spec *spec);

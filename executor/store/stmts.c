@@ -8,9 +8,9 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
     [DB_JOB_INSERT] = {
         "job_insert",
         "insert into jobs (id, tenant, app, agent, subject, request_id, traceparent, language, template,"
-        " code_sha256, spec, metadata, created_ms, idem_key, status)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'queued')",
-        14, DB_ACCESS_WRITE,
+        " isolation, code_sha256, spec, metadata, created_ms, idem_key, status)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'queued')",
+        15, DB_ACCESS_WRITE,
     },
     [DB_JOB_STARTED] = {
         "job_started",
@@ -36,7 +36,7 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         "job_get",
         "select id, tenant, app, agent, subject, request_id, traceparent, language, template, status, code_sha256,"
         " spec, metadata, created_ms, started_ms, finished_ms, exit_code, signal, stdout, stderr, stdout_bytes,"
-        " stderr_bytes, truncated, result, violation, usage, message, idem_key, skipped"
+        " stderr_bytes, truncated, result, violation, usage, message, idem_key, skipped, isolation"
         " from jobs where tenant = $1 and id = $2",
         2, DB_ACCESS_READ,
     },
@@ -48,19 +48,20 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
     [DB_JOB_LIST] = {
         "job_list",
         "select id, app, agent, subject, language, template, status, metadata, created_ms, started_ms, finished_ms,"
-        " exit_code, signal, stdout_bytes, stderr_bytes, truncated, violation, usage"
+        " exit_code, signal, stdout_bytes, stderr_bytes, truncated, violation, usage, isolation"
         " from jobs where tenant = $1"
         " and (cast($2 as text) is null or status = $2)"
         " and (cast($3 as text) is null or language = $3)"
         " and (cast($4 as text) is null or agent = $4)"
         " and (cast($5 as text) is null or app = $5)"
-        " and (created_ms, id) < ($6, $7)"
-        " order by created_ms desc, id desc limit $8",
-        8, DB_ACCESS_READ,
+        " and (cast($6 as text) is null or isolation = $6)"
+        " and (created_ms, id) < ($7, $8)"
+        " order by created_ms desc, id desc limit $9",
+        9, DB_ACCESS_READ,
     },
     [DB_JOBS_UNFINISHED] = {
         "jobs_unfinished",
-        "select id, tenant, app, agent, subject, request_id, language, status, created_ms, started_ms"
+        "select id, tenant, app, agent, subject, request_id, isolation, language, status, created_ms, started_ms"
         " from jobs where status in ('queued', 'running') and id > $1 order by id limit $2",
         2, DB_ACCESS_READ,
     },

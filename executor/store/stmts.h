@@ -9,8 +9,8 @@
 
 enum db_stmt {
     /*
-     * id tenant app? agent? subject request_id traceparent? language template code_sha256 spec metadata?
-     * created_ms idem_key? : a new row, status queued
+     * id tenant app? agent? subject request_id traceparent? language template isolation code_sha256 spec
+     * metadata? created_ms idem_key? : a new row, status queued
      */
     DB_JOB_INSERT,
     /* id started_ms : queued -> running */
@@ -29,13 +29,13 @@ enum db_stmt {
     /* tenant id -> status created_ms started_ms? finished_ms? */
     DB_JOB_STATUS,
     /*
-     * tenant status? language? agent? app? cursor_created_ms cursor_id limit -> enum db_job_list_column,
+     * tenant status? language? agent? app? isolation? cursor_created_ms cursor_id limit -> enum db_job_list_column,
      * newest first, beyond the cursor; the first page has cursor INT64_MAX and ""
      */
     DB_JOB_LIST,
     /*
-     * after_id limit -> id tenant app? agent? subject request_id language status created_ms started_ms?, by
-     * id: every tenant's queued and running ones; begin with ""
+     * after_id limit -> id tenant app? agent? subject request_id isolation language status created_ms
+     * started_ms?, by id: every tenant's queued and running ones; begin with ""
      */
     DB_JOBS_UNFINISHED,
     /* -> status count; reads a whole index: for a status page, not for each scrape */
@@ -114,6 +114,7 @@ enum db_job_column {
     DB_JOB_MESSAGE,
     DB_JOB_IDEM_KEY,
     DB_JOB_SKIPPED,
+    DB_JOB_ISOLATION,
     DB_JOB_N_COLUMNS
 };
 
@@ -137,6 +138,7 @@ enum db_job_list_column {
     DB_JOBS_TRUNCATED,
     DB_JOBS_VIOLATION,
     DB_JOBS_USAGE,
+    DB_JOBS_ISOLATION,
     DB_JOBS_N_COLUMNS
 };
 

@@ -44,7 +44,12 @@ for my $case (
     ["no.such = 1\n", qr/:3: no\.such: there is no such key/], ["listen.soket = x\n", qr/:3: listen\.soket/], ["nonsense\n", qr/:3: expected/], ["limits.max_running = many\n", qr/:3: limits\.max_running/],
     ["limits.max_running = -1\n", qr/limits\.max_running/], ["limits.max_running = 99999\n", qr/between 0 and 4096/], ["limits.queue_timeout = 10\n", qr/limits\.queue_timeout/], ["limits.queue_timeout = 2d\n", qr/limits\.queue_timeout/],
     ["output.keep = 1\n", qr/output\.keep/], ["output.keep = 1Gi\n", qr/output\.keep/], ["listen.mode = 999\n", qr/listen\.mode/], ["listen.mode = 07777\n", qr/listen\.mode/], ["log.level = loud\n", qr/log\.level/],
-    ["pool.default = x\n", qr/pool\.default/], ["pool.default = 5000\n", qr/pool\.default/], ["pool.UPPER = 1\n", qr/pool\.UPPER/], ["pool. = 1\n", qr/pool\./], ["authz.bypass = maybe\n", qr/authz\.bypass/],
+    ["pool.default = x\n", qr/pool\.default/], ["pool.default = 5000\n", qr/pool\.default/], ["pool.UPPER = 1\n", qr/pool\.UPPER/], ["pool. = 1\n", qr/pool\./], ["pool.default.vm = 1\n", qr/pool\.default\.vm: the tier/], ["pool.default. = 1\n", qr/pool\.default\.: the tier/],
+    ["pool.default.gvisor = 2000\n", qr/pool\.default\.gvisor: must be/], ["pool.default.gvisor.x = 2\n", qr/the tier/], ["pool..gvisor = 2\n", qr/not a template/],
+    ["template.default.isolation = vm\n", qr/template\.default\.isolation: must be process or gvisor/], ["template.default.isolation = \n", qr/must be process or gvisor/],
+    ["template.default = gvisor\n", qr/no such key/], ["template.default.root = /\n", qr/no such key/], ["template.UP.isolation = gvisor\n", qr/template\.UP\.isolation: not a template/],
+    ["template..isolation = gvisor\n", qr/not a template/], [join('', map { "pool.t$_ = 0\n" } 1 .. 17), qr/pool\.t17: more than 16 templates/], ["launcher.create_timeout_gvisor = 1ms\n", qr/between 100/],
+    ["authz.bypass = maybe\n", qr/authz\.bypass/],
     ["authz.bypass = on\n", qr/refused unless/], ["authz.bypass = on\nenvironment.name = staging\n", qr/refused unless/], ["authz.bypass = on\nenvironment.name = production\n", qr/refused unless/],
     ["x" x 5000 . "\n", qr/:3: too long/], [" = 3\n", qr/no such key/],
 ) {

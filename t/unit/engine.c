@@ -234,6 +234,7 @@ static struct {
     struct fake_sandbox *sandbox; /* the one under way: tests run one job at a time */
     unsigned n_created, n_destroyed;
     bool destroys_at_once;
+    uint64_t share; /* of the last adoption */
     struct runtime_outcome outcome;
 } fake;
 
@@ -248,11 +249,13 @@ fake_create(struct runtime *runtime, const char *template_name, runtime_created_
 }
 
 static int
-fake_adopt(struct sandbox *sandbox, const struct sbx_limits *limits, runtime_done_fn done, void *arg)
+fake_adopt(struct sandbox *sandbox, const struct sbx_limits *limits, uint64_t share, runtime_done_fn done,
+           void *arg)
 {
     struct fake_sandbox *self = (struct fake_sandbox *)(void *)sandbox;
 
     (void)limits;
+    fake.share = share;
     self->adopted = done;
     self->arg = arg;
     return 0;
@@ -422,7 +425,7 @@ bench_open(void)
     if (pool_new(&bench.pool, &pool) != 0) {
         abort();
     }
-    bench.pools[0] = (struct runner_pool){ "default", bench.pool };
+    bench.pools[0] = (struct runner_pool){ "default", SBX_ISOLATION_PROCESS, true, bench.pool };
     if (engine_new(&bench.engine, &spec) != 0) {
         abort();
     }
@@ -462,18 +465,23 @@ wait_for_job(uint64_t ms)
     }
 }
 
+/* What the next jobs are submitted with. */
+static struct sbx_context context = {
+    .request_id = "req", .tenant = "t", .agent = "a", .subject = "s", .policy_id = "p"
+};
+static enum sbx_isolation isolation = SBX_ISOLATION_PROCESS;
+static int submitted_rc;
+
 static struct job *
 submit(void)
 {
-    static struct sbx_context context = {
-        .request_id = "req", .tenant = "t", .agent = "a", .subject = "s", .policy_id = "p"
-    };
     static struct sbx_limits limits;
     struct job_spec *spec = calloc(1, sizeof(*spec));
     struct engine_submission submission = {
         .spec = spec,
         .context = &context,
         .limits = &limits,
+        .isolation = isolation,
         .request_sha256 = "00",
     };
     struct job *job = NULL;
@@ -486,7 +494,8 @@ submit(void)
     spec->code = "true";
     spec->code_len = 4;
     spec->weight = 10;
-    if (engine_submit(&job, bench.engine, &submission) != 0) {
+    submitted_rc = engine_submit(&job, bench.engine, &submission);
+    if (submitted_rc != 0) {
         job_spec_free(spec);
         return NULL;
     }
@@ -688,6 +697,104 @@ test_no_sandbox(void)
     is_str(store_ends(0), "job.finished", "the third sandbox runs it");
     is_str(bench.told, "over succeeded", "told");
     bench_close("no sandbox");
+}
+
+/* The launcher has no such tier: waiting for one would only lead to the queue's deadline. */
+static void
+test_unsupported(void)
+{
+    begin();
+    is_str(store_ends(0), "job.accepted", "accepted while nobody knows better");
+    create_ends(RUNTIME_E_UNSUPPORTED);
+    is_str(store_ends(0), "job.lost", "it ends at once");
+    is_str(bench.told, "over lost", "and who waits is told");
+    ok(submit() == NULL && submitted_rc == ENGINE_E_ISOLATION, "the next one is not taken");
+    ok(!engine_offers(bench.engine, "default", SBX_ISOLATION_PROCESS), "the tier is not offered");
+    advance(100);
+    create_ends(RUNTIME_E_UNSUPPORTED);
+    ok(submit() == NULL && submitted_rc == ENGINE_E_ISOLATION, "nor while it stays so");
+    advance(500);
+    create_ends(0);
+    ok(engine_offers(bench.engine, "default", SBX_ISOLATION_PROCESS),
+       "it is tried again, and offered when it works");
+    destroys_end();
+    bench.job = submit();
+    ok(bench.job != NULL, "jobs are taken again");
+    wait_for_job(60000);
+    turn();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    run_ends(0, 0);
+    is_str(store_ends(0), "job.finished", "and run");
+    bench_close("no such tier");
+}
+
+static void
+test_tiers(void)
+{
+    bench_open();
+    is_int(engine_template_tier(bench.engine, "default"), SBX_ISOLATION_PROCESS, "a template's own tier");
+    is_int(engine_template_tier(bench.engine, "other"), SBX_ISOLATION_NONE, "an unknown template has none");
+    ok(!engine_offers(bench.engine, "default", SBX_ISOLATION_GVISOR), "a tier without a pool is not offered");
+    ok(!engine_offers(bench.engine, "default", SBX_ISOLATION_NONE), "nor is none at all");
+    ok(!engine_offers(bench.engine, "other", SBX_ISOLATION_PROCESS), "nor an unknown template");
+    isolation = SBX_ISOLATION_GVISOR;
+    ok(submit() == NULL && submitted_rc == ENGINE_E_ISOLATION, "a job of that tier is refused");
+    isolation = SBX_ISOLATION_NONE;
+    ok(submit() == NULL && submitted_rc == ENGINE_E_ISOLATION, "one without a tier as well");
+    isolation = SBX_ISOLATION_PROCESS;
+    context.min_isolation = SBX_ISOLATION_GVISOR;
+    ok(submit() == NULL && submitted_rc == ENGINE_E_ISOLATION, "and one below the context's minimum");
+    is_int(n_submitted, 0, "nothing is recorded of them");
+    context.min_isolation = SBX_ISOLATION_PROCESS;
+    bench.job = submit();
+    ok(bench.job != NULL && bench.job->record.isolation == SBX_ISOLATION_PROCESS,
+       "at the minimum it is taken");
+    context.min_isolation = SBX_ISOLATION_NONE;
+    wait_for_job(60000);
+    turn();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    run_ends(0, 0);
+    (void)store_ends(0); /* so too */
+    bench_close("tiers");
+}
+
+static uint64_t
+share_of(const char *tenant)
+{
+    uint64_t share;
+
+    (void)snprintf(context.tenant, sizeof(context.tenant), "%s", tenant); /* fits */
+    bench.job = submit();
+    wait_for_job(60000);
+    turn();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    share = fake.share;
+    run_ends(0, 0);
+    (void)store_ends(0); /* so too */
+    destroys_end();
+    turn();
+    (void)snprintf(context.tenant, sizeof(context.tenant), "t"); /* fits */
+    return share;
+}
+
+static void
+test_shares(void)
+{
+    uint64_t first, other;
+
+    bench_open();
+    first = share_of("t");
+    other = share_of("u");
+    ok(first != 0 && other != 0, "every job has a share of the processors");
+    ok(first == share_of("t"), "a tenant's jobs have one");
+    ok(first != other, "another tenant another");
+    bench_close("shares");
+    bench_open();
+    ok(first != share_of("t"), "and another executor another: it tells nothing of the name");
+    bench_close("shares again");
 }
 
 static void
@@ -893,6 +1000,9 @@ main(void)
     test_cancel_after_end();
     test_destroy_is_slow();
     test_no_sandbox();
+    test_unsupported();
+    test_tiers();
+    test_shares();
     test_expires(true);
     test_expires(false);
     test_launcher_gone(RUNTIME_E_UNAVAILABLE, "sandbox launcher restarted");

@@ -318,7 +318,7 @@ box_adopt(struct box *box)
     union launch_message message;
 
     uv_update_time(&loop);
-    assert(box->sandbox->ops->adopt(box->sandbox, &limits, box_on_adopted, box) == 0);
+    assert(box->sandbox->ops->adopt(box->sandbox, &limits, 0, box_on_adopted, box) == 0);
     assert(peer_receive(&message).type == LAUNCH_ADOPT && message.head.sandbox == box->id);
     assert(message.adopt.limits.wall_ms == 3000 && message.adopt.limits.processes == 10 &&
            message.adopt.limits.cpu_millis == 1000);
@@ -781,16 +781,16 @@ test_warm_and_adopt_faults(void)
     launcher_ended(&box, LAUNCH_LIMIT_NONE);
     turn_for(5);
     is_uint(box.n_dead, 0, "nobody is told who does not want to be");
-    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, 0, box_on_adopted, &box) == 0);
     is_uint(box.n_adopted, 0, "adopting the dead fails, not from inside");
     ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_ENDED, "but in its turn");
     box_end(&box);
 
     box_warm(&box, 10);
     missing.value[SBX_LIMIT_PROCESSES] = 0;
-    is_int(box.sandbox->ops->adopt(box.sandbox, &missing, box_on_adopted, &box), -EINVAL,
+    is_int(box.sandbox->ops->adopt(box.sandbox, &missing, 0, box_on_adopted, &box), -EINVAL,
            "a limit that is not set");
-    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, 0, box_on_adopted, &box) == 0);
     assert(peer_receive(&message).type == LAUNCH_ADOPT);
     launcher_ended(&box, LAUNCH_LIMIT_NONE);
     ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_ENDED, "it dies while it is adopted");
@@ -801,7 +801,7 @@ test_warm_and_adopt_faults(void)
     box_end(&box);
 
     box_warm(&box, 11);
-    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, 0, box_on_adopted, &box) == 0);
     assert(peer_receive(&message).type == LAUNCH_ADOPT);
     memset((char *)&message + sizeof(message.head), 0, sizeof(message) - sizeof(message.head));
     peer_send(&message, LAUNCH_ERROR, sizeof(message.error), 0);
@@ -809,7 +809,7 @@ test_warm_and_adopt_faults(void)
     box_end(&box);
 
     box_warm(&box, 12);
-    assert(box.sandbox->ops->adopt(box.sandbox, &limits, box_on_adopted, &box) == 0);
+    assert(box.sandbox->ops->adopt(box.sandbox, &limits, 0, box_on_adopted, &box) == 0);
     assert(peer_receive(&message).type == LAUNCH_ADOPT);
     ok(turn_until(&box.n_adopted, 1) && box.adopted_rc == RUNTIME_E_UNAVAILABLE, "or takes too long");
     box_end(&box);
@@ -847,7 +847,7 @@ box_bring(struct box *box, enum moment moment)
     if (moment == AT_WARM) {
         box->sandbox->ops->on_dead(box->sandbox, box_on_dead, box);
     } else if (moment == AT_ADOPT) {
-        assert(box->sandbox->ops->adopt(box->sandbox, &limits, box_on_adopted, box) == 0);
+        assert(box->sandbox->ops->adopt(box->sandbox, &limits, 0, box_on_adopted, box) == 0);
         assert(peer_receive(&message).type == LAUNCH_ADOPT);
     } else if (moment <= AT_SESSION) {
         box_adopt(box);

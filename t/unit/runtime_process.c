@@ -259,7 +259,7 @@ job_start(struct job *job)
     if (job->sandbox == NULL) {
         job_create(job);
     }
-    if (job->sandbox->ops->adopt(job->sandbox, &job->run.limits, job_on_adopted, job) != 0 ||
+    if (job->sandbox->ops->adopt(job->sandbox, &job->run.limits, 0, job_on_adopted, job) != 0 ||
         !turn_until(&job->n_adopted, 1) || job->adopted_rc != 0) {
         BAIL_OUT("not adopted: code %d", job->adopted_rc);
     }

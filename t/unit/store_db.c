@@ -320,7 +320,7 @@ test_listing(void)
     struct outcome got;
     struct db_tx *tx = tx_new(&f);
     struct db_value values[] = {
-        DB_VTEXT("lt"), DB_VNULL(),         DB_VNULL(),   DB_VNULL(),
+        DB_VTEXT("lt"), DB_VNULL(),         DB_VNULL(),   DB_VNULL(), DB_VNULL(),
         DB_VNULL(),     DB_VINT(INT64_MAX), DB_VTEXT(""), DB_VINT(2),
     };
 
@@ -331,34 +331,49 @@ test_listing(void)
     tx_add_finish(tx, "job_a", "failed", "", 0);
     is_int(tx_run(&f, tx, NULL), 0, "four jobs of two tenants");
 
-    read_run(&f, DB_JOB_LIST, values, 8, &got);
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
     is_uint(got.n_columns, DB_JOBS_N_COLUMNS, "a listing has its columns");
     is_uint(got.n_rows, 2, "no more rows than asked");
     is_str(got.text[DB_JOBS_ID], "job_c", "newest first, the larger id first");
-    values[5] = DB_VINT(20);
-    values[6] = DB_VTEXT("job_b");
-    read_run(&f, DB_JOB_LIST, values, 8, &got);
+    values[6] = DB_VINT(20);
+    values[7] = DB_VTEXT("job_b");
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
     is_uint(got.n_rows, 1, "behind the cursor comes the rest");
     is_str(got.text[DB_JOBS_ID], "job_a", "exactly");
     is_str(got.text[DB_JOBS_STATE], "failed", "with its status");
 
-    values[5] = DB_VINT(INT64_MAX);
-    values[6] = DB_VTEXT("");
-    values[7] = DB_VINT(100);
+    values[6] = DB_VINT(INT64_MAX);
+    values[7] = DB_VTEXT("");
+    values[8] = DB_VINT(100);
     values[1] = DB_VTEXT("queued");
-    read_run(&f, DB_JOB_LIST, values, 8, &got);
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
     is_uint(got.n_rows, 2, "by status");
     values[4] = DB_VTEXT("nobody");
-    read_run(&f, DB_JOB_LIST, values, 8, &got);
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
     is_uint(got.n_rows, 0, "by app");
     values[4] = DB_VNULL();
     values[2] = DB_VTEXT("javascript");
-    read_run(&f, DB_JOB_LIST, values, 8, &got);
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
     is_uint(got.n_rows, 0, "by language");
     values[2] = DB_VNULL();
     values[3] = DB_VTEXT("agent");
-    read_run(&f, DB_JOB_LIST, values, 8, &got);
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
     is_uint(got.n_rows, 0, "by agent: NULL is nobody");
+    values[3] = DB_VNULL();
+    values[1] = DB_VNULL();
+    values[5] = DB_VTEXT("gvisor");
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
+    is_uint(got.n_rows, 0, "by tier: nothing ran in that one");
+    tx = tx_new(&f);
+    tx_add_job(tx, "lt", "job_gv", 40);
+    is_int(tx_run(&f, tx, NULL), 0, "a job of the other tier");
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
+    is_uint(got.n_rows, 1, "and one did");
+    is_str(got.text[DB_JOBS_ID], "job_gv", "that one");
+    is_str(got.text[DB_JOBS_ISOLATION], "gvisor", "with its tier");
+    values[5] = DB_VTEXT("process");
+    read_run(&f, DB_JOB_LIST, values, 9, &got);
+    is_uint(got.n_rows, 3, "the others are of the process tier");
 }
 
 static void
@@ -371,6 +386,7 @@ test_unfinished(void)
 
     read_run(&f, DB_JOBS_UNFINISHED, values, 2, &got);
     is_str(got.text[0], "job_b", "the finished one is not among the unfinished");
+    is_str(got.text[6], "process", "the tier is told");
     tx = tx_new(&f);
     db_tx_add(tx, DB_JOB_LOST, lost, SBX_COUNT(lost));
     tx_run(&f, tx, &got);

@@ -162,9 +162,14 @@ __attribute__((unused)) static void
 tx_add_job(struct db_tx *tx, const char *tenant, const char *id, int64_t created_ms)
 {
     const struct db_value values[] = {
-        DB_VTEXT(id),      DB_VTEXT(tenant), DB_VTEXT("app1"),    DB_VNULL(),          DB_VTEXT("sub"),
-        DB_VTEXT("req_1"), DB_VNULL(),       DB_VTEXT("python"),  DB_VTEXT("default"), DB_VTEXT("00"),
-        DB_VTEXT("{}"),    DB_VNULL(),       DB_VINT(created_ms), DB_VNULL(),
+        DB_VTEXT(id),        DB_VTEXT(tenant),
+        DB_VTEXT("app1"),    DB_VNULL(),
+        DB_VTEXT("sub"),     DB_VTEXT("req_1"),
+        DB_VNULL(),          DB_VTEXT("python"),
+        DB_VTEXT("default"), DB_VTEXT(id != NULL && strstr(id, "gv") != NULL ? "gvisor" : "process"),
+        DB_VTEXT("00"),      DB_VTEXT("{}"),
+        DB_VNULL(),          DB_VINT(created_ms),
+        DB_VNULL(),
     };
     db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
 }

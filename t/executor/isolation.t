@@ -1,0 +1,110 @@
+#!/usr/bin/perl
+# The isolation tier at executord: which one a job gets, what is refused, what the records say. gvisor itself is t/e2e/isolation.t.
+use strict;
+use warnings;
+use lib 't/lib';
+use JSON::PP;
+use Sandbox;
+use Sandbox::Context;
+use Test::More;
+
+# With gvisor besides its own tier: `both`.
+my $t = Sandbox->new(executor => { 'pool.default' => 1, 'pool.both' => 0, 'pool.both.gvisor' => 0, 'limits.queue_timeout' => '20s' },
+                     launcher => { 'template.both.root' => '/' });
+$t->start_launcher->start_executor;
+
+sub ask {
+    my ($method, $path, $who, %option) = @_;
+    return $t->executor_request($method, $path, context => Sandbox::Context::sign($t->{key}, %{ $who || {} }), %option);
+}
+my %job = (language => 'bash', code => 'echo ran');
+sub post { my ($change, %who) = @_; return ask('POST', '/v1/jobs', \%who, json => { %job, %$change }) }
+sub ran { my $reply = post(@_); return "$reply->{status} " . ($reply->{json}{isolation} // $reply->{json}{code} // '-') }
+
+# Own tier, policy, request.
+is(ran({}), '200 process', 'nobody says anything: the template');
+is(ran({ isolation => undef }), '200 process', 'null is nothing');
+is(ran({ isolation => 'process' }), '200 process', 'asked for');
+is(ran({}, iso => 'process'), '200 process', 'the policy\'s default');
+is(ran({}, iso => 'process', iso_min => 'process'), '200 process', 'and minimum');
+is(ran({ isolation => 'process' }, iso => 'gvisor'), '200 process', 'a default is no minimum');
+is(ran({ isolation => 'process', template => 'both' }), '200 process', 'of a template with both');
+
+# A tier that the configuration does not offer.
+for my $case ([ { isolation => 'gvisor' } ], [ {}, iso => 'gvisor' ], [ {}, iso_min => 'gvisor' ], [ {}, iso => 'process', iso_min => 'gvisor' ],
+              [ { isolation => 'gvisor' }, iso_min => 'gvisor' ], [ { isolation => 'gvisor', limits => { memory => '64Mi' } } ], [ { isolation => 'gvisor', wait => 0 } ]) {
+    my $reply = post(@$case);
+    is("$reply->{status} $reply->{json}{code}", '503 isolation_unavailable', 'not offered: ' . JSON::PP->new->canonical->encode($case));
+    is($reply->{json}{detail}, 'template "default" has no sandboxes of the tier "gvisor" here', 'says which');
+    is($reply->{headers}{'retry-after'}, undef, 'waiting does not help');
+}
+
+# Below the minimum, which the edge would have refused: held to it again.
+for my $case ([ { isolation => 'process' }, iso_min => 'gvisor' ], [ { isolation => 'process', template => 'both' }, iso_min => 'gvisor' ],
+              [ { isolation => 'process' }, iso => 'process', iso_min => 'gvisor' ], [ { isolation => 'process' }, iso => 'gvisor', iso_min => 'gvisor' ]) {
+    my $reply = post(@$case);
+    is("$reply->{status} $reply->{json}{code}", '403 policy_violation', 'below the minimum');
+    is_deeply($reply->{json}{violations}, [ { rule => 'isolation.minimum', limit => 'gvisor', observed => 'process',
+                                              hint => 'ask for gvisor, or leave isolation out' } ], 'says so');
+}
+my $both = post({ isolation => 'process', limits => { memory => '1Gi' } }, iso_min => 'gvisor');
+is(join(' ', map { $_->{rule} } @{ $both->{json}{violations} }), 'isolation.minimum limits.memory', 'with the other violations');
+
+for my $bad ('vm', '', 'Process', 'gvisor ', 'process,gvisor', 0, 1, [], ['gvisor'], {}, JSON::PP::false) {
+    my $reply = post({ isolation => $bad });
+    is("$reply->{status} " . ($reply->{json}{errors}[0]{field} // '-'), '422 /isolation', 'no tier: ' . JSON::PP->new->allow_nonref->encode($bad));
+}
+for my $bad ({ iso => 'vm' }, { iso_min => '' }, { iso_min => 2 }, { iso_min => ['gvisor'] }) {
+    is(post({}, %$bad)->{status}, 401, 'a context with a tier that is none');
+}
+
+# Offered, and the launcher cannot: the first job learns it, the next ones are told at once. Nobody hangs.
+my $before = time;
+my $reply = post({ template => 'both', isolation => 'gvisor', wait => 15 });
+SKIP: {
+    skip 'this launcher makes gvisor sandboxes', 8 if $reply->{status} == 200 && $reply->{json}{status} eq 'succeeded';
+    if ($reply->{status} == 200) {
+        is("$reply->{json}{status} $reply->{json}{isolation}", 'lost gvisor', 'a tier that the launcher has not: lost');
+        is($reply->{json}{message}, 'no sandbox of this isolation tier can be made here', 'and why');
+        is($reply->{json}{started_at}, undef, 'it never ran');
+        is(ask('GET', "/v1/jobs/$reply->{json}{job_id}")->{json}{status}, 'lost', 'durably');
+        cmp_ok(time - $before, '<=', 5, 'long before the queue\'s deadline');
+    } else {
+        fail("the first job: $reply->{status}") for 1 .. 5;
+    }
+    is(ran({ template => 'both', isolation => 'gvisor' }), '503 isolation_unavailable', 'the next one is refused');
+    is(ran({ template => 'both' }), '200 process', 'and never given the weaker one, which others still get');
+    my $ready = ask('GET', '/readyz');
+    is_deeply([ $ready->{status}, $ready->{json}{isolation} ], [ 200, { process => 'ready', gvisor => 'unsupported' } ], '/readyz shows the tiers');
+}
+
+# Idempotency is by the bytes of the body; a refusal takes no key.
+my $key = { 'Idempotency-Key' => 'tier-1' };
+is(ask('POST', '/v1/jobs', {}, json => { %job, isolation => 'gvisor' }, headers => $key)->{status}, 503, 'refused with a key');
+my $first = ask('POST', '/v1/jobs', {}, json => { %job, isolation => 'process' }, headers => $key);
+is($first->{status}, 200, 'the key is free afterwards');
+my $again = ask('POST', '/v1/jobs', {}, json => { %job, isolation => 'process' }, headers => $key);
+is($again->{json}{job_id}, $first->{json}{job_id}, 'replayed');
+is(ask('POST', '/v1/jobs', {}, json => {%job}, headers => $key)->{status}, 422, 'without the member it is another body');
+
+# Records.
+my $id = $first->{json}{job_id};
+is(ask('GET', "/v1/jobs/$id")->{json}{isolation}, 'process', 'the record says which tier');
+is($_->{isolation}, 'process', 'and a listing') for ask('GET', '/v1/jobs?limit=1')->{json}{jobs}[0];
+is(scalar @{ ask('GET', '/v1/jobs?limit=100&isolation=process')->{json}{jobs} }, scalar(grep { $_->{isolation} eq 'process' } @{ ask('GET', '/v1/jobs?limit=100')->{json}{jobs} }),
+   'a listing by tier');
+is_deeply([ grep { $_->{isolation} ne 'gvisor' } @{ ask('GET', '/v1/jobs?isolation=gvisor')->{json}{jobs} } ], [], 'of the other one');
+is_deeply(ask('GET', '/v1/jobs?isolation=gvisor&status=running')->{json}{jobs}, [], 'and of live jobs');
+is(ask('GET', "/v1/jobs?isolation=$_")->{status}, 422, "no tier: '$_'") for 'vm', '', 'gvisor,process', 'x' x 100;
+my $cursor = ask('GET', '/v1/jobs?limit=1&isolation=process')->{json}{next_cursor};
+ok($cursor, 'a cursor');
+is(ask('GET', "/v1/jobs?limit=1&isolation=process&cursor=$cursor")->{status}, 200, 'goes with its filter');
+is(ask('GET', "/v1/jobs?limit=1&cursor=$cursor")->{status}, 422, 'and with no other');
+is(ask('GET', "/v1/jobs?limit=1&isolation=gvisor&cursor=$cursor")->{status}, 422, 'not even the same filter of another tier');
+my @audit = map { decode_json($_) } grep { /"\Q$id\E"/ } split /\n/, join '', map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/*";
+is(join(' ', map { "$_->{kind}=" . ($_->{body}{isolation} // '-') } @audit), 'job.accepted=process job.finished=process', 'both audit events');
+like(ask('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_warm\{template="default",isolation="process"\} \d+$/m, 'pools by tier');
+like(ask('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_taken_cold_total\{template="both",isolation="process"\} [1-9]/m, 'a pool of none makes them on demand');
+
+$t->finish;
+done_testing();
