@@ -131,6 +131,10 @@ $(OUT)/t/unit/%: t/unit/%.c $(OUT)/libexecutor.a $(OUT)/liblaunch.a $(OUT)/libag
 $(OUT)/t/launcher/%: t/launcher/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -lseccomp -o $@
+# Pid 1 of a sandbox that has no libraries.
+$(OUT)/t/launcher/evil_agent: t/launcher/evil_agent.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) -O2 -g $(WARN) -static $< -o $@
 $(OUT)/t/tool/%: t/tool/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -o $@

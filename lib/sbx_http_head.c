@@ -19,6 +19,8 @@ sbx_http_guard_feed(struct sbx_http_guard *guard, const char *data, size_t len)
         if (data[i] == '\n') {
             guard->bad = !guard->cr;
             guard->done = guard->line == 0 && guard->started;
+            guard->fields = guard->started;
+            guard->named = false;
             guard->line = 0;
             guard->cr = false;
         } else if (guard->cr || is_control(data[i])) {
@@ -26,7 +28,9 @@ sbx_http_guard_feed(struct sbx_http_guard *guard, const char *data, size_t len)
         } else if (data[i] == '\r') {
             guard->cr = true;
         } else {
-            guard->bad = guard->line == 0 && (data[i] == ' ' || data[i] == '\t');
+            guard->bad =
+                (guard->line == 0 || (guard->fields && !guard->named)) && (data[i] == ' ' || data[i] == '\t');
+            guard->named = guard->named || data[i] == ':';
             guard->line++;
             guard->started = true;
         }

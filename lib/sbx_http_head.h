@@ -14,15 +14,18 @@
 #define SBX_HTTP_MAX_HEADERS 100
 
 /*
- * http-parser takes a bare LF for a line end and folded fields for one field.
+ * http-parser takes a bare LF for a line end, folded fields for one field, and
+ * "Content-Length :" for Content-Length.
  * What the next hop would read otherwise is smuggling, so the guard sees each
- * raw byte first, refuses both (and control characters), and finds the end of the head by itself: the
+ * raw byte first, refuses these (and control characters), and finds the end of the head by itself: the
  * two must agree about it.
  */
 struct sbx_http_guard {
     size_t line;  /* bytes in the line so far, without its CR */
     bool cr;      /* the last byte was CR */
     bool started; /* a line with something in it was seen */
+    bool fields;  /* the first line is over */
+    bool named;   /* this line's colon was seen */
     bool bad;
     bool done;
 };

@@ -1,5 +1,8 @@
 /*
  *   collect_step -> fetch -> collect_on_fetched -> blob_put_finish -> collect_on_stored -> collect_step ...
+ *
+ * A fetch cannot be taken back, so one that is given up goes on until the sandbox is destroyed, and what it
+ * still brings is dropped: the collect lives as long as the sandbox.
  */
 #include "executor/core/collect.h"
 
@@ -10,23 +13,35 @@
 #include "executor/store/blob.h"
 
 #define COLLECT_SKIPPED_MAX 65536
+/*
+ * For all files together: an agent that is slow just within the deadline of each would otherwise hold its
+ * slot, and the end of the daemon, for minutes. An honest one reads from memory.
+ */
+#define COLLECT_MS 10000
+#define COLLECT_MS_PER_FILE 100
+#define COLLECT_BYTES_PER_MS 4096
 
 struct collect {
     struct collect_spec spec;
     void (*done)(void *arg);
     void *arg;
-    struct timer *timer;          /* begins, and ends what could end at once, from the loop */
+    struct timer *timer;          /* begins and ends it from the loop; in between its deadline */
     unsigned next;                /* of outcome->artifacts */
     struct job_artifact artifact; /* under way */
     struct blob_put *put;
     int put_rc;
-    bool storing;   /* blob_put_finish's callback is to come */
-    bool cancelled; /* while storing */
+    uint64_t announced, received;
+    bool begun;
+    bool storing;        /* blob_put_finish's callback is to come */
+    bool cancelled;      /* while storing */
+    bool over;           /* done was called */
+    const char *stopped; /* why what is left is not taken */
     uint64_t bytes_left;
     struct sbx_buf skipped; /* items of a JSON array */
 };
 
-static void collect_step(void *arg);
+static void collect_step(struct collect *collect);
+static void collect_on_timer(void *arg);
 
 static struct collect *
 collect_free(struct collect *collect)
@@ -64,7 +79,7 @@ collect_start(struct collect **ret, const struct collect_spec *spec, void (*done
     collect->arg = arg;
     collect->bytes_left = spec->job->max_artifact_bytes;
     collect->skipped = (struct sbx_buf)SBX_BUF_INIT(COLLECT_SKIPPED_MAX);
-    r = timer_new(&collect->timer, spec->timers, collect_step, collect);
+    r = timer_new(&collect->timer, spec->timers, collect_on_timer, collect);
     if (r) {
         return r;
     }
@@ -129,12 +144,10 @@ collect_merge_skipped(struct collect *collect)
 static void
 collect_end(struct collect *collect)
 {
-    void (*done)(void *arg) = collect->done;
-    void *arg = collect->arg;
-
+    collect->over = true;
+    timer_stop(collect->timer);
     collect_merge_skipped(collect);
-    collect_free(collect);
-    done(arg);
+    collect->done(collect->arg);
 }
 
 static void
@@ -167,6 +180,10 @@ collect_on_data(void *arg, const char *data, size_t len)
 {
     struct collect *collect = arg;
 
+    if (collect->put == NULL) {
+        return; /* given up */
+    }
+    collect->received += len;
     if (collect->put_rc == 0) {
         collect->put_rc = blob_put_write(collect->put, data, len);
     }
@@ -177,6 +194,13 @@ collect_on_fetched(void *arg, int rc)
 {
     struct collect *collect = arg;
 
+    if (collect->over) {
+        return;
+    }
+    /* Nothing runs any more that could change a file: another size than was listed is a lie in one of both. */
+    if (rc == 0 && collect->put_rc == 0 && collect->received != collect->announced) {
+        rc = RUNTIME_E_AGENT;
+    }
     if (rc != 0 || collect->put_rc != 0) {
         collect->put = blob_put_abort(collect->put);
         collect_skip(collect, collect->artifact.path, rc != 0 ? "could not be read" : "could not be stored");
@@ -223,6 +247,8 @@ collect_begin(struct collect *collect, const struct runtime_artifact *artifact)
     free(collect->artifact.path);
     memset(&collect->artifact, 0, sizeof(collect->artifact));
     collect->put_rc = 0;
+    collect->announced = artifact->size;
+    collect->received = 0;
     collect->artifact.path = strdup(artifact->path);
     if (collect->artifact.path == NULL) {
         return -ENOMEM;
@@ -233,11 +259,11 @@ collect_begin(struct collect *collect, const struct runtime_artifact *artifact)
         return r;
     }
     r = blob_put_new(&collect->put, collect->spec.blobs, record->tenant, collect->artifact.id.text,
-                     collect->bytes_left);
+                     artifact->size);
     if (r) {
         return r;
     }
-    r = sandbox->ops->fetch(sandbox, artifact->path, collect->bytes_left, collect_on_data, collect_on_fetched,
+    r = sandbox->ops->fetch(sandbox, artifact->path, artifact->size, collect_on_data, collect_on_fetched,
                             collect);
     if (r) {
         collect->put = blob_put_abort(collect->put);
@@ -246,14 +272,14 @@ collect_begin(struct collect *collect, const struct runtime_artifact *artifact)
 }
 
 static void
-collect_step(void *arg)
+collect_step(struct collect *collect)
 {
-    struct collect *collect = arg;
     const struct runtime_outcome *outcome = collect->spec.outcome;
 
     while (collect->next < outcome->n_artifacts) {
         const struct runtime_artifact *artifact = &outcome->artifacts[collect->next++];
-        const char *objection = collect_objection(collect, artifact);
+        const char *objection =
+            collect->stopped != NULL ? collect->stopped : collect_objection(collect, artifact);
 
         if (objection == NULL && collect_begin(collect, artifact) == 0) {
             return;
@@ -261,4 +287,50 @@ collect_step(void *arg)
         collect_skip(collect, artifact->path, objection != NULL ? objection : "could not be stored");
     }
     collect_end(collect);
+}
+
+static uint64_t
+collect_deadline_ms(const struct runtime_outcome *outcome)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < outcome->n_artifacts; i++) {
+        bytes += outcome->artifacts[i].size; /* their sum was checked */
+    }
+    return COLLECT_MS + (uint64_t)outcome->n_artifacts * COLLECT_MS_PER_FILE + bytes / COLLECT_BYTES_PER_MS;
+}
+
+static void
+collect_on_timer(void *arg)
+{
+    struct collect *collect = arg;
+
+    if (!collect->begun && collect->stopped == NULL) {
+        collect->begun = true;
+        timer_start(collect->timer, collect_deadline_ms(collect->spec.outcome));
+        collect_step(collect);
+        return;
+    }
+    if (collect->stopped == NULL) {
+        collect->stopped = "reading the files took too long";
+        log_warn("artifact.late", LOG_STR("job", collect->spec.job->record.id.text));
+    }
+    if (collect->storing) {
+        return; /* that ends by itself, and the step after it sees the reason */
+    }
+    if (collect->put != NULL) {
+        collect->put = blob_put_abort(collect->put);
+        collect_skip(collect, collect->artifact.path, collect->stopped);
+    }
+    collect_step(collect);
+}
+
+void
+collect_stop(struct collect *collect, const char *reason)
+{
+    if (collect->over || collect->stopped != NULL) {
+        return;
+    }
+    collect->stopped = reason;
+    timer_start(collect->timer, 0);
 }

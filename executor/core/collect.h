@@ -18,8 +18,14 @@ struct collect_spec {
     const struct runtime_outcome *outcome; /* rc 0 */
 };
 
-/* `done` is called once from the loop, not from here. The record's artifacts are complete then. */
+/*
+ * `done` is called once from the loop, not from here, by a deadline that depends on what was announced. The
+ * record's artifacts are complete then. The collect stays until collect_cancel.
+ */
 _must_check_ int collect_start(struct collect **ret, const struct collect_spec *spec, void (*done)(void *arg),
                                void *arg);
-/* The sandbox is about to be destroyed: no callback. What was stored stays in the record. Returns NULL. */
+/* `done` follows soon: what was not taken yet is skipped for this reason, which is constant text. */
+void collect_stop(struct collect *collect, const char *reason);
+/* The sandbox is about to be destroyed: no callback any more. What was stored stays in the record. Accepts
+   NULL, returns NULL. */
 struct collect *collect_cancel(struct collect *collect);

@@ -2,7 +2,8 @@
  *   runner_start -> run_on_taken -> run_on_adopted -> run_on_done -> run_on_collected -> run_end
  *
  * runner_stop cuts in anywhere: it destroys the sandbox first and ends the run
- * when that is confirmed or a second has passed.
+ * when that is confirmed or a second has passed. While files are collected, when
+ * nothing of the tenant's runs any more, it only cuts that short.
  */
 #include "executor/core/runner.h"
 
@@ -391,10 +392,7 @@ run_on_done(void *arg, int rc, const struct runtime_outcome *outcome)
 static void
 run_on_collected(void *arg)
 {
-    struct run *run = arg;
-
-    run->collect = NULL;
-    run_end(run);
+    run_end(arg);
 }
 
 static void
@@ -474,13 +472,17 @@ runner_stop(struct runner *runner _unused_, struct job *job, enum runner_stop wh
 {
     struct run *run = job->run;
 
-    if (run == NULL || run->ended || run->input.outcome != NULL || run->timer_for == RUN_TIMER_STOPPING) {
+    if (run == NULL || run->ended || run->timer_for == RUN_TIMER_STOPPING) {
         return;
     }
-    run->input.cancelled = why == RUNNER_CANCEL;
-    run->input.drained = why == RUNNER_DRAIN;
-    run->input.expired = why == RUNNER_EXPIRE;
-    run_stop(run);
+    run->input.cancelled = run->input.cancelled || why == RUNNER_CANCEL;
+    run->input.drained = run->input.drained || why == RUNNER_DRAIN;
+    run->input.expired = run->input.expired || why == RUNNER_EXPIRE;
+    if (run->collect != NULL) {
+        collect_stop(run->collect, "the job was stopped");
+    } else {
+        run_stop(run);
+    }
 }
 
 void

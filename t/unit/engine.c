@@ -5,6 +5,7 @@
 #include "executor/core/engine.h"
 
 #include "executor/core/list.h"
+#include "executor/store/blob.h"
 #include "executor/store/stmts.h"
 #include "t/unit/tap.h"
 
@@ -225,6 +226,9 @@ struct fake_sandbox {
     runtime_done_fn adopted, destroyed;
     const struct runtime_events *events;
     void *arg, *destroy_arg;
+    void (*on_data)(void *arg, const char *data, size_t len);
+    runtime_done_fn fetched;
+    void *fetch_arg;
 };
 
 static struct {
@@ -236,6 +240,7 @@ static struct {
     bool destroys_at_once;
     uint64_t share; /* of the last adoption */
     struct runtime_outcome outcome;
+    unsigned n_fetches;
 } fake;
 
 static int
@@ -277,13 +282,98 @@ static int
 fake_fetch(struct sandbox *sandbox, const char *path, uint64_t max_bytes,
            void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg)
 {
-    (void)sandbox;
-    (void)path;
+    struct fake_sandbox *self = (struct fake_sandbox *)(void *)sandbox;
+
+    is_str(path, fake.outcome.artifacts[fake.n_fetches].path, "fetched in order");
+    is_uint(max_bytes, fake.outcome.artifacts[fake.n_fetches].size, "no more than was announced");
+    fake.n_fetches++;
+    self->on_data = on_data;
+    self->fetched = done;
+    self->fetch_arg = arg;
+    return 0;
+}
+
+/* Artifacts: the store takes what it gets when the test lets it. */
+
+struct blob_put {
+    uint64_t size;
+    blob_put_fn done;
+    void *arg;
+};
+
+static struct blob_put *storing;
+static unsigned n_puts;
+
+int
+blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant, const char *id,
+             uint64_t max_bytes)
+{
+    (void)store;
+    (void)tenant;
+    (void)id;
     (void)max_bytes;
-    (void)on_data;
+    *ret = calloc(1, sizeof(**ret));
+    n_puts += *ret != NULL;
+    return *ret == NULL ? -ENOMEM : 0;
+}
+
+int
+blob_put_write(struct blob_put *put, const void *data, size_t len)
+{
+    (void)data;
+    put->size += len;
+    return 0;
+}
+
+void
+blob_put_finish(struct blob_put *put, blob_put_fn done, void *arg)
+{
+    put->done = done;
+    put->arg = arg;
+    storing = put;
+}
+
+struct blob_put *
+blob_put_abort(struct blob_put *put)
+{
+    n_puts -= put != NULL;
+    free(put);
+    return NULL;
+}
+
+static void
+blob_ends(void)
+{
+    struct blob_put *put = steal(&storing);
+    const struct blob_info info = { .size = put->size };
+
+    put->done(put->arg, 0, &info);
+    n_puts--;
+    free(put);
+    turn();
+}
+
+int
+blob_delete(struct blob_store *store, const char *tenant, const char *id, blob_done_fn done, void *arg)
+{
+    (void)store;
+    (void)tenant;
+    (void)id;
     (void)done;
     (void)arg;
-    return -ENOSYS;
+    return 0;
+}
+
+static void
+fetch_ends(int rc, size_t len)
+{
+    static const char bytes[64];
+
+    if (len > 0) {
+        fake.sandbox->on_data(fake.sandbox->fetch_arg, bytes, len);
+    }
+    fake.sandbox->fetched(fake.sandbox->fetch_arg, rc);
+    turn();
 }
 
 static void
@@ -983,6 +1073,114 @@ test_drain_empty(void)
     bench_close("drain empty");
 }
 
+/* A run that announced two files of ten bytes. */
+static void
+run_ends_with_files(void)
+{
+    static char names[2][2] = { "a", "b" };
+    static struct runtime_artifact files[] = { { names[0], 10 }, { names[1], 10 } };
+
+    begin();
+    (void)store_ends(0); /* tested above */
+    start_running();
+    bench.job->max_artifacts = 4;
+    bench.job->max_artifact_bytes = 1000;
+    fake.outcome = (struct runtime_outcome){ .exited = true, .artifacts = files, .n_artifacts = 2 };
+    fake.sandbox->events->on_done(fake.sandbox->arg, 0, &fake.outcome);
+    turn();
+    is_uint(fake.n_fetches, 1, "the first file is fetched");
+}
+
+static void
+files_end(const char *told, unsigned n_artifacts, const char *skipped, const char *what)
+{
+    const struct job_record *record = &bench.job->record;
+
+    is_uint(record->n_artifacts, n_artifacts, "%s: artifacts", what);
+    is_str(record->skipped_json, skipped, "%s: what is skipped", what);
+    (void)store_ends(0); /* of which kind depends on the end */
+    is_str(bench.told, told, "%s: told", what);
+    is_uint(n_puts, 0, "%s: nothing is half stored", what);
+    bench_close(what);
+}
+
+#define LATE(name) "{\"path\":\"" name "\",\"reason\":\"reading the files took too long\"}"
+#define STOPPED(name) "{\"path\":\"" name "\",\"reason\":\"the job was stopped\"}"
+#define UNREAD(name) "{\"path\":\"" name "\",\"reason\":\"could not be read\"}"
+
+static void
+test_files(void)
+{
+    run_ends_with_files();
+    fetch_ends(0, 10);
+    blob_ends();
+    fetch_ends(0, 10);
+    blob_ends();
+    files_end("over succeeded", 2, NULL, "two files");
+
+    run_ends_with_files();
+    fetch_ends(0, 9);
+    fetch_ends(0, 11);
+    files_end("over succeeded", 0, "[" UNREAD("a") "," UNREAD("b") "]", "sizes that were not announced");
+
+    run_ends_with_files();
+    fetch_ends(RUNTIME_E_AGENT, 10);
+    fetch_ends(RUNTIME_E_REFUSED, 0);
+    files_end("over succeeded", 0, "[" UNREAD("a") "," UNREAD("b") "]", "neither can be read");
+}
+
+static void
+test_files_late(void)
+{
+    run_ends_with_files();
+    advance(10100);
+    is_int(n_submitted, 0, "an agent may take its time");
+    advance(200);
+    is_int(n_submitted, 1, "but not for ever");
+    fetch_ends(0, 10); /* after the end, before the sandbox is destroyed */
+    files_end("over succeeded", 0, "[" LATE("a") "," LATE("b") "]", "stalled");
+
+    /* Each within the deadline of one message: together not. */
+    run_ends_with_files();
+    advance(9000);
+    fetch_ends(0, 10);
+    blob_ends();
+    advance(1300);
+    files_end("over succeeded", 1, "[" LATE("b") "]", "one stalled");
+
+    run_ends_with_files();
+    fetch_ends(0, 10);
+    advance(11000);
+    is_int(n_submitted, 0, "what is being stored is waited for");
+    blob_ends();
+    files_end("over succeeded", 1, "[" LATE("b") "]", "a slow store");
+}
+
+static void
+test_files_stopped(void)
+{
+    run_ends_with_files();
+    engine_cancel(bench.engine, bench.job);
+    is_int(n_submitted, 0, "not from inside");
+    turn();
+    files_end("over cancelled", 0, "[" STOPPED("a") "," STOPPED("b") "]", "cancelled while fetching");
+
+    run_ends_with_files();
+    fetch_ends(0, 10);
+    engine_cancel(bench.engine, bench.job);
+    engine_cancel(bench.engine, bench.job);
+    turn();
+    is_int(n_submitted, 0, "what is being stored is waited for");
+    blob_ends();
+    files_end("over cancelled", 1, "[" STOPPED("b") "]", "cancelled while storing");
+
+    run_ends_with_files();
+    engine_drain(bench.engine, 1000, on_drained, NULL);
+    turn();
+    advance(1100);
+    files_end("over lost", 0, "[" STOPPED("a") "," STOPPED("b") "]", "drained while fetching");
+}
+
 int
 main(void)
 {
@@ -1008,6 +1206,9 @@ main(void)
     test_launcher_gone(RUNTIME_E_UNAVAILABLE, "sandbox launcher restarted");
     test_launcher_gone(RUNTIME_E_AGENT, "the sandbox gave no valid answer");
     test_launcher_gone(RUNTIME_E_ENDED, "the sandbox ended before the program did");
+    test_files();
+    test_files_late();
+    test_files_stopped();
     test_unhealthy();
     test_output(true);
     test_output(false);

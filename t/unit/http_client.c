@@ -184,6 +184,8 @@ static const struct {
     { "bare LF", "HTTP/1.1 200 OK\nContent-Length: 0\n\n" },
     { "one bare LF", "HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n" },
     { "folded field", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n" },
+    { "space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n" },
+    { "tab before the colon", "HTTP/1.1 200 OK\r\nContent-Length\t: 0\r\n\r\n" },
     { "control character in a field", "HTTP/1.1 200 OK\r\nX: \x01\r\nContent-Length: 0\r\n\r\n" },
     { "field without a colon", "HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n" },
     { "bytes after the reply", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore" },
