@@ -180,6 +180,36 @@ static const uint32_t ioctls_not_here[] = {
     0x5422 /* TIOCSETD */
 };
 
+/* Packet filters, which the kernel translates to machine code for anybody, zero copy and busy polling are absent. */
+static const uint32_t socket_options[] = {
+    SO_DEBUG,
+    SO_REUSEADDR,
+    SO_DONTROUTE,
+    SO_BROADCAST,
+    SO_SNDBUF,
+    SO_RCVBUF,
+    SO_KEEPALIVE,
+    SO_OOBINLINE,
+    SO_NO_CHECK,
+    SO_PRIORITY,
+    SO_LINGER,
+    SO_BSDCOMPAT,
+    SO_REUSEPORT,
+    SO_PASSCRED,
+    SO_RCVLOWAT,
+    SO_SNDLOWAT,
+    20 /* SO_RCVTIMEO */,
+    21 /* SO_SNDTIMEO */,
+    29 /* SO_TIMESTAMP */,
+    SO_PASSSEC,
+    35 /* SO_TIMESTAMPNS */,
+    63 /* SO_TIMESTAMP, 64 bits */,
+    64 /* SO_TIMESTAMPNS */,
+    66 /* SO_RCVTIMEO */,
+    67 /* SO_SNDTIMEO */,
+    76 /* SO_PASSPIDFD */
+};
+
 /* By level: options beyond these reach TCP_ULP (kTLS, espintcp), encapsulation and packet filters. */
 static const uint32_t tcp_options[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 18, 23, 25, 30, 36, 37 };
 static const uint32_t udp_options[] = { 1, 103, 104 };
@@ -283,9 +313,10 @@ sockopt_options_add(scmp_filter_ctx ctx, int level, const uint32_t *options, siz
 static bool
 sockopt_rules_add(scmp_filter_ctx ctx)
 {
-    static const uint32_t whole_levels[] = { 0 /* IP */, SOL_SOCKET, 41 /* IPV6 */ };
+    static const uint32_t whole_levels[] = { 0 /* IP */, 41 /* IPV6 */ };
 
     return values_add(ctx, "setsockopt", 1, LOW32, 0, whole_levels, SBX_COUNT(whole_levels)) &&
+           sockopt_options_add(ctx, SOL_SOCKET, socket_options, SBX_COUNT(socket_options)) &&
            sockopt_options_add(ctx, 6 /* TCP */, tcp_options, SBX_COUNT(tcp_options)) &&
            sockopt_options_add(ctx, 17 /* UDP */, udp_options, SBX_COUNT(udp_options));
 }
