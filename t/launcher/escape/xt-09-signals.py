@@ -1,0 +1,27 @@
+# title: signal the processes of another sandbox: by number, by group, all at once
+# wall: pid_namespace uid
+# parties: 2
+import os
+import signal
+import sys
+import time
+from attack import escaped, held
+
+# Its number outside is not ours to know: the namespace's are small, the host's are found by looking.
+if sys.argv[1] == "victim":
+    print("READY", os.getpid(), os.getuid(), flush=True)
+    time.sleep(8)
+    held("alive")
+hit = []
+for pid in list(range(3, 400)) + [int(p) for p in os.listdir("/proc") if p.isdigit()]:
+    if pid in (os.getpid(), os.getppid()):
+        continue
+    try:
+        os.kill(pid, 0)
+        hit.append(pid)
+    except OSError as e:
+        if e.errno == 1:
+            hit.append(pid)
+if hit:
+    escaped("there are processes of others: %s" % hit[:5])
+held("no other process can be named")
