@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/sbx_wall.h"
+
 #define ENV_FIRST "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 
 bool
@@ -21,6 +23,9 @@ sbx_env_name_reserved(const char *name)
                                          "NODE_OPTIONS",   "SHELLOPTS", "BASHOPTS" };
     size_t i;
 
+    if (sbx_wall_is_off(SBX_WALL_ENVIRONMENT)) {
+        return false;
+    }
     for (i = 0; i < SBX_COUNT(prefixes); i++) {
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) {
             return true;

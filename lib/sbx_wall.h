@@ -24,7 +24,8 @@ enum sbx_wall {
     SBX_WALL_PROC_READ_ONLY,
     SBX_WALL_PROC_MASKS,
     SBX_WALL_HIDEPID,
-    SBX_WALL_UID, /* the payload's differs from the agent's */
+    SBX_WALL_OWN_IDS, /* no two sandboxes have a host id in common */
+    SBX_WALL_UID,     /* the payload's differs from the agent's */
     SBX_WALL_CAPABILITIES,
     SBX_WALL_NO_NEW_PRIVS,
     SBX_WALL_SECCOMP,           /* the filters as a whole */
@@ -38,6 +39,10 @@ enum sbx_wall {
     SBX_WALL_DESCRIPTORS, /* none is inherited */
     SBX_WALL_SEALED_AGENT,
     SBX_WALL_NOT_DUMPABLE, /* the agent */
+    SBX_WALL_ENVIRONMENT,  /* made anew; names that steer a program before its first line are refused */
+    SBX_WALL_WORKSPACE,    /* the agent opens only regular files of one name, beneath, through no link */
+    SBX_WALL_RESULT,       /* what a step leaves as its result is one strict JSON document */
+    SBX_WALL_SWEEP,        /* nothing outlives its step */
     SBX_WALL_RLIMITS,
     SBX_WALL_MEMORY,
     SBX_WALL_PIDS,

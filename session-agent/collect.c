@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/sbx_utf8.h"
+#include "lib/sbx_wall.h"
 #include "session-agent/glob.h"
 #include "session-agent/request.h"
 #include "session-agent/workspace.h"
@@ -123,6 +124,9 @@ name_is_printable(const char *name)
 static const char *
 file_reason(const struct stat *st)
 {
+    if (sbx_wall_is_off(SBX_WALL_WORKSPACE)) {
+        return NULL;
+    }
     if (S_ISLNK(st->st_mode)) {
         return "is a symbolic link";
     }

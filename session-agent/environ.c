@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "lib/sbx_wall.h"
 
 #define OPT_DIR "/opt/sandbox/"
 
@@ -122,6 +125,9 @@ environ_env(struct strings *ret, const struct environ_spec *spec)
     int r = 0;
 
     *ret = (struct strings){ 0 };
+    for (i = 0; sbx_wall_is_off(SBX_WALL_ENVIRONMENT) && environ[i] != NULL && r == 0; i++) {
+        r = strings_take(ret, strdup(environ[i]));
+    }
     for (i = 0; i < SBX_COUNT(base) && r == 0; i++) {
         r = base[i].value == NULL ? 0 : env_set(ret, base[i].name, base[i].value);
     }

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/sbx_wall.h"
+
 /* A child may fork between two looks at the list; so often we look again. */
 #define SWEEP_MS 5
 #define SWEEP_TURNS 2000
@@ -106,8 +108,10 @@ init_sweep_turn(struct init *init)
     void (*on_swept)(void *arg, bool clean) = init->on_swept;
     bool clean;
 
-    init_kill_all(init);
-    clean = init_reap(init);
+    if (!sbx_wall_is_off(SBX_WALL_SWEEP)) {
+        init_kill_all(init);
+    }
+    clean = init_reap(init) || sbx_wall_is_off(SBX_WALL_SWEEP);
     if (clean || ++init->turns > SWEEP_TURNS) {
         init->on_swept = NULL;
         uv_timer_stop(&init->retry);

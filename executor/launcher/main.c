@@ -87,6 +87,9 @@ usage(FILE *out)
 static void
 environment_erase(void)
 {
+    if (sbx_wall_is_off(SBX_WALL_ENVIRONMENT)) {
+        return;
+    }
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
         explicit_bzero(*entry, strlen(*entry));
     }

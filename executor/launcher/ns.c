@@ -261,7 +261,8 @@ child_run(const struct ns_spec *spec)
     }
     if (r == 0) {
         stage = "exec";
-        execveat(spec->agent_fd, "", argv, envp, AT_EMPTY_PATH);
+        execveat(spec->agent_fd, "", argv, sbx_wall_is_off(SBX_WALL_ENVIRONMENT) ? environ : envp,
+                 AT_EMPTY_PATH);
         r = -errno;
     }
     failure.error = -r;

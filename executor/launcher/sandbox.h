@@ -12,6 +12,7 @@
 #include "executor/launcher/settings.h"
 #include "executor/launcher/share.h"
 #include "executor/launcher/wire.h"
+#include "lib/sbx_wall.h"
 
 struct conn;
 
@@ -99,7 +100,9 @@ uint64_t sandbox_now_ms(void);
 static inline uid_t
 sandbox_payload_uid(const struct sandbox *sb, const struct sandbox_host *host)
 {
-    return (uid_t)(host->settings.uid_base + 2 * (uint64_t)sb->slot);
+    uint64_t slot = sbx_wall_is_off(SBX_WALL_OWN_IDS) ? 0 : sb->slot;
+
+    return (uid_t)(host->settings.uid_base + 2 * slot);
 }
 
 static inline void
