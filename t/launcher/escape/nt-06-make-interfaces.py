@@ -1,5 +1,5 @@
 # title: make interfaces, addresses and routes: by netlink, by ioctl, by tun
-# wall: seccomp capabilities devices
+# wall: seccomp_sockets
 import socket
 import struct
 from attack import call, escaped, held

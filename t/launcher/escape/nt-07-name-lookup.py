@@ -1,5 +1,5 @@
 # title: look names up: by the library, by the resolver's sockets, by the daemons that answer for it
-# wall: network_namespace read_only_root
+# wall: network_namespace
 import os
 import socket
 from attack import escaped, held

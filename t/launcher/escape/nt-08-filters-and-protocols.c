@@ -1,5 +1,5 @@
 // title: load packet filters and upper-layer protocols into the kernel through a socket's options
-// wall: seccomp
+// wall: seccomp_sockets
 // source: CVE-2023-0461 (TCP_ULP), CVE-2017-7308 (rings); a filter's program is translated to machine code
 // tier: process
 // without: gVisor's network stack is its own and has neither

@@ -1,5 +1,5 @@
 // title: watch which programs the others start, by inotify on /usr
-// wall: seccomp own_inodes
+// wall: seccomp_calls own_inodes
 // parties: 2
 #include "attack.h"
 #include <poll.h>

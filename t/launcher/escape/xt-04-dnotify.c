@@ -1,5 +1,5 @@
 // title: watch directories by F_NOTIFY, and files by leases, which the descriptors' own call offers
-// wall: seccomp own_inodes
+// wall: seccomp_arguments own_inodes
 // parties: 2
 #include "attack.h"
 #include <signal.h>

@@ -8,7 +8,10 @@ from attack import call, escaped, held
 if sys.argv[1] == "victim":
     ids = [call(29, 0x5EC, 4096, 0o1666), call(64, 0x5EC, 1, 0o1666), call(68, 0x5EC, 0o1666)]
     print("READY", *ids, flush=True)
-    time.sleep(20)
+    time.sleep(3)
+    call(31, ids[0], 0, None)
+    call(66, ids[1], 0, 0, 0)
+    call(71, ids[2], 0, None)
     held("waited")
 for name, result in (("shmget", call(29, 0x5EC, 0, 0)), ("semget", call(64, 0x5EC, 0, 0)), ("msgget", call(68, 0x5EC, 0))):
     if result >= 0:

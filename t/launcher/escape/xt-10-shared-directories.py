@@ -1,7 +1,6 @@
 # title: leave a file for another sandbox in each directory that can be written
-# wall: read_only_root disk
+# wall: read_only_root
 # parties: 2
-# tier: process gvisor
 import os
 import sys
 import time

@@ -1,5 +1,5 @@
 // title: use up what the kernel counts per user - signals, pipes' pages, epoll watches, flying descriptors - so that another has none
-// wall: uid
+// wall: own_ids
 // parties: 2
 // limits: memory=256m
 #include "attack.h"

@@ -1,5 +1,5 @@
 # title: leave a process behind that meets the next tenant of the slot, whose user id it has
-# wall: pid_namespace network_namespace
+# wall: pid_namespace
 # parties: later
 import os
 import socket

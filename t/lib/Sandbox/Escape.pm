@@ -14,7 +14,7 @@ package Sandbox::Escape;
 # With "later" the first has ended and its sandbox is destroyed before the second gets the same slot, and so the same ids.
 # With two steps the line of the second counts, which has the argument "again": the first may end as it likes.
 # Whatever the expectation, `limit` and the kernel's verdict count first; "limit memory held" lets the program say HELD too.
-# With artifacts, only files whose name begins with "good" may be reported, and no other may be handed out.
+# With artifacts, only files whose name begins with "good" may be reported, no other may be handed out, and no result taken.
 # With env, that the agent refuses the session is held.
 #
 #   my $e = Sandbox::Escape->new(tier => 'process'); $e->start;
@@ -108,6 +108,7 @@ sub new {
 sub start {
     my ($self) = @_;
     my @off = @{ $self->{walls_off} };
+    local $ENV{A_SECRET_OF_THE_HOST} = 'token-of-the-host';    # what no program may find
     $self->{launch}->start('template.default.inet' => 'yes', %{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
     return $self;
 }
@@ -229,9 +230,10 @@ sub ended {
 sub stolen {
     my ($self, $client, $case, $id, $reply) = @_;
     my $step = @{ $case->{artifacts} } && $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
-    return undef unless $step;
+    return @{ $case->{artifacts} } && $reply =~ /^200 / ? 'the reply is none that can be read' : undef unless $step;
+    return 'a result was taken' if exists $step->{result};
     for my $path (map { $_->{path} } @{ $step->{files} }) {
-        return "reported: $path" unless $path =~ m{^(?:[a-z0-9]+/)*good[^/]*$};
+        return "reported: $path" unless $path =~ m{^(?:\.?attack(?:\.\w+)?|(?:[a-z0-9]+/)*good[^/]*)$};
     }
     for my $path (map { $_->{path} } @{ $step->{files_skipped} }) {
         next unless $path =~ m{^[\w./-]+$} && $path !~ m{(^|/)good[^/]*$};
@@ -264,14 +266,14 @@ sub sandbox {
     @files = ({ path => 'attack', content => encode_base64(slurp($case->{program}), ''), encoding => 'base64' }) if $case->{program};
     $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files, %{ $case->{env} } ? (env => $case->{env}) : () });
     my $reply = $client->ask("reply $id");
-    die "refused: the agent takes no such variable\n" if %{ $case->{env} } && $reply =~ /^400 /;
+    die "refused: the agent takes no such variable\n" if %{ $case->{env} } && $reply =~ /^422 /;
     die "session: $reply\n" unless $reply =~ /^201 /;
     return $id;
 }
 
 sub send_step {
     my ($self, $client, $case, $file, $id, @arguments) = @_;
-    my $code = $case->{program} ? 'chmod 755 attack && exec ./attack "$@"' : slurp($case->{file});
+    my $code = $case->{program} ? 'cp attack .attack$$ && chmod 755 .attack$$ && exec ./.attack$$ "$@"' : slurp($case->{file});
     $self->post($client, $id, '/v1/steps', $file, {
         sessionId => 'job_test', stepId => 'stp_1', code => $code, args => \@arguments, timeout_ms => $TIMEOUT_MS{ $self->{tier} },
         @{ $case->{artifacts} } ? (artifacts => $case->{artifacts}, max_artifacts => 100, max_artifact_bytes => 1 << 20) : () });
