@@ -16,7 +16,7 @@ main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "again") == 0) {
         dir = opendir("/proc");
         while (dir != NULL && (entry = readdir(dir)) != NULL) {
-            others += atoi(entry->d_name) > 1 && atoi(entry->d_name) != getpid();
+            others += strtol(entry->d_name, NULL, 10) > 1 && strtol(entry->d_name, NULL, 10) != getpid();
         }
         if (others > 0) {
             escaped("%d processes of the first step are left", others);
