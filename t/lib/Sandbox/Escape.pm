@@ -173,7 +173,7 @@ sub one {
     my @ids;
     my @outcome = eval {
         my (@arguments, $same);
-        if ($case->{parties} ne '1') {
+        if (($case->{parties} // 1) ne '1') {
             push @ids, my $victim = $self->sandbox($client, $case, $file);
             $self->send_step($client, $case, $file, $victim, 'victim');
             my $line = $client->ask("line $victim 1");
@@ -186,7 +186,7 @@ sub one {
             }
         }
         push @ids, my $id = $self->sandbox($client, $case, $file, $same);
-        if ($case->{steps} == 2) {
+        if (($case->{steps} // 1) == 2) {
             $self->send_step($client, $case, $file, $id, @arguments);
             my $first = $client->ask("reply $id");
             return judge($case, $first, '', '', sub { ended($client, $id) }) if $first !~ /^200 /;
@@ -229,8 +229,8 @@ sub ended {
 # What the agent reports or hands out and must not, of a step that asked for artifacts.
 sub stolen {
     my ($self, $client, $case, $id, $reply) = @_;
-    my $step = @{ $case->{artifacts} } && $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
-    return @{ $case->{artifacts} } && $reply =~ /^200 / ? 'the reply is none that can be read' : undef unless $step;
+    my $step = @{ $case->{artifacts} // [] } && $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
+    return @{ $case->{artifacts} // [] } && $reply =~ /^200 / ? 'the reply is none that can be read' : undef unless $step;
     return 'a result was taken' if exists $step->{result};
     for my $path (map { $_->{path} } @{ $step->{files} }) {
         return "reported: $path" unless $path =~ m{^(?:\.?attack(?:\.\w+)?|(?:[a-z0-9]+/)*good[^/]*)$};
@@ -264,9 +264,9 @@ sub sandbox {
     die "adopt: $adopted\n" unless $adopted eq 'adopted';
     my @files = map { { path => $_, content => slurp("$DIR/$_") } } grep { -e "$DIR/$_" } "attack.$case->{ext}";
     @files = ({ path => 'attack', content => encode_base64(slurp($case->{program}), ''), encoding => 'base64' }) if $case->{program};
-    $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files, %{ $case->{env} } ? (env => $case->{env}) : () });
+    $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files, %{ $case->{env} // {} } ? (env => $case->{env}) : () });
     my $reply = $client->ask("reply $id");
-    die "refused: the agent takes no such variable\n" if %{ $case->{env} } && $reply =~ /^422 /;
+    die "refused: the agent takes no such variable\n" if %{ $case->{env} // {} } && $reply =~ /^422 /;
     die "session: $reply\n" unless $reply =~ /^201 /;
     return $id;
 }
@@ -276,7 +276,7 @@ sub send_step {
     my $code = $case->{program} ? 'cp attack .attack$$ && chmod 755 .attack$$ && exec ./.attack$$ "$@"' : slurp($case->{file});
     $self->post($client, $id, '/v1/steps', $file, {
         sessionId => 'job_test', stepId => 'stp_1', code => $code, args => \@arguments, timeout_ms => $TIMEOUT_MS{ $self->{tier} },
-        @{ $case->{artifacts} } ? (artifacts => $case->{artifacts}, max_artifacts => 100, max_artifact_bytes => 1 << 20) : () });
+        @{ $case->{artifacts} // [] } ? (artifacts => $case->{artifacts}, max_artifacts => 100, max_artifact_bytes => 1 << 20) : () });
     return;
 }
 
@@ -297,6 +297,7 @@ sub judge {
     }
     return ('broken', "the sandbox ended: $limit") if !$step || $limit ne 'none';
     return ('held', $how) if $case->{expect} eq 'signal' && $how =~ /^signal (\w+)$/ && $case->{what}{$1};
+    return ('held', $how) if $case->{expect} eq 'works' && $how eq 'exit 0' && $last eq 'WORKS';    # t/launcher/controls.t
     return ('held', $says_held) if $case->{expect} eq 'held' && defined $says_held;
     return ('broken', "$how: $last " . tail($error));
 }
