@@ -1,6 +1,6 @@
 // title: sleep for ever without a signal that would wake it, using no processor at all
 // wall: time
-// limits: wall_ms=1000
+// limits: wall_ms=3000
 // expect: limit time
 #include "attack.h"
 #include <signal.h>
@@ -12,6 +12,6 @@ main(void)
 
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
-    sleep(4);
-    escaped("four seconds of one");
+    sleep(7);
+    escaped("seven seconds of three");
 }
