@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/sbx_limits.h"
+#include "lib/sbx_wall.h"
 
 #define CONFIG_LINE_MAX 4096
 #define CONFIG_FILE_LINES_MAX 10000
@@ -74,6 +75,8 @@ static const struct config_key config_keys[] = {
       "on: accept contexts of a gateway that bypasses authorization; refused outside dev environments" },
     { "environment.name", CONFIG_TEXT, AT(environment), "production", 0, 0, "ENV",
       "production, or dev and the like" },
+    { "walls.accept_missing", CONFIG_TEXT, AT(accept_missing_text), "", 0, 0, NULL,
+      "required walls, comma separated, without which production runs all the same" },
 };
 #undef AT
 
@@ -448,14 +451,13 @@ config_check_bypass(struct config *config, char *error)
 {
     static const char *const on[] = { "on", "true", "1", "yes", NULL };
     static const char *const off[] = { "off", "false", "0", "no", "", NULL };
-    static const char *const relaxed[] = { "dev", "development", "local", "test", NULL };
 
     if (config_is_one_of(config->authz_bypass_text, on)) {
         config->authz_bypass = true;
     } else if (!config_is_one_of(config->authz_bypass_text, off)) {
         return config_fail(error, "authz.bypass (AUTHZ_BYPASS): must be on or off");
     }
-    if (config->authz_bypass && !config_is_one_of(config->environment, relaxed)) {
+    if (config->authz_bypass && config->production) {
         return config_fail(error,
                            "authz.bypass (AUTHZ_BYPASS): refused unless environment.name (ENV) is dev, "
                            "development, local or test");
@@ -463,9 +465,24 @@ config_check_bypass(struct config *config, char *error)
     return 0;
 }
 
+/* A name that needs no accepting would be a mistake that nobody notices. */
+static int
+config_check_walls(struct config *config, char *error)
+{
+    if (!sbx_walls_parse(&config->accept_missing, config->accept_missing_text)) {
+        return config_fail(error, "walls.accept_missing: must be names of walls, separated by commas");
+    }
+    if ((config->accept_missing & ~SBX_WALLS_REQUIRED) != 0) {
+        return config_fail(error, "walls.accept_missing: time_namespace and landlock are not required");
+    }
+    return 0;
+}
+
 static int
 config_check(struct config *config, char *error)
 {
+    /* What the gateway and the agent call no production, too. */
+    static const char *const relaxed[] = { "dev", "development", "local", "test", NULL };
     int r;
 
     for (size_t i = 0; i < SBX_COUNT(config_keys); i++) {
@@ -478,7 +495,12 @@ config_check(struct config *config, char *error)
     if (!log_level_parse(config->log_level_name, &config->log_level)) {
         return config_fail(error, "log.level: must be debug, info, warn or error");
     }
+    config->production = !config_is_one_of(config->environment, relaxed);
     r = config_check_bypass(config, error);
+    if (r) {
+        return r;
+    }
+    r = config_check_walls(config, error);
     if (r) {
         return r;
     }

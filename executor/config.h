@@ -64,12 +64,15 @@ struct config {
     char *log_file;
     char *authz_bypass_text;
     char *environment;
+    char *accept_missing_text;
 
     /* Derived from the above by config_load. */
     enum log_level log_level;
     bool authz_bypass;
     struct config_template templates[CONFIG_MAX_TEMPLATES];
     unsigned n_templates;
+    bool production;
+    uint64_t accept_missing; /* set of walls */
 };
 
 void config_deinit(struct config *config);

@@ -29,6 +29,7 @@
 #include "executor/secret_file.h"
 #include "executor/store/blob.h"
 #include "executor/store/db.h"
+#include "executor/walls.h"
 
 #define DAEMON_AGENT_TIMEOUT_MS 10000
 #define DAEMON_QUIET_MS 2000 /* for connections that do not end by themselves, after all jobs did */
@@ -54,6 +55,7 @@ struct daemon {
     struct sweep *sweep;
     struct denials *denials;
     struct timer *patience;
+    struct walls walls;
     uv_signal_t signals[3];
     unsigned n_signals;
     bool listening, stopping, api_quiet, engine_quiet, closing;
@@ -283,6 +285,21 @@ daemon_open_chores(struct daemon *daemon)
     return r ? daemon_fail("start.chores", "timers", r) : 0;
 }
 
+/* A launcher found unfit at the start ends the start. One that comes later makes executord not ready: what was
+ * accepted before is looked after. */
+static bool
+daemon_judge_walls(void *arg, uint64_t missing, bool first)
+{
+    struct daemon *daemon = arg;
+    bool fit = walls_judge(&daemon->walls, missing, first);
+
+    if (!fit && first) {
+        daemon->status = 1;
+        daemon_stop(daemon);
+    }
+    return fit;
+}
+
 static int
 daemon_open_tier(struct daemon *daemon, enum sbx_isolation tier)
 {
@@ -293,6 +310,8 @@ daemon_open_tier(struct daemon *daemon, enum sbx_isolation tier)
         .create_timeout_ms = config->launcher_create_timeout_ms,
         .agent_timeout_ms = DAEMON_AGENT_TIMEOUT_MS,
         .log = daemon_on_runtime_log,
+        .judge = daemon_judge_walls,
+        .judge_arg = daemon,
     };
 
     switch (tier) {
@@ -313,6 +332,7 @@ daemon_open_runtimes(struct daemon *daemon)
 {
     int r = 0;
 
+    daemon->walls = (struct walls){ .config = daemon->config, .db = daemon->db };
     daemon->n_shapes = config_pools(daemon->config, daemon->shapes);
     for (unsigned i = 0; i < daemon->n_shapes && r == 0; i++) {
         enum sbx_isolation tier = daemon->shapes[i].isolation;
@@ -426,10 +446,12 @@ daemon_on_reconciled(void *arg, int rc, unsigned lost)
 {
     struct daemon *daemon = arg;
 
-    if (rc == 0 && !daemon->stopping) {
-        rc = daemon_listen(daemon);
-    } else if (rc != 0) {
+    if (rc != 0) {
         (void)daemon_fail("start.reconcile", "database", rc); /* says it; rc is what counts */
+    } else if (daemon->stopping) {
+        return; /* told to before anybody could connect */
+    } else {
+        rc = daemon_listen(daemon);
     }
     if (rc) {
         daemon->status = 1;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "executor/check_host.h"
 #include "executor/config.h"
 #include "executor/daemon.h"
 #include "executor/log.h"
@@ -17,29 +18,36 @@ struct options {
     const char *audit_dir;
     bool check;
     bool audit_verify;
+    bool check_host;
+    bool json;
 };
 
 static void
 print_help(FILE *out)
 {
-    (void)fputs("usage: executord [--config FILE] [--check-config]\n"
-                "       executord audit verify [--dir DIR] [--config FILE]\n"
-                "       executord --help | --version\n"
-                "\n"
-                "Runs jobs in sandboxes on behalf of the gateway.\n"
-                "\n"
-                "  --config FILE    lines of `section.key = value`; SANDBOX_<SECTION>_<KEY> in the "
-                "environment overrides\n"
-                "  --check-config   says whether the configuration holds, and ends\n"
-                "  audit verify     walks the audit log and says whether it is what was written;\n"
-                "                   exit status 0: it is, 1: it is not, 2: it could not be read\n"
-                "  --dir DIR        of the audit log, instead of audit.dir\n"
-                "\n"
-                "SIGTERM and SIGINT end it when the running jobs have ended, a second one at once.\n"
-                "SIGHUP opens log.file again.\n"
-                "\n"
-                "Keys:\n",
-                out); /* stdout gone: nobody to tell */
+    (void)fputs(
+        "usage: executord [--config FILE] [--check-config]\n"
+        "       executord audit verify [--dir DIR] [--config FILE]\n"
+        "       executord check-host [--json] [--config FILE]\n"
+        "       executord --help | --version\n"
+        "\n"
+        "Runs jobs in sandboxes on behalf of the gateway.\n"
+        "\n"
+        "  --config FILE    lines of `section.key = value`; SANDBOX_<SECTION>_<KEY> in the "
+        "environment overrides\n"
+        "  --check-config   says whether the configuration holds, and ends\n"
+        "  audit verify     walks the audit log and says whether it is what was written;\n"
+        "                   exit status 0: it is, 1: it is not, 2: it could not be read\n"
+        "  --dir DIR        of the audit log, instead of audit.dir\n"
+        "  check-host       says which walls of a sandbox this host holds, and what to do about the others;\n"
+        "                   exit status 0: all that are required, 1: not all, 3: no launcher to ask\n"
+        "  --json           the same for a program\n"
+        "\n"
+        "SIGTERM and SIGINT end it when the running jobs have ended, a second one at once.\n"
+        "SIGHUP opens log.file again.\n"
+        "\n"
+        "Keys:\n",
+        out); /* stdout gone: nobody to tell */
     config_print_keys(out);
 }
 
@@ -55,9 +63,13 @@ static int
 parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
 {
     static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' }, { "check-config", no_argument, NULL, 'k' },
-        { "dir", required_argument, NULL, 'd' },    { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'v' },      { NULL, 0, NULL, 0 },
+        { "config", required_argument, NULL, 'c' },
+        { "check-config", no_argument, NULL, 'k' },
+        { "dir", required_argument, NULL, 'd' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
+        { "json", no_argument, NULL, 'j' },
+        { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -68,6 +80,9 @@ parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
             break;
         case 'k':
             ret->check = true;
+            break;
+        case 'j':
+            ret->json = true;
             break;
         case 'd':
             ret->audit_dir = optarg;
@@ -85,6 +100,10 @@ parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
         }
     }
     if (optind == argc) {
+        return EXIT_FINE;
+    }
+    if (argc - optind == 1 && strcmp(argv[optind], "check-host") == 0) {
+        ret->check_host = true;
         return EXIT_FINE;
     }
     if (argc - optind != 2 || strcmp(argv[optind], "audit") != 0 || strcmp(argv[optind + 1], "verify") != 0) {
@@ -130,6 +149,9 @@ run(const struct options *options, const struct config *config)
         return verify(options->audit_dir != NULL ? options->audit_dir : config->audit_dir,
                       config->database_url);
     }
+    if (options->check_host) {
+        return check_host(config, options->json);
+    }
     if (options->check) {
         if (!daemon_check(config)) {
             return EXIT_BROKEN;
@@ -161,6 +183,12 @@ main(int argc, char **argv)
     }
     if (options.audit_dir != NULL && !options.audit_verify) {
         return usage("--dir belongs to audit verify");
+    }
+    if (options.json && !options.check_host) {
+        return usage("--json belongs to check-host");
+    }
+    if (options.check && (options.check_host || options.audit_verify)) {
+        return usage("--check-config belongs to no command");
     }
     if (options.audit_dir == NULL || options.config_file != NULL) {
         r = config_load(&config, options.config_file, environ, error);

@@ -53,10 +53,43 @@ enum sbx_wall {
     SBX_N_WALLS
 };
 
+/* What trying a wall on this host showed. 0 is no answer, so that zeroes are none. */
+enum sbx_wall_state {
+    SBX_WALL_UNTRIED,
+    SBX_WALL_ENFORCED,
+    SBX_WALL_WEAKER,
+    SBX_WALL_MISSING,
+    SBX_N_WALL_STATES
+};
+
+#define SBX_WALL_WHY_LEN 92
+
+struct sbx_wall_found {
+    uint32_t state;             /* enum sbx_wall_state */
+    char why[SBX_WALL_WHY_LEN]; /* of WEAKER and MISSING */
+};
+
+_Static_assert(SBX_N_WALLS <= 64, "sets of walls are bits of one word");
+#define SBX_WALL_BIT(wall) (UINT64_C(1) << (wall))
+
+/* Those without which production does not run. The others are a second line behind one that is required. */
+#define SBX_WALLS_REQUIRED                                                                                   \
+    ((SBX_WALL_BIT(SBX_N_WALLS) - 1) &                                                                       \
+     ~(SBX_WALL_BIT(SBX_WALL_TIME_NAMESPACE) | SBX_WALL_BIT(SBX_WALL_LANDLOCK)))
+
 /* "pid_namespace" ... */
 const char *sbx_wall_name(enum sbx_wall wall);
 /* SBX_N_WALLS when it is no wall's name. */
 enum sbx_wall sbx_wall_parse(const char *name);
+/* What it holds back, and what to do about a host that does not have it; each a short line. */
+const char *sbx_wall_stops(enum sbx_wall wall);
+const char *sbx_wall_remedy(enum sbx_wall wall);
+/* "enforced", "weaker", "missing"; "untried" for anything else. */
+const char *sbx_wall_state_name(uint32_t state);
+/* Writes the names of a set, comma separated; cut names never. Returns `text`. */
+const char *sbx_walls_text(uint64_t set, char *text, size_t size);
+/* A list of names, commas between, into a set; false when one is no wall's. "" is the empty set. */
+_must_check_ bool sbx_walls_parse(uint64_t *ret, const char *text);
 
 #ifdef SANDBOX_MUTANT
 extern uint64_t sbx_walls_off; /* bit per wall */

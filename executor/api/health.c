@@ -63,18 +63,34 @@ write_tiers(struct sbx_jsonw *w, const struct api_spec *spec)
     sbx_jsonw_object_end(w);
 }
 
+static void
+write_missing(struct sbx_jsonw *w, const struct runtime_walls *walls)
+{
+    sbx_jsonw_array(w, "missing_walls");
+    for (unsigned i = 0; i < SBX_N_WALLS; i++) {
+        if (walls->missing & SBX_WALL_BIT(i)) {
+            sbx_jsonw_str(w, NULL, sbx_wall_name((enum sbx_wall)i));
+        }
+    }
+    sbx_jsonw_array_end(w);
+}
+
 void
 handle_readyz(struct call *call)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(1024);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(2048);
     const struct api_spec *spec = &call->api->spec;
+    struct runtime_walls walls = { 0 };
     struct sbx_jsonw w;
+
+    spec->runtime->ops->walls(spec->runtime, &walls);
     const struct {
         const char *name;
         bool holds;
     } reasons[] = {
         { "database", !database_healthy(spec) },
         { "launcher", !spec->runtime->ops->available(spec->runtime) },
+        { "walls", walls.refused },
         { "sandboxes", sandboxes_fail(spec) },
         { "draining", engine_draining(spec->engine) },
     };
@@ -94,6 +110,7 @@ handle_readyz(struct call *call)
     }
     sbx_jsonw_array_end(&w);
     write_tiers(&w, spec);
+    write_missing(&w, &walls);
     sbx_jsonw_object_end(&w);
     call_reply_json(call, ready ? 200 : 503, NULL, 0, &body);
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/sbx_wall.h"
+
 #define AUDIT_BODY_MAX 262144
 
 struct audit_event {
@@ -266,6 +268,22 @@ audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *me
                   .request_id = context->request_id,
                   .decision = "allow",
               });
+}
+
+void
+audit_walls_accepted(struct db_tx *tx, uint64_t missing)
+{
+    struct audit_event event;
+
+    event_begin(&event);
+    sbx_jsonw_array(&event.w, "walls");
+    for (unsigned i = 0; i < SBX_N_WALLS; i++) {
+        if (missing & SBX_WALL_BIT(i)) {
+            sbx_jsonw_str(&event.w, NULL, sbx_wall_name((enum sbx_wall)i));
+        }
+    }
+    sbx_jsonw_array_end(&event.w);
+    event_end(&event, tx, &(struct db_audit){ .tenant = "", .kind = "walls.accepted", .decision = "allow" });
 }
 
 void

@@ -25,6 +25,8 @@ struct audit_orphan {
 void audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan);
 /* A request that passed while authorization was off. */
 void audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *method, const char *route);
+/* Production that runs without required walls because its configuration says so. */
+void audit_walls_accepted(struct db_tx *tx, uint64_t missing);
 /* `body` is the edge's own JSON object, validated by the caller. */
 void audit_denied(struct db_tx *tx, const char *tenant, const char *request_id, const char *body,
                   size_t body_len);

@@ -447,7 +447,7 @@ tree_lock(const struct cgroup_tree *tree)
 }
 
 _must_check_ int
-cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir, char *error)
+cgroup_tree_probe(struct cgroup_tree *ret, const struct settings *settings, char *error)
 {
     int r;
 
@@ -457,7 +457,17 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
     if (r != 0) {
         (void)snprintf(error, SETTINGS_ERROR_LEN, "%s",
                        r == CGROUP_E_ABSENT ? "no control groups with memory, pids and cpu" : strerror(-r));
-        return r < 0 ? r : -ENODEV;
+    }
+    return r == CGROUP_E_ABSENT ? -ENODEV : r;
+}
+
+_must_check_ int
+cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir, char *error)
+{
+    int r = cgroup_tree_probe(ret, settings, error);
+
+    if (r < 0) {
+        return r;
     }
     r = tree_lock(ret);
     if (r < 0) {

@@ -77,7 +77,9 @@ struct cgroup_ops {
 extern const struct cgroup_ops cgroup_v1_ops;
 extern const struct cgroup_ops cgroup_v2_ops;
 
-/* Probes, makes the base, removes what an earlier launcher of this instance left. `error` says why not. */
+/* Finds the hierarchies and makes the base; nothing there is taken to be ours. `error` says why not. */
+_must_check_ int cgroup_tree_probe(struct cgroup_tree *ret, const struct settings *settings, char *error);
+/* The same, and removes what an earlier launcher of this instance left. `error` says why not. */
 _must_check_ int cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int state_dir,
                                   char *error);
 /* False: somebody removed a base directory, and nothing can be made in it any more. */

@@ -26,6 +26,13 @@ struct conn {
 
 static struct conn conns[CONN_MAX];
 static uint64_t n_opened;
+static const struct launch_walls *host_walls;
+
+void
+conns_set_walls(const struct launch_walls *walls)
+{
+    host_walls = walls;
+}
 
 struct conn *
 conn_open(int fd, int epoll_fd, uint32_t max_sandboxes)
@@ -149,6 +156,16 @@ on_hello(struct conn *conn, const union wire_request *request, struct sandbox *s
 }
 
 static void
+on_walls(struct conn *conn, const union wire_request *request, struct sandbox *sb)
+{
+    struct launch_walls reply = *host_walls;
+
+    (void)sb; /* it is about the host */
+    reply.head = (struct launch_head){ .seq = request->head.seq };
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_WALLS, NULL);
+}
+
+static void
 on_create(struct conn *conn, const union wire_request *request, struct sandbox *sb)
 {
     const char *stage = "create";
@@ -219,6 +236,7 @@ static const struct {
 } permitted[] = {
     [LAUNCH_HELLO] = { CONN_NEW, 0, on_hello },
     [LAUNCH_CREATE] = { CONN_READY, 0, on_create },
+    [LAUNCH_WALLS] = { CONN_READY, 0, on_walls },
     [LAUNCH_ADOPT] = { CONN_READY, S(WARM) | S(ENDED), on_adopt },
     [LAUNCH_STAT] = { CONN_READY, S(WARM) | S(RUNNING) | S(SETTLED) | S(ENDED), on_stat },
     [LAUNCH_SETTLE] = { CONN_READY, S(RUNNING) | S(ENDED), on_settle },

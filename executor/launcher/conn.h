@@ -14,6 +14,8 @@
 
 struct conn;
 
+/* What LAUNCH_WALLS is answered with; before the first connection, and borrowed for good. */
+void conns_set_walls(const struct launch_walls *walls);
 /* Takes `fd`. NULL when CONN_MAX are there. */
 struct conn *conn_open(int fd, int epoll_fd, uint32_t max_sandboxes);
 void conn_on_readable(uint64_t id);

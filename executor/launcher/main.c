@@ -22,6 +22,7 @@
 #include "executor/launcher/agent_file.h"
 #include "executor/launcher/conn.h"
 #include "executor/launcher/creds.h"
+#include "executor/launcher/host_check.h"
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/sandbox.h"
@@ -72,14 +73,19 @@ static struct launcher launcher = {
 static void
 usage(FILE *out)
 {
-    (void)fputs("Usage: sandbox-launch --config FILE [--check-config]\n"
-                "Makes and removes sandboxes for executord; needs root.\n\n"
-                "  --config FILE    read this configuration\n"
-                "  --check-config   check it and exit\n"
-                "  --help           this text\n\n"
-                "Exit status: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration.\n\n"
-                "Keys of the configuration, `key = value` a line:\n",
-                out);
+    (void)fputs(
+        "Usage: sandbox-launch --config FILE [--check-config]\n"
+        "       sandbox-launch --check-host [--json] [--config FILE]\n"
+        "Makes and removes sandboxes for executord; needs root.\n\n"
+        "  --config FILE    read this configuration\n"
+        "  --check-config   check it and exit\n"
+        "  --check-host     try every wall of the sandbox on this host, print what holds, exit\n"
+        "  --json           as JSON\n"
+        "  --help           this text\n\n"
+        "Exit status: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage or configuration.\n"
+        "Of --check-host: 0 every required wall holds, 1 one does not, 3 it cannot be tried (no root).\n\n"
+        "Keys of the configuration, `key = value` a line:\n",
+        out);
     settings_print_keys(out);
 }
 
@@ -218,6 +224,9 @@ prepare_outside(struct launcher *l, const char **ret_stage, char *error)
         }
     }
     if (r == 0) {
+        host_check(&l->host.walls, &l->host.settings, &l->host.tree, "");
+        host_check_log(&l->host.walls);
+        conns_set_walls(&l->host.walls);
         *ret_stage = "socket";
         r = server_open(&l->server, &l->host.settings);
     }
@@ -364,47 +373,73 @@ launcher_run(struct launcher *l)
     return r;
 }
 
-int
-main(int argc, char **argv)
+struct options {
+    const char *path;
+    bool is_check, is_host_check, is_json, is_help;
+};
+
+/* False: not as usage() says. */
+static bool
+options_parse(struct options *ret, int argc, char **argv)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "check-config", no_argument, NULL, 'k' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
+        { "config", required_argument, NULL, 'c' }, { "check-config", no_argument, NULL, 'k' },
+        { "check-host", no_argument, NULL, 'w' },   { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },         { 0 },
     };
-    char error[SETTINGS_ERROR_LEN];
-    const char *path = NULL;
-    bool is_check = false;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'c':
-            path = optarg;
+            ret->path = optarg;
             break;
         case 'k':
-            is_check = true;
+            ret->is_check = true;
+            break;
+        case 'w':
+            ret->is_host_check = true;
+            break;
+        case 'j':
+            ret->is_json = true;
             break;
         case 'h':
-            usage(stdout);
-            return 0;
+            ret->is_help = true;
+            return true;
         default:
-            usage(stderr);
-            return EXIT_USAGE;
+            return false;
         }
     }
-    if (path == NULL || optind != argc) {
+    return optind == argc && (ret->path != NULL || ret->is_host_check) &&
+           !(ret->is_check && ret->is_host_check) && (!ret->is_json || ret->is_host_check);
+}
+
+int
+main(int argc, char **argv)
+{
+    char error[SETTINGS_ERROR_LEN];
+    struct options options = { 0 };
+
+    if (!options_parse(&options, argc, argv)) {
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (settings_load(&launcher.host.settings, path, error)) {
+    if (options.is_help) {
+        usage(stdout);
+        return 0;
+    }
+    if (options.path == NULL) {
+        settings_default(&launcher.host.settings);
+    } else if (settings_load(&launcher.host.settings, options.path, error)) {
         (void)fprintf(stderr, "sandbox-launch: %s\n", error);
         return EXIT_USAGE;
     }
-    if (is_check) {
+    if (options.is_check) {
         (void)puts("configuration ok");
         return 0;
+    }
+    if (options.is_host_check) {
+        return host_check_main(&launcher.host.settings, options.is_json);
     }
     journal_set_level(launcher.host.settings.log_level);
     if (geteuid() != 0 || startup_clean() < 0) {

@@ -36,6 +36,7 @@ struct sandbox_host {
     int launcher_pidfd;
     struct filter payload_filter[2]; /* [inet] */
     struct filter agent_filter[2];
+    struct launch_walls walls; /* as tried at start */
     bool is_treeless; /* somebody removed the directory of the groups: only a new start makes it again */
 };
 

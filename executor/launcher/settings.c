@@ -352,6 +352,17 @@ settings_load(struct settings *ret, const char *path, char *error)
 }
 
 void
+settings_default(struct settings *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    for (size_t i = 0; i < SBX_COUNT(keys); i++) {
+        if (keys[i].fallback != NULL) {
+            (void)key_set(&keys[i], ret, keys[i].fallback); /* ours, and tried by every start */
+        }
+    }
+}
+
+void
 settings_print_keys(FILE *out)
 {
     for (size_t i = 0; i < SBX_COUNT(keys); i++) {

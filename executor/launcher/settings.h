@@ -52,4 +52,6 @@ struct settings {
 
 /* `error` has SETTINGS_ERROR_LEN bytes. */
 _must_check_ int settings_load(struct settings *ret, const char *path, char *error);
+/* What holds without a file, for --check-host: paths that must be set are empty. */
+void settings_default(struct settings *ret);
 void settings_print_keys(FILE *out);

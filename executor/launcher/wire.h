@@ -7,6 +7,7 @@
  *   state of a connection: NEW --HELLO--> READY
  *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --SETTLE--> SETTLED
  *                          each may end: --> ENDED --DESTROY--> gone
+ *   WALLS is permitted when READY and names no sandbox.
  *   DESTROY and STAT are permitted in each, SETTLE also when ENDED. Only a sandbox
  *   within its limits settles: what the kernel enforces by itself holds on, but no
  *   verdict comes any more.
@@ -16,6 +17,7 @@
 #pragma once
 
 #include "lib/sbx_isolation.h"
+#include "lib/sbx_wall.h"
 
 #define LAUNCH_WIRE_VERSION 4u
 #define LAUNCH_TEMPLATE_LEN 32
@@ -30,6 +32,7 @@ enum launch_type {
     LAUNCH_STAT,      /* launch_head    -> launch_report (type LAUNCH_STATS) */
     LAUNCH_DESTROY,   /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
     LAUNCH_SETTLE,    /* launch_head    -> launch_report (type LAUNCH_STATS): the run is over */
+    LAUNCH_WALLS,     /* launch_head    -> launch_walls (type LAUNCH_WALLS): what this host enforces */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,
@@ -112,4 +115,18 @@ struct launch_error {
     int32_t error; /* errno */
     uint32_t pad;
     char stage[64]; /* "clone", "mount /proc", "cgroup memory" ... */
+};
+
+#define LAUNCH_TIER_TEXT_LEN 64
+
+/* As tried once, when the launcher started. Texts end in NUL. */
+struct launch_walls {
+    struct launch_head head;
+    uint32_t n_walls;                        /* SBX_N_WALLS */
+    uint32_t tiers;                          /* bit per enum sbx_isolation that CREATE may name */
+    struct sbx_wall_found wall[SBX_N_WALLS]; /* by enum sbx_wall */
+    char cgroup[8];                          /* "v1" or "v2" */
+    char gvisor_version[LAUNCH_TIER_TEXT_LEN];
+    char gvisor_platform[LAUNCH_TIER_TEXT_LEN];
+    char gvisor_why[LAUNCH_TIER_TEXT_LEN]; /* why that tier is not offered */
 };

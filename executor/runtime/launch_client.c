@@ -1,7 +1,7 @@
 /*
- *   DOWN --connect--> GREETING --HELLO--> READY
- *     ^                  |                  |
- *     +---- back-off ----+------------------+
+ *   DOWN --connect--> GREETING --HELLO, WALLS--> READY
+ *     ^                  |                         |
+ *     +---- back-off ----+-------------------------+
  * and CLOSING from each. One timer serves the back-off and every deadline.
  */
 #include "executor/runtime/launch_client.h"
@@ -282,10 +282,42 @@ client_discard(struct launch_client *client, uint64_t sandbox)
     }
 }
 
+/* No sandbox is asked for before the walls were judged: calls wait for READY. */
+static void
+client_on_walls(void *arg, int rc, struct launch_reply *reply)
+{
+    struct launch_client *client = arg;
+
+    if (rc == LAUNCH_CLIENT_E_GONE) {
+        return; /* the connection's end is being dealt with */
+    }
+    if (rc != 0) {
+        client->broken = "it does not say what it enforces";
+        return;
+    }
+    if (client->spec.on_walls != NULL && !client->spec.on_walls(client->spec.arg, &reply->message.walls)) {
+        client->broken = "required walls are missing";
+        return;
+    }
+    client_set_state(client, CLIENT_READY);
+    client->backoff_ms = BACKOFF_MIN_MS;
+    if (client->spec.on_up != NULL) {
+        client->spec.on_up(client->spec.arg);
+    }
+}
+
 static void
 client_on_hello(void *arg, int rc, struct launch_reply *reply)
 {
     struct launch_client *client = arg;
+    union launch_message walls = { .head = { .type = LAUNCH_WALLS } };
+    struct launch_request request = {
+        .message = &walls,
+        .deadline_ms = client->spec.hello_timeout_ms,
+        .done = client_on_walls,
+        .arg = client,
+    };
+    struct launch_call *call;
 
     if (rc == LAUNCH_CLIENT_E_GONE) {
         return; /* the connection's end is being dealt with */
@@ -294,11 +326,11 @@ client_on_hello(void *arg, int rc, struct launch_reply *reply)
         client->broken = rc == LAUNCH_CLIENT_E_TIMEOUT ? "no greeting" : "another version";
         return;
     }
-    client_set_state(client, CLIENT_READY);
-    client->backoff_ms = BACKOFF_MIN_MS;
-    if (client->spec.on_up != NULL) {
-        client->spec.on_up(client->spec.arg);
+    if (client_add(client, &call, &request) != 0) {
+        client->broken = "out of memory";
+        return;
     }
+    client_flush(client);
 }
 
 static int

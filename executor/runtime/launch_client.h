@@ -36,6 +36,8 @@ struct launch_client_spec {
     uv_loop_t *loop;
     const char *path; /* copied */
     uint64_t hello_timeout_ms;
+    /* What the launcher's host enforces, before it is used. False: it is not, and asked again later. NULL: any will do. */
+    bool (*on_walls)(void *arg, const struct launch_walls *walls);
     void (*on_up)(void *arg);
     /* The connection ended (all calls under way have failed by then) or could not be made. */
     void (*on_down)(void *arg, const char *why);

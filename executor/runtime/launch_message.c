@@ -20,6 +20,7 @@ static const struct {
     [LAUNCH_STAT] = { sizeof(struct launch_head), LAUNCH_STATS },
     [LAUNCH_DESTROY] = { sizeof(struct launch_head), LAUNCH_DESTROYED },
     [LAUNCH_SETTLE] = { sizeof(struct launch_head), LAUNCH_STATS },
+    [LAUNCH_WALLS] = { sizeof(struct launch_head), LAUNCH_WALLS },
 };
 
 size_t
@@ -82,10 +83,42 @@ message_size(uint16_t type)
     case LAUNCH_DESTROYED:
     case LAUNCH_ENDED:
         return sizeof(struct launch_report);
+    case LAUNCH_WALLS:
+        return sizeof(struct launch_walls);
     case LAUNCH_ERROR:
         return sizeof(struct launch_error);
     }
     return 0;
+}
+
+/* Ends it, and leaves nothing in it that could do something to a terminal or a log. */
+static void
+text_tame(char *text, size_t size)
+{
+    text[size - 1] = '\0';
+    for (; *text != '\0'; text++) {
+        *text = isprint((unsigned char)*text) ? *text : '?';
+    }
+}
+
+static bool
+walls_are_sane(struct launch_walls *walls)
+{
+    if (walls->n_walls != SBX_N_WALLS || walls->tiers >> SBX_N_ISOLATIONS != 0 ||
+        (walls->tiers & (1u << SBX_ISOLATION_NONE)) != 0 || walls->head.sandbox != 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < SBX_N_WALLS; i++) {
+        if (walls->wall[i].state == SBX_WALL_UNTRIED || walls->wall[i].state >= SBX_N_WALL_STATES) {
+            return false;
+        }
+        text_tame(walls->wall[i].why, sizeof(walls->wall[i].why));
+    }
+    text_tame(walls->cgroup, sizeof(walls->cgroup));
+    text_tame(walls->gvisor_version, sizeof(walls->gvisor_version));
+    text_tame(walls->gvisor_platform, sizeof(walls->gvisor_platform));
+    text_tame(walls->gvisor_why, sizeof(walls->gvisor_why));
+    return true;
 }
 
 bool
@@ -104,11 +137,11 @@ launch_message_check(union launch_message *message, size_t len, unsigned n_fds)
         return false;
     }
     if (type == LAUNCH_ERROR) {
-        message->error.stage[sizeof(message->error.stage) - 1] = '\0';
-        for (char *c = message->error.stage; *c != '\0'; c++) {
-            *c = isprint((unsigned char)*c) ? *c : '?';
-        }
+        text_tame(message->error.stage, sizeof(message->error.stage));
         return true;
+    }
+    if (type == LAUNCH_WALLS) {
+        return walls_are_sane(&message->walls);
     }
     if (type == LAUNCH_ENDED && message->head.seq != 0) {
         return false;

@@ -18,6 +18,7 @@ union launch_message {
     struct launch_adopt adopt;
     struct launch_report report;
     struct launch_error error; /* stage ends in NUL and is printable */
+    struct launch_walls walls; /* texts alike */
 };
 
 struct launch_reply {
@@ -31,8 +32,8 @@ void launch_reply_init(struct launch_reply *reply);
 void launch_reply_deinit(struct launch_reply *reply);
 /* Initialises *reply; never waits. */
 _must_check_ int launch_receive(int fd, struct launch_reply *reply);
-/* Whether a message of `len` bytes with so many descriptors may come from a launcher. Makes error.stage a
- * string. */
+/* Whether a message of `len` bytes with so many descriptors may come from a launcher. Makes texts
+ * in it strings that can be printed. */
 bool launch_message_check(union launch_message *message, size_t len, unsigned n_fds);
 
 /* Of a request's type: its size (0: no request), and the type of the reply that is not LAUNCH_ERROR. */

@@ -522,6 +522,31 @@ process_lose_all(struct process *process)
     }
 }
 
+static bool
+process_on_walls(void *arg, const struct launch_walls *walls)
+{
+    struct process *process = arg;
+    uint64_t missing = 0;
+
+    for (unsigned i = 0; i < SBX_N_WALLS; i++) {
+        if (walls->wall[i].state == SBX_WALL_MISSING) {
+            missing |= SBX_WALL_BIT(i);
+        }
+    }
+    process->walls.known = true;
+    process->walls.missing = missing & SBX_WALLS_REQUIRED;
+    process->walls.refused =
+        process->spec.judge != NULL &&
+        !process->spec.judge(process->spec.judge_arg, process->walls.missing, !process->was_down);
+    return !process->walls.refused;
+}
+
+static void
+process_walls(const struct runtime *runtime, struct runtime_walls *ret)
+{
+    *ret = ((const struct process *)(const void *)runtime)->walls;
+}
+
 static void
 process_on_launcher_up(void *arg)
 {
@@ -536,6 +561,7 @@ process_on_launcher_down(void *arg, const char *why)
 {
     struct process *process = arg;
 
+    process->was_down = true;
     /* Each attempt fails alike: said once. */
     if (why != process->last_why) {
         process->last_why = why;
@@ -583,6 +609,7 @@ static const struct runtime_ops process_ops = {
     .destroy = process_destroy,
     .on_dead = process_on_dead,
     .available = process_available,
+    .walls = process_walls,
     .free = process_free,
 };
 
@@ -593,6 +620,7 @@ process_new(struct runtime **ret, const struct process_spec *spec, const struct 
         .loop = spec->loop,
         .path = spec->launch_socket,
         .hello_timeout_ms = spec->agent_timeout_ms,
+        .on_walls = process_on_walls,
         .on_up = process_on_launcher_up,
         .on_down = process_on_launcher_down,
         .on_ended = process_on_sandbox_ended,

@@ -44,7 +44,9 @@ struct process {
     bool closing;         /* free was called */
     bool launcher_closed; /* and the launcher's client is gone */
     const char *last_why; /* the last reason logged for having no launcher */
-    char *buffer;         /* PAYLOAD_IO_READ bytes for whichever pipe is read */
+    bool was_down;        /* a try to connect failed, or a connection ended */
+    struct runtime_walls walls;
+    char *buffer; /* PAYLOAD_IO_READ bytes for whichever pipe is read */
 };
 
 struct process_sandbox {

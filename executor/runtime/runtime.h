@@ -13,6 +13,7 @@
 #include "lib/sbx_buf.h"
 #include "lib/sbx_isolation.h"
 #include "lib/sbx_limits.h"
+#include "lib/sbx_wall.h"
 
 struct runtime;
 struct sandbox;
@@ -96,6 +97,13 @@ struct runtime_events {
     void (*on_done)(void *arg, int rc, const struct runtime_outcome *outcome);
 };
 
+/* What holds on the host where sandboxes are made; sets of walls. */
+struct runtime_walls {
+    bool known;       /* a launcher answered since the start */
+    bool refused;     /* and is not used for what is missing */
+    uint64_t missing; /* required ones, accepted or not */
+};
+
 typedef void (*runtime_created_fn)(void *arg, int rc, struct sandbox *sandbox);
 typedef void (*runtime_done_fn)(void *arg, int rc);
 
@@ -121,6 +129,7 @@ struct runtime_ops {
     /* Creations and destructions under way still get their callback; sandboxes that callers hold are dead and
        must be destroyed. The memory goes when the last is and the loop has turned. */
     struct runtime *(*free)(struct runtime *runtime);
+    void (*walls)(const struct runtime *runtime, struct runtime_walls *ret);
 };
 
 /* First member of every runtime and sandbox, so that callers need only this header. */
@@ -137,6 +146,10 @@ struct process_spec {
     const char *launch_socket; /* path of sandbox-launch's socket */
     uint64_t create_timeout_ms;
     uint64_t agent_timeout_ms; /* for messages that run nothing */
+    /* Optional: judges the required walls that a launcher lacks, each time one is connected. False: that
+       launcher is not used. `first` is true when this was the first try to connect. */
+    bool (*judge)(void *arg, uint64_t missing, bool first);
+    void *judge_arg;
     /* Optional: what an operator should know. Constant event name, printable detail. */
     void (*log)(void *arg, const char *event, const char *detail);
     void *log_arg;

@@ -436,9 +436,16 @@ fake_free(struct runtime *runtime)
     return NULL;
 }
 
+static void
+fake_walls(const struct runtime *runtime, struct runtime_walls *ret)
+{
+    (void)runtime;
+    *ret = (struct runtime_walls){ 0 };
+}
+
 static const struct runtime_ops fake_ops = {
     "fake",       fake_create,  fake_adopt,     fake_run,  fake_fetch,
-    fake_destroy, fake_on_dead, fake_available, fake_free,
+    fake_destroy, fake_on_dead, fake_available, fake_free, fake_walls,
 };
 static struct runtime fake_runtime = { &fake_ops };
 

@@ -15,6 +15,9 @@ static struct {
     struct launch_report ended;
     struct launch_call *cancel; /* from inside on_ended */
     bool close;                 /* from inside on_ended */
+    unsigned n_walls;
+    bool unfit; /* what on_walls says */
+    struct launch_walls walls;
 } up;
 
 struct caller {
@@ -37,6 +40,14 @@ on_down(void *arg _unused_, const char *why)
 {
     up.n_down++;
     up.why = why;
+}
+
+static bool
+on_walls(void *arg _unused_, const struct launch_walls *walls)
+{
+    up.n_walls++;
+    up.walls = *walls;
+    return !up.unfit;
 }
 
 static void
@@ -64,6 +75,7 @@ start(uint64_t hello_timeout_ms)
         .loop = &loop,
         .path = socket_path,
         .hello_timeout_ms = hello_timeout_ms,
+        .on_walls = on_walls,
         .on_up = on_up,
         .on_down = on_down,
         .on_ended = on_ended,
@@ -215,7 +227,7 @@ test_error_and_ended(void)
     ok(turn_until(&up.n_ended, 1), "ENDED arrives unasked");
     ok(up.ended.head.sandbox == 9 && up.ended.verdict == LAUNCH_LIMIT_MEMORY, "with its report");
     message.head.sandbox = 9;
-    message.head.seq = 3;
+    message.head.seq = 4; /* after HELLO, WALLS and CREATE */
     peer_send(&message, LAUNCH_STATS, sizeof(message.report), 0);
     turn_for(20);
     is_uint(stat.calls, 0, "who cancelled from inside it is not called");
@@ -243,7 +255,10 @@ static const struct wrong wrongs[] = {
       0, 0, 0, 0 },
     { "one byte more", LAUNCH_STATS, sizeof(struct launch_report) + 1, sizeof(struct launch_report) + 1, 0, 7,
       0, 0, 0, 0 },
-    { "more than any message", LAUNCH_STATS, 400, 400, 0, 7, 0, 0, 0, 0 },
+    { "more than any message", LAUNCH_STATS, sizeof(union launch_message) + 8,
+      sizeof(union launch_message) + 8, 0, 7, 0, 0, 0, 0 },
+    { "WALLS nobody asked for", LAUNCH_WALLS, sizeof(struct launch_walls), sizeof(struct launch_walls), 0, 0,
+      0, 0, 0, 0 },
     { "a size that lies", LAUNCH_STATS, sizeof(struct launch_report), 24, 0, 7, 0, 0, 0, 0 },
     { "a type of no message", 77, sizeof(struct launch_report), sizeof(struct launch_report), 0, 7, 0, 0, 0,
       0 },
@@ -324,6 +339,121 @@ test_wrong_messages(void)
         close(listener);
         peer_listen();
     }
+}
+
+/* Up to the question for the walls. */
+static void
+start_asked(union launch_message *message)
+{
+    start(1000);
+    peer_accept();
+    peer_greet_only();
+    peer_asked_for_walls(message);
+}
+
+static void
+walls_wrong(const char *what, union launch_message *message, size_t size, unsigned n_fds)
+{
+    struct caller create = { 0 };
+    unsigned before = n_open_fds();
+
+    call(&create, LAUNCH_CREATE, 0, 1000);
+    message->head.size = (uint16_t)size;
+    peer_send_fds(message, size, n_fds);
+    ok(turn_until(&up.n_down, 1), "%s: the connection ends", what);
+    ok(up.n_up == 0 && up.n_walls == 0, "and nobody was told of walls");
+    ok(create.calls == 1 && create.rc == LAUNCH_CLIENT_E_GONE, "a sandbox that was wanted meanwhile fails");
+    is_uint(n_open_fds(), before - 1, "no descriptor is left");
+    stop();
+    close(listener);
+    peer_listen();
+}
+
+static void
+test_wrong_walls(void)
+{
+    static const struct {
+        const char *what;
+        size_t at;
+        uint32_t value;
+    } lies[] = {
+        { "no walls", offsetof(struct launch_walls, n_walls), 0 },
+        { "one wall less", offsetof(struct launch_walls, n_walls), SBX_N_WALLS - 1 },
+        { "one wall more", offsetof(struct launch_walls, n_walls), SBX_N_WALLS + 1 },
+        { "very many walls", offsetof(struct launch_walls, n_walls), UINT32_MAX },
+        { "a tier that is none", offsetof(struct launch_walls, tiers), 1u << SBX_N_ISOLATIONS },
+        { "the tier of nobody", offsetof(struct launch_walls, tiers), 1u << SBX_ISOLATION_NONE },
+        { "all tiers", offsetof(struct launch_walls, tiers), UINT32_MAX },
+        { "a wall that was not tried", offsetof(struct launch_walls, wall[0].state), SBX_WALL_UNTRIED },
+        { "a state that is none", offsetof(struct launch_walls, wall[3].state), SBX_N_WALL_STATES },
+        { "the last wall's state", offsetof(struct launch_walls, wall[SBX_N_WALLS - 1].state), UINT32_MAX },
+        { "walls of a sandbox", offsetof(struct launch_walls, head.sandbox), 7 },
+    };
+    union launch_message message;
+
+    for (size_t i = 0; i < SBX_COUNT(lies); i++) {
+        start_asked(&message);
+        memcpy((char *)&message + lies[i].at, &lies[i].value, sizeof(lies[i].value));
+        walls_wrong(lies[i].what, &message, sizeof(message.walls), 0);
+    }
+    start_asked(&message);
+    walls_wrong("walls cut short", &message, sizeof(message.walls) - 8, 0);
+    start_asked(&message);
+    walls_wrong("only a head", &message, sizeof(message.head), 0);
+    start_asked(&message);
+    walls_wrong("walls with descriptors", &message, sizeof(message.walls), 4);
+    start_asked(&message);
+    message.head.type = LAUNCH_STATS;
+    walls_wrong("another answer", &message, sizeof(message.report), 0);
+    start_asked(&message);
+    message.head.seq++;
+    walls_wrong("an answer to a question of later", &message, sizeof(message.walls), 0);
+    start_asked(&message);
+    memset((char *)&message + sizeof(message.head), 0xff, sizeof(message) - sizeof(message.head));
+    walls_wrong("garbage", &message, sizeof(message.walls), 0);
+    start_asked(&message);
+    message.head.type = LAUNCH_ERROR;
+    walls_wrong("a refusal", &message, sizeof(message.error), 0);
+}
+
+static void
+test_walls(void)
+{
+    union launch_message message;
+    struct caller create = { 0 };
+
+    start_asked(&message);
+    message.walls.wall[2].state = SBX_WALL_WEAKER;
+    memset(message.walls.wall[2].why, '\033', sizeof(message.walls.wall[2].why));
+    memset(message.walls.gvisor_version, 0xff, sizeof(message.walls.gvisor_version));
+    ok(!launch_client_ready(up.client), "not ready before they are known");
+    peer_send(&message, LAUNCH_WALLS, sizeof(message.walls), 0);
+    ok(turn_until(&up.n_up, 1) && up.n_walls == 1, "walls: up");
+    is_int(up.walls.wall[2].state, SBX_WALL_WEAKER, "as they were told");
+    is_uint(strspn(up.walls.wall[2].why, "?"), SBX_WALL_WHY_LEN - 1,
+            "a text ends and does nothing to a terminal");
+    is_uint(strspn(up.walls.gvisor_version, "?"), LAUNCH_TIER_TEXT_LEN - 1, "nor does another");
+    stop();
+
+    start_asked(&message);
+    up.unfit = true;
+    peer_send(&message, LAUNCH_WALLS, sizeof(message.walls), 0);
+    ok(turn_until(&up.n_down, 1) && up.n_up == 0, "unfit: never up");
+    is_str(up.why, "required walls are missing", "which is the reason");
+    call(&create, LAUNCH_CREATE, 0, 1000);
+    ok(turn_until(&create.calls, 1) && create.rc == LAUNCH_CLIENT_E_GONE, "nothing can be asked for");
+    peer_hangup();
+    up.unfit = false;
+    peer_accept();
+    peer_greet();
+    ok(turn_until(&up.n_up, 1) && up.n_walls == 2, "asked again on the next connection");
+    stop();
+
+    start(60);
+    peer_accept();
+    peer_greet_only();
+    ok(turn_until(&up.n_down, 1), "no answer about walls: down");
+    stop();
 }
 
 static void
@@ -541,6 +671,8 @@ main(void)
     test_life();
     test_error_and_ended();
     test_wrong_messages();
+    test_walls();
+    test_wrong_walls();
     test_wrong_greetings();
     test_hangups();
     test_deadlines();

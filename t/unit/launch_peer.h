@@ -122,7 +122,7 @@ peer_send_fds(const void *message, size_t len, unsigned n_fds)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * 16)];
     } control = { 0 };
-    char copy[512] = { 0 };
+    char copy[sizeof(union launch_message) + 64] = { 0 };
     struct iovec iov = { .iov_base = copy, .iov_len = len };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
@@ -152,8 +152,31 @@ peer_send(union launch_message *message, uint16_t type, size_t size, unsigned n_
     peer_send_fds(message, size, n_fds);
 }
 
+/* An answer to LAUNCH_WALLS by which everything holds. */
+static struct launch_walls
+peer_walls(void)
+{
+    struct launch_walls walls = { .n_walls = SBX_N_WALLS, .tiers = 1u << SBX_ISOLATION_PROCESS };
+
+    for (unsigned i = 0; i < SBX_N_WALLS; i++) {
+        walls.wall[i].state = SBX_WALL_ENFORCED;
+    }
+    return walls;
+}
+
+/* Takes the question for the walls and leaves the answer to the caller. */
 static void
-peer_greet(void)
+peer_asked_for_walls(union launch_message *message)
+{
+    struct launch_head head = peer_receive(message);
+
+    assert(head.type == LAUNCH_WALLS && head.size == sizeof(head) && head.sandbox == 0);
+    message->walls = peer_walls();
+    message->head = head;
+}
+
+static void
+peer_greet_only(void)
 {
     union launch_message message = { 0 };
     struct launch_head head = peer_receive(&message);
@@ -161,6 +184,16 @@ peer_greet(void)
     assert(head.type == LAUNCH_HELLO && head.size == sizeof(struct launch_hello));
     assert(message.hello.version == LAUNCH_WIRE_VERSION);
     peer_send(&message, LAUNCH_HELLO, sizeof(message.hello), 0);
+}
+
+static void
+peer_greet(void)
+{
+    union launch_message message = { 0 };
+
+    peer_greet_only();
+    peer_asked_for_walls(&message);
+    peer_send(&message, LAUNCH_WALLS, sizeof(message.walls), 0);
 }
 
 static unsigned

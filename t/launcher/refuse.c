@@ -1,0 +1,44 @@
+/*
+ * Runs a program under a filter that refuses system calls: a host that lacks them.
+ *
+ *   refuse CALL[,CALL...] ERRNO PROGRAM [ARGUMENT...]
+ */
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+main(int argc, char **argv)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (argc < 4 || filter == NULL) {
+        (void)fprintf(stderr, "usage: refuse CALL[,CALL...] ERRNO PROGRAM [ARGUMENT...]\n");
+        return 125;
+    }
+    for (char *name = argv[1], *next; name != NULL; name = next) {
+        int number;
+
+        next = strchr(name, ',');
+        if (next != NULL) {
+            *next++ = '\0';
+        }
+        number = seccomp_syscall_resolve_name(name);
+        if (number == __NR_SCMP_ERROR ||
+            seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)strtoul(argv[2], NULL, 10)), number, 0) != 0) {
+            (void)fprintf(stderr, "refuse: %s: no such call\n", name);
+            return 125;
+        }
+    }
+    /* Root needs no no_new_privs for it, and a program that is to set that must find it unset. */
+    if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) != 0 || seccomp_load(filter) != 0) {
+        (void)fprintf(stderr, "refuse: the filter is not taken\n");
+        return 125;
+    }
+    seccomp_release(filter);
+    execv(argv[3], &argv[3]);
+    perror(argv[3]);
+    return 126;
+}
