@@ -58,11 +58,13 @@ struct daemon {
     struct walls walls;
     uv_signal_t signals[3];
     unsigned n_signals;
-    bool listening, stopping, api_quiet, engine_quiet, closing;
+    unsigned lost; /* jobs of an earlier process */
+    bool reconciled, launcher_tried, listening, stopping, api_quiet, engine_quiet, closing;
     int status;
 };
 
 static void daemon_stop(struct daemon *daemon);
+static void daemon_on_launcher_tried(void *arg);
 
 static int
 daemon_fail(const char *event, const char *what, int rc)
@@ -311,6 +313,7 @@ daemon_open_tier(struct daemon *daemon, enum sbx_isolation tier)
         .agent_timeout_ms = DAEMON_AGENT_TIMEOUT_MS,
         .log = daemon_on_runtime_log,
         .judge = daemon_judge_walls,
+        .tried = daemon_on_launcher_tried,
         .judge_arg = daemon,
     };
 
@@ -441,6 +444,32 @@ daemon_listen(struct daemon *daemon)
     return r ? daemon_fail("start.listen", config->listen_socket, r) : 0;
 }
 
+/* Nobody is served before it is known what an earlier process left, and whether a launcher that is there is fit. */
+static void
+daemon_listen_when_ready(struct daemon *daemon)
+{
+    if (!daemon->reconciled || !daemon->launcher_tried || daemon->stopping) {
+        return;
+    }
+    if (daemon_listen(daemon) != 0) {
+        daemon->status = 1;
+        daemon_stop(daemon);
+        return;
+    }
+    daemon->listening = true;
+    log_info("start.ready", LOG_STR("socket", daemon->config->listen_socket), LOG_INT("lost", daemon->lost),
+             LOG_INT("max_running", daemon->config->limits_max_running), LOG_INT("pid", getpid()));
+}
+
+static void
+daemon_on_launcher_tried(void *arg)
+{
+    struct daemon *daemon = arg;
+
+    daemon->launcher_tried = true;
+    daemon_listen_when_ready(daemon);
+}
+
 static void
 daemon_on_reconciled(void *arg, int rc, unsigned lost)
 {
@@ -448,19 +477,13 @@ daemon_on_reconciled(void *arg, int rc, unsigned lost)
 
     if (rc != 0) {
         (void)daemon_fail("start.reconcile", "database", rc); /* says it; rc is what counts */
-    } else if (daemon->stopping) {
-        return; /* told to before anybody could connect */
-    } else {
-        rc = daemon_listen(daemon);
-    }
-    if (rc) {
         daemon->status = 1;
         daemon_stop(daemon);
         return;
     }
-    daemon->listening = true;
-    log_info("start.ready", LOG_STR("socket", daemon->config->listen_socket), LOG_INT("lost", lost),
-             LOG_INT("max_running", daemon->config->limits_max_running), LOG_INT("pid", getpid()));
+    daemon->reconciled = true;
+    daemon->lost = lost;
+    daemon_listen_when_ready(daemon);
 }
 
 static void

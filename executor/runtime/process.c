@@ -548,12 +548,22 @@ process_walls(const struct runtime *runtime, struct runtime_walls *ret)
 }
 
 static void
+process_tried(struct process *process)
+{
+    if (!process->was_tried && process->spec.tried != NULL) {
+        process->was_tried = true;
+        process->spec.tried(process->spec.judge_arg);
+    }
+}
+
+static void
 process_on_launcher_up(void *arg)
 {
     struct process *process = arg;
 
     process->last_why = NULL;
     process_log(process, "launcher.up", "");
+    process_tried(process);
 }
 
 static void
@@ -568,6 +578,7 @@ process_on_launcher_down(void *arg, const char *why)
         process_log(process, "launcher.down", why);
     }
     process_lose_all(process);
+    process_tried(process);
 }
 
 static void

@@ -45,6 +45,7 @@ struct process {
     bool launcher_closed; /* and the launcher's client is gone */
     const char *last_why; /* the last reason logged for having no launcher */
     bool was_down;        /* a try to connect failed, or a connection ended */
+    bool was_tried;       /* spec.tried was called */
     struct runtime_walls walls;
     char *buffer; /* PAYLOAD_IO_READ bytes for whichever pipe is read */
 };

@@ -149,7 +149,9 @@ struct process_spec {
     /* Optional: judges the required walls that a launcher lacks, each time one is connected. False: that
        launcher is not used. `first` is true when this was the first try to connect. */
     bool (*judge)(void *arg, uint64_t missing, bool first);
-    void *judge_arg;
+    /* Optional: the first try to connect is over, one way or the other. */
+    void (*tried)(void *arg);
+    void *judge_arg; /* of both */
     /* Optional: what an operator should know. Constant event name, printable detail. */
     void (*log)(void *arg, const char *event, const char *detail);
     void *log_arg;

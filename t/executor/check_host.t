@@ -240,5 +240,26 @@ $t->start_launcher;
 ok($t->wait_until(10, sub { ready() eq '200 -' }), 'a good one: ready') or diag ready();
 use Sandbox::Context;
 is($t->executor_request('POST', '/v1/jobs', context => Sandbox::Context::sign($t->{key}), json => { language => 'bash', code => 'echo held', wait => 10 })->{json}{stdout}, "held\n", 'and jobs run');
+is($t->stop($_), 0, "the $_ ends") for qw(executor launcher);
+
+# The real launcher, of the build that can leave walls out.
+SKIP: {
+    skip 'mutants are of the release build', 8 if $Sandbox::VARIANT ne 'release';
+    system('make', '-s', '-C', $Sandbox::ROOT, 'mutant') == 0 or die 'no mutant';
+    system('cp', map({ "$Sandbox::ROOT/build/mutant/$_" } qw(sandbox-launch session-agent)), "$t->{dir}/bin/") == 0 or die 'no mutant';
+    $t->start_launcher(walls_off => 'hidepid, landlock');
+    configure();
+    ($status, $out) = run($user, @check);
+    is($status, 1, 'a launcher without hidepid and landlock');
+    is_deeply(json_of($out)->{missing}, ['hidepid'], 'says so');
+    ($status, $out, $err) = run($user, '--config', $conf);
+    is($status, 1, 'production does not start with it');
+    like($err, qr/"event":"start.walls","walls":"hidepid"/, 'and says why');
+    configure('walls.accept_missing' => 'hidepid');
+    is((run($user, @check))[0], 0, 'unless that is accepted');
+    $t->start_executor('walls.accept_missing' => 'hidepid');
+    is(ready(), '200 - hidepid', 'then it serves');
+    is($t->stop($_), 0, "the $_ ends") for qw(executor launcher);
+}
 $t->finish;
 done_testing();
