@@ -58,8 +58,9 @@ struct daemon {
     struct walls walls;
     uv_signal_t signals[3];
     unsigned n_signals;
-    unsigned lost; /* jobs of an earlier process */
-    bool reconciled, launcher_tried, listening, stopping, api_quiet, engine_quiet, closing;
+    unsigned lost;      /* jobs of an earlier process */
+    unsigned n_untried; /* runtimes that have not yet looked for their launcher */
+    bool reconciled, listening, stopping, api_quiet, engine_quiet, closing;
     int status;
 };
 
@@ -342,6 +343,7 @@ daemon_open_runtimes(struct daemon *daemon)
 
         if (daemon->runtimes[tier] == NULL) {
             r = daemon_open_tier(daemon, tier);
+            daemon->n_untried++;
         }
     }
     return r ? daemon_fail("start.runtime", daemon->config->launcher_socket, r) : 0;
@@ -448,7 +450,7 @@ daemon_listen(struct daemon *daemon)
 static void
 daemon_listen_when_ready(struct daemon *daemon)
 {
-    if (!daemon->reconciled || !daemon->launcher_tried || daemon->stopping) {
+    if (!daemon->reconciled || daemon->n_untried > 0 || daemon->stopping) {
         return;
     }
     if (daemon_listen(daemon) != 0) {
@@ -466,7 +468,7 @@ daemon_on_launcher_tried(void *arg)
 {
     struct daemon *daemon = arg;
 
-    daemon->launcher_tried = true;
+    daemon->n_untried--;
     daemon_listen_when_ready(daemon);
 }
 
