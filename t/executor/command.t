@@ -77,6 +77,10 @@ is((run({ SANDBOX_LOG_LEVEL => 'loud' }, '--check-config', '--config', $file))[0
 like((run({ SANDBOX_LOG_LEVL => 'info' }, '--check-config', '--config', $file))[1], qr/SANDBOX_LOG_LEVL/, 'a typing error in it is one');
 is((run({ SANDBOX_OTHER_THING => 'x', SANDBOX_X => 1 }, '--check-config', '--config', $file))[0], 0, "others' names are others'");
 like((run({ SANDBOX_POOL_DEFAULT => 'x' }, '--check-config', '--config', $file))[1], qr/pool\.default/, 'pools too');
+is((run({ SANDBOX_POOL_DEFAULT__GVISOR => 1, SANDBOX_TEMPLATE_DEFAULT__ISOLATION => 'gvisor', SANDBOX_POOL_WITH_LINE => 2 }, '--check-config', '--config', $file))[0], 0, 'two underscores are a dot');
+like((run({ SANDBOX_POOL_DEFAULT__VM => 1 }, '--check-config', '--config', $file))[1], qr/pool\.default\.vm: the tier/, 'and what follows a tier');
+like((run({ SANDBOX_TEMPLATE_DEFAULT__ISOLATION => 'none' }, '--check-config', '--config', $file))[1], qr/template\.default\.isolation: must be/, 'of one that there is');
+like((run({ SANDBOX_TEMPLATE_DEFAULT => 'gvisor' }, '--check-config', '--config', $file))[1], qr/no such key/, 'a template is no key');
 like((run({ AUTHZ_BYPASS => 'true' }, '--check-config', '--config', $file))[1], qr/refused unless/, 'AUTHZ_BYPASS alone is refused');
 is((run({ AUTHZ_BYPASS => 'true', ENV => 'dev' }, '--check-config', '--config', $file))[0], 0, 'with ENV=dev it is not');
 is((run({ AUTHZ_BYPASS => 'true', ENV => 'DEV ' }, '--check-config', '--config', $file))[0], 2, 'ENV is compared exactly');

@@ -51,6 +51,14 @@ static const struct {
     { BODY("\"template\":\"\""), "/template" },
     { BODY("\"template\":\"../x\""), "/template" },
     { BODY("\"template\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""), "/template" },
+    { BODY("\"isolation\":\"vm\""), "/isolation" },
+    { BODY("\"isolation\":\"\""), "/isolation" },
+    { BODY("\"isolation\":\"Gvisor\""), "/isolation" },
+    { BODY("\"isolation\":\"gvisor \""), "/isolation" },
+    { BODY("\"isolation\":1"), "/isolation" },
+    { BODY("\"isolation\":false"), "/isolation" },
+    { BODY("\"isolation\":[\"gvisor\"]"), "/isolation" },
+    { BODY("\"isolation\":{}"), "/isolation" },
     { BODY("\"args\":\"x\""), "/args" },
     { BODY("\"args\":{}"), "/args" },
     { BODY("\"args\":[1]"), "/args/0" },
@@ -215,6 +223,7 @@ test_minimal(void)
     is_int(job_request_parse(&spec, body, sizeof(body) - 1, &err), 0, "a small body");
     is_str(spec->language, "javascript", "an alias becomes the name");
     is_str(spec->template_name, "default", "the default template");
+    is_int(spec->isolation, SBX_ISOLATION_NONE, "no tier");
     ok(spec->n_args == 0 && spec->n_env == 0 && spec->n_files == 0 && spec->n_artifacts == 0, "nothing more");
     ok(spec->stdin_data == NULL && spec->event_json == NULL && spec->metadata_json == NULL && !spec->has_wait,
        "nothing at all");
@@ -225,21 +234,23 @@ test_minimal(void)
 static void
 test_full(void)
 {
-    static const char body[] = "{\"language\":\"python3\",\"template\":\"data-1\",\"code\":\"print(1)\","
-                               "\"args\":[\"a\",\"\"],\"stdin\":\"AAE=\","
-                               "\"stdin_encoding\":\"base64\",\"env\":{\"A\":\"1\",\"_b\":\"\"},\"files\":[{"
-                               "\"path\":\"d/x.txt\",\"content\":\"hi\"},"
-                               "{\"path\":\".hidden\",\"content\":\"AP8=\",\"encoding\":\"base64\"}],"
-                               "\"artifacts\":[\"**/*.txt\",\"a?[b]\"],"
-                               "\"limits\":{\"memory\":\"64Mi\",\"time\":1.5,\"cpu\":\"500m\",\"processes\":"
-                               "9},\"event\":{\"b\":[1,null],\"a\":\"\\u00e9\"},"
-                               "\"metadata\":{\"k\":\"v\"},\"wait\":\"1500ms\"}";
+    static const char body[] =
+        "{\"language\":\"python3\",\"template\":\"data-1\",\"isolation\":\"gvisor\",\"code\":\"print(1)\","
+        "\"args\":[\"a\",\"\"],\"stdin\":\"AAE=\","
+        "\"stdin_encoding\":\"base64\",\"env\":{\"A\":\"1\",\"_b\":\"\"},\"files\":[{"
+        "\"path\":\"d/x.txt\",\"content\":\"hi\"},"
+        "{\"path\":\".hidden\",\"content\":\"AP8=\",\"encoding\":\"base64\"}],"
+        "\"artifacts\":[\"**/*.txt\",\"a?[b]\"],"
+        "\"limits\":{\"memory\":\"64Mi\",\"time\":1.5,\"cpu\":\"500m\",\"processes\":"
+        "9},\"event\":{\"b\":[1,null],\"a\":\"\\u00e9\"},"
+        "\"metadata\":{\"k\":\"v\"},\"wait\":\"1500ms\"}";
     _cleanup_(job_spec_freep) struct job_spec *spec = NULL;
     struct sbx_field_error err;
 
     is_int(job_request_parse(&spec, body, sizeof(body) - 1, &err), 0, "a body with everything");
     is_str(spec->language, "python", "language");
     is_str(spec->template_name, "data-1", "template");
+    is_int(spec->isolation, SBX_ISOLATION_GVISOR, "isolation");
     ok(spec->n_args == 2 && strcmp(spec->args[0], "a") == 0 && spec->args[1][0] == '\0', "args");
     ok(spec->stdin_len == 2 && memcmp(spec->stdin_data, "\0\1", 2) == 0, "stdin decoded");
     is_int(spec->n_env, 2, "env");

@@ -505,6 +505,46 @@ test_failing(void)
     end_pool(pool);
 }
 
+/* Nobody waits for what cannot come; what can is noticed without anybody asking. */
+static void
+test_unsupported(void)
+{
+    struct pool *pool = make_pool(0, 2);
+    struct taker a = { 0 }, b = { 0 }, c = { 0 };
+
+    take(pool, &a);
+    take(pool, &b);
+    take(pool, &c);
+    pass_time(timers, 0);
+    answer_create(RUNTIME_E_UNSUPPORTED);
+    ok(a.calls == 1 && a.rc == RUNTIME_E_UNSUPPORTED && b.calls == 1 && b.rc == RUNTIME_E_UNSUPPORTED &&
+           c.calls == 1 && c.rc == RUNTIME_E_UNSUPPORTED,
+       "all who wait are told at the first word of it");
+    ok(stats(pool).unsupported && stats(pool).failing, "and it shows");
+    answer_create(RUNTIME_E_UNSUPPORTED);
+    a = (struct taker){ 0 };
+    take(pool, &a);
+    ok(a.calls == 0, "the next one is not told from inside its call");
+    pass_time(timers, 0);
+    ok(a.calls == 1 && a.rc == RUNTIME_E_UNSUPPORTED, "but at once");
+    is_uint(creating(), 0, "without another try");
+    pass_time(timers, 2000);
+    is_uint(creating(), 1, "that comes after the pause");
+    answer_create(RUNTIME_E_UNAVAILABLE);
+    ok(stats(pool).unsupported, "a failure of another kind says nothing new");
+    pass_time(timers, 2000);
+    answer_create(0);
+    ok(!stats(pool).unsupported && !stats(pool).failing, "until one works");
+    answer_destroys();
+    b = (struct taker){ 0 };
+    take(pool, &b);
+    pass_time(timers, 0);
+    answer_creates(0);
+    ok(b.calls == 1 && b.rc == 0, "and who asks then gets one");
+    give_back(&b);
+    end_pool(pool);
+}
+
 static void
 test_failed_take(void)
 {
@@ -761,6 +801,7 @@ main(void)
     test_cancel();
     test_backoff();
     test_failing();
+    test_unsupported();
     test_failed_take();
     test_retry_in_callback();
     test_dead();

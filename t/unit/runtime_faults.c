@@ -148,6 +148,8 @@ box_on_dead(void *arg)
     box->n_dead++;
 }
 
+static enum sbx_isolation tier = SBX_ISOLATION_PROCESS;
+
 static void
 runtime_begin(void)
 {
@@ -159,7 +161,7 @@ runtime_begin(void)
     };
 
     uv_update_time(&loop);
-    assert(runtime_process_new(&runtime, &spec) == 0);
+    assert((tier == SBX_ISOLATION_GVISOR ? runtime_gvisor_new : runtime_process_new)(&runtime, &spec) == 0);
     peer_accept();
     peer_greet();
     for (unsigned i = 0; i < 1000 && !runtime->ops->available(runtime); i++) {
@@ -248,24 +250,28 @@ static void
 launcher_created(struct box *box, const struct launch_head *request, uint64_t id)
 {
     union launch_message message = { .head = *request };
-    int http[2], in[2], out[2], err[2], fds[LAUNCH_N_FDS];
+    int http[2], in[2] = { -1, -1 }, out[2], err[2], fds[LAUNCH_N_FDS];
+    unsigned n_fds = 0;
 
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, http) == 0);
-    assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+    assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+    assert(tier == SBX_ISOLATION_GVISOR || pipe2(in, O_CLOEXEC) == 0);
     box->id = id;
     box->http = http[1];
     box->in = in[0];
     box->out = out[1];
     box->err = err[1];
-    fds[0] = http[0];
-    fds[1] = in[1];
-    fds[2] = out[0];
-    fds[3] = err[0];
+    fds[n_fds++] = http[0];
+    if (in[1] >= 0) {
+        fds[n_fds++] = in[1];
+    }
+    fds[n_fds++] = out[0];
+    fds[n_fds++] = err[0];
     peer_fds = fds;
     message.head.sandbox = id;
-    peer_send(&message, LAUNCH_CREATED, sizeof(message.created), LAUNCH_N_FDS);
+    peer_send(&message, LAUNCH_CREATED, sizeof(message.created), n_fds);
     peer_fds = NULL;
-    for (unsigned i = 0; i < LAUNCH_N_FDS; i++) {
+    for (unsigned i = 0; i < n_fds; i++) {
         close(fds[i]);
     }
 }
@@ -286,7 +292,7 @@ box_make(struct box *box, uint64_t id)
     union launch_message message;
 
     box_ask(box);
-    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    assert(peer_receive(&message).type == LAUNCH_CREATE && message.create.isolation == tier);
     launcher_created(box, &message.head, id);
     assert(agent_receive(box) != NULL);
     assert(strncmp(box->request, "GET /v1/health HTTP/1.1\r\n", 25) == 0);
@@ -318,8 +324,9 @@ box_adopt(struct box *box)
     union launch_message message;
 
     uv_update_time(&loop);
-    assert(box->sandbox->ops->adopt(box->sandbox, &limits, 0, box_on_adopted, box) == 0);
+    assert(box->sandbox->ops->adopt(box->sandbox, &limits, UINT64_MAX - 1, box_on_adopted, box) == 0);
     assert(peer_receive(&message).type == LAUNCH_ADOPT && message.head.sandbox == box->id);
+    assert(message.adopt.share == UINT64_MAX - 1);
     assert(message.adopt.limits.wall_ms == 3000 && message.adopt.limits.processes == 10 &&
            message.adopt.limits.cpu_millis == 1000);
     launcher_answer(&message.head, LAUNCH_ADOPTED, NULL);
@@ -432,6 +439,7 @@ test_good_run(void)
     run.stdin_data = "input";
     run.stdin_len = 5;
     runtime_begin();
+    is_str(runtime->ops->name, sbx_isolation_name(tier), "a runtime is called by its tier");
     box_warm(&box, 7);
     box_adopt(&box);
     box_start(&box);
@@ -446,18 +454,24 @@ test_good_run(void)
     is_uint(strspn(head, "0123456789abcdef"), 64, "its token has 32 bytes");
     agent_answer(&box, 201, "{}");
     assert(agent_receive(&box) != NULL);
-    ok(strstr(box.request,
-              "\"code\":\"print(1)\",\"args\":[\"a\",\"b c\"],\"event\":{\"a\":1},\"timeout_ms\":5000") !=
+    ok(strstr(
+           box.request,
+           tier == SBX_ISOLATION_GVISOR
+               ? "\"code\":\"print(1)\",\"args\":[\"a\",\"b "
+                 "c\"],\"event\":{\"a\":1},\"stdin\":\"input\",\"timeout_ms\":5000"
+               : "\"code\":\"print(1)\",\"args\":[\"a\",\"b c\"],\"event\":{\"a\":1},\"timeout_ms\":5000") !=
            NULL,
        "the step follows");
     ok(strstr(box.request, "\"artifacts\":[\"out/*\"],\"max_artifacts\":4,\"max_artifact_bytes\":1000") !=
            NULL,
        "with what to collect");
     ok(strstr(box.request, head) != NULL, "under the same token");
-    assert(peer_wait(box.in));
-    n = read(box.in, text, sizeof(text));
-    ok(n == 5 && memcmp(text, "input", 5) == 0, "stdin arrives");
-    ok(peer_wait(box.in) && read(box.in, text, sizeof(text)) == 0, "and ends");
+    if (tier == SBX_ISOLATION_PROCESS) {
+        assert(peer_wait(box.in));
+        n = read(box.in, text, sizeof(text));
+        ok(n == 5 && memcmp(text, "input", 5) == 0, "stdin arrives");
+        ok(peer_wait(box.in) && read(box.in, text, sizeof(text)) == 0, "and ends");
+    }
     assert(write(box.out, "out\0put", 7) == 7 && write(box.err, "err", 3) == 3);
     agent_answer(&box, 200,
                  "{\"stepId\":\"job_1\",\"exit_code\":3,\"signal\":null,\"result\":{\"x\": 0.1},"
@@ -711,6 +725,15 @@ test_create_faults(void)
     peer_send(&message, LAUNCH_ERROR, sizeof(message.error), 0);
     ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNAVAILABLE, "the launcher has no slot");
     ok(box.sandbox == NULL, "there is no sandbox");
+    box_deinit(&box);
+
+    box_ask(&box);
+    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    memset((char *)&message + sizeof(message.head), 0, sizeof(message) - sizeof(message.head));
+    message.error.error = EOPNOTSUPP;
+    peer_send(&message, LAUNCH_ERROR, sizeof(message.error), 0);
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNSUPPORTED,
+       "the launcher has no such tier");
     box_deinit(&box);
 
     box_ask(&box);
@@ -989,6 +1012,68 @@ test_destroy_in_callbacks(void)
     runtime_end();
 }
 
+/* Input that is no text, or would be longer as text with its escapes, is base64; output comes by pipes all the same. */
+static void
+test_stdin_in_step(void)
+{
+    static const struct {
+        const char *data;
+        size_t len;
+        const char *want;
+    } cases[] = {
+        { "", 0, "\"event\":{\"a\":1},\"timeout_ms\"" },
+        { "a\nb\tc\"defgh", 11, "\"stdin\":\"a\\nb\\tc\\\"defgh\",\"timeout_ms\"" },
+        { "h\xc3\xa9", 3, "\"stdin\":\"h\xc3\xa9\",\"timeout_ms\"" },
+        { "\xff", 1, "\"stdin\":\"/w==\",\"stdin_encoding\":\"base64\"" },
+        { "h\xc3", 2, "\"stdin\":\"aMM=\",\"stdin_encoding\":\"base64\"" },
+        { "a\0b", 3, "\"stdin\":\"YQBi\",\"stdin_encoding\":\"base64\"" },
+        { "\x01\x02\x03", 3, "\"stdin\":\"AQID\",\"stdin_encoding\":\"base64\"" },
+        { "\"\"\"", 3, "\"stdin\":\"IiIi\",\"stdin_encoding\":\"base64\"" },
+    };
+    struct box box;
+
+    runtime_begin();
+    for (size_t i = 0; i < SBX_COUNT(cases); i++) {
+        run.stdin_data = cases[i].data;
+        run.stdin_len = cases[i].len;
+        box_step(&box, 100 + i);
+        ok(strstr(box.request, cases[i].want) != NULL, "stdin in the step: case %zu", i);
+        assert(write(box.out, "out", 3) == 3);
+        agent_answer(&box, 200, STEP_OK);
+        box_settled(&box, &running);
+        ok(turn_until(&box.n_done, 1) && box.done_rc == 0 && box.output[0].len == 3, "it runs");
+        box_end(&box);
+    }
+    runtime_end();
+    run_init();
+}
+
+/* Descriptors of the other tier: what came cannot be told apart, so the connection ends. */
+static void
+test_other_tiers_fds(void)
+{
+    enum sbx_isolation asked = tier;
+    union launch_message message;
+    struct box box;
+    unsigned before;
+
+    runtime_begin();
+    before = n_open_fds();
+    box_ask(&box);
+    assert(peer_receive(&message).type == LAUNCH_CREATE && message.create.isolation == asked);
+    tier = asked == SBX_ISOLATION_GVISOR ? SBX_ISOLATION_PROCESS : SBX_ISOLATION_GVISOR;
+    launcher_created(&box, &message.head, 9);
+    tier = asked;
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_UNAVAILABLE,
+       "another tier's descriptors are refused");
+    ok(!runtime->ops->available(runtime), "and the launcher that sent them with them");
+    ok(box.sandbox == NULL, "there is no sandbox");
+    peer_hangup();
+    box_deinit(&box);
+    is_uint(n_open_fds(), before - 2, "all are closed");
+    runtime_end();
+}
+
 /* 1 MiB each way while the agent says nothing, and a payload that closes its stdin. */
 static void
 test_streams(void)
@@ -1038,6 +1123,21 @@ test_streams(void)
     run_init();
 }
 
+static void
+test_faults(void)
+{
+    test_bad_agent();
+    test_ended();
+    test_output();
+    test_create_faults();
+    test_other_tiers_fds();
+    test_warm_and_adopt_faults();
+    test_launcher_lost();
+    test_destroy_anywhere();
+    test_free_anywhere();
+    test_destroy_in_callbacks();
+}
+
 int
 main(void)
 {
@@ -1047,16 +1147,12 @@ main(void)
     run_init();
     test_good_run();
     before = n_open_fds(); /* libuv has opened its spare descriptor by now */
-    test_bad_agent();
-    test_ended();
-    test_output();
-    test_create_faults();
-    test_warm_and_adopt_faults();
-    test_launcher_lost();
-    test_destroy_anywhere();
-    test_free_anywhere();
-    test_destroy_in_callbacks();
+    test_faults();
     test_streams();
+    tier = SBX_ISOLATION_GVISOR;
+    test_good_run();
+    test_faults();
+    test_stdin_in_step();
     is_uint(n_open_fds(), before, "no descriptor is left");
     peer_deinit();
     is_int(uv_loop_close(&loop), 0, "no handle is left");

@@ -8,7 +8,7 @@ static const struct sbx_limits limits = {
 };
 
 /* One letter a cause, in the order of the list in verdict.h. */
-enum { KERNEL = 1, OUTPUT = 2, CANCEL = 4, DRAIN = 8, EXPIRE = 16 };
+enum { KERNEL = 1, OUTPUT = 2, CANCEL = 4, DRAIN = 8, EXPIRE = 16, UNSUPPORTED = 32 };
 
 #define XFSZ (-2) /* an exit_code */
 
@@ -25,6 +25,7 @@ struct row {
 
 #define LAUNCHER_GONE "sandbox launcher restarted"
 #define STOPPED "the executor was stopped"
+#define NO_TIER "no sandbox of this isolation tier can be made here"
 
 static const struct row rows[] = {
     { "exit 0", 0, 0, 0, "", JOB_SUCCEEDED, NULL, "" },
@@ -41,6 +42,9 @@ static const struct row rows[] = {
     { "cancelled", CANCEL, -1, 0, "", JOB_CANCELLED, NULL, "" },
     { "drained", DRAIN, -1, 0, "", JOB_LOST, NULL, STOPPED },
     { "expired", EXPIRE, -1, 0, "", JOB_TIMED_OUT, NULL, "the job waited longer than the queue allows" },
+    { "no such tier", UNSUPPORTED, -1, 0, "", JOB_LOST, NULL, NO_TIER },
+    { "no such tier and cancelled", UNSUPPORTED | CANCEL, -1, 0, "", JOB_CANCELLED, NULL, "" },
+    { "no such tier and drained", UNSUPPORTED | DRAIN, -1, 0, "", JOB_LOST, NULL, STOPPED },
     { "output", OUTPUT, -1, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
     { "output, sandbox ended for it", OUTPUT, RUNTIME_E_ENDED, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
     { "output and exit 0", OUTPUT, 0, 0, "", JOB_LIMIT_EXCEEDED, "output", "" },
@@ -104,6 +108,7 @@ test_row(const struct row *row)
         .cancelled = (row->causes & CANCEL) != 0,
         .drained = (row->causes & DRAIN) != 0,
         .expired = (row->causes & EXPIRE) != 0,
+        .unsupported = (row->causes & UNSUPPORTED) != 0,
     };
 
     fill_outcome(&outcome, row);
