@@ -67,6 +67,12 @@ fill() {
 }
 fill conf/local/gateway.conf.in "$state/etc/gateway.conf"
 fill conf/local/executor.conf.in "$state/etc/executor.conf"
+# The tier is offered where its program is; whether it runs here is the launcher's to say, and /readyz shows it.
+gvisor=
+if [ -x /usr/bin/runsc ] || [ -x /usr/local/bin/runsc ]; then
+    gvisor=yes
+    printf '# Jobs may ask for {"isolation": "gvisor"}.\npool.default.gvisor = 1\n' >> "$state/etc/executor.conf"
+fi
 fill conf/local/launcher.conf.in "$state/etc/launcher.conf"
 cp conf/gateway/*.conf "$state/etc/"
 
@@ -122,6 +128,12 @@ link=$(printf '%s' "$reply" | python3 -c 'import json,sys; print(json.load(sys.s
 say "its artifact, from $link:"
 curl -fsS "$url$link" -H "Authorization: Bearer $token"
 
+if [ -n "$gvisor" ]; then
+    tier='     curl -s $(cat run/url)/v1/jobs -H "Authorization: Bearer $(cat run/token)" -H '"'Content-Type: application/json'"' \
+       -d '"'"'{"language":"bash","code":"uname -a","isolation":"gvisor"}'"'"''
+else
+    tier='     apt-get install runsc, make stop, make run; then jobs may ask for {"isolation":"gvisor"}'
+fi
 cat <<END
 
 ngx_sandbox is running at $url (make stop ends it)
@@ -136,7 +148,9 @@ Try next:
   2. Meet a limit (memory; try time, processes, disk, output too):
      curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' \\
        -d '{"language":"python","code":"x = bytearray(10**9)","limits":{"memory":"64Mi"}}'
-  3. See what ran, and prove the record is whole:
+  3. Run behind a kernel of its own, gVisor ("isolation":"process" is the default tier, "gvisor" the stronger):
+$tier
+  4. See what ran, and prove the record is whole:
      curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)"
      run/state/bin/executord audit verify --config run/state/etc/executor.conf
 More: README.md, docs/api.md

@@ -277,6 +277,23 @@ sandbox_attach(struct process_sandbox *sandbox, struct launch_reply *reply)
     return r ? r : agent_client_health(sandbox->agent, left, sandbox_on_health, sandbox);
 }
 
+/* That there is no such tier comes back with each try: said once. */
+static int
+sandbox_create_refused(struct process_sandbox *sandbox, const struct launch_error *error)
+{
+    struct process *process = sandbox->process;
+    bool told = process->unsupported;
+    char detail[128];
+
+    process->unsupported = error->error == EOPNOTSUPP;
+    if (!told || !process->unsupported) {
+        (void)snprintf(detail, sizeof(detail), "%s: %s: errno %d", process->ops.name, error->stage,
+                       error->error); /* fits */
+        process_log(process, "launcher.create_refused", detail);
+    }
+    return process->unsupported ? RUNTIME_E_UNSUPPORTED : RUNTIME_E_UNAVAILABLE;
+}
+
 static void
 sandbox_on_created(void *arg, int rc, struct launch_reply *reply)
 {
@@ -285,16 +302,14 @@ sandbox_on_created(void *arg, int rc, struct launch_reply *reply)
 
     sandbox->call = NULL;
     if (rc == LAUNCH_CLIENT_E_ERROR) {
-        const struct launch_error *error = &reply->message.error;
-        char detail[128];
-
-        (void)snprintf(detail, sizeof(detail), "%s: errno %d", error->stage, error->error); /* fits */
-        process_log(sandbox->process, "launcher.create_refused", detail);
-        why = error->error == EOPNOTSUPP ? RUNTIME_E_UNSUPPORTED : why;
+        why = sandbox_create_refused(sandbox, &reply->message.error);
     }
     if (rc != 0) {
         sandbox_create_failed(sandbox, why);
-    } else if (sandbox_attach(sandbox, reply) != 0) {
+        return;
+    }
+    sandbox->process->unsupported = false;
+    if (sandbox_attach(sandbox, reply) != 0) {
         sandbox_create_failed(sandbox, RUNTIME_E_AGENT);
     }
 }

@@ -46,6 +46,7 @@ struct process {
     const char *last_why; /* the last reason logged for having no launcher */
     bool was_down;        /* a try to connect failed, or a connection ended */
     bool was_tried;       /* spec.tried was called */
+    bool unsupported;     /* the launcher has no such tier, and that was logged */
     struct runtime_walls walls;
     char *buffer; /* PAYLOAD_IO_READ bytes for whichever pipe is read */
 };
