@@ -189,10 +189,14 @@ launch_receive(int fd, struct launch_reply *reply)
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return LAUNCH_RECEIVE_E_AGAIN;
     }
-    if (n <= 0) {
+    if (n < 0) {
         return LAUNCH_RECEIVE_E_HANGUP;
     }
     n_fds = message_fds(&msg, fds);
+    if (n == 0) { /* the end, or a datagram of nothing, and that can have descriptors */
+        fds_close(fds, n_fds);
+        return LAUNCH_RECEIVE_E_HANGUP;
+    }
     if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
         !launch_message_check(&reply->message, (size_t)n, n_fds)) {
         fds_close(fds, n_fds);

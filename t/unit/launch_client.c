@@ -306,6 +306,7 @@ static const struct wrong wrongs[] = {
     { "an error that is too short", LAUNCH_ERROR, sizeof(struct launch_head), sizeof(struct launch_head), 0,
       7, 0, 0, 0, 0 },
     { "a datagram of nothing", 0, 0, 0, 0, 0, 0, 0, 0, 0 },
+    { "descriptors with nothing", 0, 0, 0, 0, 0, 4, 0, 0, 0 },
 };
 
 static void
