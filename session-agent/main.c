@@ -56,11 +56,43 @@ stdio_open(void)
     return fd >= 0;
 }
 
-/* The program must be sealed: what was checked is what will be loaded. */
+/*
+ * runsc hands over three descriptors: they move to where --inside has them, the program comes from a file. A step's
+ * input, whose place stays empty, is a pipe of its own.
+ */
 static bool
-filter_read(struct sock_fprog *ret)
+nested_arrange(void)
 {
-    int seals = fcntl(FD_FILTER, F_GET_SEALS), want = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+    static const int places[] = { FD_CONTROL, FD_STDOUT, FD_STDERR };
+    int fd;
+
+    for (fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 || dup3(fd, places[fd], O_CLOEXEC) < 0) {
+            return false;
+        }
+        (void)close(fd); /* lives on in its place */
+    }
+    if (!stdio_open() || dup3(0, FD_STDIN, O_CLOEXEC) < 0) {
+        return false;
+    }
+    fd = open(OPTIONS_NESTED_FILTER, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd == FD_FILTER;
+}
+
+/* The launcher waits for this byte: everything before it, runsc's own start included, went well. */
+static bool
+nested_tell_ready(void)
+{
+    return write(FD_CONTROL, "\n", 1) == 1;
+}
+
+/* What was checked is what will be loaded: the program is sealed, or (nested) of a file system nobody inside can
+ * write. */
+static bool
+filter_read(struct sock_fprog *ret, bool is_nested)
+{
+    int seals = is_nested ? 0 : fcntl(FD_FILTER, F_GET_SEALS);
+    int want = is_nested ? 0 : F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
     struct stat st;
     size_t size;
 
@@ -124,6 +156,7 @@ agent_make_face(struct agent *agent)
                 .filter = options->inside ? &agent->filter : NULL,
                 .opt_dir = options->opt_dir,
                 .captures = !options->inside,
+                .feeds_stdin = !options->inside || options->nested,
                 .stdio = {FD_STDIN, FD_STDOUT, FD_STDERR},
             },
         .runtimes = agent->runtimes,
@@ -197,7 +230,10 @@ agent_start(struct agent *agent)
     if (!sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return fail("dumpable", strerror(errno));
     }
-    if (agent->options.inside && (!filter_read(&agent->filter) || !fds_cloexec())) {
+    if (agent->options.nested && !nested_arrange()) {
+        return fail("descriptors 0 to 2", "are not what a launcher passes");
+    }
+    if (agent->options.inside && (!filter_read(&agent->filter, agent->options.nested) || !fds_cloexec())) {
         return fail("descriptors 3 to 7", "are not what a launcher passes");
     }
     r = uv_loop_init(&agent->loop);
@@ -218,7 +254,10 @@ agent_start(struct agent *agent)
         return agent_listen(agent);
     }
     r = sbx_http_server_adopt(face_server(agent->face), FD_CONTROL);
-    return r < 0 ? fail("descriptor 3", strerror(-r)) : 0;
+    if (r < 0) {
+        return fail("descriptor 3", strerror(-r));
+    }
+    return agent->options.nested && !nested_tell_ready() ? fail("descriptor 3", strerror(errno)) : 0;
 }
 
 int
@@ -237,7 +276,7 @@ main(int argc, char **argv)
 
     (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
     (void)umask(022);               /* cannot fail */
-    if (!stdio_open()) {
+    if (!agent.options.nested && !stdio_open()) {
         return EXIT_FAILURE;
     }
     r = agent_start(&agent);

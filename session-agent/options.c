@@ -10,7 +10,7 @@
 
 const char options_help[] =
     "usage: session-agent [--user UID:GID] [--opt-dir DIR]\n"
-    "       session-agent --inside\n"
+    "       session-agent --inside | --nested\n"
     "\n"
     "Runs steps of code for a session and answers HTTP.\n"
     "\n"
@@ -18,9 +18,11 @@ const char options_help[] =
     "  --opt-dir DIR   where drivers/ and runtimes.json are (default /opt/sandbox)\n"
     "  --inside        be pid 1 of a sandbox: HTTP on descriptor 3, the code's stdin,\n"
     "                  stdout and stderr on 4, 5 and 6, its seccomp program on 7\n"
+    "  --nested        the same within gVisor: HTTP on descriptor 0, stdout and stderr on\n"
+    "                  1 and 2, the program in " OPTIONS_NESTED_FILTER "\n"
     "  --help, --version\n"
     "\n"
-    "Environment (not with --inside):\n"
+    "Environment (not with --inside or --nested):\n"
     "  SESSION_AGENT_ADDR         address to listen on (default 127.0.0.1:9000)\n"
     "  WORKSPACE_ROOT             directory for the sessions' files (default /workspace)\n"
     "  ENV                        dev, development, local or test; anything else is production\n"
@@ -122,6 +124,9 @@ parse_arguments(struct options *ret, int argc, char **argv, char *why, size_t wh
             ret->version = true;
         } else if (strcmp(argv[i], "--inside") == 0) {
             ret->inside = true;
+        } else if (strcmp(argv[i], "--nested") == 0) {
+            ret->inside = true;
+            ret->nested = true;
         } else if (strcmp(argv[i], "--user") == 0 && has_value) {
             if (!parse_user(&ret->identity, argv[++i])) {
                 return refuse(why, why_size, "--user %s: must be UID:GID, neither of them 0", argv[i]);

@@ -3,10 +3,14 @@
 
 #include "session-agent/workspace.h"
 
+/* Of the read-only root; the launcher puts it there (executor/launcher/bundle.h). */
+#define OPTIONS_NESTED_FILTER "/opt/agent/payload.bpf"
+
 struct options {
     bool help;
     bool version;
     bool inside;
+    bool nested; /* inside, started by runsc */
     bool auth_bypass;
     const char *address;
     const char *workspace_root;

@@ -1,6 +1,7 @@
 #include "session-agent/payload.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -68,7 +69,8 @@ child_descriptors(const struct payload_spec *spec, int status_fd)
     if (status_fd != STATUS_FD && dup3(status_fd, STATUS_FD, O_CLOEXEC) < 0) {
         return false;
     }
-    return sbx_wall_is_off(SBX_WALL_DESCRIPTORS) || syscall(SYS_close_range, STATUS_FD + 1, ~0u, 0) == 0;
+    /* gVisor refuses ~0u. */
+    return sbx_wall_is_off(SBX_WALL_DESCRIPTORS) || syscall(SYS_close_range, STATUS_FD + 1, INT_MAX, 0) == 0;
 }
 
 static bool
@@ -79,6 +81,10 @@ child_limit(int resource, rlim_t value)
 
     if (getrlimit((__rlimit_resource_t)resource, &now) < 0) {
         return false;
+    }
+    /* Set by whoever started us: gVisor lets nobody within change some of them. */
+    if (now.rlim_max <= value && now.rlim_cur <= value) {
+        return true;
     }
     /* Raising is not ours to do, and a lower limit is as good. */
     if (now.rlim_max < value) {
@@ -197,7 +203,8 @@ child_capabilities(void)
         return child_keep_capabilities();
     }
 #endif
-    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
+    /* EINVAL: a kernel that has no such set, as gVisor. */
+    return (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 || errno == EINVAL) &&
            syscall(SYS_capset, &header, none) == 0;
 }
 

@@ -288,13 +288,23 @@ step_on_stdin_written(uv_write_t *req, int status)
     pipe_close(step, PIPE_IN);
 }
 
-/* Standalone: pipes of our own; child_fds are the payload's ends. */
+static bool
+is_piped(const struct step *step, int i)
+{
+    return i == PIPE_IN ? step->host->feeds_stdin : step->host->captures;
+}
+
+/* child_fds are the payload's ends: of pipes of our own, or what was made outside. */
 static int
 pipes_open(struct step *step, int child_fds[3])
 {
     int i, r, fds[2];
 
     for (i = 0; i < N_PIPES; i++) {
+        if (!is_piped(step, i)) {
+            child_fds[i] = step->host->stdio[i];
+            continue;
+        }
         if (pipe2(fds, O_CLOEXEC) < 0) {
             return -errno;
         }
@@ -320,14 +330,11 @@ pipes_run(struct step *step)
     uv_buf_t buf;
     int i, r = 0;
 
-    if (!step->host->captures) {
-        return 0;
-    }
-    for (i = PIPE_OUT; i < N_PIPES && r == 0; i++) {
+    for (i = PIPE_OUT; i < N_PIPES && r == 0 && step->host->captures; i++) {
         r = uv_read_start((uv_stream_t *)&step->pipes[i], step_on_alloc, step_on_read);
     }
     if (step->stdin_bytes.len == 0) {
-        pipe_close(step, PIPE_IN);
+        pipe_close(step, PIPE_IN); /* nothing when there is none */
         return r;
     }
     buf = uv_buf_init(step->stdin_bytes.data, (unsigned)step->stdin_bytes.len);
@@ -424,7 +431,7 @@ stdin_decode(struct step *step, struct sbx_field_error *err)
     if (request->stdin_text == NULL) {
         return 0;
     }
-    if (!step->host->captures) {
+    if (!step->host->feeds_stdin) {
         sbx_field_error_set(err, "/stdin", "is given outside of the sandbox");
         return STEP_E_FIELD;
     }
@@ -464,18 +471,13 @@ static int
 step_launch(struct step *step)
 {
     int stdio[3] = { -1, -1, -1 };
-    int i, r = 0;
+    int i, r = pipes_open(step, stdio);
 
-    if (step->host->captures) {
-        r = pipes_open(step, stdio);
-    } else {
-        memcpy(stdio, step->host->stdio, sizeof(stdio));
-    }
     if (r == 0) {
         r = step_spawn(step, stdio);
     }
-    for (i = 0; step->host->captures && i < 3; i++) {
-        if (stdio[i] >= 0) {
+    for (i = 0; i < 3; i++) {
+        if (stdio[i] >= 0 && is_piped(step, i)) {
             (void)close(stdio[i]); /* the payload's */
         }
     }

@@ -25,8 +25,9 @@ struct step_host {
     struct identity identity;
     const struct sock_fprog *filter; /* NULL standalone */
     const char *opt_dir;             /* stands for /opt/sandbox in the registry */
-    bool captures;                   /* standalone: makes the pipes itself */
-    int stdio[3];                    /* else: made outside */
+    bool captures;                   /* standalone: reads the output itself */
+    bool feeds_stdin;                /* a request may bring the input */
+    int stdio[3];                    /* what is not a pipe of the step: made outside */
 };
 
 struct step_outcome {

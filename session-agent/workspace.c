@@ -33,8 +33,13 @@ identity_enter(const struct identity *identity)
     }
     (void)syscall(SYS_setfsgid, identity->gid); /* checked below */
     (void)syscall(SYS_setfsuid, identity->uid); /* checked below */
-    if (syscall(SYS_setfsgid, -1) != (long)identity->gid ||
-        syscall(SYS_setfsuid, -1) != (long)identity->uid) {
+    if (syscall(SYS_setfsgid, -1) == (long)identity->gid &&
+        syscall(SYS_setfsuid, -1) == (long)identity->uid) {
+        return 0;
+    }
+    /* gVisor has no such ids of their own. The real and saved ones, which signals are judged by, stay. */
+    if (syscall(SYS_setresgid, -1, identity->gid, -1) < 0 ||
+        syscall(SYS_setresuid, -1, identity->uid, -1) < 0) {
         identity_leave(identity);
         return -EPERM;
     }
@@ -44,9 +49,17 @@ identity_enter(const struct identity *identity)
 void
 identity_leave(const struct identity *identity)
 {
-    if (identity->change) {
-        (void)syscall(SYS_setfsuid, geteuid()); /* back to our own: always allowed */
-        (void)syscall(SYS_setfsgid, getegid()); /* likewise */
+    if (!identity->change) {
+        return;
+    }
+    (void)syscall(SYS_setfsuid, getuid()); /* back to our own: always allowed */
+    (void)syscall(SYS_setfsgid, getgid()); /* likewise */
+    /* Not when they are our own: it would move the other ids without giving back what they had taken. */
+    if (geteuid() != getuid()) {
+        (void)syscall(SYS_setresuid, -1, getuid(), -1); /* likewise */
+    }
+    if (getegid() != getgid()) {
+        (void)syscall(SYS_setresgid, -1, getgid(), -1); /* likewise */
     }
 }
 
@@ -61,6 +74,66 @@ workspace_open_root(int *ret_fd, const char *path)
     }
     *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return *ret_fd < 0 ? -errno : 0;
+}
+
+/* One step down, into what is a directory and no link. */
+static int
+walk_step(int *at, int root, const char *name)
+{
+    struct stat st, root_st;
+    int fd = openat(*at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+
+    if (fd < 0) {
+        r = -errno;
+        /* As openat2 says it. */
+        return fstatat(*at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) ? -ELOOP : r;
+    }
+    if (fstat(fd, &st) < 0 || fstat(root, &root_st) < 0) {
+        r = -errno;
+    } else if (st.st_dev != root_st.st_dev) {
+        r = -EXDEV;
+    }
+    if (r < 0) {
+        (void)close(fd); /* a directory */
+        return r;
+    }
+    if (*at != root) {
+        (void)close(*at); /* likewise */
+    }
+    *at = fd;
+    return 0;
+}
+
+/* For kernels without openat2, of which gVisor is one: component by component. */
+static int
+walk_open(int *ret_fd, int root, const char *path, int flags, mode_t mode)
+{
+    char name[NAME_MAX + 1];
+    const char *slash;
+    int r = 0, at = root;
+
+    for (; r == 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+        size_t len = (size_t)(slash - path);
+
+        if (len == 0 || len >= sizeof(name) || (len == 2 && memcmp(path, "..", 2) == 0)) {
+            r = len >= sizeof(name) ? -ENAMETOOLONG : -EXDEV;
+            break;
+        }
+        memcpy(name, path, len);
+        name[len] = '\0';
+        r = walk_step(&at, root, name);
+    }
+    if (r == 0 && strcmp(path, "..") == 0) {
+        r = -EXDEV;
+    }
+    if (r == 0) {
+        *ret_fd = openat(at, path, flags, mode);
+        r = *ret_fd < 0 ? -errno : 0;
+    }
+    if (at != root) {
+        (void)close(at); /* a directory */
+    }
+    return r;
 }
 
 int
@@ -78,6 +151,9 @@ workspace_open(int *ret_fd, int root, const char *path, int flags)
         how.resolve = 0;
     }
     fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+    if (fd < 0 && errno == ENOSYS) {
+        return walk_open(ret_fd, root, path, (int)how.flags, (mode_t)how.mode);
+    }
     *ret_fd = (int)fd;
     return fd < 0 ? -errno : 0;
 }

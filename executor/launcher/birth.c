@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "executor/launcher/limits.h"
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/server.h"
@@ -50,9 +51,26 @@ stream_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
 }
 
 _must_check_ static int
-ends_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends, const struct filter *filter)
+filter_open(const struct sandbox_host *host, struct ends *ends, const struct filter *filter)
 {
     char path[32];
+
+    /* An open file of its own: a shared one would share its offset with every other sandbox. */
+    (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
+    ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
+    return ends->agent[4] < 0 ? -errno : 0;
+}
+
+/* There the payload's input comes with the step, and its filter is a file of the root. */
+static bool
+is_gvisor(const struct sandbox *sb)
+{
+    return sb->isolation == SBX_ISOLATION_GVISOR;
+}
+
+_must_check_ static int
+ends_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends, const struct filter *filter)
+{
     int fds[2], r = 0;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
@@ -60,17 +78,16 @@ ends_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends
     }
     sb->client_fds[0] = fds[0];
     ends->agent[0] = fds[1];
-    for (unsigned i = 0; i < 3 && r == 0; i++) {
+    for (unsigned i = is_gvisor(sb); i < 3 && r == 0; i++) {
         r = stream_open(sb, host, ends, i);
+    }
+    if (r == 0 && !is_gvisor(sb)) {
+        r = filter_open(host, ends, filter);
     }
     if (r < 0) {
         return r;
     }
-    /* An open file of its own: a shared one would share its offset with every other sandbox. */
-    (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
-    ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (ends->agent[4] < 0 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
         return -errno;
     }
     sb->sync_fd = fds[0];
@@ -94,7 +111,7 @@ child_release(struct sandbox *sb, const struct sandbox_host *host, const char **
         return r;
     }
     *ret_stage = "id maps";
-    r = ns_map_ids(host->proc_fd, sb->pid, sandbox_payload_uid(sb, host));
+    r = ns_map_ids(host->proc_fd, sb->pid, sandbox_payload_uid(sb, host), is_gvisor(sb));
     if (r < 0) {
         return r;
     }
@@ -114,7 +131,8 @@ child_start(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
         .agent_fd = host->agent_fd,
         .launcher_pidfd = host->launcher_pidfd,
         .cgroup_fd = cgroup_clone_fd(&sb->cgroup, &host->tree),
-        .filter = &host->agent_filter[template->inet],
+        .filter = is_gvisor(sb) ? &host->runsc_filter : &host->agent_filter[template->inet],
+        .runsc = is_gvisor(sb) ? &host->runsc : NULL,
     };
     int r;
 
@@ -143,7 +161,7 @@ birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct se
     int r;
 
     *ret_stage = "cgroup";
-    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot);
+    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot, limits_until_adopted(sb->isolation));
     if (r < 0) {
         return r;
     }

@@ -16,9 +16,6 @@
 #define SWEEP_MS 5000
 #define RECORD "cgroups"
 
-/* Before ADOPT nothing of a tenant runs; a sandbox that is never adopted stays small all the same. */
-static const struct cgroup_limits limits_until_adopted = { 512ull << 20, 64, 1000 };
-
 _must_check_ int
 cgroup_write(int dir, const char *file, const char *text)
 {
@@ -149,7 +146,8 @@ cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree, const s
 }
 
 _must_check_ int
-cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot)
+cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
+              const struct cgroup_limits *limits)
 {
     struct cgroup group = CGROUP_NULL;
     const char *stage;
@@ -169,7 +167,7 @@ cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot)
         r = group.dir[i] < 0 ? -errno : 0;
     }
     if (r == 0) {
-        r = cgroup_limit(&group, tree, &limits_until_adopted, &stage);
+        r = cgroup_limit(&group, tree, limits, &stage);
     }
     if (r < 0) {
         /* Nothing is in it yet; what cannot be removed now the next use of the slot trips over. */

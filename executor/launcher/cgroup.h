@@ -87,7 +87,8 @@ bool cgroup_tree_present(const struct cgroup_tree *tree);
 /* Removes the base directories; leftovers are logged. */
 void cgroup_tree_close(struct cgroup_tree *tree);
 
-_must_check_ int cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot);
+_must_check_ int cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
+                               const struct cgroup_limits *limits);
 /* The group's descriptor for CLONE_INTO_CGROUP; -1 on v1. */
 int cgroup_clone_fd(const struct cgroup *group, const struct cgroup_tree *tree);
 _must_check_ int cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree,

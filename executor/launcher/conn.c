@@ -83,7 +83,7 @@ conn_doom(struct conn *conn, const char *why)
 }
 
 static void
-conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, const int *fds)
+conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, const int *fds, size_t n_fds)
 {
     union {
         char bytes[CMSG_SPACE(LAUNCH_N_FDS * sizeof(int))];
@@ -99,12 +99,12 @@ conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, 
         struct cmsghdr *cmsg;
 
         msg.msg_control = control.bytes;
-        msg.msg_controllen = sizeof(control.bytes);
+        msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
         cmsg = CMSG_FIRSTHDR(&msg);
         cmsg->cmsg_level = SOL_SOCKET;
         cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(LAUNCH_N_FDS * sizeof(int));
-        memcpy(CMSG_DATA(cmsg), fds, LAUNCH_N_FDS * sizeof(int));
+        cmsg->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
     }
     if (!conn->doomed && sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size) {
         conn_doom(conn, "does not read");
@@ -116,7 +116,15 @@ conn_created(struct conn *conn, uint64_t seq, uint64_t sandbox, uint32_t uid, co
 {
     struct launch_created reply = { .head = { .seq = seq, .sandbox = sandbox }, .host_uid = uid };
 
-    conn_send(conn, &reply, sizeof(reply), LAUNCH_CREATED, fds);
+    int sent[LAUNCH_N_FDS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
+        if (fds[i] >= 0) {
+            sent[n++] = fds[i];
+        }
+    }
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_CREATED, sent, n);
 }
 
 void
@@ -126,7 +134,7 @@ conn_report(struct conn *conn, enum launch_type type, uint64_t seq, uint64_t san
     struct launch_report reply = *report;
 
     reply.head = (struct launch_head){ .seq = seq, .sandbox = sandbox };
-    conn_send(conn, &reply, sizeof(reply), type, NULL);
+    conn_send(conn, &reply, sizeof(reply), type, NULL, 0);
 }
 
 void
@@ -135,7 +143,7 @@ conn_error(struct conn *conn, uint64_t seq, uint64_t sandbox, int error, const c
     struct launch_error reply = { .head = { .seq = seq, .sandbox = sandbox }, .error = error };
 
     memcpy(reply.stage, stage, strnlen(stage, sizeof(reply.stage) - 1));
-    conn_send(conn, &reply, sizeof(reply), LAUNCH_ERROR, NULL);
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_ERROR, NULL, 0);
 }
 
 static void
@@ -152,7 +160,7 @@ on_hello(struct conn *conn, const union wire_request *request, struct sandbox *s
         return;
     }
     conn->state = CONN_READY;
-    conn_send(conn, &reply, sizeof(reply), LAUNCH_HELLO, NULL);
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_HELLO, NULL, 0);
 }
 
 static void
@@ -169,12 +177,9 @@ static void
 on_create(struct conn *conn, const union wire_request *request, struct sandbox *sb)
 {
     const char *stage = "create";
-    int r = -EOPNOTSUPP;
+    int r = sandbox_create(conn, request->head.seq, &request->create, &stage);
 
     (void)sb; /* there is none yet */
-    if (request->create.isolation == SBX_ISOLATION_PROCESS) {
-        r = sandbox_create(conn, request->head.seq, request->create.template_name, &stage);
-    }
     if (r < 0) {
         journal(JOURNAL_WARN, "sandbox.refused", JOURNAL_STR("stage", stage), JOURNAL_INT("error", -r));
         conn_error(conn, request->head.seq, 0, -r, stage);
@@ -200,7 +205,7 @@ on_adopt(struct conn *conn, const union wire_request *request, struct sandbox *s
         conn_error(conn, request->head.seq, sb->id, -r, stage);
         return;
     }
-    conn_send(conn, &reply, sizeof(reply), LAUNCH_ADOPTED, NULL);
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_ADOPTED, NULL, 0);
 }
 
 static void

@@ -15,6 +15,17 @@
 #define AGENT_CAPS (CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SETPCAP))
 
 /*
+ * All of the sandbox's own user namespace. sys_admin, sys_chroot: roots of gofer and sentry; setuid, setgid, setpcap,
+ * setfcap: their namespaces' id maps and what they drop; chown, dac, fowner, fsetid, mknod: the gofer's files are
+ * those of agent and payload; sys_ptrace: the ptrace platform; kill: runsc ends them.
+ */
+#define RUNSC_CAPS                                                                                           \
+    (CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_SYS_CHROOT) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) |          \
+     CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) |          \
+     CAP_BIT(CAP_DAC_READ_SEARCH) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_MKNOD) |         \
+     CAP_BIT(CAP_SYS_PTRACE) | CAP_BIT(CAP_KILL))
+
+/*
  * sys_admin: namespaces, mounts and id maps; setuid/setgid: maps of ids that are not
  * ours; kill and sys_resource: other ids' pids and oom scores; dac_override and
  * chown: control groups and the workspace's directories; setpcap, net_admin and
@@ -108,6 +119,12 @@ creds_die_with(int launcher_pidfd)
         return -errno;
     }
     return poll(&dead, 1, 0) == 0 ? 0 : -ESRCH;
+}
+
+_must_check_ int
+creds_confine_runsc(void)
+{
+    return confine(RUNSC_CAPS);
 }
 
 _must_check_ int

@@ -19,5 +19,7 @@ _must_check_ int creds_become_root_inside(void);
  * namespaces, the launcher's pidfd can.
  */
 _must_check_ int creds_die_with(int launcher_pidfd);
+/* The same for runsc: what it makes its own namespaces and the gofer with. */
+_must_check_ int creds_confine_runsc(void);
 /* In the child, last before seccomp: four capabilities stay, in the bounding set too. */
 _must_check_ int creds_confine_agent(void);

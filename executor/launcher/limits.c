@@ -10,6 +10,14 @@
 #define CPU_MILLIS_MAX 1024000
 #define PROCESSES_MAX 4000000
 
+/*
+ * What gVisor itself takes of the group: gofer, sentry and runsc, each a Go program. A process of the tenant is in
+ * the host's eyes a stub process and up to three threads, see docs/launcher.md.
+ */
+#define GVISOR_MEMORY (96ull << 20)
+#define GVISOR_TASKS 64
+#define GVISOR_TASKS_A_PROCESS 4
+
 _must_check_ bool
 limits_valid(const struct launch_limits *limits)
 {
@@ -20,14 +28,36 @@ limits_valid(const struct launch_limits *limits)
            limits->processes > 0 && limits->processes <= PROCESSES_MAX;
 }
 
-_must_check_ int
-limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage)
+const struct cgroup_limits *
+limits_until_adopted(enum sbx_isolation isolation)
 {
-    const struct cgroup_limits group = {
+    static const struct cgroup_limits process = { 512ull << 20, 64, 1000 };
+    static const struct cgroup_limits gvisor = { 512ull << 20, 2 * GVISOR_TASKS, 1000 };
+
+    return isolation == SBX_ISOLATION_GVISOR ? &gvisor : &process;
+}
+
+/* `processes` and `memory_bytes` are the tenant's; the group holds more than him. */
+static struct cgroup_limits
+group_limits(const struct sandbox *sb)
+{
+    struct cgroup_limits group = {
         .memory_bytes = sb->limits.memory_bytes,
         .pids = sb->limits.processes + 1, /* the agent */
         .cpu_millis = sb->limits.cpu_millis,
     };
+
+    if (sb->isolation == SBX_ISOLATION_GVISOR) {
+        group.memory_bytes += GVISOR_MEMORY;
+        group.pids = GVISOR_TASKS + GVISOR_TASKS_A_PROCESS * sb->limits.processes;
+    }
+    return group;
+}
+
+_must_check_ int
+limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage)
+{
+    const struct cgroup_limits group = group_limits(sb);
     int r = cgroup_limit(&sb->cgroup, &host->tree, &group, ret_stage);
 
     if (r < 0) {

@@ -23,7 +23,9 @@
 #include "executor/launcher/conn.h"
 #include "executor/launcher/creds.h"
 #include "executor/launcher/host_check.h"
+#include "executor/launcher/gvisor.h"
 #include "executor/launcher/mounts.h"
+#include "executor/launcher/mounts_gvisor.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/sandbox.h"
 #include "executor/launcher/server.h"
@@ -63,7 +65,9 @@ static struct launcher launcher = {
               .agent_fd = -1,
               .launcher_pidfd = -1,
               .payload_filter = { FILTER_NULL, FILTER_NULL },
-              .agent_filter = { FILTER_NULL, FILTER_NULL } },
+              .agent_filter = { FILTER_NULL, FILTER_NULL },
+              .runsc_filter = FILTER_NULL,
+              .runsc = RUNSC_NULL },
     .server = SERVER_NULL,
     .own_filter = FILTER_NULL,
     .state_dir = -1,
@@ -192,8 +196,29 @@ filters_build(struct launcher *l)
             r = r != 0 ? r : filter_build(&l->host.agent_filter[inet], FILTER_AGENT, inet);
         }
     }
-    r = r != 0 ? r : filter_build(&l->own_filter, FILTER_LAUNCHER, is_used[1]);
+    if (r == 0 && l->host.has_runsc) {
+        r = filter_build(&l->host.runsc_filter, FILTER_RUNSC, false);
+    }
+    r = r != 0 ? r
+               : filter_build(&l->own_filter, l->host.has_runsc ? FILTER_LAUNCHER_GVISOR : FILTER_LAUNCHER,
+                              is_used[1]);
     return r > 0 ? -ENOTSUP : r;
+}
+
+/* A binary that was found and not named may be unfit; one that was named must not. */
+_must_check_ static int
+runsc_find(struct launcher *l, char *error)
+{
+    bool is_named = l->host.settings.runsc[0] == '/';
+    int r = runsc_open(&l->host.runsc, &l->host.settings, error);
+
+    l->host.has_runsc = r == 0;
+    if (r < 0 && !is_named) {
+        journal(JOURNAL_WARN, "gvisor.absent", JOURNAL_STR("reason", error));
+        error[0] = '\0';
+        r = RUNSC_E_ABSENT;
+    }
+    return r == RUNSC_E_ABSENT ? 0 : r;
 }
 
 /* All that is looked up by name on the host. */
@@ -207,6 +232,10 @@ prepare_outside(struct launcher *l, const char **ret_stage, char *error)
     if (r == 0) {
         *ret_stage = "agent";
         r = agent_file_load(&l->host.agent_fd, l->host.settings.agent);
+    }
+    if (r == 0) {
+        *ret_stage = "runsc";
+        r = runsc_find(l, error);
     }
     if (r == 0) {
         *ret_stage = "seccomp";
@@ -236,11 +265,17 @@ prepare_outside(struct launcher *l, const char **ret_stage, char *error)
 _must_check_ static int
 prepare_inside(struct launcher *l, const char **ret_stage)
 {
-    int r = mounts_prepare(&l->host.settings, ret_stage);
+    const struct mounts_gvisor_files files = {
+        .runsc_fd = l->host.runsc.fd,
+        .agent_fd = l->host.agent_fd,
+        .filter_fd = { l->host.payload_filter[0].fd, l->host.payload_filter[1].fd },
+    };
+    int r = mounts_prepare(&l->host.settings, l->host.has_runsc ? &files : NULL, ret_stage);
 
     if (r < 0) {
         return r;
     }
+    runsc_close(&l->host.runsc); /* copied */
     *ret_stage = "descriptors";
     l->host.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     l->host.launcher_pidfd = pidfd_open(getpid(), 0);
@@ -253,9 +288,6 @@ prepare_inside(struct launcher *l, const char **ret_stage)
         journal(JOURNAL_WARN, "oom_score", JOURNAL_INT("error", -r));
     }
     r = signals_open(l);
-    if (r == 0) {
-        r = server_watch(l->host.epoll_fd, l->server.fd, SERVER_LISTEN, 0);
-    }
     if (r == 0) {
         r = server_watch(l->host.epoll_fd, l->signal_fd, SERVER_SIGNAL, 0);
     }
@@ -306,40 +338,72 @@ event_handle(struct launcher *l, uint64_t data)
     case SERVER_SYNC:
         sandbox_on_sync(id);
         break;
+    case SERVER_READY:
+        sandbox_on_ready(id);
+        break;
     case SERVER_DEATH:
         sandbox_on_death(id);
         break;
     }
 }
 
+_must_check_ static int
+loop_turn(void *arg)
+{
+    struct launcher *l = arg;
+    struct epoll_event events[EVENTS_A_TURN];
+    int n, timeout = sandboxes_timeout();
+
+    if (l->stop_at_ms != 0) {
+        if (sandbox_now_ms() > l->stop_at_ms) {
+            return -ETIMEDOUT;
+        }
+        timeout = timeout < 0 || timeout > 100 ? 100 : timeout;
+    }
+    n = epoll_wait(l->host.epoll_fd, events, EVENTS_A_TURN, timeout);
+    if (n < 0 && errno != EINTR) {
+        return -errno;
+    }
+    for (int i = 0; i < n; i++) {
+        event_handle(l, events[i].data.u64);
+    }
+    conns_sweep();
+    sandboxes_tick();
+    return l->host.is_treeless ? -ENOENT : 0;
+}
+
 /* Returns 0 when stopped cleanly. */
 _must_check_ static int
 loop_run(struct launcher *l)
 {
-    struct epoll_event events[EVENTS_A_TURN];
-    int n, timeout;
+    int r = 0;
 
-    while (l->stop_at_ms == 0 || !sandboxes_idle()) {
-        timeout = sandboxes_timeout();
-        if (l->stop_at_ms != 0) {
-            if (sandbox_now_ms() > l->stop_at_ms) {
-                return -ETIMEDOUT;
-            }
-            timeout = timeout < 0 || timeout > 100 ? 100 : timeout;
-        }
-        n = epoll_wait(l->host.epoll_fd, events, EVENTS_A_TURN, timeout);
-        if (n < 0 && errno != EINTR) {
-            return -errno;
-        }
-        for (int i = 0; i < n; i++) {
-            event_handle(l, events[i].data.u64);
-        }
-        conns_sweep();
-        sandboxes_tick();
-        if (l->host.is_treeless) {
-            return -ENOENT;
-        }
+    while (r == 0 && (l->stop_at_ms == 0 || !sandboxes_idle())) {
+        r = loop_turn(l);
     }
+    return r;
+}
+
+/* Last before anybody is served. Asked for in so many words, the tier must be there. */
+_must_check_ static int
+gvisor_prepare(struct launcher *l, const char **ret_stage, char *error)
+{
+    int r;
+
+    if (!l->host.has_runsc) {
+        return 0;
+    }
+    *ret_stage = "gvisor";
+    r = gvisor_choose(&l->host, loop_turn, l);
+    if (r != GVISOR_E_UNFIT || l->stop_at_ms != 0) {
+        return r == GVISOR_E_UNFIT ? 0 : r;
+    }
+    if (l->host.settings.runsc[0] == '/') {
+        (void)snprintf(error, SETTINGS_ERROR_LEN, "%.128s does not run here", l->host.settings.runsc);
+        return -ENOTSUP;
+    }
+    journal(JOURNAL_WARN, "gvisor.absent", JOURNAL_STR("reason", "it is there and does not run"),
+            JOURNAL_STR("runsc", l->host.runsc.version));
     return 0;
 }
 
@@ -355,6 +419,12 @@ launcher_run(struct launcher *l)
     }
     if (r == 0) {
         r = prepare_inside(l, &stage);
+    }
+    if (r == 0) {
+        r = gvisor_prepare(l, &stage, error);
+    }
+    if (r == 0 && l->stop_at_ms == 0) {
+        r = server_watch(l->host.epoll_fd, l->server.fd, SERVER_LISTEN, 0);
     }
     if (r < 0) {
         journal(JOURNAL_ERROR, "start.failed", JOURNAL_STR("stage", stage),

@@ -88,9 +88,8 @@ mounts_disk_used(int disk_fd, struct mounts_usage *ret)
     return 0;
 }
 
-/* A copy of the mount at `path`, free of the lock that mounts of a foreign user namespace carry. */
-_must_check_ static int
-clone_tree(int *ret_fd, const char *path, unsigned flags)
+_must_check_ int
+mounts_clone(int *ret_fd, const char *path, unsigned flags)
 {
     int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
 
@@ -101,8 +100,8 @@ clone_tree(int *ret_fd, const char *path, unsigned flags)
     return 0;
 }
 
-_must_check_ static int
-attach(int fd, const char *path)
+_must_check_ int
+mounts_attach(int fd, const char *path)
 {
     return move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
@@ -119,13 +118,13 @@ restrict_mount(int fd, uint64_t attributes)
 _must_check_ static int
 bind(const char *from, const char *to, uint64_t attributes)
 {
-    int fd = -1, r = clone_tree(&fd, from, 0);
+    int fd = -1, r = mounts_clone(&fd, from, 0);
 
     if (r == 0 && attributes != 0) {
         r = restrict_mount(fd, attributes);
     }
     if (r == 0) {
-        r = attach(fd, to);
+        r = mounts_attach(fd, to);
     }
     if (fd >= 0) {
         close(fd);
@@ -146,16 +145,16 @@ disk_attach(int disk_fd)
         { "workspace/shm", "dev/shm", MOUNT_ATTR_NOEXEC },
         { "workspace/run", "run/sandbox", 0 },
     };
-    int workspace = -1, r = attach(disk_fd, "workspace");
+    int workspace = -1, r = mounts_attach(disk_fd, "workspace");
 
     for (size_t i = 0; i < SBX_COUNT(binds) && r == 0; i++) {
         r = bind(binds[i].from, binds[i].to, binds[i].attributes);
     }
     if (r == 0) {
-        r = clone_tree(&workspace, "workspace/workspace", 0);
+        r = mounts_clone(&workspace, "workspace/workspace", 0);
     }
     if (r == 0) {
-        r = umount2("workspace", MNT_DETACH) < 0 ? -errno : attach(workspace, "workspace");
+        r = umount2("workspace", MNT_DETACH) < 0 ? -errno : mounts_attach(workspace, "workspace");
     }
     if (workspace >= 0) {
         close(workspace);
@@ -190,7 +189,7 @@ proc_new(int *ret_fd)
     static const char *const options[] = { "hidepid", "invisible", NULL };
 
     if (sbx_wall_is_off(SBX_WALL_PID_NAMESPACE)) {
-        return clone_tree(ret_fd, "/proc", 0);
+        return mounts_clone(ret_fd, "/proc", 0);
     }
     return template_fs_new(ret_fd, "proc", sbx_wall_is_off(SBX_WALL_HIDEPID) ? options + 2 : options,
                            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
@@ -224,7 +223,7 @@ proc_attach(void)
         r = user_namespaces_forbid(fd);
     }
     if (r == 0) {
-        r = attach(fd, "proc");
+        r = mounts_attach(fd, "proc");
     }
     if (fd >= 0) {
         close(fd);
@@ -233,8 +232,8 @@ proc_attach(void)
 }
 
 /* The old root is stacked on the new one for a moment, and goes with everything below. */
-_must_check_ static int
-root_enter(void)
+_must_check_ int
+mounts_root_enter(void)
 {
     char cwd[8];
 
@@ -256,9 +255,9 @@ mounts_apply(const char *template_name, int disk_fd, const char **ret_stage)
 
     *ret_stage = "mount root";
     (void)snprintf(path, sizeof(path), TEMPLATE_DIR "%s", template_name); /* sized for it */
-    r = clone_tree(&root, path, AT_RECURSIVE);
+    r = mounts_clone(&root, path, AT_RECURSIVE);
     if (r == 0) {
-        r = attach(root, TEMPLATE_NEW_ROOT);
+        r = mounts_attach(root, TEMPLATE_NEW_ROOT);
     }
     if (r == 0 && fchdir(root) < 0) {
         r = -errno;
@@ -276,7 +275,7 @@ mounts_apply(const char *template_name, int disk_fd, const char **ret_stage)
     }
     if (r == 0) {
         *ret_stage = "pivot_root";
-        r = root_enter();
+        r = mounts_root_enter();
     }
     return r;
 }

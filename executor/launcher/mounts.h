@@ -10,9 +10,12 @@
 
 #include "executor/launcher/settings.h"
 
-/* Builds templates and enters them; everything by name on the host must be done before. `ret_stage` says
- * where. */
-_must_check_ int mounts_prepare(const struct settings *settings, const char **ret_stage);
+struct mounts_gvisor_files;
+
+/* Builds templates and enters them; everything by name on the host must be done before. `gvisor`: NULL without that
+ * tier. `ret_stage` says where. */
+_must_check_ int mounts_prepare(const struct settings *settings, const struct mounts_gvisor_files *gvisor,
+                                const char **ret_stage);
 /* Mounts and unmounts an empty v1 hierarchy with favordynmods: afterwards attaching to a group no longer
  * stalls. */
 _must_check_ int mounts_favor_dynmods(void);
@@ -30,3 +33,10 @@ _must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 
 /* In the child: root of the sandbox. `template_name` is one of the settings'. */
 _must_check_ int mounts_apply(const char *template_name, int disk_fd, const char **ret_stage);
+
+/* For mounts_gvisor.c, in the child. A copy of the mount at `path`, free of the lock that mounts of a foreign user
+ * namespace carry. */
+_must_check_ int mounts_clone(int *ret_fd, const char *path, unsigned flags);
+_must_check_ int mounts_attach(int fd, const char *path);
+/* The working directory becomes the root; nothing of the old one stays. */
+_must_check_ int mounts_root_enter(void);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "executor/launcher/mounts.h"
+#include "executor/launcher/mounts_gvisor.h"
 #include "executor/launcher/template.h"
 #include "lib/sbx_wall.h"
 
@@ -29,7 +30,7 @@ make_read_only(int fd)
 _must_check_ static int
 skeleton_make(int root)
 {
-    static const char *const dirs[] = { "t", "new", "proc", "mask", "mask/dir" };
+    static const char *const dirs[] = { "t", "g", "new", "proc", "mask", "mask/dir" };
     int fd;
 
     for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
@@ -88,7 +89,8 @@ template_make(int root, const struct settings *settings, const struct settings_t
 }
 
 _must_check_ static int
-tree_make(int root, const struct settings *settings, const char **ret_stage)
+tree_make(int root, const struct settings *settings, const struct mounts_gvisor_files *gvisor,
+          const char **ret_stage)
 {
     int r = skeleton_make(root);
 
@@ -98,6 +100,9 @@ tree_make(int root, const struct settings *settings, const char **ret_stage)
     }
     for (unsigned i = 0; i < settings->n_templates && r == 0; i++) {
         r = template_make(root, settings, &settings->templates[i], ret_stage);
+    }
+    if (r == 0 && gvisor != NULL) {
+        r = mounts_gvisor_prepare(root, settings, gvisor, ret_stage);
     }
     if (r == 0) {
         r = make_read_only(root);
@@ -116,7 +121,8 @@ tree_enter(int root)
 }
 
 _must_check_ int
-mounts_prepare(const struct settings *settings, const char **ret_stage)
+mounts_prepare(const struct settings *settings, const struct mounts_gvisor_files *gvisor,
+               const char **ret_stage)
 {
     static const char *const options[] = { "size", "1m", "nr_inodes", "256", "mode", "0755", NULL };
     mode_t mask = umask(0);
@@ -134,7 +140,7 @@ mounts_prepare(const struct settings *settings, const char **ret_stage)
         r = attach_at(root, AT_FDCWD, settings->state_dir);
     }
     if (r == 0) {
-        r = tree_make(root, settings, ret_stage);
+        r = tree_make(root, settings, gvisor, ret_stage);
     }
     if (r == 0) {
         *ret_stage = "own pivot_root";

@@ -16,6 +16,8 @@
 
 #include "executor/launcher/creds.h"
 #include "executor/launcher/mounts.h"
+#include "executor/launcher/mounts_gvisor.h"
+#include "executor/launcher/runsc.h"
 #include "lib/sbx_wall.h"
 
 /*
@@ -116,6 +118,34 @@ fds_arrange(const struct ns_spec *spec)
     return close_range(NS_AGENT_FD_FIRST + NS_N_AGENT_FDS, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
+/* runsc takes the first three for the agent within, and has its own, which also open /dev/null, from 3 on. */
+_must_check_ static int
+fds_arrange_runsc(const struct ns_spec *spec)
+{
+    static const int from[] = { 0, 2, 3 }; /* socket, stdout, stderr of agent_fds */
+
+    for (int i = 0; i < 3; i++) {
+        if (dup2(spec->agent_fds[from[i]], i) < 0) {
+            return -errno;
+        }
+    }
+    return close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* What the sentry is not to be short of, since it serves many of the payload's; core dumps as everywhere none. */
+_must_check_ static int
+limits_set_runsc(void)
+{
+    static const struct rlimit core = { 1, 1 };
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return -errno;
+    }
+    files.rlim_cur = files.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ? -errno : 0;
+}
+
 /*
  * What is ignored stays ignored through exec, and whoever started the launcher may have ignored anything, libc's
  * own signals too, which sigaction() refuses to touch.
@@ -177,6 +207,9 @@ child_isolate(const struct ns_spec *spec, const char **stage)
     if (r < 0) {
         return r;
     }
+    if (spec->runsc != NULL) {
+        return mounts_gvisor_apply(spec->template_name, spec->disk_fd, stage);
+    }
     *stage = "loopback";
     r = loopback_up();
     return r < 0 ? r : mounts_apply(spec->template_name, spec->disk_fd, stage);
@@ -188,12 +221,12 @@ child_confine(const struct ns_spec *spec, const char **stage)
     int r;
 
     *stage = "descriptors";
-    r = fds_arrange(spec);
+    r = spec->runsc != NULL ? fds_arrange_runsc(spec) : fds_arrange(spec);
     if (r < 0) {
         return r;
     }
     *stage = "resource limits";
-    r = limits_set();
+    r = spec->runsc != NULL ? limits_set_runsc() : limits_set();
     if (r < 0) {
         return r;
     }
@@ -208,7 +241,7 @@ child_confine(const struct ns_spec *spec, const char **stage)
         return r;
     }
     *stage = "capabilities";
-    r = creds_confine_agent();
+    r = spec->runsc != NULL ? creds_confine_runsc() : creds_confine_agent();
     if (r < 0) {
         return r;
     }
@@ -228,9 +261,9 @@ fds_leak(void)
 }
 #endif
 
-/* Only async-signal-safe calls from here to exec; the launcher's heap and log are not this process's. */
-_Noreturn static void
-child_run(const struct ns_spec *spec)
+/* Returns only when it failed. */
+static int
+child_exec(const struct ns_spec *spec)
 {
 #ifdef SANDBOX_MUTANT
     char walls_off[sizeof(((struct settings *)NULL)->walls_off)];
@@ -240,13 +273,30 @@ child_run(const struct ns_spec *spec)
     char *const argv[] = { (char[]){ "session-agent" }, (char[]){ "--inside" }, NULL };
 #endif
     char *const envp[] = { (char[]){ "PATH=/usr/local/bin:/usr/bin:/bin" }, NULL };
+    char *const none[] = { NULL };
+
+#ifdef SANDBOX_MUTANT
+    memcpy(walls_off, spec->walls_off, sizeof(walls_off));
+#endif
+    if (spec->runsc != NULL) {
+        execve(RUNSC_PATH, spec->runsc->argv, none);
+    } else {
+        execveat(spec->agent_fd, "", argv, sbx_wall_is_off(SBX_WALL_ENVIRONMENT) ? environ : envp,
+                 AT_EMPTY_PATH);
+    }
+    return -errno;
+}
+
+/* Only async-signal-safe calls from here to exec; the launcher's heap and log are not this process's. */
+_Noreturn static void
+child_run(const struct ns_spec *spec)
+{
     struct ns_failure failure = { 0 };
     const char *stage = "start";
     char go;
     int r;
 
 #ifdef SANDBOX_MUTANT
-    memcpy(walls_off, spec->walls_off, sizeof(walls_off));
     fds_leak();
 #endif
     umask(022);
@@ -261,9 +311,7 @@ child_run(const struct ns_spec *spec)
     }
     if (r == 0) {
         stage = "exec";
-        execveat(spec->agent_fd, "", argv, sbx_wall_is_off(SBX_WALL_ENVIRONMENT) ? environ : envp,
-                 AT_EMPTY_PATH);
-        r = -errno;
+        r = child_exec(spec);
     }
     failure.error = -r;
     memcpy(failure.stage, stage, strnlen(stage, sizeof(failure.stage) - 1));
@@ -316,13 +364,16 @@ proc_write(int proc_fd, pid_t pid, const char *name, const char *text)
 }
 
 _must_check_ int
-ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid)
+ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid, bool has_sentry)
 {
-    char map[64];
+    char map[96];
     int r;
 
-    (void)snprintf(map, sizeof(map), "0 %u 1\n1000 %u 1\n", payload_uid + 1,
-                   payload_uid); /* fits any two ids */
+    r = snprintf(map, sizeof(map), "0 %u 1\n1000 %u 1\n", payload_uid + 1,
+                 payload_uid); /* fits any three ids */
+    if (has_sentry) {
+        (void)snprintf(map + r, sizeof(map) - (size_t)r, "65534 %u 1\n", payload_uid + 2); /* likewise */
+    }
     r = proc_write(proc_fd, pid, "setgroups", "deny");
     if (r == 0) {
         r = proc_write(proc_fd, pid, "uid_map", map);

@@ -19,6 +19,8 @@ struct ns_failure {
     char stage[60];
 };
 
+struct runsc;
+
 struct ns_spec {
     const char *template_name;
     int sync_fd; /* child's end of a SOCK_SEQPACKET pair: one byte in means go, a struct ns_failure out */
@@ -32,11 +34,13 @@ struct ns_spec {
 #ifdef SANDBOX_MUTANT
     const char *walls_off;
 #endif
+    const struct runsc
+        *runsc; /* NULL: the process tier; else pid 1 is runsc, which has the agent in its bundle */
 };
 
 /* The child waits for its byte. On success pid and pidfd are the caller's to reap and close. */
 _must_check_ int ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec);
-/* 0 inside is `payload_uid` + 1 outside, 1000 inside is `payload_uid`; groups alike, supplementary ones
- * never. */
-_must_check_ int ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid);
+/* 0 inside is `payload_uid` + 1 outside, 1000 inside is `payload_uid`, with `has_sentry` 65534 is `payload_uid` + 2;
+ * groups alike, supplementary ones never. */
+_must_check_ int ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid, bool has_sentry);
 _must_check_ int ns_set_oom_score(int proc_fd, pid_t pid, int score);

@@ -10,6 +10,7 @@
 #include "executor/launcher/sandbox.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include "lib/sbx_wall.h"
 
 #define START_MS 10000
+#define START_GVISOR_MS 30000
 #define REMOVE_RETRY_MS 2
 #define UNREPORTED_MS 200
 
@@ -83,6 +85,16 @@ fd_unwatch(int *fd)
     }
 }
 
+/* The first may be watched, see sandbox_on_ready(). */
+static void
+client_fds_close(struct sandbox *sb)
+{
+    fd_unwatch(&sb->client_fds[0]);
+    for (size_t i = 1; i < LAUNCH_N_FDS; i++) {
+        sandbox_fd_close(&sb->client_fds[i]);
+    }
+}
+
 static void
 sandbox_reset(struct sandbox *sb)
 {
@@ -109,6 +121,12 @@ sandboxes_init(struct sandbox_host *shared)
     n_in_state[SANDBOX_FREE] = n_slots;
     host = shared;
     return 0;
+}
+
+unsigned
+sandboxes_in(enum sandbox_state state)
+{
+    return n_in_state[state];
 }
 
 bool
@@ -165,19 +183,21 @@ sandbox_release(struct sandbox *sb)
     fd_unwatch(&sb->pidfd);
     fd_unwatch(&sb->sync_fd);
     sandbox_fd_close(&sb->disk_fd);
-    for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
-        sandbox_fd_close(&sb->client_fds[i]);
-    }
+    client_fds_close(sb);
     cgroup_deinit(&sb->cgroup);
 }
 
 _must_check_ int
-sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, const char **ret_stage)
+sandbox_create(struct conn *owner, uint64_t seq, const struct launch_create *request, const char **ret_stage)
 {
-    const struct settings_template *template = template_find(template_name);
+    const struct settings_template *template = template_find(request->template_name);
     struct sandbox *sb;
     int r;
 
+    *ret_stage = "gvisor";
+    if (request->isolation == SBX_ISOLATION_GVISOR && !host->has_gvisor) {
+        return -EOPNOTSUPP; /* never a weaker one instead */
+    }
     *ret_stage = "template";
     if (template == NULL) {
         return -ENOENT;
@@ -192,6 +212,7 @@ sandbox_create(struct conn *owner, uint64_t seq, const char *template_name, cons
     sandbox_set_state(sb, SANDBOX_STARTING);
     sb->owner = owner;
     sb->create_seq = seq;
+    sb->isolation = (enum sbx_isolation)request->isolation;
     sb->started_ms = sandbox_now_ms();
     r = birth_start(sb, host, template, ret_stage);
     if (r < 0) {
@@ -269,6 +290,20 @@ sandbox_fail(struct sandbox *sb, const char *stage, int error)
     sandbox_kill(sb);
 }
 
+/* It is up: whoever asked for it gets its descriptors. */
+static void
+sandbox_warm(struct sandbox *sb)
+{
+    sandbox_set_state(sb, SANDBOX_WARM);
+    if (sb->owner != NULL) {
+        conn_created(sb->owner, sb->create_seq, sb->id, sandbox_payload_uid(sb, host), sb->client_fds);
+    }
+    client_fds_close(sb);
+    journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id),
+            JOURNAL_INT("uid", sandbox_payload_uid(sb, host)), JOURNAL_INT("pid", sb->pid),
+            JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
+}
+
 void
 sandbox_on_sync(uint64_t id)
 {
@@ -296,16 +331,53 @@ sandbox_on_sync(uint64_t id)
         sandbox_fail(sb, "start", EIO);
         return;
     }
-    sandbox_set_state(sb, SANDBOX_WARM);
-    if (sb->owner != NULL) {
-        conn_created(sb->owner, sb->create_seq, sb->id, sandbox_payload_uid(sb, host), sb->client_fds);
+    if (sb->isolation == SBX_ISOLATION_GVISOR) {
+        /* runsc took over; the agent within it says when it is there. */
+        if (server_watch(host->epoll_fd, sb->client_fds[0], SERVER_READY, sb->id) < 0) {
+            sandbox_fail(sb, "epoll", EIO);
+        }
+        return;
     }
-    for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
-        sandbox_fd_close(&sb->client_fds[i]);
+    sandbox_warm(sb);
+}
+
+/* What runsc had to say is the only word on why it failed; it goes to the log alone. */
+static void
+runsc_explain(const struct sandbox *sb)
+{
+    char text[512];
+    ssize_t n = -1;
+
+    if (sb->client_fds[3] >= 0 && fcntl(sb->client_fds[3], F_SETFL, O_NONBLOCK) == 0) {
+        n = read(sb->client_fds[3], text, sizeof(text) - 1);
     }
-    journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id),
-            JOURNAL_INT("uid", sandbox_payload_uid(sb, host)), JOURNAL_INT("pid", sb->pid),
-            JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
+    if (n > 0) {
+        text[n] = '\0';
+        journal(JOURNAL_ERROR, "runsc.said", JOURNAL_INT("sandbox", sb->id), JOURNAL_STR("text", text));
+    }
+}
+
+void
+sandbox_on_ready(uint64_t id)
+{
+    struct sandbox *sb = by_id(id);
+    char byte;
+    ssize_t n;
+
+    if (sb == NULL || sb->state != SANDBOX_STARTING || sb->killed || sb->client_fds[0] < 0) {
+        return;
+    }
+    n = recv(sb->client_fds[0], &byte, 1, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) {
+        return;
+    }
+    server_unwatch(host->epoll_fd, sb->client_fds[0]);
+    if (n == 1) {
+        sandbox_warm(sb);
+    } else {
+        runsc_explain(sb);
+        sandbox_fail(sb, "gvisor", ECHILD);
+    }
 }
 
 static void
@@ -336,6 +408,7 @@ sandbox_on_death(uint64_t id)
     } else if (sb->state == SANDBOX_STARTING && !sb->killed) {
         /* Death and its reason come together; the reason is read first. */
         sandbox_on_sync(id);
+        sandbox_on_ready(id);
         if (sb->state == SANDBOX_STARTING && !sb->killed) {
             sandbox_fail(sb, "start", ECHILD);
         }
@@ -450,6 +523,12 @@ sandboxes_kill_all(void)
     }
 }
 
+static uint64_t
+start_ms(const struct sandbox *sb)
+{
+    return sb->isolation == SBX_ISOLATION_GVISOR ? START_GVISOR_MS : START_MS;
+}
+
 static bool
 is_waiting_for_group(const struct sandbox *sb)
 {
@@ -470,7 +549,7 @@ sandboxes_tick(void)
 
         if (is_waiting_for_group(sb)) {
             sandbox_clear(sb);
-        } else if (sb->state == SANDBOX_STARTING && !sb->killed && now - sb->started_ms > START_MS) {
+        } else if (sb->state == SANDBOX_STARTING && !sb->killed && now - sb->started_ms > start_ms(sb)) {
             sandbox_fail(sb, "start", ETIMEDOUT);
         } else if (sb->state == SANDBOX_RUNNING && is_check_due) {
             sandbox_stat(sb);

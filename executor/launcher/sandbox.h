@@ -1,5 +1,5 @@
 /*
- * The table of sandboxes. A slot owns two host user ids and one control group
+ * The table of sandboxes. A slot owns four host user ids and one control group
  * name; it is free again only when the group is gone, which proves that no process
  * with those ids is left.
  */
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "executor/launcher/cgroup.h"
+#include "executor/launcher/runsc.h"
 #include "executor/launcher/seccomp.h"
 #include "executor/launcher/settings.h"
 #include "executor/launcher/share.h"
@@ -37,6 +38,10 @@ struct sandbox_host {
     struct filter payload_filter[2]; /* [inet] */
     struct filter agent_filter[2];
     struct launch_walls walls; /* as tried at start */
+    struct filter runsc_filter;
+    struct runsc runsc;
+    bool has_runsc;   /* it is there, and the launcher is prepared for it */
+    bool has_gvisor;  /* and it runs: the tier can be had */
     bool is_treeless; /* somebody removed the directory of the groups: only a new start makes it again */
 };
 
@@ -48,12 +53,13 @@ struct sandbox {
     uint64_t create_seq;
     uint64_t destroy_seq; /* 0: not asked for */
     bool killed;
+    enum sbx_isolation isolation;
 
     pid_t pid;
     int pidfd;
     int sync_fd;
     int disk_fd;
-    int client_fds[LAUNCH_N_FDS];
+    int client_fds[LAUNCH_N_FDS]; /* -1 where the tier has none */
     struct cgroup cgroup;
     struct share share; /* its part of its tenant's processor time; in from ADOPT until dead */
 
@@ -68,6 +74,8 @@ struct sandbox {
 _must_check_ int sandboxes_init(struct sandbox_host *host);
 /* True when no slot is taken. */
 bool sandboxes_idle(void);
+/* How many are in this state. */
+unsigned sandboxes_in(enum sandbox_state state);
 /* Kills all; they leave as the loop goes on. */
 void sandboxes_kill_all(void);
 /* Kills those of a connection that is closing. */
@@ -79,8 +87,8 @@ int sandboxes_timeout(void);
 
 /* NULL unless it exists and is `owner`'s. */
 struct sandbox *sandbox_find(const struct conn *owner, uint64_t id);
-/* CREATED or ERROR follows later; an error here is the caller's to answer. */
-_must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const char *template_name,
+/* CREATED or ERROR follows later; an error here is the caller's to answer. `owner` NULL: nobody is told. */
+_must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const struct launch_create *request,
                                 const char **ret_stage);
 _must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, uint64_t share,
                                const char **ret_stage);
@@ -95,6 +103,7 @@ void sandbox_kill(struct sandbox *sb);
 /* From the loop; `id` may be that of one gone meanwhile. */
 void sandbox_on_sync(uint64_t id);
 void sandbox_on_death(uint64_t id);
+void sandbox_on_ready(uint64_t id);
 
 uint64_t sandbox_now_ms(void);
 
@@ -103,7 +112,7 @@ sandbox_payload_uid(const struct sandbox *sb, const struct sandbox_host *host)
 {
     uint64_t slot = sbx_wall_is_off(SBX_WALL_OWN_IDS) ? 0 : sb->slot;
 
-    return (uid_t)(host->settings.uid_base + 2 * slot);
+    return (uid_t)(host->settings.uid_base + SETTINGS_UIDS_A_SLOT * slot);
 }
 
 static inline void

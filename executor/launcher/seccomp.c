@@ -89,6 +89,11 @@ static const char *const launcher_only[] = { "clone3",      "unshare",      "mou
                                              "fspick",      "move_mount",   "open_tree", "mount_setattr",
                                              "sethostname", "setdomainname" };
 
+/* runsc makes namespaces and roots for its gofer and its sentry; the ptrace platform traces the tenant's processes. */
+static const char *const runsc_only[] = { "chroot",      "ptrace",           "unshare",
+                                          "mount",       "umount2",          "pivot_root",
+                                          "sethostname", "process_vm_readv", "process_vm_writev" };
+
 struct rule {
     const char *name;
     unsigned n;
@@ -456,6 +461,13 @@ kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
                values_add(ctx, "prctl", 0, LOW32, 0, payload_prctls, SBX_COUNT(payload_prctls));
     case FILTER_AGENT:
         return tenant_rules_add(ctx, inet) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide));
+    case FILTER_RUNSC:
+        return socket_rules_add(ctx, inet, false) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
+               names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
+               names_add(ctx, SCMP_ACT_ALLOW, runsc_only, SBX_COUNT(runsc_only));
+    case FILTER_LAUNCHER_GVISOR:
+        return names_add(ctx, SCMP_ACT_ALLOW, runsc_only, SBX_COUNT(runsc_only)) &&
+               kind_rules_add(ctx, FILTER_LAUNCHER, inet);
     case FILTER_LAUNCHER:
         return socket_rules_add(ctx, inet, false) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
                names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&

@@ -9,7 +9,13 @@
 
 #include "lib/sbx_base.h"
 
-enum filter_kind { FILTER_PAYLOAD, FILTER_AGENT, FILTER_LAUNCHER };
+enum filter_kind {
+    FILTER_PAYLOAD,
+    FILTER_AGENT,
+    FILTER_RUNSC,          /* gVisor's own processes, which narrow it further themselves */
+    FILTER_LAUNCHER,       /* without the gVisor tier */
+    FILTER_LAUNCHER_GVISOR /* wider by what runsc needs */
+};
 
 enum {
     FILTER_E_REFUSED = 1, /* libseccomp did not take a rule; nothing was built */

@@ -6,7 +6,7 @@
 #include "executor/launcher/settings.h"
 
 /* What an epoll event is about; the rest of its 64 bits is an id of that kind. */
-enum server_source { SERVER_LISTEN, SERVER_SIGNAL, SERVER_CONN, SERVER_SYNC, SERVER_DEATH };
+enum server_source { SERVER_LISTEN, SERVER_SIGNAL, SERVER_CONN, SERVER_SYNC, SERVER_DEATH, SERVER_READY };
 
 #define SERVER_ID_BITS 56
 

@@ -12,7 +12,16 @@
 
 #define SETTINGS_FILE_MAX 65536
 
-enum kind { KIND_PATH, KIND_NAME, KIND_NUMBER, KIND_BOOL, KIND_CGROUP, KIND_LEVEL };
+enum kind {
+    KIND_PATH,
+    KIND_NAME,
+    KIND_NUMBER,
+    KIND_BOOL,
+    KIND_CGROUP,
+    KIND_LEVEL,
+    KIND_RUNSC,
+    KIND_PLATFORM
+};
 
 struct key {
     const char *name;
@@ -41,7 +50,7 @@ static const struct key keys[] = {
     { "state_dir", NULL, "lock, record of control groups; root's own", KIND_PATH, TEXT(state_dir) },
     { "instance", "default", "tells launchers on one host apart; part of the groups' names", KIND_NAME,
       TEXT(instance) },
-    { "uid_base", "200000", "first host user id; each sandbox slot has two", KIND_NUMBER,
+    { "uid_base", "200000", "first host user id; each sandbox slot has four", KIND_NUMBER,
       NUMBER(uid_base, UID_MAX_USED) },
     { "max_sandboxes", "512", "slots", KIND_NUMBER, NUMBER(max_sandboxes, SETTINGS_MAX_SANDBOXES) },
     { "cgroup", "auto", "auto, v1 or v2", KIND_CGROUP, NUMBER(cgroup, 0) },
@@ -49,6 +58,10 @@ static const struct key keys[] = {
       TEXT(cgroup_parent) },
     { "favordynmods", "yes", "take the attach stall of quiet hosts away at start", KIND_BOOL,
       NUMBER(favordynmods, 0) },
+    { "runsc", "auto", "auto, no, or the gVisor binary; auto: /usr/bin/runsc or /usr/local/bin/runsc",
+      KIND_RUNSC, TEXT(runsc) },
+    { "runsc_platform", "auto", "auto (tries systrap, then ptrace), systrap, ptrace or kvm", KIND_PLATFORM,
+      NUMBER(runsc_platform, 0) },
     { "log_level", "info", "debug, info, warn or error", KIND_LEVEL, NUMBER(log_level, 0) },
 };
 
@@ -112,6 +125,52 @@ cgroup_parse(const char *text, enum settings_cgroup *ret)
 }
 
 static bool
+platform_parse(const char *text, enum settings_platform *ret)
+{
+    for (unsigned i = 0; i < SETTINGS_N_PLATFORMS; i++) {
+        if (strcmp(text, settings_platform_name((enum settings_platform)i)) == 0) {
+            *ret = (enum settings_platform)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+runsc_ok(const char *text, size_t size)
+{
+    return strcmp(text, "auto") == 0 || strcmp(text, "no") == 0 || (*text == '/' && path_ok(text, size));
+}
+
+const char *
+settings_platform_name(enum settings_platform platform)
+{
+    static const char *const names[SETTINGS_N_PLATFORMS] = { "auto", "systrap", "ptrace", "kvm" };
+
+    return names[platform];
+}
+
+static bool
+text_ok(const struct key *key, const char *text)
+{
+    switch (key->kind) {
+    case KIND_PATH:
+        return path_ok(text, key->size);
+    case KIND_NAME:
+        return name_ok(text, key->size);
+    case KIND_RUNSC:
+        return runsc_ok(text, key->size);
+    case KIND_NUMBER:
+    case KIND_BOOL:
+    case KIND_CGROUP:
+    case KIND_LEVEL:
+    case KIND_PLATFORM:
+        return false;
+    }
+    return false;
+}
+
+static bool
 key_set(const struct key *key, struct settings *settings, const char *text)
 {
     void *member = (char *)settings + key->offset;
@@ -119,7 +178,8 @@ key_set(const struct key *key, struct settings *settings, const char *text)
     switch (key->kind) {
     case KIND_PATH:
     case KIND_NAME:
-        if (key->kind == KIND_PATH ? !path_ok(text, key->size) : !name_ok(text, key->size)) {
+    case KIND_RUNSC:
+        if (!text_ok(key, text)) {
             return false;
         }
         memcpy(member, text, strlen(text) + 1);
@@ -132,6 +192,8 @@ key_set(const struct key *key, struct settings *settings, const char *text)
         return cgroup_parse(text, member);
     case KIND_LEVEL:
         return journal_level_parse(text, member);
+    case KIND_PLATFORM:
+        return platform_parse(text, member);
     }
     return false;
 }
@@ -306,10 +368,11 @@ settings_check(const struct settings *settings, char *error)
 
     if (settings->max_sandboxes == 0) {
         wrong = "max_sandboxes must not be 0";
-    } else if (settings->uid_base < 1000 || settings->uid_base + 2 * settings->max_sandboxes > UID_MAX_USED) {
-        wrong = "uid_base must leave room for two ids a sandbox, from 1000 on";
+    } else if (settings->uid_base < 1000 ||
+               settings->uid_base + SETTINGS_UIDS_A_SLOT * settings->max_sandboxes > UID_MAX_USED) {
+        wrong = "uid_base must leave room for four ids a sandbox, from 1000 on";
     } else if (settings->executor_uid >= settings->uid_base &&
-               settings->executor_uid < settings->uid_base + 2 * settings->max_sandboxes) {
+               settings->executor_uid < settings->uid_base + SETTINGS_UIDS_A_SLOT * settings->max_sandboxes) {
         wrong = "executor_uid is one of the sandboxes' ids";
     } else if (strrchr(settings->socket, '/')[1] == '\0') {
         wrong = "socket names a directory";

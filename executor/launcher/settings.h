@@ -16,9 +16,19 @@
 #define SETTINGS_MAX_TEMPLATES 8
 #define SETTINGS_MAX_SANDBOXES 4096
 #define SETTINGS_ERROR_LEN 256
+/* A slot's host ids, from the first: the payload's, the agent's (0 inside), the sentry's (65534 inside), a spare. */
+#define SETTINGS_UIDS_A_SLOT 4u
 
 enum {
     SETTINGS_E_INVALID = 1, /* the error text says where */
+};
+
+enum settings_platform {
+    SETTINGS_PLATFORM_AUTO,
+    SETTINGS_PLATFORM_SYSTRAP,
+    SETTINGS_PLATFORM_PTRACE,
+    SETTINGS_PLATFORM_KVM,
+    SETTINGS_N_PLATFORMS
 };
 
 enum settings_cgroup { SETTINGS_CGROUP_AUTO, SETTINGS_CGROUP_V1, SETTINGS_CGROUP_V2 };
@@ -42,6 +52,8 @@ struct settings {
     uint64_t max_sandboxes;
     enum settings_cgroup cgroup;
     bool favordynmods;
+    char runsc[SETTINGS_PATH_LEN]; /* "auto", "no" or a path */
+    enum settings_platform runsc_platform;
     enum journal_level log_level;
     struct settings_template templates[SETTINGS_MAX_TEMPLATES];
     unsigned n_templates;
@@ -54,4 +66,6 @@ struct settings {
 _must_check_ int settings_load(struct settings *ret, const char *path, char *error);
 /* What holds without a file, for --check-host: paths that must be set are empty. */
 void settings_default(struct settings *ret);
+/* "auto", "systrap" ... */
+const char *settings_platform_name(enum settings_platform platform);
 void settings_print_keys(FILE *out);

@@ -205,8 +205,8 @@ copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget, int 
 _must_check_ static int
 dirs_make(int root)
 {
-    static const char *const dirs[] = { "usr", "etc",         "proc", "dev",  "tmp",  "workspace",
-                                        "run", "run/sandbox", "opt",  "root", "home", "var" };
+    static const char *const dirs[] = { "usr",         "etc", "proc", "dev",  "tmp", "workspace", "run",
+                                        "run/sandbox", "opt", "root", "home", "var", "opt/agent" };
     static const struct {
         const char *target, *name;
     } links[] = { { "usr/bin", "bin" },

@@ -115,7 +115,13 @@ receive(union message *ret, int *ret_fds, int wait_ms)
     }
     cmsg = CMSG_FIRSTHDR(&msg);
     if (cmsg != NULL && cmsg->cmsg_type == SCM_RIGHTS && ret_fds != NULL) {
-        memcpy(ret_fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
+        size_t n_fds = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        memcpy(ret_fds, CMSG_DATA(cmsg), sizeof(int) * n_fds);
+        if (n_fds == LAUNCH_N_FDS_GVISOR) {
+            memmove(ret_fds + 2, ret_fds + 1, 2 * sizeof(int)); /* no stdin */
+            ret_fds[1] = -1;
+        }
     }
     return 1;
 }
@@ -288,7 +294,9 @@ _Static_assert(LAUNCH_N_FDS_GVISOR == LAUNCH_N_FDS - 1, "the gVisor tier has no 
 static int
 stream_fd(const int *fds, long which)
 {
-    return fds == NULL || which < 1 || which > 2 ? -1 : fds[LAUNCH_N_FDS - 1] >= 0 ? fds[1 + which] : fds[which];
+    return fds == NULL || which < 1 || which > 2 ? -1
+           : fds[LAUNCH_N_FDS - 1] >= 0          ? fds[1 + which]
+                                                 : fds[which];
 }
 
 static void

@@ -48,7 +48,7 @@ sub new {
         secret   => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         key      => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         executor_uid => 64100 + $$ % 1000,
-        uid_base => 300000 + ($$ % 1000) * 2000,
+        uid_base => 300000 + ($$ % 1000) * 2048,
         pid      => {},
         owner    => $$,
         %option,
@@ -151,7 +151,7 @@ sub start_launcher {
     my $text = $self->fill(_slurp("$ROOT/conf/local/launcher.conf.in"));
     $values{instance} = $self->{instance};
     $values{uid_base} = $self->{uid_base};
-    $self->write('etc/launcher.conf', _override($text, { %{ $self->{launcher} || {} }, %values }));
+    $self->write('etc/launcher.conf', _override($text, { runsc => 'no', %{ $self->{launcher} || {} }, %values }));
     $self->_spawn('launcher', "$self->{dir}/bin/sandbox-launch", '--config', "$self->{dir}/etc/launcher.conf");
     $self->wait_until(15, sub { -S "$self->{dir}/sock/launch.sock" && $self->_connects("$self->{dir}/sock/launch.sock", Socket::SOCK_SEQPACKET()) })
         or $self->_died('launcher');
@@ -351,7 +351,7 @@ sub parse_reply {
 # Payload and agent processes of this instance that are alive now.
 sub sandbox_processes {
     my ($self) = @_;
-    my ($low, $high) = ($self->{uid_base}, $self->{uid_base} + 2000);
+    my ($low, $high) = ($self->{uid_base}, $self->{uid_base} + 2048);
     my @found;
     for my $status (glob '/proc/[0-9]*/status') {
         my $text = _slurp($status);

@@ -55,6 +55,14 @@ static const char *const refused[] = {
     NEEDED "cgroup =\n",
     NEEDED "favordynmods = true\n",
     NEEDED "log_level = loud\n",
+    NEEDED "runsc =\n",
+    NEEDED "runsc = yes\n",
+    NEEDED "runsc = runsc\n",
+    NEEDED "runsc = /a/../b\n",
+    NEEDED "runsc_platform =\n",
+    NEEDED "runsc_platform = xen\n",
+    NEEDED "runsc_platform = SYSTRAP\n",
+    NEEDED "max_sandboxes = 512\nuid_base = 3999997953\n",
     NEEDED "instance =\n",
     NEEDED "instance = a/b\n",
     NEEDED "instance = ..\n",
@@ -125,6 +133,13 @@ values(void)
     is_str(settings.templates[0].root, "/", "its root");
     ok(!settings.templates[0].inet, "without IP sockets");
     ok(settings.favordynmods, "favordynmods by default");
+    is_str(settings.runsc, "auto", "runsc by default");
+    is_int(settings.runsc_platform, SETTINGS_PLATFORM_AUTO, "its platform by default");
+    is_int(load_text(NEEDED "uid_base = 3999997952\nrunsc = /opt/runsc\nrunsc_platform = ptrace\n"), 0,
+           "the highest ids");
+    is_str(settings.runsc, "/opt/runsc", "runsc named");
+    is_int(settings.runsc_platform, SETTINGS_PLATFORM_PTRACE, "and its platform");
+    is_int(load_text(NEEDED), 0, "the least again");
     is_str(settings.instance, "default", "instance by default");
     is_int(load_text("# a comment\r\n" NEEDED "  uid_base\t=  300000  \nmax_sandboxes=7\ncgroup = v2\n"
                      "favordynmods = no\nlog_level = debug\ninstance = a-b_1\nexecutor_uid = 1001\n"

@@ -57,7 +57,8 @@ write_config(const char *path)
     (void)fchmod(fileno(file), 0600);
     fprintf(file, "socket = %s\nagent = %s/session-agent\nopt_dir = %s/opt\nstate_dir = %s/state\n",
             launch_socket, out_dir, work_dir, work_dir);
-    fprintf(file, "instance = rp%d\nuid_base = %u\nmax_sandboxes = 64\ntemplate.default.root = /\n",
+    fprintf(file,
+            "instance = rp%d\nuid_base = %u\nmax_sandboxes = 64\nrunsc = no\ntemplate.default.root = /\n",
             (int)getpid(), uid_base);
     fclose(file);
 }
@@ -123,7 +124,7 @@ n_processes(void)
 
         (void)snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && stat(path, &st) == 0) {
-            n += st.st_uid >= uid_base && st.st_uid < uid_base + 128;
+            n += st.st_uid >= uid_base && st.st_uid < uid_base + 4 * 64;
         }
     }
     closedir(dir);
@@ -665,7 +666,7 @@ begin(void)
     }
     memcpy(work_dir, "/tmp/runtime_process.XXXXXX", sizeof("/tmp/runtime_process.XXXXXX"));
     assert(mkdtemp(work_dir) != NULL);
-    uid_base = 600000 + (unsigned)getpid() % 1000 * 200;
+    uid_base = 8000000 + (unsigned)getpid() % 1000 * 256;
     (void)snprintf(launch_socket, sizeof(launch_socket), "%s/socket", work_dir);
     (void)snprintf(path, sizeof(path), "%s/opt", work_dir);
     assert(mkdir(path, 0755) == 0);

@@ -38,7 +38,7 @@ sub new {
     my $dir = $option{dir} // tempdir('sbx-launch.XXXXXX', TMPDIR => 1, CLEANUP => 0);
     make_path("$dir/state", "$dir/opt/drivers");
     my $self = bless {
-        dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 400000 + ($$ % 1000) * 2000, agent => "$tool/probe_agent",
+        dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 5000000 + ($$ % 1000) * 2048, agent => "$tool/probe_agent",
         launcher => "$OUT/sandbox-launch", tool => "$tool/launchctl", owner => $$, max_sandboxes => 128, %option,
     }, $class;
     $self->write('opt/runtimes.json', '{"runtimes":[]}');
@@ -72,7 +72,7 @@ sub conf {
     my ($self, %values) = @_;
     my %all = (socket => $self->socket, agent => $self->{agent}, opt_dir => "$self->{dir}/opt", state_dir => "$self->{dir}/state",
         instance => $self->{instance}, uid_base => $self->{uid_base}, max_sandboxes => $self->{max_sandboxes},
-        'template.default.root' => '/', 'template.net.inet' => 'yes', %values);
+        'template.default.root' => '/', 'template.net.inet' => 'yes', runsc => 'no', %values);
     return join '', map { defined $all{$_} ? "$_ = $all{$_}\n" : () } sort keys %all;
 }
 
@@ -95,7 +95,7 @@ sub start {
         return $? >> 8;
     }
     my $n = $self->{starts}++;
-    $self->wait_until(10, sub { (() = $self->log =~ /"event":"started"/g) > $n || waitpid($pid, WNOHANG) == $pid });
+    $self->wait_until(60, sub { (() = $self->log =~ /"event":"started"/g) > $n || waitpid($pid, WNOHANG) == $pid });
     die 'launcher did not start: ' . $self->log . "\n" unless kill 0, $pid;
     return $self;
 }
@@ -117,7 +117,7 @@ sub processes {
     for my $file (glob '/proc/[0-9]*/status') {
         my $status = slurp($file);
         next if $status =~ /^State:\s+Z.*^PPid:\s+1$/ms;
-        push @found, $file =~ m{/proc/(\d+)/} if $status =~ /^Uid:\s+(\d+)/m && $1 >= $self->{uid_base} && $1 < $self->{uid_base} + 2 * $self->{max_sandboxes};
+        push @found, $file =~ m{/proc/(\d+)/} if $status =~ /^Uid:\s+(\d+)/m && $1 >= $self->{uid_base} && $1 < $self->{uid_base} + 4 * $self->{max_sandboxes};
     }
     return @found;
 }
