@@ -170,7 +170,7 @@ on_walls(struct conn *conn, const union wire_request *request, struct sandbox *s
 
     (void)sb; /* it is about the host */
     reply.head = (struct launch_head){ .seq = request->head.seq };
-    conn_send(conn, &reply, sizeof(reply), LAUNCH_WALLS, NULL);
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_WALLS, NULL, 0);
 }
 
 static void

@@ -57,3 +57,22 @@ gvisor_choose(struct sandbox_host *host, int (*turn)(void *arg), void *arg)
     host->has_gvisor = r == 0;
     return r;
 }
+
+void
+gvisor_tell(struct sandbox_host *host, const char *why_not)
+{
+    struct launch_walls *walls = &host->walls;
+    const char *equals = strchr(host->runsc.platform, '=');
+
+    memset(walls->gvisor_version, 0, sizeof(walls->gvisor_version));
+    memset(walls->gvisor_platform, 0, sizeof(walls->gvisor_platform));
+    memset(walls->gvisor_why, 0, sizeof(walls->gvisor_why));
+    (void)snprintf(walls->gvisor_version, sizeof(walls->gvisor_version), "%s",
+                   host->runsc.version); /* all fit */
+    if (host->has_gvisor) {
+        walls->tiers |= 1u << SBX_ISOLATION_GVISOR;
+        (void)snprintf(walls->gvisor_platform, sizeof(walls->gvisor_platform), "%s", equals + 1);
+    } else {
+        (void)snprintf(walls->gvisor_why, sizeof(walls->gvisor_why), "%s", why_not);
+    }
+}

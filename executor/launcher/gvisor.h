@@ -12,3 +12,5 @@ enum {
 
 /* `turn` waits for events and handles them, as the loop does; nobody is served meanwhile. Sets has_gvisor. */
 _must_check_ int gvisor_choose(struct sandbox_host *host, int (*turn)(void *arg), void *arg);
+/* Into what clients are told of the host; `why_not` is for when the tier cannot be had. */
+void gvisor_tell(struct sandbox_host *host, const char *why_not);

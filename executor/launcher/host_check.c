@@ -27,6 +27,7 @@
 #include "executor/launcher/agent_file.h"
 #include "executor/launcher/creds.h"
 #include "executor/launcher/journal.h"
+#include "executor/launcher/limits.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/template.h"
 
@@ -181,7 +182,7 @@ wall_try(struct stage *stage, const struct host_attempt *attempt, struct sbx_wal
     if (pid < 0) {
         found_failed(ret, "clone3", pid);
     } else if (attempt->is_mapped) {
-        r = ns_map_ids(stage->proc_fd, pid, (uid_t)stage->settings->uid_base);
+        r = ns_map_ids(stage->proc_fd, pid, (uid_t)stage->settings->uid_base, false);
     }
     if (pid > 0) {
         if (r == 0) {
@@ -362,7 +363,7 @@ groups_try(struct stage *stage, struct sbx_wall_found *walls)
         walls[SBX_WALL_PIDS] = walls[SBX_WALL_CPU] = walls[SBX_WALL_MEMORY];
         return;
     }
-    r = cgroup_create(&group, stage->tree, STAGE_SLOT);
+    r = cgroup_create(&group, stage->tree, STAGE_SLOT, limits_until_adopted(SBX_ISOLATION_PROCESS));
     if (r < 0) {
         found_failed(&walls[SBX_WALL_MEMORY], "a group with limits", r);
         walls[SBX_WALL_PIDS] = walls[SBX_WALL_CPU] = walls[SBX_WALL_MEMORY];
@@ -451,7 +452,8 @@ host_check(struct launch_walls *ret, const struct settings *settings, const stru
     memset(ret, 0, sizeof(*ret));
     ret->n_walls = SBX_N_WALLS;
     ret->tiers = 1u << SBX_ISOLATION_PROCESS;
-    (void)snprintf(ret->gvisor_why, sizeof(ret->gvisor_why), "this launcher has no such tier"); /* fits */
+    (void)snprintf(ret->gvisor_why, sizeof(ret->gvisor_why),
+                   "a running launcher tries it, this did not"); /* fits */
     if (tree != NULL && tree->ops != NULL) {
         (void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s", tree->ops->name); /* "v1" or "v2" */
     }

@@ -390,11 +390,14 @@ gvisor_prepare(struct launcher *l, const char **ret_stage, char *error)
 {
     int r;
 
+    gvisor_tell(&l->host,
+                strcmp(l->host.settings.runsc, "no") == 0 ? "runsc = no" : "there is no runsc to be used");
     if (!l->host.has_runsc) {
         return 0;
     }
     *ret_stage = "gvisor";
     r = gvisor_choose(&l->host, loop_turn, l);
+    gvisor_tell(&l->host, "runsc is there and does not run");
     if (r != GVISOR_E_UNFIT || l->stop_at_ms != 0) {
         return r == GVISOR_E_UNFIT ? 0 : r;
     }
