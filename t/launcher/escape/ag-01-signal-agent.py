@@ -1,5 +1,5 @@
 # title: stop, kill or at least signal the agent, by number and by descriptor
-# wall: uid
+# wall: uid landlock
 import os
 import signal
 from attack import call, escaped, held

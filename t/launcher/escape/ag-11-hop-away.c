@@ -2,7 +2,6 @@
 // wall: sweep
 // steps: 2
 #include "attack.h"
-#include <dirent.h>
 #include <sys/stat.h>
 
 int

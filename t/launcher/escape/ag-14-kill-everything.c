@@ -2,21 +2,18 @@
 // wall: sweep
 // steps: 2
 #include "attack.h"
-#include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 int
 main(int argc, char **argv)
 {
-    DIR *dir;
-    struct dirent *entry;
     int others = 0;
 
     if (argc > 1 && strcmp(argv[1], "again") == 0) {
-        dir = opendir("/proc");
-        while (dir != NULL && (entry = readdir(dir)) != NULL) {
-            others += strtol(entry->d_name, NULL, 10) > 1 && strtol(entry->d_name, NULL, 10) != getpid();
+        /* Who may not be signalled is there all the same. */
+        for (pid_t pid = 2; pid < 400; pid++) {
+            others += pid != getpid() && (kill(pid, 0) == 0 || errno == EPERM);
         }
         if (others > 0) {
             escaped("%d processes of the first step are left", others);

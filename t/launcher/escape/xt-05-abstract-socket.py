@@ -1,5 +1,5 @@
 # title: meet another sandbox under an abstract name, which is no file
-# wall: network_namespace
+# wall: network_namespace landlock
 # parties: 2
 import socket
 import sys

@@ -15,6 +15,7 @@ if sys.argv[1] == "victim":
     held("waited")
 for name, result in (("shmget", call(29, 0x5EC, 0, 0)), ("semget", call(64, 0x5EC, 0, 0)), ("msgget", call(68, 0x5EC, 0))):
     if result >= 0:
+        time.sleep(4)  # until the other has removed them
         escaped("%s found the other's: %d" % (name, result))
 for table in ("shm", "sem", "msg"):
     try:

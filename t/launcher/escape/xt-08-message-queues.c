@@ -24,6 +24,7 @@ main(int argc, char **argv)
         held("waited");
     }
     if (queue >= 0) {
+        sleep(4); /* until the other has removed it */
         escaped("opened the other's queue");
     }
     held("mq_open: %s", strerror(errno));
