@@ -109,7 +109,7 @@ sub start {
     my ($self) = @_;
     my @off = @{ $self->{walls_off} };
     local $ENV{A_SECRET_OF_THE_HOST} = 'token-of-the-host';    # what no program may find
-    $self->{launch}->start('template.default.inet' => 'yes', %{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
+    $self->{launch}->start('template.default.inet' => 'yes', $self->{tier} eq 'gvisor' ? (runsc => 'auto') : (), %{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
     return $self;
 }
 
