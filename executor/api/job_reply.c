@@ -5,7 +5,7 @@
 #include "lib/sbx_time.h"
 #include "lib/sbx_utf8.h"
 
-#define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"peak_memory_bytes\":0}"
+#define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"cpu_throttled_ms\":0,\"peak_memory_bytes\":0}"
 
 static void
 write_text(struct sbx_jsonw *w, const char *key, const char *text)

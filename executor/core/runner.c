@@ -201,6 +201,7 @@ run_write_usage(struct sbx_buf *out, const struct run *run)
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_uint(&w, "wall_ms", report != NULL && report->wall_ms > 0 ? report->wall_ms : wall_ms);
     sbx_jsonw_uint(&w, "cpu_ms", report != NULL ? report->cpu_ms : 0);
+    sbx_jsonw_uint(&w, "cpu_throttled_ms", report != NULL ? report->cpu_throttled_ms : 0);
     sbx_jsonw_uint(&w, "peak_memory_bytes", report != NULL ? report->peak_memory_bytes : 0);
     sbx_jsonw_object_end(&w);
 }

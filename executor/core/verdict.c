@@ -53,13 +53,21 @@ outcome_is_file_too_large(const struct runtime_outcome *outcome)
     return !outcome->exited && strcmp(outcome->signal, "SIGXFSZ") == 0;
 }
 
+static bool
+run_went_wrong(int rc, const struct runtime_outcome *outcome)
+{
+    return rc != 0 || !outcome->exited || outcome->exit_code != 0;
+}
+
 static void
 verdict_runtime(struct verdict *verdict, const struct verdict_input *input)
 {
     const struct runtime_outcome *outcome = input->outcome;
     int rc = input->rc;
 
-    if (rc == 0 && outcome_is_file_too_large(outcome)) {
+    if (outcome->report.host_oom && run_went_wrong(rc, outcome)) {
+        verdict_say(verdict, JOB_LOST, "the host ran out of memory");
+    } else if (rc == 0 && outcome_is_file_too_large(outcome)) {
         uint64_t limit = input->limits->value[SBX_LIMIT_DISK];
 
         verdict_limit(verdict, SBX_LIMIT_DISK, limit, limit + 1);

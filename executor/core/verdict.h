@@ -9,9 +9,10 @@
  *   4. the executor was stopped                        lost
  *   5. its time to wait had passed                     timed_out
  *   6. no sandbox of its tier can be made here         lost
- *   7. the launcher, the sandbox or the agent is gone  lost
- *   8. the agent refused the run, said why             failed
- *   9. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded
+ *   7. it went wrong while the host had no memory left lost
+ *   8. the launcher, the sandbox or the agent is gone  lost
+ *   9. the agent refused the run, said why             failed
+ *  10. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded
  */
 #pragma once
 

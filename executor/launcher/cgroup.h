@@ -20,7 +20,14 @@ enum {
     CGROUP_E_ABSENT = 2, /* open: this host has no such hierarchy with the controllers needed */
 };
 
-enum cgroup_file { CGROUP_FILE_CPU, CGROUP_FILE_OOM, CGROUP_FILE_PIDS, CGROUP_FILE_PEAK, CGROUP_N_FILES };
+enum cgroup_file {
+    CGROUP_FILE_CPU,
+    CGROUP_FILE_THROTTLED,
+    CGROUP_FILE_OOM,
+    CGROUP_FILE_PIDS,
+    CGROUP_FILE_PEAK,
+    CGROUP_N_FILES
+};
 
 /* One sandbox's group. All-null initialiser: CGROUP_NULL. */
 struct cgroup {
@@ -31,7 +38,7 @@ struct cgroup {
 
 #define CGROUP_NULL                                                                                          \
     {                                                                                                        \
-        .dir = { -1, -1, -1, -1 }, .file = { -1, -1, -1, -1 }                                                \
+        .dir = { -1, -1, -1, -1 }, .file = { -1, -1, -1, -1, -1 }                                            \
     }
 
 struct cgroup_limits {
@@ -42,8 +49,10 @@ struct cgroup_limits {
 
 struct cgroup_usage {
     uint64_t cpu_us;
+    uint64_t throttled_us; /* held back for its rate */
     uint64_t peak_bytes;
     uint64_t oom_kills;
+    uint64_t limit_hits; /* of its own memory limit; read once there are oom_kills, whoever ran out */
     uint64_t fork_refusals;
 };
 

@@ -148,9 +148,8 @@ static int
 v2_watch(struct cgroup *group)
 {
     static const char *const names[CGROUP_N_FILES] = {
-        [CGROUP_FILE_CPU] = "cpu.stat",
-        [CGROUP_FILE_OOM] = "memory.events",
-        [CGROUP_FILE_PIDS] = "pids.events",
+        [CGROUP_FILE_CPU] = "cpu.stat",      [CGROUP_FILE_THROTTLED] = "cpu.stat",
+        [CGROUP_FILE_OOM] = "memory.events", [CGROUP_FILE_PIDS] = "pids.events",
         [CGROUP_FILE_PEAK] = "memory.peak",
     };
 
@@ -179,6 +178,12 @@ v2_read(struct cgroup *group, struct cgroup_usage *ret)
 
     if (r == 0) {
         r = cgroup_read_u64(group->file[CGROUP_FILE_OOM], "oom_kill ", &ret->oom_kills);
+    }
+    if (r == 0) {
+        r = cgroup_read_u64(group->file[CGROUP_FILE_THROTTLED], "throttled_usec ", &ret->throttled_us);
+    }
+    if (r == 0 && ret->oom_kills > 0) {
+        r = cgroup_read_u64(group->file[CGROUP_FILE_OOM], "oom ", &ret->limit_hits);
     }
     if (r == 0) {
         r = cgroup_read_u64(group->file[CGROUP_FILE_PIDS], "max ", &ret->fork_refusals);

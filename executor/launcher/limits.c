@@ -101,8 +101,11 @@ usage_read(struct sandbox *sb, const struct sandbox_host *host, struct mounts_us
 
     if (host->tree.ops->read(&sb->cgroup, &usage) == 0) {
         report->cpu_ms = (usage.cpu_us - sb->before.cpu_us) / 1000;
+        report->cpu_throttled_ms = (usage.throttled_us - sb->before.throttled_us) / 1000;
         report->peak_memory_bytes = usage.peak_bytes;
         report->oom_kills = (uint32_t)(usage.oom_kills - sb->before.oom_kills);
+        /* The counter also tells of kills when a group above, or the host, has no memory left. */
+        report->host_oom = report->oom_kills > 0 && usage.limit_hits == sb->before.limit_hits;
         report->fork_refusals = (uint32_t)(usage.fork_refusals - sb->before.fork_refusals);
     }
     if (mounts_disk_used(sb->disk_fd, ret_disk) == 0) {
@@ -124,7 +127,8 @@ limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
     }
 
     const struct finding findings[] = {
-        { SBX_WALL_MEMORY, report->oom_kills > 0, LAUNCH_LIMIT_MEMORY, false, limits->memory_bytes,
+        { SBX_WALL_MEMORY, report->oom_kills > 0 && report->host_oom == 0, LAUNCH_LIMIT_MEMORY, false,
+          limits->memory_bytes,
           report->peak_memory_bytes > limits->memory_bytes ? report->peak_memory_bytes
                                                            : limits->memory_bytes },
         { SBX_WALL_PIDS, report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, false, limits->processes,

@@ -89,7 +89,8 @@ struct launch_created {
 struct launch_adopt {
     struct launch_head head;
     struct launch_limits limits;
-    uint64_t share; /* those with the same one divide one sandbox's weight on the processors until dead; 0: none */
+    uint64_t
+        share; /* those with the same one divide one sandbox's weight on the processors until dead; 0: none */
 };
 
 struct launch_report {
@@ -105,9 +106,10 @@ struct launch_report {
     uint64_t verdict_limit; /* ms, bytes, processes or files */
     uint64_t verdict_observed;
     uint32_t verdict_files; /* 1: verdict is DISK for the number of files, which limit and observed are */
-    uint32_t pad;
-    int32_t exit_signal; /* of pid 1 when not running; 0 when it exited */
+    uint32_t host_oom;      /* 1: what oom_kills counts was for want of memory outside of the sandbox */
+    int32_t exit_signal;    /* of pid 1 when not running; 0 when it exited */
     int32_t exit_code;
+    uint64_t cpu_throttled_ms; /* since ADOPT: had work and was held back by its cpu rate */
 };
 
 struct launch_error {

@@ -122,6 +122,8 @@ process_report(struct process_sandbox *sandbox, const struct launch_report *repo
         .wall_ms = report->wall_ms,
         .peak_memory_bytes = report->peak_memory_bytes,
         .disk_bytes = report->disk_bytes,
+        .cpu_throttled_ms = report->cpu_throttled_ms,
+        .host_oom = report->host_oom != 0,
         .has_verdict = report->verdict != LAUNCH_LIMIT_NONE,
         .verdict = verdict_limit(report->verdict),
         .verdict_limit = report->verdict_limit,

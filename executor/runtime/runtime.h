@@ -62,6 +62,8 @@ struct runtime_run {
 /* The kernel's word, from the launcher. */
 struct runtime_report {
     uint64_t cpu_ms, wall_ms, peak_memory_bytes, disk_bytes;
+    uint64_t cpu_throttled_ms; /* it had work and was held back by its cpu rate */
+    bool host_oom;             /* something in it was killed because the host had no memory left */
     bool has_verdict;
     enum sbx_limit verdict; /* SBX_LIMIT_CPU MEMORY DISK PROCESSES TIME */
     uint64_t verdict_limit, verdict_observed;

@@ -131,12 +131,12 @@ print_report(const char *what, const struct launch_report *r)
 {
     printf("%s id=%llu cpu_ms=%llu wall_ms=%llu peak=%llu disk=%llu oom=%u forks=%u verdict=%u running=%u "
            "limit=%llu "
-           "observed=%llu files=%u signal=%d code=%d\n",
+           "observed=%llu files=%u signal=%d code=%d throttled=%llu host_oom=%u\n",
            what, (unsigned long long)r->head.sandbox, (unsigned long long)r->cpu_ms,
            (unsigned long long)r->wall_ms, (unsigned long long)r->peak_memory_bytes,
            (unsigned long long)r->disk_bytes, r->oom_kills, r->fork_refusals, r->verdict, r->running,
            (unsigned long long)r->verdict_limit, (unsigned long long)r->verdict_observed, r->verdict_files,
-           r->exit_signal, r->exit_code);
+           r->exit_signal, r->exit_code, (unsigned long long)r->cpu_throttled_ms, r->host_oom);
 }
 
 static void

@@ -95,6 +95,7 @@ my $begin = time;
 $c->sh($id, 'timeout 1 sh -c "while :; do :; done"');
 $r = $c->stat($id);
 is($r->{verdict}, NONE, 'rate: no verdict');
+cmp_ok($r->{throttled}, '>', 300, 'rate: what it was held back is told');
 cmp_ok($r->{cpu_ms}, '<', 1000 * (time - $begin) * 0.35 + 30, 'rate: a fifth of a core was given');
 $c->destroy($id);
 
@@ -103,6 +104,24 @@ my ($base) = grep { -e "$_/cpu.shares" || -e "$_/cpu.weight" } grep { !m{/s\d+$}
 my $n_cpus = () = Sandbox::Launch::slurp('/proc/cpuinfo') =~ /^processor\s/mg;
 is(Sandbox::Launch::slurp(-e "$base/cpu.shares" ? "$base/cpu.shares" : "$base/cpu.weight") + 0,
     -e "$base/cpu.shares" ? 2 * 1024 * $n_cpus : 2 * 100 * $n_cpus, 'weight: two processes a processor');
+
+# A kill for want of memory outside of the sandbox is not its limit.
+my ($memory) = grep { -e "$_/memory.limit_in_bytes" || -e "$_/memory.max" } grep { !m{/s\d+$} } $l->cgroups;
+my $ceiling = -e "$memory/memory.max" ? "$memory/memory.max" : "$memory/memory.limit_in_bytes";
+sub set_ceiling { my ($value) = @_; open my $out, '>', $ceiling or die "$ceiling: $!"; print {$out} $value; return close $out }
+ok(set_ceiling(96 << 20), 'all sandboxes together may have 96 MiB');
+$id = $c->create;
+$c->adopt($id, memory => 512 << 20);
+like($c->sh($id, $hog), qr/signal=9/, 'a hog below its own limit is killed');
+$r = $c->stat($id);
+is("$r->{verdict} $r->{host_oom} $r->{running}", '0 1 1', 'that is no verdict on it, but is told');
+cmp_ok($r->{peak}, '<', 100 << 20, 'and it never came near its limit');
+ok(set_ceiling($ceiling =~ /max$/ ? 'max' : -1), 'the ceiling is gone');
+$c->sh($id, $hog);
+$r = $c->ended(5);
+is("$r->{verdict} $r->{host_oom}", MEMORY . ' 0', 'its own limit still is one');
+cmp_ok($r->{observed}, '>=', 512 << 20, 'with what was observed');
+$c->destroy($id);
 
 # At the limit but not over it.
 $id = $c->create;

@@ -100,14 +100,17 @@ counters(void)
     is_int(v2->watch(&group), -ENOENT, "counters absent: an error");
     cgroup_deinit(&group);
     group.dir[0] = dup(dir_fd);
-    put("cpu.stat", "usage_usec 1234567\nuser_usec 1000000\nsystem_usec 234567\n");
+    put("cpu.stat", "usage_usec 1234567\nuser_usec 1000000\nsystem_usec 234567\n"
+                    "nr_periods 9\nnr_throttled 4\nthrottled_usec 765432\n");
     put("memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n");
     put("pids.events", "max 5\n");
     put("memory.current", "4096\n");
     is_int(v2->watch(&group), 0, "counters without memory.peak");
     is_int(v2->read(&group, &usage), 0, "are read");
     is_uint(usage.cpu_us, 1234567, "cpu");
+    is_uint(usage.throttled_us, 765432, "time held back");
     is_uint(usage.oom_kills, 2, "oom_kill and not oom");
+    is_uint(usage.limit_hits, 3, "how often its own limit was met");
     is_uint(usage.fork_refusals, 5, "refused forks");
     is_uint(usage.peak_bytes, 4096, "peak from memory.current");
     put("memory.current", "1024\n");

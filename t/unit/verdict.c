@@ -173,6 +173,102 @@ test_values(void)
            "too many files");
 }
 
+/*
+ * Every set of things that are true at once, with every end of the run: the answer is that of the first of
+ * them in the list, whatever else is true. Said here once more, as a list and not as code.
+ */
+enum cause { C_KERNEL, C_OUTPUT, C_CANCEL, C_DRAIN, C_EXPIRE, C_UNSUPPORTED, N_CAUSES };
+
+static const struct {
+    enum job_state state;
+    const char *violation;
+} cause_wants[N_CAUSES] = {
+    [C_KERNEL] = { JOB_LIMIT_EXCEEDED, "memory" }, [C_OUTPUT] = { JOB_LIMIT_EXCEEDED, "output" },
+    [C_CANCEL] = { JOB_CANCELLED, NULL },          [C_DRAIN] = { JOB_LOST, NULL },
+    [C_EXPIRE] = { JOB_TIMED_OUT, NULL },          [C_UNSUPPORTED] = { JOB_LOST, NULL },
+};
+
+static const struct end {
+    int rc; /* -1: none of its own */
+    int exit_code;
+    const char *result_error;
+    bool host_oom;
+    enum job_state state;
+    const char *violation;
+} ends[] = {
+    { -1, 0, "", false, JOB_LOST, NULL },
+    { 0, 0, "", false, JOB_SUCCEEDED, NULL },
+    { 0, 0, "", true, JOB_SUCCEEDED, NULL }, /* what the host killed was not needed */
+    { 0, 0, "x", false, JOB_FAILED, NULL },
+    { 0, 1, "", false, JOB_FAILED, NULL },
+    { 0, 1, "", true, JOB_LOST, NULL },
+    { 0, -1, "", false, JOB_FAILED, NULL },
+    { 0, -1, "", true, JOB_LOST, NULL },
+    { 0, XFSZ, "", false, JOB_LIMIT_EXCEEDED, "disk" },
+    { RUNTIME_E_REFUSED, 0, "", false, JOB_FAILED, NULL },
+    { RUNTIME_E_UNAVAILABLE, 0, "", false, JOB_LOST, NULL },
+    { RUNTIME_E_AGENT, 0, "", false, JOB_LOST, NULL },
+    { RUNTIME_E_AGENT, 0, "", true, JOB_LOST, NULL },
+    { RUNTIME_E_AGENT, XFSZ, "", false, JOB_LOST, NULL },
+    { RUNTIME_E_ENDED, 0, "", false, JOB_LOST, NULL },
+    { RUNTIME_E_ENDED, 0, "", true, JOB_LOST, NULL },
+};
+
+static bool
+verdict_is(const struct verdict *verdict, enum job_state state, const char *violation)
+{
+    const char *name = verdict->has_violation ? sbx_limit_verdict(verdict->violated) : NULL;
+
+    return verdict->state == state && (name == NULL) == (violation == NULL) &&
+           (name == NULL || (strcmp(name, violation) == 0 && verdict->observed >= verdict->limit));
+}
+
+static bool
+combination_is_right(unsigned causes, const struct end *end)
+{
+    const struct row row = { .causes = (causes & 1u << C_KERNEL) != 0 ? KERNEL : 0,
+                             .exit_code = end->exit_code,
+                             .result_error = end->result_error };
+    struct runtime_outcome outcome;
+    struct verdict verdict;
+    struct verdict_input input = {
+        .limits = &limits,
+        .rc = end->rc < 0 ? 0 : end->rc,
+        .outcome = end->rc < 0 ? NULL : &outcome,
+        .output_bytes = 1234,
+        .output_exceeded = (causes & 1u << C_OUTPUT) != 0,
+        .cancelled = (causes & 1u << C_CANCEL) != 0,
+        .drained = (causes & 1u << C_DRAIN) != 0,
+        .expired = (causes & 1u << C_EXPIRE) != 0,
+        .unsupported = (causes & 1u << C_UNSUPPORTED) != 0,
+    };
+
+    fill_outcome(&outcome, &row);
+    outcome.report.host_oom = end->host_oom;
+    verdict_decide(&verdict, &input);
+    for (unsigned i = 0; i < N_CAUSES; i++) {
+        /* The kernel's word comes with an end of the run. */
+        if ((causes & 1u << i) != 0 && (i != C_KERNEL || end->rc >= 0)) {
+            return verdict_is(&verdict, cause_wants[i].state, cause_wants[i].violation);
+        }
+    }
+    return verdict_is(&verdict, end->state, end->violation);
+}
+
+static void
+test_combinations(void)
+{
+    for (size_t e = 0; e < SBX_COUNT(ends); e++) {
+        unsigned wrong = 0;
+
+        for (unsigned causes = 0; causes < 1u << N_CAUSES; causes++) {
+            wrong += !combination_is_right(causes, &ends[e]);
+        }
+        is_uint(wrong, 0, "end %zu (rc %d, exit %d): all %u sets of causes", e, ends[e].rc, ends[e].exit_code,
+                1u << N_CAUSES);
+    }
+}
+
 static void
 test_states(void)
 {
@@ -207,6 +303,7 @@ main(void)
     for (size_t i = 0; i < SBX_COUNT(rows); i++) {
         test_row(&rows[i]);
     }
+    test_combinations();
     test_values();
     test_states();
     return done_testing();

@@ -1,0 +1,167 @@
+/*
+ * Which limit a sandbox has broken, for every set of counters that are over at once: the first in the order of
+ * docs/verdicts.md, with the ceiling that was set and at least as much observed. The kernel's files are played.
+ */
+#include "executor/launcher/limits.h"
+
+#include "executor/launcher/mounts.h"
+#include "t/unit/tap.h"
+
+static struct cgroup_usage usage;
+static int usage_rc;
+static struct mounts_usage disk;
+static uint64_t now_ms;
+
+uint64_t
+sandbox_now_ms(void)
+{
+    return now_ms;
+}
+
+int
+mounts_disk_used(int disk_fd, struct mounts_usage *ret)
+{
+    (void)disk_fd;
+    *ret = disk;
+    return 0;
+}
+
+int
+mounts_disk_resize(int disk_fd, uint64_t bytes)
+{
+    (void)disk_fd;
+    (void)bytes;
+    return 0;
+}
+
+static int
+played_read(struct cgroup *group, struct cgroup_usage *ret)
+{
+    (void)group;
+    *ret = usage;
+    return usage_rc;
+}
+
+static const struct cgroup_ops played = { .name = "played", .read = played_read };
+static struct sandbox_host host = { .tree = { .ops = &played } };
+
+enum { OOM, FORKS, BYTES, FILES, CPU, WALL, N_FINDINGS };
+
+static const struct launch_limits limits = {
+    .memory_bytes = 64u << 20,
+    .disk_bytes = 1u << 20,
+    .cpu_ms = 500,
+    .wall_ms = 1000,
+    .cpu_millis = 1000,
+    .processes = 8,
+};
+
+static const struct {
+    enum launch_limit verdict;
+    uint64_t limit;
+    uint32_t files;
+} wants[N_FINDINGS] = {
+    [OOM] = { LAUNCH_LIMIT_MEMORY, 64u << 20, 0 }, [FORKS] = { LAUNCH_LIMIT_PROCESSES, 8, 0 },
+    [BYTES] = { LAUNCH_LIMIT_DISK, 1u << 20, 0 },  [FILES] = { LAUNCH_LIMIT_DISK, 100, 1 },
+    [CPU] = { LAUNCH_LIMIT_CPU, 500, 0 },          [WALL] = { LAUNCH_LIMIT_TIME, 1000, 0 },
+};
+
+static void
+play(struct sandbox *sb, unsigned over)
+{
+    *sb = (struct sandbox){ .limits = limits, .adopted_ms = 5000 };
+    sb->before = (struct cgroup_usage){ .cpu_us = 7000, .throttled_us = 1000 };
+    usage = (struct cgroup_usage){ .cpu_us = 7000 + 499999, .throttled_us = 43000, .peak_bytes = 60u << 20 };
+    disk = (struct mounts_usage){ .bytes = 1u << 20, .files = 99, .max_files = 100 };
+    now_ms = 5999;
+    usage_rc = 0;
+    if ((over & 1u << OOM) != 0) {
+        usage.oom_kills = 1;
+        usage.limit_hits = 3;
+    }
+    usage.fork_refusals = (over & 1u << FORKS) != 0;
+    disk.bytes += (over & 1u << BYTES) != 0;
+    disk.files += (over & 1u << FILES) != 0;
+    usage.cpu_us += (over & 1u << CPU) != 0;
+    now_ms += (over & 1u << WALL) != 0;
+}
+
+static bool
+verdict_is(const struct launch_report *report, unsigned over, bool is_alive)
+{
+    for (unsigned i = 0; i < N_FINDINGS; i++) {
+        if ((over & 1u << i) != 0 && (i != WALL || is_alive)) {
+            return report->verdict == wants[i].verdict && report->verdict_limit == wants[i].limit &&
+                   report->verdict_files == wants[i].files &&
+                   report->verdict_observed >= report->verdict_limit;
+        }
+    }
+    return report->verdict == LAUNCH_LIMIT_NONE;
+}
+
+static void
+test_sets(bool is_alive)
+{
+    struct sandbox sb;
+    unsigned wrong = 0, moved = 0;
+
+    for (unsigned over = 0; over < 1u << N_FINDINGS; over++) {
+        struct launch_report first;
+
+        play(&sb, over);
+        limits_check(&sb, &host, is_alive);
+        wrong += !verdict_is(&sb.report, over, is_alive);
+        first = sb.report;
+        /* All the rest comes later. */
+        usage.oom_kills = usage.limit_hits = usage.fork_refusals = 9;
+        now_ms += 10000;
+        limits_check(&sb, &host, is_alive);
+        moved += first.verdict != LAUNCH_LIMIT_NONE &&
+                 (sb.report.verdict != first.verdict || sb.report.verdict_limit != first.verdict_limit ||
+                  sb.report.verdict_observed != first.verdict_observed);
+    }
+    is_uint(wrong, 0, "%s: all 64 sets of counters", is_alive ? "alive" : "dead");
+    is_uint(moved, 0, "the first verdict is final");
+}
+
+static void
+test_numbers(void)
+{
+    struct sandbox sb;
+
+    play(&sb, 0);
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.cpu_ms, 499, "cpu counts from ADOPT on");
+    is_uint(sb.report.cpu_throttled_ms, 42, "so does what it was held back");
+    is_uint(sb.report.wall_ms, 999, "and the wall clock");
+    is_uint(sb.report.disk_bytes, 1u << 20, "a full disk is no verdict");
+    is_uint(sb.report.verdict, LAUNCH_LIMIT_NONE, "exactly as much as allowed is allowed");
+
+    play(&sb, 1u << OOM);
+    usage.limit_hits = 0;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict, LAUNCH_LIMIT_NONE, "killed for the host's want of memory: not its limit");
+    is_uint(sb.report.host_oom, 1, "which is told");
+    usage.limit_hits = 1;
+    usage.oom_kills = 2;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict, LAUNCH_LIMIT_MEMORY, "until it meets its own");
+    is_uint(sb.report.host_oom, 0, "then that is what is told");
+
+    play(&sb, 1u << CPU);
+    usage_rc = -EIO;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict, LAUNCH_LIMIT_NONE, "counters that cannot be read prove nothing");
+    now_ms = 6000;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict, LAUNCH_LIMIT_TIME, "but the clock goes on");
+}
+
+int
+main(void)
+{
+    test_sets(true);
+    test_sets(false);
+    test_numbers();
+    return done_testing();
+}
