@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/sbx_wall.h"
+#include "session-agent/landlock.h"
 
 #define STATUS_FD 3
 #define MAX_FILES 4096
@@ -30,6 +31,7 @@ enum stage {
     STAGE_NO_NEW_PRIVS,
     STAGE_DIRECTORY,
     STAGE_DEATH_SIGNAL,
+    STAGE_LANDLOCK,
     STAGE_SECCOMP,
     STAGE_EXEC,
     N_STAGES
@@ -46,6 +48,7 @@ static const char *const stage_names[N_STAGES] = {
     [STAGE_NO_NEW_PRIVS] = "no_new_privs",
     [STAGE_DIRECTORY] = "directory",
     [STAGE_DEATH_SIGNAL] = "death signal",
+    [STAGE_LANDLOCK] = "landlock",
     [STAGE_SECCOMP] = "seccomp",
     [STAGE_EXEC] = "interpreter",
 };
@@ -215,6 +218,21 @@ child_death_signal(pid_t parent)
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent;
 }
 
+/* Standalone there is no telling what the code needs. */
+static bool
+child_landlock(const struct payload_spec *spec)
+{
+    int r;
+
+    if (spec->filter == NULL || sbx_wall_is_off(SBX_WALL_LANDLOCK) ||
+        sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS)) {
+        return true;
+    }
+    r = landlock_confine();
+    errno = -r;
+    return r == 0;
+}
+
 static bool
 child_seccomp(const struct payload_spec *spec)
 {
@@ -270,6 +288,9 @@ child_prepare(const struct payload_spec *spec, pid_t parent)
     }
     if (!child_death_signal(parent)) {
         return STAGE_DEATH_SIGNAL;
+    }
+    if (!child_landlock(spec)) {
+        return STAGE_LANDLOCK;
     }
     return child_seccomp(spec) ? STAGE_EXEC : STAGE_SECCOMP;
 }

@@ -17,6 +17,7 @@
 struct ends {
     int agent[NS_N_AGENT_FDS];
     int sync;
+    struct overlay overlay;
 };
 
 static void
@@ -26,6 +27,7 @@ ends_close(struct ends *ends)
         sandbox_fd_close(&ends->agent[i]);
     }
     sandbox_fd_close(&ends->sync);
+    overlay_deinit(&ends->overlay);
 }
 static inline void
 ends_closep(struct ends *ends)
@@ -124,10 +126,11 @@ child_start(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
             const struct settings_template *template, const char **ret_stage)
 {
     struct ns_spec spec = {
-        .template_name = template->name,
+        .template = template,
         .sync_fd = ends->sync,
         .parent_sync_fd = sb->sync_fd,
         .disk_fd = sb->disk_fd,
+        .overlay = ends->overlay,
         .agent_fd = host->agent_fd,
         .launcher_pidfd = host->launcher_pidfd,
         .cgroup_fd = cgroup_clone_fd(&sb->cgroup, &host->tree),
@@ -157,7 +160,9 @@ _must_check_ int
 birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct settings_template *template,
             const char **ret_stage)
 {
-    _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 }, .sync = -1 };
+    _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 },
+                                                .sync = -1,
+                                                .overlay = OVERLAY_NULL };
     int r;
 
     *ret_stage = "cgroup";
@@ -167,6 +172,12 @@ birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct se
     }
     *ret_stage = "disk";
     r = mounts_disk_new(&sb->disk_fd, sandbox_payload_uid(sb, host));
+    if (r < 0) {
+        return r;
+    }
+    *ret_stage = "own inodes";
+    /* gVisor keeps locks and watches to itself. */
+    r = is_gvisor(sb) ? 0 : overlay_new(&ends.overlay, &host->settings, template);
     if (r < 0) {
         return r;
     }

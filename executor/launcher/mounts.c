@@ -135,15 +135,16 @@ bind(const char *from, const char *to, uint64_t attributes)
 /* One tmpfs, so one size for all of them. It is attached in passing: a detached mount cannot be cloned
  * before 6.15. */
 _must_check_ static int
-disk_attach(int disk_fd)
+disk_attach(int disk_fd, bool exec)
 {
-    static const struct {
+    uint64_t programs = exec ? 0 : MOUNT_ATTR_NOEXEC;
+    const struct {
         const char *from, *to;
         uint64_t attributes;
     } binds[] = {
-        { "workspace/tmp", "tmp", 0 },
+        { "workspace/tmp", "tmp", programs },
         { "workspace/shm", "dev/shm", MOUNT_ATTR_NOEXEC },
-        { "workspace/run", "run/sandbox", 0 },
+        { "workspace/run", "run/sandbox", programs },
     };
     int workspace = -1, r = mounts_attach(disk_fd, "workspace");
 
@@ -152,6 +153,9 @@ disk_attach(int disk_fd)
     }
     if (r == 0) {
         r = mounts_clone(&workspace, "workspace/workspace", 0);
+    }
+    if (r == 0 && !exec) {
+        r = restrict_mount(workspace, programs);
     }
     if (r == 0) {
         r = umount2("workspace", MNT_DETACH) < 0 ? -errno : mounts_attach(workspace, "workspace");
@@ -247,13 +251,30 @@ mounts_root_enter(void)
     return 0;
 }
 
-_must_check_ int
-mounts_apply(const char *template_name, int disk_fd, const char **ret_stage)
+/* Devices may be opened through dev/ alone. */
+_must_check_ static int
+overlay_attach(const struct overlay *overlay)
+{
+    int r = mounts_attach(overlay->root, TEMPLATE_NEW_ROOT);
+
+    if (r == 0 && fchdir(overlay->root) < 0) {
+        r = -errno;
+    }
+    if (r == 0) {
+        r = bind("dev", "dev", MOUNT_ATTR_NOEXEC);
+    }
+    if (r == 0) {
+        r = restrict_mount(overlay->root, MOUNT_ATTR_NODEV);
+    }
+    return r < 0 ? r : mounts_attach(overlay->usr, "usr");
+}
+
+_must_check_ static int
+template_attach(const char *template_name)
 {
     char path[sizeof(TEMPLATE_DIR) + LAUNCH_TEMPLATE_LEN];
     int root = -1, r;
 
-    *ret_stage = "mount root";
     (void)snprintf(path, sizeof(path), TEMPLATE_DIR "%s", template_name); /* sized for it */
     r = mounts_clone(&root, path, AT_RECURSIVE);
     if (r == 0) {
@@ -262,16 +283,27 @@ mounts_apply(const char *template_name, int disk_fd, const char **ret_stage)
     if (r == 0 && fchdir(root) < 0) {
         r = -errno;
     }
-    if (r == 0) {
-        *ret_stage = "mount workspace";
-        r = disk_attach(disk_fd);
+    if (root >= 0) {
+        close(root);
     }
+    return r;
+}
+
+_must_check_ int
+mounts_apply(const struct settings_template *template, const struct overlay *overlay, int disk_fd,
+             const char **ret_stage)
+{
+    int r;
+
+    *ret_stage = "mount root";
+    r = overlay->root >= 0 ? overlay_attach(overlay) : template_attach(template->name);
     if (r == 0) {
         *ret_stage = "mount /proc";
         r = proc_attach();
     }
-    if (root >= 0) {
-        close(root);
+    if (r == 0) {
+        *ret_stage = "mount workspace";
+        r = disk_attach(disk_fd, template->workspace_exec);
     }
     if (r == 0) {
         *ret_stage = "pivot_root";

@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "executor/launcher/settings.h"
+#include "executor/launcher/overlay.h"
 
 struct mounts_gvisor_files;
 
@@ -31,8 +31,9 @@ _must_check_ int mounts_disk_new(int *ret_fd, uid_t uid);
 _must_check_ int mounts_disk_resize(int disk_fd, uint64_t bytes);
 _must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 
-/* In the child: root of the sandbox. `template_name` is one of the settings'. */
-_must_check_ int mounts_apply(const char *template_name, int disk_fd, const char **ret_stage);
+/* In the child: root of the sandbox. */
+_must_check_ int mounts_apply(const struct settings_template *template, const struct overlay *overlay,
+                              int disk_fd, const char **ret_stage);
 
 /* For mounts_gvisor.c, in the child. A copy of the mount at `path`, free of the lock that mounts of a foreign user
  * namespace carry. */

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "executor/launcher/mounts.h"
@@ -30,19 +31,19 @@ make_read_only(int fd)
 _must_check_ static int
 skeleton_make(int root)
 {
-    static const char *const dirs[] = { "t", "g", "new", "proc", "mask", "mask/dir" };
-    int fd;
+    static const char *const dirs[] = { "t", "g", "new", "proc", "empty", "hide", "hide/local" };
+    static const char *const hidden[] = { "hide/etc", "hide/local/etc" };
 
     for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
         if (mkdirat(root, dirs[i], 0755) < 0) {
             return -errno;
         }
     }
-    fd = openat(root, "mask/file", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-    if (fd < 0) {
-        return -errno;
+    for (size_t i = 0; i < SBX_COUNT(hidden); i++) {
+        if (mknodat(root, hidden[i], S_IFCHR, makedev(0, 0)) < 0) {
+            return -errno;
+        }
     }
-    close(fd);
     return 0;
 }
 
@@ -145,6 +146,10 @@ mounts_prepare(const struct settings *settings, const struct mounts_gvisor_files
     if (r == 0) {
         *ret_stage = "own pivot_root";
         r = tree_enter(root);
+    }
+    if (r == 0) {
+        *ret_stage = "own inodes (overlay; own_inodes = no does without)";
+        r = overlay_probe(settings);
     }
     if (root >= 0) {
         close(root);

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include "executor/launcher/overlay.h"
 #include "executor/launcher/seccomp.h"
 
 #define NS_AGENT_FD_FIRST 3
@@ -22,10 +23,11 @@ struct ns_failure {
 struct runsc;
 
 struct ns_spec {
-    const char *template_name;
+    const struct settings_template *template;
     int sync_fd; /* child's end of a SOCK_SEQPACKET pair: one byte in means go, a struct ns_failure out */
     int parent_sync_fd; /* closed by the child: holding it, the child would not see the launcher go */
     int disk_fd;
+    struct overlay overlay;
     int agent_fd;
     int launcher_pidfd;
     int cgroup_fd; /* v2: born in this group; else -1 */

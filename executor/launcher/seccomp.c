@@ -76,8 +76,8 @@ static const char *const allowed[] = {
 
 /*
  * Probed for by runtimes, which take "no such call" as an answer but not "forbidden".
- * inotify is here because /usr has the same inodes in every sandbox: a watch would
- * tell which programs and libraries the others use.
+ * inotify is here because of the one inode that all eventfd and epoll descriptors of
+ * a host share: before 6.14 a watch on it, through /proc/self/fd, told of all of them.
  */
 static const char *const absent[] = { "io_uring_setup", "io_uring_enter",  "io_uring_register", "userfaultfd",
                                       "memfd_secret",   "process_madvise", "process_mrelease",  "futex_waitv",

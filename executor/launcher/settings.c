@@ -62,6 +62,8 @@ static const struct key keys[] = {
       KIND_RUNSC, TEXT(runsc) },
     { "runsc_platform", "auto", "auto (tries systrap, then ptrace), systrap, ptrace or kvm", KIND_PLATFORM,
       NUMBER(runsc_platform, 0) },
+    { "own_inodes", "yes", "no: sandboxes share the template's inodes, and so file locks", KIND_BOOL,
+      NUMBER(own_inodes, 0) },
     { "log_level", "info", "debug, info, warn or error", KIND_LEVEL, NUMBER(log_level, 0) },
 };
 
@@ -219,11 +221,13 @@ template_at(struct settings *settings, const char *name, size_t len)
         return NULL;
     }
     memcpy(found->root, "/", 2);
+    found->inet = true;
+    found->workspace_exec = true;
     settings->n_templates++;
     return found;
 }
 
-/* template.<name>.root = directory, template.<name>.inet = yes|no */
+/* template.<name>.root = directory, .inet and .workspace_exec = yes|no */
 static bool
 template_set(struct settings *settings, const char *key, const char *value)
 {
@@ -240,6 +244,9 @@ template_set(struct settings *settings, const char *key, const char *value)
     }
     if (strcmp(dot, ".inet") == 0) {
         return bool_parse(value, &template->inet);
+    }
+    if (strcmp(dot, ".workspace_exec") == 0) {
+        return bool_parse(value, &template->workspace_exec);
     }
     if (strcmp(dot, ".root") != 0 || *value != '/' || !path_ok(value, sizeof(template->root))) {
         return false;
@@ -432,7 +439,8 @@ settings_print_keys(FILE *out)
         (void)fprintf(out, "  %-14s %-9s %s\n", keys[i].name,
                       keys[i].fallback != NULL ? keys[i].fallback : "(needed)", keys[i].meaning);
     }
-    (void)fprintf(out, "  %-24s %s\n  %-24s %s\n", "template.<name>.root",
+    (void)fprintf(out, "  %-30s %s\n  %-30s %s\n  %-30s %s\n", "template.<name>.root",
                   "directory whose usr/ the sandbox sees (/)", "template.<name>.inet",
-                  "yes: IP sockets on lo (no)");
+                  "no: no IP sockets, not even on lo (yes)", "template.<name>.workspace_exec",
+                  "no: no programs run from writable directories (yes)");
 }

@@ -37,6 +37,7 @@ struct settings_template {
     char name[LAUNCH_TEMPLATE_LEN];
     char root[SETTINGS_PATH_LEN]; /* its usr/ becomes the sandbox's */
     bool inet;                    /* IP sockets, which still reach nothing but lo */
+    bool workspace_exec;          /* programs run from the writable directories */
 };
 
 struct settings {
@@ -54,6 +55,7 @@ struct settings {
     bool favordynmods;
     char runsc[SETTINGS_PATH_LEN]; /* "auto", "no" or a path */
     enum settings_platform runsc_platform;
+    bool own_inodes;
     enum journal_level log_level;
     struct settings_template templates[SETTINGS_MAX_TEMPLATES];
     unsigned n_templates;

@@ -205,8 +205,10 @@ copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget, int 
 _must_check_ static int
 dirs_make(int root)
 {
-    static const char *const dirs[] = { "usr",         "etc", "proc", "dev",  "tmp", "workspace", "run",
-                                        "run/sandbox", "opt", "root", "home", "var", "opt/agent" };
+    static const char *const dirs[] = {
+        "usr",         "etc", "proc", "dev",  "tmp", "workspace",       "run",
+        "run/sandbox", "opt", "root", "home", "var", TEMPLATE_MASK_DIR, "opt/agent"
+    };
     static const struct {
         const char *target, *name;
     } links[] = { { "usr/bin", "bin" },
@@ -225,7 +227,7 @@ dirs_make(int root)
             return -errno;
         }
     }
-    return 0;
+    return write_file(root, TEMPLATE_MASK_FILE, "");
 }
 
 /* Copied, not bound: fewer mounts to clone for each sandbox, and no host path in its mount table. */
@@ -266,42 +268,61 @@ etc_fill(int root, int source)
 }
 
 _must_check_ static int
-dev_fill(int root)
+dev_nodes(int dev)
 {
     static const struct {
         const char *name;
         unsigned minor;
     } nodes[] = { { "null", 3 },   { "zero", 5 },    { "full", 7 },
                   { "random", 8 }, { "urandom", 9 }, { "kmsg", 11 } };
-    size_t n_nodes = SBX_COUNT(nodes) - !sbx_wall_is_off(SBX_WALL_DEVICES);
     static const struct {
         const char *target, *name;
     } links[] = { { "/proc/self/fd", "fd" },
                   { "/proc/self/fd/0", "stdin" },
                   { "/proc/self/fd/1", "stdout" },
                   { "/proc/self/fd/2", "stderr" } };
-    static const char *const options[] = { "size", "64k", "nr_inodes", "64", "mode", "0755", NULL };
-    struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
-    int dev = -1, r = template_fs_new(&dev, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    size_t n_nodes = SBX_COUNT(nodes) - !sbx_wall_is_off(SBX_WALL_DEVICES);
 
-    if (r < 0) {
-        return r;
-    }
-    for (size_t i = 0; i < n_nodes && r == 0; i++) {
+    for (size_t i = 0; i < n_nodes; i++) {
         if (mknodat(dev, nodes[i].name, S_IFCHR, makedev(1, nodes[i].minor)) < 0 ||
             fchmodat(dev, nodes[i].name, 0666, 0) < 0) {
-            r = -errno;
+            return -errno;
         }
     }
-    for (size_t i = 0; i < SBX_COUNT(links) && r == 0; i++) {
-        r = symlinkat(links[i].target, dev, links[i].name) < 0 ? -errno : 0;
+    for (size_t i = 0; i < SBX_COUNT(links); i++) {
+        if (symlinkat(links[i].target, dev, links[i].name) < 0) {
+            return -errno;
+        }
     }
-    if (r == 0 && (mkdirat(dev, "shm", 0755) < 0 ||
-                   mount_setattr(dev, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0 ||
-                   move_mount(dev, "", root, "dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)) {
+    return mkdirat(dev, "shm", 0755) < 0 ? -errno : 0;
+}
+
+/* In the root's dev/ for overlays, and on top of it, as a mount that may hold devices, for clones of the tree. */
+_must_check_ static int
+dev_fill(int root)
+{
+    static const char *const options[] = { "size", "64k", "nr_inodes", "64", "mode", "0755", NULL };
+    struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+    int mount = -1, r, dev = openat(root, "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dev < 0) {
+        return -errno;
+    }
+    r = dev_nodes(dev);
+    close(dev);
+    if (r == 0) {
+        r = template_fs_new(&mount, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    }
+    if (r == 0) {
+        r = dev_nodes(mount);
+    }
+    if (r == 0 && (mount_setattr(mount, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0 ||
+                   move_mount(mount, "", root, "dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)) {
         r = -errno;
     }
-    close(dev);
+    if (mount >= 0) {
+        close(mount);
+    }
     return r;
 }
 
@@ -320,6 +341,27 @@ bind_read_only(int root, int source, const char *name)
         r = -errno;
     }
     close(fd);
+    return r;
+}
+
+/* As TEMPLATE_HIDE_DIR does it for overlays. */
+_must_check_ static int
+usr_hide(int root)
+{
+    static const char *const hidden[] = { "usr/etc", "usr/local/etc" };
+    int r = 0;
+
+    for (size_t i = 0; i < SBX_COUNT(hidden) && r == 0; i++) {
+        int fd = open_tree(root, TEMPLATE_MASK_DIR, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+        if (fd < 0) {
+            return -errno;
+        }
+        if (move_mount(fd, "", root, hidden[i], MOVE_MOUNT_F_EMPTY_PATH) < 0 && errno != ENOENT) {
+            r = -errno;
+        }
+        close(fd);
+    }
     return r;
 }
 
@@ -380,6 +422,9 @@ template_build(int root, const struct settings *settings, const struct settings_
     if (r == 0) {
         *ret_stage = "template usr";
         r = bind_read_only(root, source, "usr");
+        if (r == 0 && strcmp(template->root, "/") == 0) {
+            r = usr_hide(root);
+        }
     }
     if (r == 0) {
         *ret_stage = "template dev";

@@ -10,8 +10,12 @@
 /* In the launcher's own root. */
 #define TEMPLATE_DIR "/t/"
 #define TEMPLATE_NEW_ROOT "/new"
-#define TEMPLATE_MASK_FILE "/mask/file"
-#define TEMPLATE_MASK_DIR "/mask/dir"
+#define TEMPLATE_EMPTY_DIR "/empty"
+/* Over the host's own usr/: whiteouts of what holds tokens of package managers. */
+#define TEMPLATE_HIDE_DIR "/hide"
+/* In each sandbox's root, where /workspace covers them when they have served. */
+#define TEMPLATE_MASK_FILE "workspace/file"
+#define TEMPLATE_MASK_DIR "workspace/dir"
 
 struct template_mask {
     const char *name; /* beneath /proc; NULL ends the table */

@@ -72,7 +72,7 @@ is_deeply($seen->{fds}, [0, 1, 2], 'three descriptors');
 is(scalar @{ $seen->{pids} }, 1, 'it sees no process but itself');
 is($seen->{cwd}, '/workspace', 'works in the workspace');
 is($seen->{kill}, 1, 'cannot signal the agent');
-is($seen->{inet}, 97, 'no IP sockets');
+is($seen->{inet}, 0, 'IP sockets, which have nowhere to go');
 cmp_ok($seen->{mem}, '>', 0, 'cannot open the memory of pid 1');
 cmp_ok($seen->{sys}, '>', 0, 'cannot write a sysctl');
 cmp_ok($seen->{oom}, '>=', 500, 'goes first when the host is short of memory');

@@ -15,7 +15,7 @@ my $uid = $c->{uid}{$id};
 is(($uid - $l->{uid_base}) % 4, 0, 'a payload id from the range');
 
 my ($agent) = $l->processes;
-my @ns = qw(user pid mnt net ipc uts cgroup);
+my @ns = qw(user pid mnt net ipc uts cgroup time);
 for my $ns (@ns) {
     isnt(readlink "/proc/$agent/ns/$ns", readlink "/proc/self/ns/$ns", "$ns namespace is its own");
 }
@@ -35,7 +35,12 @@ like($fds, qr{^$_ /dev/null$}m, "$_ is /dev/null") for 0 .. 2;
 like($fds, qr{^7 /memfd:seccomp}m, '7 is the program');
 like($c->tell($id, 'try write-filter'), qr/result=-1/, 'which cannot be written');
 like($c->tell($id, "try $_"), qr/result=-1 errno=1$/m, "the agent itself cannot: $_") for qw(mount unshare ptrace);
-like($c->tell($id, 'try inet'), qr/result=-1 errno=97$/m, 'nor get an IP socket');
+my $still = $c->create('still');
+like($c->tell($still, 'try inet'), qr/result=-1 errno=97$/m, 'nor get an IP socket where the template has none');
+for my $family (qw(AF_INET AF_INET6)) {
+    like($c->sh($still, "python3 -c 'import socket; socket.socket(socket.$family)' 2>&1"), qr/Address family not supported/, "nor the payload one of $family");
+}
+is($c->destroy($still)->{what}, 'destroyed', 'destroyed');
 
 $status = $c->sh($id, 'cat /proc/self/status');
 like($status, qr/^$_:\s+0+$/m, "payload: $_ empty") for qw(CapInh CapPrm CapEff CapBnd CapAmb);
@@ -88,9 +93,21 @@ for my $path (qw(/workspace/a /tmp/a /dev/shm/a /run/sandbox/a)) {
 }
 like($c->sh($id, 'cp /bin/true /workspace/t && /workspace/t; echo rc=$?'), qr/rc=0/, 'programs run from the workspace');
 like($c->sh($id, 'cp /bin/true /dev/shm/t && /dev/shm/t; echo rc=$?'), qr/rc=126/, 'not from /dev/shm');
+my $noexec = $c->create('noexec');
+for my $dir (qw(/workspace /tmp /dev/shm /run/sandbox)) {
+    like($c->sh($noexec, "cp /bin/true $dir/t && $dir/t; echo rc=\$?"), qr/rc=126/, "workspace_exec = no: nothing runs from $dir");
+}
+is($c->destroy($noexec)->{what}, 'destroyed', 'destroyed');
+my ($up) = $c->sh($id, 'cat /proc/uptime') =~ /^([\d.]+)/;
+cmp_ok($up, '<', 60, 'the clock since boot began with the sandbox');
+like($c->sh($id, q{python3 -c 'import time; print(all(time.clock_gettime(c) < 60 for c in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)))'}), qr/^True$/m, 'so did its clocks');
+like($c->sh($id, q{python3 -c 'import ctypes; b = (ctypes.c_long * 64)(); ctypes.CDLL(None).sysinfo(b); print(b[0] < 60)'}), qr/^True$/m, 'and sysinfo');
 like($c->sh($id, 'cat /proc/sys/user/max_user_namespaces'), qr/^0$/m, 'no more user namespaces');
 like($c->sh($id, 'cat /opt/sandbox/runtimes.json'), qr/"runtimes"/, 'the registry');
 like($c->sh($id, 'cat /opt/sandbox/drivers/hello.py'), qr/hello/, 'the drivers');
+
+like($c->sh($id, "test -e $_ && echo there || echo absent"), qr/^absent$/m, "$_ of the host is hidden") for qw(/usr/local/etc /usr/etc);
+like($c->sh($id, 'ls /usr/local'), qr/^lib$/m, 'the rest of /usr/local is there');
 
 # Calls that must fail, as the payload.
 my @refused = (
@@ -103,7 +120,7 @@ unlike($c->sh($id, "$_->[0] 2>&1"), qr/^status=0 signal=0$/m, "fails: $_->[0]") 
 like($c->sh($id, "$_->[0] 2>&1"), $_->[1], "says so: $_->[0]") for @refused;
 
 my %python = (
-    'socket.socket(socket.AF_INET)' => 97, 'socket.socket(socket.AF_INET6)' => 97, 'socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)' => 97,
+    'socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)' => 97,
     'socket.socket(40, socket.SOCK_STREAM)' => 97, 'socket.socket(38, socket.SOCK_SEQPACKET)' => 97, 'socket.socket(socket.AF_PACKET, socket.SOCK_RAW)' => 97,
     'os.fdopen(os.open("/proc/self/mem", os.O_RDWR)) and call(101, 16, 1, 0, 0)' => 1, 'call(425, 4, 0)' => 38, 'call(435, 0, 0)' => 38, 'call(321, 0, 0, 0)' => 1,
     'call(298, 0, 0, -1, -1, 0)' => 1, 'call(250, 0, 0, 0)' => 1, 'call(248, 0, 0, 0, 0, 0)' => 1, 'call(304, 0, 0)' => 1, 'call(310, 1, 0, 0, 0, 0, 0)' => 1,

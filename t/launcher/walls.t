@@ -73,7 +73,7 @@ def foreign():
 def leaked():
     for fd in range(3, 256):
         try:
-            if "mask" in os.listdir(fd):
+            if "empty" in os.listdir(fd):
                 return True
         except OSError:
             pass
@@ -97,6 +97,9 @@ probes = dict(
     read_only_root=lambda: opens("/etc/x", os.O_CREAT | os.O_WRONLY),
     devices=lambda: opens("/dev/kmsg", os.O_WRONLY),
     proc_read_only=lambda: opens("/proc/sys/kernel/ns_last_pid", os.O_WRONLY),
+    time_namespace=lambda: os.readlink("/proc/self/ns/time") == event["time"],
+    own_inodes=lambda: " - overlay " not in text("/proc/self/mountinfo"),
+    landlock=lambda: opens("/proc/self/oom_score_adj", os.O_WRONLY),
     proc_masks=lambda: len(text("/proc/interrupts")) > 0,
     hidepid=lambda: os.path.exists("/proc/1"),
     uid=lambda: os.getuid() != 1000,
@@ -137,8 +140,10 @@ PYTHON
 
 # probe => [walls that stop it, probes that are run beside it only for this]. What ends the sandbox runs alone.
 my %walls = map { $_ => [$_] } qw(pid_namespace network_namespace ipc_namespace uts_namespace cgroup_namespace nested_namespaces own_root
-    read_only_root devices proc_read_only proc_masks hidepid uid capabilities no_new_privs seccomp seccomp_arch seccomp_calls seccomp_sockets
+    time_namespace own_inodes landlock devices proc_masks hidepid uid capabilities no_new_privs seccomp seccomp_arch seccomp_calls seccomp_sockets
     seccomp_ioctl seccomp_arguments descriptors rlimits pids disk inodes cpu time memory);
+$walls{read_only_root} = [qw(read_only_root landlock)];
+$walls{proc_read_only} = [qw(proc_read_only landlock)];
 $walls{nested} = [qw(nested_namespaces seccomp_clone)];
 $walls{io_uring} = [qw(seccomp_calls)];
 my %fatal = map { $_ => 1 } qw(pids disk inodes cpu time memory);
@@ -165,7 +170,7 @@ sub holes {
         my $ask = sub { my $r = $c->ask("http $id POST $_[0] " . JSON::PP->new->ascii->canonical->encode($_[1])); $r =~ s/^\d+ //r };
         $ask->('/v1/sessions', { sessionId => 's', runtime => 'python', token => '0123456789abcdef' });
         my $reply = $ask->('/v1/steps', { sessionId => 's', stepId => 'p', timeout_ms => 20000, code => $look,
-            event => { probes => $group, ipc => readlink '/proc/self/ns/ipc' } });
+            event => { probes => $group, ipc => readlink '/proc/self/ns/ipc', time => readlink '/proc/self/ns/time' } });
         my $said = eval { decode_json($reply) };
         $c->stat($id);
         push @found, @{ $said->{result} || [] } if $said;

@@ -72,7 +72,8 @@ sub conf {
     my ($self, %values) = @_;
     my %all = (socket => $self->socket, agent => $self->{agent}, opt_dir => "$self->{dir}/opt", state_dir => "$self->{dir}/state",
         instance => $self->{instance}, uid_base => $self->{uid_base}, max_sandboxes => $self->{max_sandboxes},
-        'template.default.root' => '/', 'template.net.inet' => 'yes', runsc => 'no', %values);
+        'template.default.root' => '/', 'template.net.inet' => 'yes', 'template.still.inet' => 'no',
+        'template.noexec.workspace_exec' => 'no', runsc => 'no', %values);
     return join '', map { defined $all{$_} ? "$_ = $all{$_}\n" : () } sort keys %all;
 }
 

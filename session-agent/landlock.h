@@ -1,0 +1,11 @@
+/*
+ * Landlock: what the payload may do with files, whatever its uid and the mounts allow, and whom it may signal.
+ * The last wall before seccomp, and a second one behind most others.
+ */
+#pragma once
+
+#include "lib/sbx_base.h"
+
+/* For the calling process, which has no_new_privs and is inside a sandbox; async-signal-safe. Does nothing where
+ * the kernel offers less than version 2 (5.19), whose first version forbids moving files between directories. */
+_must_check_ int landlock_confine(void);
