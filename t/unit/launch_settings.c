@@ -131,7 +131,9 @@ values(void)
     is_uint(settings.n_templates, 1, "one template by default");
     is_str(settings.templates[0].name, "default", "its name");
     is_str(settings.templates[0].root, "/", "its root");
-    ok(!settings.templates[0].inet, "without IP sockets");
+    ok(settings.templates[0].inet, "with IP sockets");
+    ok(settings.templates[0].workspace_exec, "where programs run");
+    ok(settings.own_inodes, "own_inodes by default");
     ok(settings.favordynmods, "favordynmods by default");
     is_str(settings.runsc, "auto", "runsc by default");
     is_int(settings.runsc_platform, SETTINGS_PLATFORM_AUTO, "its platform by default");
@@ -143,7 +145,8 @@ values(void)
     is_str(settings.instance, "default", "instance by default");
     is_int(load_text("# a comment\r\n" NEEDED "  uid_base\t=  300000  \nmax_sandboxes=7\ncgroup = v2\n"
                      "favordynmods = no\nlog_level = debug\ninstance = a-b_1\nexecutor_uid = 1001\n"
-                     "template.one.root = /srv/one\ntemplate.two.inet = yes\ntemplate.one.inet = no\n"),
+                     "template.one.root = /srv/one\ntemplate.two.inet = yes\ntemplate.one.inet = no\n"
+                     "template.two.workspace_exec = no\nown_inodes = no\n"),
            0, "everything, oddly spaced");
     is_uint(settings.uid_base, 300000, "uid_base");
     is_uint(settings.max_sandboxes, 7, "max_sandboxes");
