@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -60,6 +61,9 @@ identity_leave(const struct identity *identity)
     }
     if (getegid() != getgid()) {
         (void)syscall(SYS_setresgid, -1, getgid(), -1); /* likewise */
+    }
+    if (sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE)) {
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* each change of identity has taken it away */
     }
 }
 

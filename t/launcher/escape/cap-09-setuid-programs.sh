@@ -1,5 +1,5 @@
 # title: have set-user-id programs of /usr do what root may, and setpriv what they would need
-# wall: capabilities
+# wall: capabilities seccomp_arguments
 # source: execve(2); CVE-2021-4034, CVE-2023-4911
 . ./attack.sh
 [ "$(timeout 2 su -c 'id -u' root < /dev/null 2>/dev/null)" = 0 ] && escaped "su"

@@ -1,5 +1,5 @@
 # title: open every kernel knob below /proc/sys for writing, core_pattern first
-# wall: proc_read_only uid landlock
+# wall: proc_read_only landlock
 # source: proc(5); core_pattern as root is code execution on the host at the next crash
 import os
 from attack import escaped, held, opens

@@ -1,5 +1,5 @@
 # title: leave a mark that other sandboxes see: the time at which a shared file was last read
-# wall: read_only_root own_inodes
+# wall: read_only_root
 # source: mount(8), relatime
 import os
 import time

@@ -1,5 +1,5 @@
 # title: go through /proc/1: its root, working directory, program, memory, environment and descriptors
-# wall: hidepid uid capabilities not_dumpable seccomp landlock
+# wall: uid capabilities not_dumpable landlock
 # source: CVE-2019-5736, CVE-2016-9962
 import os
 from attack import escaped, held

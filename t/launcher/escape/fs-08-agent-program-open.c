@@ -1,5 +1,5 @@
 // title: find the agent's program by every link to it, and see whether it could be written
-// wall: sealed_agent hidepid uid capabilities not_dumpable seccomp landlock
+// wall: sealed_agent uid capabilities not_dumpable landlock
 // source: CVE-2019-5736
 #include "attack.h"
 

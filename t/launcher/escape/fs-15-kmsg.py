@@ -1,5 +1,5 @@
-# title: read the kernel's log by its device and by syslog(2)
-# wall: devices seccomp_calls
+# title: write into the kernel's log, or read what it says of the host
+# wall: devices
 import os
 from attack import call, escaped, held, opens
 
@@ -7,7 +7,7 @@ if opens("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK) is None:
     escaped("/dev/kmsg can be read")
 if opens("/dev/kmsg", os.O_WRONLY) is None:
     escaped("/dev/kmsg can be written")
-size = call(103, 10, None, 0)
-if size >= 0:
-    escaped("syslog tells the size of the log: %d" % size)
-held("errno %d" % -size)
+for action in (3, 9, 10):
+    if call(103, action, None, 0) >= 0:
+        escaped("syslog tells %d" % action)
+held("neither the device nor syslog")

@@ -1,5 +1,5 @@
 # title: make a set-user-id file that belongs to the agent: chown, then chmod u+s
-# wall: capabilities uid
+# wall: capabilities
 # source: chown(2)
 import os
 from attack import call, escaped, held
@@ -11,10 +11,7 @@ try:
     escaped("the file is the agent's")
 except OSError as e:
     why = e
-if os.stat("p").st_uid == 0:
-    escaped("our files are the agent's")
 # With CAP_SETUID the file can be made as the agent.
 if call(117, -1, 0, -1) == 0:
-    open("q", "wb").close() if os.access(".", os.W_OK) else None
     escaped("files can be made as the agent")
 held(why.strerror)

@@ -1,5 +1,5 @@
 // title: clone3, whose flags lie in memory where no filter reads them
-// wall: seccomp_clone nested_namespaces
+// wall: seccomp_clone
 // source: clone3(2)
 #include "attack.h"
 

@@ -1,5 +1,5 @@
 # title: hold the namespaces of pid 1 and of the parent by their files, for whoever comes along
-# wall: hidepid uid capabilities not_dumpable seccomp landlock
+# wall: uid capabilities not_dumpable landlock
 . ./attack.sh
 for pid in 1 $PPID; do
     for kind in user mnt pid net ipc uts cgroup time; do

@@ -1,5 +1,5 @@
 # title: signal the agent by every call there is for it
-# wall: uid capabilities landlock
+# wall: uid landlock
 # source: kill(2), landlock(7) scoped signals
 import os
 import signal

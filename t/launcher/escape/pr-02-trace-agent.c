@@ -1,5 +1,5 @@
 // title: attach to the agent as a debugger
-// wall: seccomp uid capabilities not_dumpable landlock
+// wall: seccomp_calls uid capabilities not_dumpable landlock
 // source: ptrace(2)
 #include "attack.h"
 

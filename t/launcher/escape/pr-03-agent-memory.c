@@ -1,5 +1,5 @@
 // title: read and write the agent's memory with process_vm_readv and process_vm_writev
-// wall: seccomp uid capabilities not_dumpable landlock
+// wall: seccomp_calls uid capabilities not_dumpable landlock
 // source: process_vm_readv(2)
 #include "attack.h"
 

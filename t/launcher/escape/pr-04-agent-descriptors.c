@@ -1,5 +1,5 @@
 // title: take the agent's descriptors (its connection to the executor) with pidfd_getfd
-// wall: seccomp uid capabilities not_dumpable landlock
+// wall: seccomp_calls uid capabilities not_dumpable landlock
 // source: pidfd_getfd(2)
 #include "attack.h"
 

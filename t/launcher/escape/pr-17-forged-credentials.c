@@ -1,5 +1,5 @@
 // title: claim to be pid 1 and user 0 in the credentials that a unix socket carries
-// wall: capabilities uid
+// wall: capabilities
 // source: unix(7), SCM_CREDENTIALS
 #include "attack.h"
 
@@ -8,7 +8,7 @@
 int
 main(void)
 {
-    static const struct ucred forged[] = { { 0, 0, 0 }, { 0, 1000, 0 }, { 0, 0, 1000 }, { 1, 1000, 1000 }, { 1, 0, 0 } };
+    static const struct ucred forged[] = { { 0, 0, 1000 }, { 0, 1000, 0 }, { 1, 1000, 1000 }, { 1, 0, 0 } };
     int fds[2], on = 1;
 
     socketpair(AF_UNIX, SOCK_DGRAM, 0, fds);

@@ -5,19 +5,23 @@ import socket
 import struct
 from attack import escaped, held
 
-s = socket.socket(socket.AF_INET, socket.SOCK_STREAM) if True else None
-u = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+sockets = []
+for family, kind in ((socket.AF_UNIX, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET6, socket.SOCK_DGRAM)):
+    try:
+        sockets.append(socket.socket(family, kind))
+    except OSError:
+        pass
 options = {"SO_ZEROCOPY": (1, 60, struct.pack("i", 1)), "SO_TXTIME": (1, 61, struct.pack("iI", 1, 0)), "SO_BINDTODEVICE": (1, 25, b"lo\0"),
            "SO_MARK": (1, 36, struct.pack("i", 1)), "SO_SNDBUFFORCE": (1, 32, struct.pack("i", 1 << 30)), "SO_RCVBUFFORCE": (1, 33, struct.pack("i", 1 << 30)),
-           "SO_LOCK_FILTER": (1, 44, struct.pack("i", 1)), "SO_BPF_EXTENSIONS": (1, 48, struct.pack("i", 1)), "IPT_SO_SET_REPLACE": (0, 64, bytes(128)),
-           "IP_XFRM_POLICY": (0, 17, bytes(168)), "IP_MSFILTER": (0, 41, bytes(16)), "MCAST_MSFILTER": (0, 48, bytes(272)), "IP_OPTIONS": (0, 4, b"\x01" * 4),
-           "IPV6_XFRM_POLICY": (41, 35, bytes(168)), "IPV6_ADDRFORM": (41, 1, struct.pack("i", 2))}
+           "SO_LOCK_FILTER": (1, 44, struct.pack("i", 1)), "IPT_SO_SET_REPLACE": (0, 64, bytes(128)), "IP_XFRM_POLICY": (0, 17, bytes(168)),
+           "IP_MSFILTER": (0, 41, bytes(16)), "MCAST_MSFILTER": (0, 48, bytes(272)), "IP_OPTIONS": (0, 4, b"\x01" * 4),
+           "IPV6_XFRM_POLICY": (41, 35, bytes(168)), "IPV6_RTHDR": (41, 57, bytes(24)), "IP6T_SO_SET_REPLACE": (41, 64, bytes(128))}
 errors = set()
 for name, (level, option, value) in options.items():
-    for where in (s, u):
+    for s in sockets:
         try:
-            where.setsockopt(level, option, value)
-            escaped(name)
+            s.setsockopt(level, option, value)
+            escaped("%s on family %d" % (name, s.family))
         except OSError as e:
             errors.add(e.strerror)
-held("; ".join(sorted(errors)))
+held("%d sockets: %s" % (len(sockets), "; ".join(sorted(errors))))

@@ -1,11 +1,10 @@
 // title: a filter of one's own with a listener, to answer for one's children what the kernel would
-// wall: seccomp_calls seccomp_arguments
+// wall: seccomp_calls
 // source: seccomp_unotify(2)
 #include "attack.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/prctl.h>
 
 int
 main(void)
@@ -16,7 +15,7 @@ main(void)
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) >= 0) {
         escaped("a listener");
     }
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0 || prctl(PR_SET_SECCOMP, 2, &program, 0, 0) == 0) {
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0) {
         escaped("a filter on top");
     }
     held("%s", strerror(errno));
