@@ -97,7 +97,7 @@ static const char *const runsc_only[] = { "chroot",      "ptrace",           "un
 struct rule {
     const char *name;
     unsigned n;
-    struct scmp_arg_cmp arg[2];
+    struct scmp_arg_cmp arg[3];
     int error; /* 0: allow */
 };
 
@@ -218,6 +218,24 @@ static const uint32_t socket_options[] = {
 /* By level: options beyond these reach TCP_ULP (kTLS, espintcp), encapsulation and packet filters. */
 static const uint32_t tcp_options[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 18, 23, 25, 30, 36, 37 };
 static const uint32_t udp_options[] = { 1, 103, 104 };
+/* What servers and clients set; no header options, raw headers, xfrm policies, firewall tables. */
+static const uint32_t ip_options[] = { 1,  2,  8,  10, 11, 12, 13, 15, 21, 24,
+                                       32, 33, 34, 35, 36, 42, 45, 49, 50, 51 };
+static const uint32_t ipv6_options[] = { 16, 17, 18, 19, 20, 21, 23, 24, 25, 26, 29,
+                                         42, 45, 49, 51, 66, 67, 70, 72, 76, 78 };
+
+#define IP_SOCKET(family, type, protocol)                                                                    \
+    {                                                                                                        \
+        "socket", 3, { MATCH32(0, family), MATCH(1, 0xf, type), MATCH32(2, protocol) }, 0                    \
+    }
+
+/* TCP and UDP, by name or as a type's default: behind the same types wait MPTCP, SMC, UDP-Lite, L2TP and ping. */
+static const struct rule ip_rules[] = {
+    IP_SOCKET(AF_INET, SOCK_STREAM, 0),  IP_SOCKET(AF_INET, SOCK_STREAM, 6),
+    IP_SOCKET(AF_INET, SOCK_DGRAM, 0),   IP_SOCKET(AF_INET, SOCK_DGRAM, 17),
+    IP_SOCKET(AF_INET6, SOCK_STREAM, 0), IP_SOCKET(AF_INET6, SOCK_STREAM, 6),
+    IP_SOCKET(AF_INET6, SOCK_DGRAM, 0),  IP_SOCKET(AF_INET6, SOCK_DGRAM, 17)
+};
 
 static bool
 is_unknown_call(int nr)
@@ -291,12 +309,17 @@ family_rules_add(scmp_filter_ctx ctx, bool inet)
             continue;
         }
         /* Never SOCK_RAW; the bits above the type are SOCK_CLOEXEC and SOCK_NONBLOCK. */
-        for (size_t i = 0; i < SBX_COUNT(types) - is_ip; i++) {
+        for (size_t i = 0; i < SBX_COUNT(types) && !is_ip; i++) {
             const struct rule allow = { "socket", 2, { MATCH32(0, family), MATCH(1, 0xf, types[i]) }, 0 };
 
             if (!rule_add(ctx, &allow)) {
                 return false;
             }
+        }
+    }
+    for (size_t i = 0; i < SBX_COUNT(ip_rules) && inet; i++) {
+        if (!rule_add(ctx, &ip_rules[i])) {
+            return false;
         }
     }
     return rule_add(ctx, &pair);
@@ -318,10 +341,9 @@ sockopt_options_add(scmp_filter_ctx ctx, int level, const uint32_t *options, siz
 static bool
 sockopt_rules_add(scmp_filter_ctx ctx)
 {
-    static const uint32_t whole_levels[] = { 0 /* IP */, 41 /* IPV6 */ };
-
-    return values_add(ctx, "setsockopt", 1, LOW32, 0, whole_levels, SBX_COUNT(whole_levels)) &&
-           sockopt_options_add(ctx, SOL_SOCKET, socket_options, SBX_COUNT(socket_options)) &&
+    return sockopt_options_add(ctx, SOL_SOCKET, socket_options, SBX_COUNT(socket_options)) &&
+           sockopt_options_add(ctx, 0 /* IP */, ip_options, SBX_COUNT(ip_options)) &&
+           sockopt_options_add(ctx, 41 /* IPV6 */, ipv6_options, SBX_COUNT(ipv6_options)) &&
            sockopt_options_add(ctx, 6 /* TCP */, tcp_options, SBX_COUNT(tcp_options)) &&
            sockopt_options_add(ctx, 17 /* UDP */, udp_options, SBX_COUNT(udp_options));
 }

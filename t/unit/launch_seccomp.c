@@ -359,6 +359,18 @@ inet(void)
             "inet: datagram");
     is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_RAW, 0), ERR(EPERM), "inet: never raw");
     is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_SEQPACKET, 0), ERR(EPERM), "inet: never SCTP");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_STREAM, 6), ALLOW, "inet: TCP by its name");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET6, SOCK_DGRAM, 17), ALLOW, "inet: UDP by its name");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_STREAM, 262), ERR(EPERM), "inet: never MPTCP");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_STREAM, 0x100000106), ERR(EPERM),
+            "inet: nor with garbage above");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET6, SOCK_DGRAM, 136), ERR(EPERM), "inet: never UDP-Lite");
+    is_uint(native(&payload_inet, SYS_socket, AF_INET, SOCK_DGRAM, 1), ERR(EPERM), "inet: never ping");
+    is_uint(native(&payload_inet, SYS_setsockopt, 3, 0, 1), ALLOW, "inet: IP_TOS");
+    is_uint(native(&payload_inet, SYS_setsockopt, 3, 41, 26), ALLOW, "inet: IPV6_V6ONLY");
+    is_uint(native(&payload_inet, SYS_setsockopt, 3, 0, 4), ERR(EPERM), "inet: no IP_OPTIONS");
+    is_uint(native(&payload_inet, SYS_setsockopt, 3, 0, 64), ERR(EPERM), "inet: no firewall tables");
+    is_uint(native(&payload_inet, SYS_setsockopt, 3, 41, 1), ERR(EPERM), "inet: no IPV6_ADDRFORM");
     is_uint(native(&payload_inet, SYS_socket, AF_NETLINK, SOCK_RAW, 0), ERR(EAFNOSUPPORT),
             "inet: no netlink");
     is_uint(native(&payload_inet, SYS_setsockopt, 3, 6, 31), ERR(EPERM), "inet: no TCP_ULP");
