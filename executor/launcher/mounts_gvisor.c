@@ -24,19 +24,21 @@ copy_file(int dir, const char *name, int from, mode_t mode)
 {
     struct stat st;
     off_t offset = 0;
-    int r = 0, to = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    int r = 0, to;
 
-    if (to < 0 || fstat(from, &st) < 0) {
-        r = -errno;
+    if (fstat(from, &st) < 0) {
+        return -EIO;
+    }
+    to = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (to < 0) {
+        return -errno;
     }
     while (r == 0 && offset < st.st_size) {
         if (sendfile(to, from, &offset, (size_t)(st.st_size - offset)) <= 0) {
             r = -EIO;
         }
     }
-    if (to >= 0) {
-        close(to);
-    }
+    close(to);
     return r;
 }
 

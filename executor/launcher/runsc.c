@@ -37,7 +37,7 @@ static const struct {
     { "net-raw", "false", false },
 };
 
-static const char *const tail[] = { "run", "--bundle=" RUNSC_BUNDLE, "sandbox" };
+static const char *const tail[] = { "run", ("--bundle=" RUNSC_BUNDLE), "sandbox" };
 
 bool
 runsc_knows(const char *text, const char *flag)
