@@ -202,17 +202,21 @@ proc_new(int *ret_fd)
 _must_check_ static int
 proc_cover(void)
 {
-    static const char *const read_only[] = { "proc/sys", "proc/irq", "proc/bus", "proc/fs" };
     const struct template_mask *masks = template_masks();
     char target[64];
     int r = 0;
 
-    for (size_t i = 0; i < SBX_COUNT(read_only) && r == 0 && !sbx_wall_is_off(SBX_WALL_PROC_READ_ONLY); i++) {
-        r = bind(read_only[i], read_only[i], MOUNT_ATTR_RDONLY);
-        r = r == -ENOENT ? 0 : r; /* /proc/bus depends on the kernel */
+    if (!sbx_wall_is_off(SBX_WALL_PROC_READ_ONLY)) {
+        r = bind("proc/sys", "proc/sys", MOUNT_ATTR_RDONLY);
     }
-    for (size_t i = 0; masks[i].name != NULL && r == 0 && !sbx_wall_is_off(SBX_WALL_PROC_MASKS); i++) {
-        (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* names of our own table */
+    if (sbx_wall_is_off(SBX_WALL_PROC_MASKS)) {
+        return r;
+    }
+    if (r == 0) {
+        r = bind(TEMPLATE_MASK_BOOT_ID, "proc/sys/kernel/random/boot_id", 0);
+    }
+    for (size_t i = 0; masks[i].name != NULL && r == 0; i++) {
+        (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* sized for it */
         r = bind(masks[i].is_dir ? TEMPLATE_MASK_DIR : TEMPLATE_MASK_FILE, target, 0);
     }
     return r;

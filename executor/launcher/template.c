@@ -16,18 +16,21 @@
 #define COPY_MAX_BYTES (32u << 20)
 #define COPY_MAX_DEPTH 6
 
-/* Readable ones leak the host or its kernel (locks: of everybody's files), writable ones reach it (pressure:
- * by anyone). /proc/cpuinfo, stat and meminfo stay: node reads them. */
-static const char *const mask_names[] = {
-    "acpi",        "asound",  "cmdline",     "config.gz",    "driver",        "dynamic_debug",
-    "interrupts",  "iomem",   "ioports",     "kallsyms",     "kcore",         "key-users",
-    "keys",        "kmsg",    "kpagecgroup", "kpagecount",   "kpageflags",    "latency_stats",
-    "locks",       "modules", "mtrr",        "pagetypeinfo", "pressure",      "sched_debug",
-    "schedstat",   "scsi",    "slabinfo",    "softirqs",     "sysrq-trigger", "timer_list",
-    "timer_stats", "tty",     "vmallocinfo", "zoneinfo"
+#define MASKS_MAX 96
+#define MASK_NAME_LEN 32
+
+/*
+ * What stays of the top of /proc. The rest tells of the host or its kernel (locks: of everybody's files) or reaches
+ * it (pressure: by anyone); what a later kernel or a module adds is covered too. node reads cpuinfo, stat and
+ * meminfo, libselinux in every ls and cp filesystems.
+ */
+static const char *const kept_names[] = {
+    "cpuinfo", "filesystems", "loadavg", "meminfo", "mounts",  "net",    "self",
+    "stat",    "sys",         "sysvipc", "thread-self",        "uptime", "version"
 };
 
-static struct template_mask masks[SBX_COUNT(mask_names) + 1];
+static char mask_names[MASKS_MAX][MASK_NAME_LEN];
+static struct template_mask masks[MASKS_MAX + 1];
 
 _must_check_ int
 template_fs_new(int *ret_fd, const char *type, const char *const *options, unsigned attributes)
@@ -51,21 +54,56 @@ template_fs_new(int *ret_fd, const char *type, const char *const *options, unsig
     return r;
 }
 
+static bool
+is_kept(const char *name)
+{
+    for (size_t i = 0; i < SBX_COUNT(kept_names); i++) {
+        if (strcmp(name, kept_names[i]) == 0) {
+            return true;
+        }
+    }
+    return name[0] == '.' || (name[0] >= '0' && name[0] <= '9');
+}
+
+_must_check_ static int
+mask_add(size_t n, int proc, const char *name)
+{
+    struct stat st;
+
+    if (n == MASKS_MAX || strlen(name) >= MASK_NAME_LEN) {
+        return -E2BIG;
+    }
+    if (fstatat(proc, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        return -errno;
+    }
+    memcpy(mask_names[n], name, strlen(name) + 1);
+    masks[n] = (struct template_mask){ mask_names[n], S_ISDIR(st.st_mode) };
+    return 0;
+}
+
 _must_check_ int
 template_masks_probe(int proc)
 {
+    int fd = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
     size_t n = 0;
-    struct stat st;
 
-    for (size_t i = 0; i < SBX_COUNT(mask_names); i++) {
-        if (fstatat(proc, mask_names[i], &st, AT_SYMLINK_NOFOLLOW) == 0) {
-            masks[n++] = (struct template_mask){ mask_names[i], S_ISDIR(st.st_mode) };
-        } else if (errno != ENOENT) {
-            return -errno;
+    if (dir == NULL) {
+        r = -errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return r;
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL) {
+        if (!is_kept(entry->d_name)) {
+            r = mask_add(n++, proc, entry->d_name);
         }
     }
-    masks[n] = (struct template_mask){ 0 };
-    return 0;
+    closedir(dir);
+    masks[r < 0 ? 0 : n] = (struct template_mask){ 0 };
+    return r;
 }
 
 const struct template_mask *
@@ -227,7 +265,10 @@ dirs_make(int root)
             return -errno;
         }
     }
-    return write_file(root, TEMPLATE_MASK_FILE, "");
+    /* The boot's id would tell one host from another; a nil one is still of the form that programs parse. */
+    return write_file(root, TEMPLATE_MASK_FILE, "") < 0
+               ? -EIO
+               : write_file(root, TEMPLATE_MASK_BOOT_ID, "00000000-0000-0000-0000-000000000000\n");
 }
 
 /* Copied, not bound: fewer mounts to clone for each sandbox, and no host path in its mount table. */

@@ -16,6 +16,7 @@
 /* In each sandbox's root, where /workspace covers them when they have served. */
 #define TEMPLATE_MASK_FILE "workspace/file"
 #define TEMPLATE_MASK_DIR "workspace/dir"
+#define TEMPLATE_MASK_BOOT_ID "workspace/boot_id"
 
 struct template_mask {
     const char *name; /* beneath /proc; NULL ends the table */
@@ -28,6 +29,6 @@ _must_check_ int template_fs_new(int *ret_fd, const char *type, const char *cons
 /* Fills the directory `root` (of the host's tree, a tmpfs of ours) for one template. */
 _must_check_ int template_build(int root, const struct settings *settings,
                                 const struct settings_template *template, const char **ret_stage);
-/* Notes which masks this kernel has use for; `proc` is a whole /proc. */
+/* Notes what is to be covered of this kernel's; `proc` is a whole /proc. */
 _must_check_ int template_masks_probe(int proc);
 const struct template_mask *template_masks(void);

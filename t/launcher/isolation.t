@@ -68,7 +68,7 @@ unlike($c->sh($id, 'cat /proc/self/cgroup'), qr/ngx_sandbox/, 'no group name lea
 
 # Mounts.
 my %mount = map { my @f = split; $f[4] => [$f[5], $_] } split /\n/, $c->tell($id, 'cat /proc/self/mountinfo');
-ok($mount{$_}, "$_ is a mount") for qw(/ /usr /dev /proc /workspace /tmp /dev/shm /run/sandbox /proc/sys /proc/irq);
+ok($mount{$_}, "$_ is a mount") for qw(/ /usr /dev /proc /workspace /tmp /dev/shm /run/sandbox /proc/sys /proc/irq /proc/sys/kernel/random/boot_id);
 like($mount{$_}[0], qr/\bnosuid\b/, "$_ nosuid") for sort keys %mount;
 like($mount{$_}[0], qr/\bnodev\b/, "$_ nodev") for grep { $_ ne '/dev' } sort keys %mount;
 like($mount{$_}[0], qr/^ro\b/, "$_ read-only") for grep { !m{^/(workspace|tmp|dev/shm|run/sandbox|proc)$} } sort keys %mount;
@@ -82,7 +82,9 @@ for my $path (qw(/etc/shadow /root/.bashrc /root/.ssh /home/root /var/log /var/l
 }
 like($c->sh($id, 'find /home /root /var -mindepth 1 | wc -l'), qr/^1$/m, 'home, root and var hold nothing but the link var/tmp');
 like($c->sh($id, "cat /proc/$_ | wc -c"), qr/^0$/m, "/proc/$_ is empty")
-    for grep { -e "/proc/$_" } qw(keys kallsyms kmsg cmdline iomem timer_list interrupts slabinfo vmallocinfo config.gz locks);
+    for grep { -f "/proc/$_" } map { m{/proc/([^/]+)$} ? $1 : () } grep { !m{/(?:\d+|self|thread-self|mounts|net|sys|sysvipc|cpuinfo|filesystems|loadavg|meminfo|stat|uptime|version)$} } glob '/proc/*';
+like($c->sh($id, 'cat /proc/sys/kernel/random/boot_id'), qr/^(?:0+-){4}0+$/m, 'no id of the boot');
+like($c->sh($id, "ls -A /proc/$_ | wc -l"), qr/^0$/m, "/proc/$_ is empty") for grep { -d "/proc/$_" } qw(bus fs irq acpi driver tty scsi);
 like($c->sh($id, 'ls -A /proc/pressure | wc -l'), qr/^0$/m, '/proc/pressure, which anyone may write, is empty');
 for my $path (qw(/proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/user/max_user_namespaces /proc/irq/default_smp_affinity /usr/x /etc/passwd /etc/x /x
                  /opt/sandbox/runtimes.json /opt/sandbox/drivers/x /dev/x /bin/sh /proc/cmdline /proc/sysrq-trigger)) {
