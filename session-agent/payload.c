@@ -110,7 +110,7 @@ child_limits(const struct payload_spec *spec)
         return false;
     }
     /* Counted per user: without one of its own the agent's other processes would be in it. */
-    return !spec->identity.change || spec->processes == 0 || sbx_wall_is_off(SBX_WALL_PIDS) ||
+    return !spec->identity.change || spec->processes == 0 ||
            child_limit(RLIMIT_NPROC, (rlim_t)spec->processes + SPARE_PROCESSES);
 }
 

@@ -1,5 +1,5 @@
 # title: swap a file for a link while artifacts are collected, from a process that survives the step
-# wall: sweep workspace
+# wall: workspace
 # artifacts: *
 import os
 import sys

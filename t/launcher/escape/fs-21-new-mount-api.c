@@ -1,5 +1,5 @@
 // title: the mount calls of 5.2 and later, which old filters do not know
-// wall: seccomp nested_namespaces landlock
+// wall: seccomp nested_namespaces
 // source: CVE-2022-0185 (fsconfig)
 #include "attack.h"
 

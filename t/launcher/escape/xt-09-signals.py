@@ -1,5 +1,5 @@
-# title: signal the processes of another sandbox: by number, by group, all at once
-# wall: pid_namespace uid
+# title: signal the processes of another sandbox, found in /proc or guessed
+# wall: pid_namespace own_ids landlock
 # parties: 2
 import os
 import signal
@@ -19,9 +19,8 @@ for pid in list(range(3, 400)) + [int(p) for p in os.listdir("/proc") if p.isdig
     try:
         os.kill(pid, 0)
         hit.append(pid)
-    except OSError as e:
-        if e.errno == 1:
-            hit.append(pid)
+    except OSError:
+        pass
 if hit:
-    escaped("there are processes of others: %s" % hit[:5])
-held("no other process can be named")
+    escaped("a signal would reach %s" % hit[:5])
+held("no other process can be signalled")

@@ -1,5 +1,5 @@
 # title: leave a file for another sandbox in each directory that can be written
-# wall: read_only_root own_inodes landlock
+# wall: read_only_root landlock
 # parties: 2
 import os
 import sys

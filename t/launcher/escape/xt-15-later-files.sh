@@ -1,5 +1,5 @@
 # title: find the files of an earlier sandbox of the same slot, wherever they could be
-# wall: read_only_root own_inodes landlock
+# wall: read_only_root landlock
 # parties: later
 . ./attack.sh
 if [ "$1" = victim ]; then

@@ -283,6 +283,7 @@ sub send_step {
     my $code = $case->{program} ? 'cp attack .attack$$ && chmod 755 .attack$$ && exec ./.attack$$ "$@"' : slurp($case->{file});
     $self->post($client, $id, '/v1/steps', $file, {
         sessionId => 'job_test', stepId => 'stp_1', code => $code, args => \@arguments, timeout_ms => $TIMEOUT_MS{ $self->{tier} },
+        limits => { processes => $case->{limits}{processes} // 64 },    # as executord tells the agent
         @{ $case->{artifacts} // [] } ? (artifacts => $case->{artifacts}, max_artifacts => 100, max_artifact_bytes => 1 << 20) : () });
     return;
 }
