@@ -157,6 +157,7 @@ agent_make_face(struct agent *agent)
                 .opt_dir = options->opt_dir,
                 .captures = !options->inside,
                 .feeds_stdin = !options->inside || options->nested,
+                .takes_census = options->nested,
                 .stdio = {FD_STDIN, FD_STDOUT, FD_STDERR},
             },
         .runtimes = agent->runtimes,

@@ -17,8 +17,6 @@
 
 #define STATUS_FD 3
 #define MAX_FILES 4096
-/* So that the cgroup, which counts refusals, is reached first. */
-#define SPARE_PROCESSES 64
 
 enum stage {
     STAGE_DESCRIPTORS,
@@ -111,7 +109,7 @@ child_limits(const struct payload_spec *spec)
     }
     /* Counted per user: without one of its own the agent's other processes would be in it. */
     return !spec->identity.change || spec->processes == 0 ||
-           child_limit(RLIMIT_NPROC, (rlim_t)spec->processes + SPARE_PROCESSES);
+           child_limit(RLIMIT_NPROC, (rlim_t)spec->processes);
 }
 
 /* As the payload: the workspace may be closed to the agent. */

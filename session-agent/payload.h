@@ -17,7 +17,7 @@ struct payload_spec {
     int stdio[3];
     struct identity identity;
     const struct sock_fprog *filter; /* NULL: none (standalone) */
-    unsigned processes;              /* backup behind the cgroup; 0: no limit */
+    unsigned processes;              /* RLIMIT_NPROC; 0: no limit */
 };
 
 struct payload {

@@ -66,6 +66,9 @@ write_status(struct sbx_jsonw *w, const struct report *report)
         sbx_jsonw_str(w, "signal", report_signal_name(WTERMSIG(report->wait_status)));
     }
     sbx_jsonw_bool(w, "timed_out", report->timed_out);
+    if (report->is_crowded) {
+        sbx_jsonw_bool(w, "too_many_processes", true);
+    }
     sbx_jsonw_uint(w, "wall_ms", report->wall_ms);
     sbx_jsonw_uint(w, "cpu_ms", report->usage.cpu_ms);
     sbx_jsonw_uint(w, "peak_memory_bytes", report->usage.peak_memory_bytes);

@@ -17,6 +17,7 @@ struct report {
     const char *step_id;
     int wait_status;
     bool timed_out;
+    bool is_crowded;
     uint64_t wall_ms;
     struct init_usage usage;
     const char *result; /* NULL: none; raw text of the file, not yet trusted to be JSON */

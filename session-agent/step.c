@@ -10,6 +10,8 @@
 #include "lib/sbx_capture.h"
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_time.h"
+#include "lib/sbx_wall.h"
+#include "session-agent/census.h"
 #include "session-agent/environ.h"
 #include "session-agent/payload.h"
 #include "session-agent/report.h"
@@ -18,6 +20,11 @@
 #define RESULT_FILE "result.json"
 /* With every writer dead the pipes end by themselves; this is for what should not happen. */
 #define OUTPUT_END_MS 2000
+#define CENSUS_MS 20
+/* Let through beyond the limit: so many that the control group, which counts refusals, is reached first; where none
+ * does, the one that the census sees. */
+#define SPARE_BEHIND_CGROUP 64
+#define SPARE_FOR_CENSUS 1
 
 enum { PIPE_IN, PIPE_OUT, PIPE_ERR, N_PIPES };
 
@@ -30,9 +37,11 @@ struct step {
     uint64_t started_ns, ended_ns;
     int wait_status;
     bool timed_out;
+    bool is_crowded; /* more processes than allowed were seen */
     bool swept;
 
     uv_timer_t timer; /* the deadline, then the end of the output */
+    uv_timer_t census;
     uv_pipe_t pipes[N_PIPES];
     bool pipe_open[N_PIPES];
     unsigned n_handles;
@@ -100,6 +109,13 @@ pipe_close(struct step *step, int i)
     }
 }
 
+static void
+timers_close(struct step *step)
+{
+    uv_close((uv_handle_t *)&step->timer, step_on_handle_closed);
+    uv_close((uv_handle_t *)&step->census, step_on_handle_closed);
+}
+
 /* The result and the artifacts, with the payload's rights; its processes are all dead. */
 static const char *
 step_gather(struct step *step, struct sbx_buf *result, struct collection *files)
@@ -144,6 +160,7 @@ step_report(struct step *step)
         .step_id = step->request.step_id,
         .wait_status = step->wait_status,
         .timed_out = step->timed_out,
+        .is_crowded = step->is_crowded,
         .wall_ms = (step->ended_ns - step->started_ns) / 1000000u,
         .usage = step->host->init->usage,
         .files = &files,
@@ -185,7 +202,7 @@ step_finish(struct step *step)
     for (i = 0; i < N_PIPES; i++) {
         pipe_close(step, i);
     }
-    uv_close((uv_handle_t *)&step->timer, step_on_handle_closed);
+    timers_close(step);
 }
 
 static void
@@ -234,6 +251,7 @@ step_on_main_exit(void *arg, int wait_status)
     step->ended_ns = sbx_now_mono_ns();
     step->wait_status = wait_status;
     uv_timer_stop(&step->timer);
+    uv_timer_stop(&step->census);
     /* Orphans, however often they forked, do not outlive the step. */
     init_sweep(step->host->init, step_on_swept);
 }
@@ -245,6 +263,27 @@ step_on_deadline(uv_timer_t *timer)
 
     step->timed_out = true;
     init_kill_all(step->host->init);
+}
+
+static void
+step_on_census(uv_timer_t *timer)
+{
+    struct step *step = timer->data;
+
+    if (census_is_over(step->request.processes)) {
+        step->is_crowded = true;
+        uv_timer_stop(timer);
+        init_kill_all(step->host->init);
+    }
+}
+
+static void
+census_start(struct step *step)
+{
+    if (step->host->takes_census && step->request.processes > 0 && !sbx_wall_is_off(SBX_WALL_PIDS)) {
+        (void)uv_timer_start(&step->census, step_on_census, CENSUS_MS,
+                             CENSUS_MS); /* cannot fail: callback set */
+    }
 }
 
 void
@@ -403,9 +442,13 @@ step_spawn(struct step *step, const int stdio[3])
         .stdio = { stdio[0], stdio[1], stdio[2] },
         .identity = host->identity,
         .filter = host->filter,
-        .processes = step->request.processes,
     };
     int r;
+
+    if (step->request.processes > 0) {
+        spec.processes =
+            step->request.processes + (host->takes_census ? SPARE_FOR_CENSUS : SPARE_BEHIND_CGROUP);
+    }
 
     (void)snprintf(source, sizeof(source), "%s/%s", run, step->runtime.source); /* both are bounded */
     (void)snprintf(event, sizeof(event), "%s/" EVENT_FILE, run);                /* likewise */
@@ -463,7 +506,7 @@ step_abandon(struct step *step, int r)
     for (i = 0; i < N_PIPES; i++) {
         pipe_close(step, i);
     }
-    uv_close((uv_handle_t *)&step->timer, step_on_handle_closed);
+    timers_close(step);
     return r;
 }
 
@@ -502,9 +545,11 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
     step->report.max = REPORT_MAX;
     sbx_capture_init(&step->output[0], STEP_OUTPUT_KEEP);
     sbx_capture_init(&step->output[1], STEP_OUTPUT_KEEP);
-    (void)uv_timer_init(host->loop, &step->timer); /* always 0 */
+    (void)uv_timer_init(host->loop, &step->timer);  /* always 0 */
+    (void)uv_timer_init(host->loop, &step->census); /* likewise */
     step->timer.data = step;
-    step->n_handles = 1;
+    step->census.data = step;
+    step->n_handles = 2;
 
     r = stdin_decode(step, err);
     if (r == 0) {
@@ -522,6 +567,7 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
     uv_update_time(host->loop); /* the deadline counts from here, not from when the loop woke up */
     (void)uv_timer_start(&step->timer, step_on_deadline, step->request.timeout_ms,
                          0); /* cannot fail: callback set */
+    census_start(step);
     r = pipes_run(step);
     if (r < 0) {
         init_kill_all(host->init); /* on_done tells the rest */

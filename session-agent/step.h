@@ -27,6 +27,7 @@ struct step_host {
     const char *opt_dir;             /* stands for /opt/sandbox in the registry */
     bool captures;                   /* standalone: reads the output itself */
     bool feeds_stdin;                /* a request may bring the input */
+    bool takes_census;               /* no control group counts a step's processes one by one */
     int stdio[3];                    /* what is not a pipe of the step: made outside */
 };
 

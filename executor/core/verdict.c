@@ -71,6 +71,10 @@ verdict_runtime(struct verdict *verdict, const struct verdict_input *input)
         uint64_t limit = input->limits->value[SBX_LIMIT_DISK];
 
         verdict_limit(verdict, SBX_LIMIT_DISK, limit, limit + 1);
+    } else if (rc == 0 && outcome->crowded && run_went_wrong(rc, outcome)) {
+        uint64_t limit = input->limits->value[SBX_LIMIT_PROCESSES];
+
+        verdict_limit(verdict, SBX_LIMIT_PROCESSES, limit, limit + 1);
     } else if (rc == 0) {
         verdict_agent(verdict, outcome);
     } else if (rc == RUNTIME_E_REFUSED) {

@@ -12,7 +12,8 @@
  *   7. it went wrong while the host had no memory left lost
  *   8. the launcher, the sandbox or the agent is gone  lost
  *   9. the agent refused the run, said why             failed
- *  10. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded
+ *  10. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded, as is what was killed
+ *                                                     within gVisor for too many processes
  */
 #pragma once
 

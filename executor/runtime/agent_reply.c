@@ -101,7 +101,8 @@ read_status(struct runtime_outcome *ret, const json_t *reply, struct sbx_field_e
     const char *name = NULL;
 
     if (!sbx_json_get_int(reply, "", "exit_code", 0, 255, &exit_code, err) ||
-        !sbx_json_get_str(reply, "", "signal", sizeof(ret->signal) - 1, &name, NULL, err)) {
+        !sbx_json_get_str(reply, "", "signal", sizeof(ret->signal) - 1, &name, NULL, err) ||
+        !sbx_json_get_bool(reply, "", "too_many_processes", &ret->crowded, err)) {
         return false;
     }
     if ((exit_code >= 0) == (name != NULL)) {
@@ -438,11 +439,20 @@ int
 agent_reply_step(struct runtime_outcome *ret, const char *body, size_t len,
                  const struct agent_reply_rules *rules, struct sbx_field_error *err)
 {
-    static const char *const known[] = {
-        "stepId",        "exit_code",           "signal", "timed_out",    "wall_ms",
-        "cpu_ms",        "peak_memory_bytes",   "result", "result_error", "files",
-        "files_skipped", "files_skipped_count", NULL
-    };
+    static const char *const known[] = { "stepId",
+                                         "exit_code",
+                                         "signal",
+                                         "timed_out",
+                                         "wall_ms",
+                                         "cpu_ms",
+                                         "peak_memory_bytes",
+                                         "result",
+                                         "result_error",
+                                         "files",
+                                         "files_skipped",
+                                         "files_skipped_count",
+                                         "too_many_processes",
+                                         NULL };
     _cleanup_(sbx_json_decrefp) json_t *reply = NULL;
     int r;
 

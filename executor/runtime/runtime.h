@@ -80,6 +80,7 @@ struct runtime_outcome {
     bool exited; /* exit_code is set; else signal */
     int exit_code;
     char signal[16];   /* "SIGKILL" or "" */
+    bool crowded;      /* there were more processes than allowed: of the tier whose kernel counts no refused fork */
     char *result_json; /* NULL when none; one valid JSON value */
     size_t result_len;
     char result_error[128]; /* "" when fine */

@@ -33,6 +33,7 @@ test_plain(void)
     static const char body[] =
         "{" GOOD ",\"timed_out\":false,\"wall_ms\":12,\"cpu_ms\":3,\"peak_memory_bytes\":4096,"
         "\"files\":[],\"files_skipped\":[]}";
+    static const char crowded[] = "{" GOOD ",\"too_many_processes\":true}";
     struct runtime_outcome outcome;
 
     is_int(parse(&outcome, body, strlen(body)), 0, "a plain reply");
@@ -42,7 +43,11 @@ test_plain(void)
        "with nothing else");
     is_uint(outcome.report.wall_ms + outcome.report.cpu_ms + outcome.report.peak_memory_bytes, 0,
             "the agent's numbers are not believed");
+    ok(!outcome.crowded, "nor too many processes");
     runtime_outcome_deinit(&outcome);
+    runtime_outcome_deinit(&outcome);
+    is_int(parse(&outcome, crowded, strlen(crowded)), 0, "one with too many processes");
+    ok(outcome.crowded, "says so");
     runtime_outcome_deinit(&outcome);
 }
 
@@ -180,6 +185,11 @@ test_hostile(void)
         "{\"stepId\":\"job_1\",\"signal\":9}",
         "{" GOOD ",\"timed_out\":\"no\"}",
         "{" GOOD ",\"timed_out\":0}",
+        "{" GOOD ",\"too_many_processes\":1}",
+        "{" GOOD ",\"too_many_processes\":\"true\"}",
+        "{" GOOD ",\"too_many_processes\":{}}",
+        "{" GOOD ",\"too_many_processes\":true,\"too_many_processes\":false}",
+        "{" GOOD ",\"too_many_files\":true}",
         "{" GOOD ",\"wall_ms\":-1}",
         "{" GOOD ",\"wall_ms\":1.5}",
         "{" GOOD ",\"cpu_ms\":\"1\"}",

@@ -34,6 +34,26 @@ mounts_disk_resize(int disk_fd, uint64_t bytes)
     return 0;
 }
 
+static struct cgroup_limits bound;
+
+int
+cgroup_limit(const struct cgroup *of, const struct cgroup_tree *tree, const struct cgroup_limits *set,
+             const char **ret_stage)
+{
+    (void)of;
+    (void)tree;
+    *ret_stage = "played";
+    bound = *set;
+    return 0;
+}
+
+static int
+played_watch(struct cgroup *of)
+{
+    (void)of;
+    return 0;
+}
+
 static int
 played_read(struct cgroup *group, struct cgroup_usage *ret)
 {
@@ -42,7 +62,7 @@ played_read(struct cgroup *group, struct cgroup_usage *ret)
     return usage_rc;
 }
 
-static const struct cgroup_ops played = { .name = "played", .read = played_read };
+static const struct cgroup_ops played = { .name = "played", .watch = played_watch, .read = played_read };
 static struct sandbox_host host = { .tree = { .ops = &played } };
 
 enum { OOM, FORKS, BYTES, FILES, CPU, WALL, N_FINDINGS };
@@ -157,9 +177,58 @@ test_numbers(void)
     is_uint(sb.report.verdict, LAUNCH_LIMIT_TIME, "but the clock goes on");
 }
 
+/* gVisor's own part of the group is not the tenant's, neither as a limit nor as what was seen. */
+static void
+test_tiers(void)
+{
+    const char *stage;
+    struct sandbox sb;
+
+    play(&sb, 0);
+    sb.isolation = SBX_ISOLATION_PROCESS;
+    is_int(limits_apply(&sb, &host, &stage), 0, "applied");
+    is_uint(bound.memory_bytes, 64u << 20, "process: memory as it is");
+    is_uint(bound.pids, 9, "his processes and the agent");
+    sb.isolation = SBX_ISOLATION_GVISOR;
+    is_int(limits_apply(&sb, &host, &stage), 0, "applied");
+    is_uint(bound.memory_bytes, 160u << 20, "gvisor: and what it takes itself");
+    is_uint(bound.cpu_millis, 1000, "the rate is one for all");
+    /* Seen with ptrace at most: 357 tasks for 12 processes, 1998 for 64. */
+    static const struct {
+        uint32_t processes, least;
+    } seen[] = { { 1, 100 }, { 12, 357 }, { 32, 900 }, { 64, 1998 } };
+    for (size_t i = 0; i < SBX_COUNT(seen); i++) {
+        sb.limits.processes = seen[i].processes;
+        is_int(limits_apply(&sb, &host, &stage), 0, "applied");
+        ok(4 * bound.pids > 5 * seen[i].least, "gvisor: %u processes are not held up by %u tasks",
+           seen[i].processes, bound.pids);
+    }
+    sb.limits.processes = 4000000;
+    is_int(limits_apply(&sb, &host, &stage), 0, "applied");
+    is_uint(bound.pids, 256u + 64u * 4000000u, "the most there may be does not wrap");
+
+    play(&sb, 1u << OOM);
+    sb.isolation = SBX_ISOLATION_GVISOR;
+    usage.peak_bytes = 160u << 20;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict_limit, 64u << 20, "memory: the tenant's limit");
+    is_uint(sb.report.verdict_observed, 64u << 20, "and what he had");
+    play(&sb, 1u << OOM);
+    sb.isolation = SBX_ISOLATION_GVISOR;
+    usage.peak_bytes = 170u << 20;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict_observed, 74u << 20, "which may be more");
+    play(&sb, 1u << OOM);
+    sb.isolation = SBX_ISOLATION_GVISOR;
+    usage.peak_bytes = 50u << 20;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.verdict_observed, 64u << 20, "and is never told as less than the limit");
+}
+
 int
 main(void)
 {
+    test_tiers();
     test_sets(true);
     test_sets(false);
     test_numbers();

@@ -4,7 +4,10 @@
 #include "t/unit/tap.h"
 
 static const struct sbx_limits limits = {
-    .value = { [SBX_LIMIT_OUTPUT] = 1000, [SBX_LIMIT_TIME] = 5000, [SBX_LIMIT_DISK] = 65536 },
+    .value = { [SBX_LIMIT_OUTPUT] = 1000,
+               [SBX_LIMIT_TIME] = 5000,
+               [SBX_LIMIT_DISK] = 65536,
+               [SBX_LIMIT_PROCESSES] = 16 },
 };
 
 /* One letter a cause, in the order of the list in verdict.h. */
@@ -149,6 +152,32 @@ test_values(void)
     violation_write(&w, NULL, &verdict);
     ok(strstr(out.data, "\"rule\":\"limits.cpu_time\",\"name\":\"cpu\",\"limit\":7,\"observed\":8") != NULL,
        "cpu time");
+    outcome = (struct runtime_outcome){ .signal = "SIGKILL", .crowded = true };
+    input = (struct verdict_input){ .limits = &limits, .outcome = &outcome };
+    verdict_decide(&verdict, &input);
+    is_str(job_state_status(verdict.state), "limit_exceeded", "killed within gVisor for its processes");
+    is_str(sbx_limit_verdict(verdict.violated), "processes", "that limit");
+    ok(verdict.limit == limits.value[SBX_LIMIT_PROCESSES] && verdict.observed == verdict.limit + 1,
+       "and one more");
+    outcome = (struct runtime_outcome){ .exited = true, .exit_code = 3, .crowded = true };
+    verdict_decide(&verdict, &input);
+    is_str(job_state_status(verdict.state), "limit_exceeded", "also one that ended by itself just then");
+    outcome.exit_code = 0;
+    verdict_decide(&verdict, &input);
+    is_str(job_state_status(verdict.state), "succeeded", "the agent's word spoils no success");
+    outcome.exit_code = 3;
+    input.cancelled = true;
+    verdict_decide(&verdict, &input);
+    is_str(job_state_status(verdict.state), "cancelled", "nor anything that stands above it");
+    input = (struct verdict_input){ .limits = &limits, .outcome = &outcome, .rc = RUNTIME_E_AGENT };
+    verdict_decide(&verdict, &input);
+    is_str(job_state_status(verdict.state), "lost", "and counts in a valid answer only");
+    outcome.report = (struct runtime_report){
+        .has_verdict = true, .verdict = SBX_LIMIT_MEMORY, .verdict_limit = 1, .verdict_observed = 2
+    };
+    input = (struct verdict_input){ .limits = &limits, .outcome = &outcome };
+    verdict_decide(&verdict, &input);
+    is_str(sbx_limit_verdict(verdict.violated), "memory", "the kernel's word is first");
     outcome = (struct runtime_outcome){ .signal = "SIGXFSZ" };
     input = (struct verdict_input){ .limits = &limits, .outcome = &outcome };
     verdict_decide(&verdict, &input);

@@ -296,6 +296,7 @@ sub judge {
     my $step = $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
     my $limit = ($ended->() // {})->{verdict} // 'dead without a verdict';
     $limit = $LIMITS[$limit] // 'unknown' if $limit =~ /^\d+$/;
+    $limit = 'processes' if $step && $step->{too_many_processes};    # counted by the sentry, see session-agent/census.h
     my $how = !$step ? "limit $limit" : $step->{timed_out} ? 'timed out' : defined $step->{signal} ? "signal $step->{signal}" : "exit $step->{exit_code}";
     my $says_held = $how eq 'exit 0' && $last =~ /^HELD\s+(.*)$/ ? $1 : undef;
     if ($case->{expect} eq 'limit') {
