@@ -74,7 +74,16 @@ fetch_source() {
     local apt=(-o Dir::Etc::SourceList="$list/sources.list" -o Dir::Etc::SourceParts="$list/sources.list.d"
                -o Dir::State::Lists="$list/lists" -o APT::Sandbox::User=root)
     apt-get -qq "${apt[@]}" update
-    (cd "$list" && apt-get -qq "${apt[@]}" --download-only source "nginx=$version")
+    # A mirror drops the sources of a revision when the next one is there: another of the same upstream version
+    # then serves, newest first. The sanitized nginx is only for tests.
+    local revision
+    for revision in "$version" $(apt-cache "${apt[@]}" showsrc nginx | sed -n "s/^Version: \(${version%-*}-.*\)/\1/p" | grep -Fvx "$version" | sort -rV); do
+        if (cd "$list" && apt-get -qq "${apt[@]}" --download-only source "nginx=$revision"); then
+            break
+        fi
+        echo "no sources of nginx $revision" >&2
+        rm -f "$list"/nginx_*
+    done
     (cd "$list" && dpkg-source --no-check -x ./*.dsc "$cache/$version.tmp" > /dev/null)
     mv "$cache/$version.tmp" "$cache/$version"
     rm -rf "$list"
