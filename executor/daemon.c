@@ -60,7 +60,7 @@ struct daemon {
     unsigned n_signals;
     unsigned lost;      /* jobs of an earlier process */
     unsigned n_untried; /* runtimes that have not yet looked for their launcher */
-    bool reconciled, listening, stopping, api_quiet, engine_quiet, closing;
+    bool reconciled, stopping, api_quiet, engine_quiet, closing;
     int status;
 };
 
@@ -458,7 +458,6 @@ daemon_listen_when_ready(struct daemon *daemon)
         daemon_stop(daemon);
         return;
     }
-    daemon->listening = true;
     log_info("start.ready", LOG_STR("socket", daemon->config->listen_socket), LOG_INT("lost", daemon->lost),
              LOG_INT("max_running", daemon->config->limits_max_running), LOG_INT("pid", getpid()));
 }

@@ -160,18 +160,28 @@ cpu_look(struct sbx_host_report *report, const char *root)
                      : NULL);
 }
 
+/* "6.1.0-9-amd64": what begins with no such numbers is old, too. */
+static bool
+release_is_old(const char *release)
+{
+    char *end;
+    unsigned long minor, major = strtoul(release, &end, 10);
+
+    if (end == release || *end != '.') {
+        return true;
+    }
+    minor = strtoul(end + 1, NULL, 10);
+    return major < 5 || (major == 5 && minor < 12);
+}
+
 void
 sbx_host_advise(struct sbx_host_report *report, const char *root)
 {
     struct utsname names;
-    unsigned major, minor;
 
     if (uname(&names) == 0) {
-        bool old =
-            sscanf(names.release, "%u.%u", &major, &minor) != 2 || major < 5 || (major == 5 && minor < 12);
-
         sbx_host_add(report, "kernel", names.release,
-                     old ? "Linux 5.12 or later; newest that is supported" : NULL);
+                     release_is_old(names.release) ? "Linux 5.12 or later; newest that is supported" : NULL);
     }
     for (size_t i = 0; i < SBX_COUNT(settings); i++) {
         setting_look(report, root, i);

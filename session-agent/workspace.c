@@ -150,6 +150,7 @@ workspace_open(int *ret_fd, int root, const char *path, int flags)
     };
     long fd;
 
+    *ret_fd = -1;
     if (sbx_wall_is_off(SBX_WALL_WORKSPACE)) {
         how.flags &= ~(uint64_t)O_NOFOLLOW;
         how.resolve = 0;

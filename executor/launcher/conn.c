@@ -87,7 +87,7 @@ conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, 
 {
     union {
         char bytes[CMSG_SPACE(LAUNCH_N_FDS * sizeof(int))];
-        struct cmsghdr align;
+        struct cmsghdr first;
     } control = { 0 };
     struct iovec iov = { .iov_base = message, .iov_len = size };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -96,15 +96,12 @@ conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, 
     head->type = (uint16_t)type;
     head->size = (uint16_t)size;
     if (fds != NULL) {
-        struct cmsghdr *cmsg;
-
         msg.msg_control = control.bytes;
         msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        cmsg = CMSG_FIRSTHDR(&msg);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
+        control.first.cmsg_level = SOL_SOCKET;
+        control.first.cmsg_type = SCM_RIGHTS;
+        control.first.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(&control.first), fds, n_fds * sizeof(int));
     }
     if (!conn->doomed && sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size) {
         conn_doom(conn, "does not read");

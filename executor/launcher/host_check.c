@@ -26,6 +26,7 @@
 
 #include "executor/launcher/agent_file.h"
 #include "executor/launcher/creds.h"
+#include "executor/launcher/host_trial.h"
 #include "executor/launcher/journal.h"
 #include "executor/launcher/limits.h"
 #include "executor/launcher/ns.h"
@@ -91,7 +92,7 @@ child_try(const struct host_attempt *attempt, const struct stage *stage, struct 
                                 .agent_fd = stage->agent_fd,
                                 .filter = &stage->filter };
     char ns_now[64];
-    int r = attempt->is_mapped ? creds_become_root_inside() : 0;
+    int r = attempt->as == HOST_AS_SANDBOX ? creds_become_root_inside() : 0;
 
     if (r < 0) {
         found_failed(ret, "root inside", r);
@@ -128,10 +129,12 @@ child_run(const struct host_attempt *attempt, const struct stage *stage, int fd)
 }
 
 _must_check_ static pid_t
-child_make(uint64_t namespaces)
+child_make(const struct host_attempt *attempt)
 {
-    struct clone_args args = { .flags = namespaces | CLONE_NEWUSER, .exit_signal = SIGCHLD };
-    long pid = namespaces == 0 ? fork() : syscall(SYS_clone3, &args, sizeof(args));
+    struct clone_args args = { .flags = attempt->namespaces |
+                                        (attempt->as != HOST_AS_LAUNCHER ? CLONE_NEWUSER : 0),
+                               .exit_signal = SIGCHLD };
+    long pid = args.flags == 0 ? fork() : syscall(SYS_clone3, &args, sizeof(args));
 
     return pid < 0 ? -errno : (pid_t)pid;
 }
@@ -173,7 +176,7 @@ wall_try(struct stage *stage, const struct host_attempt *attempt, struct sbx_wal
     if (attempt->ns != NULL) {
         ns_link(attempt->ns, stage->ns_before, sizeof(stage->ns_before));
     }
-    pid = child_make(attempt->namespaces);
+    pid = child_make(attempt);
     if (pid == 0) {
         close(fds[0]);
         child_run(attempt, stage, fds[1]);
@@ -181,7 +184,7 @@ wall_try(struct stage *stage, const struct host_attempt *attempt, struct sbx_wal
     close(fds[1]);
     if (pid < 0) {
         found_failed(ret, "clone3", pid);
-    } else if (attempt->is_mapped) {
+    } else if (attempt->as == HOST_AS_SANDBOX) {
         r = ns_map_ids(stage->proc_fd, pid, (uid_t)stage->settings->uid_base, false);
     }
     if (pid > 0) {

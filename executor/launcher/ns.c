@@ -13,9 +13,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "executor/launcher/clocks.h"
 #include "executor/launcher/creds.h"
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/mounts_gvisor.h"
@@ -185,37 +185,6 @@ child_filter(const struct ns_spec *spec, bool is_early)
     return filter_install(spec->filter);
 }
 
-/*
- * Clocks that count from the sandbox's birth: the host's uptime tells one host from another and when it was
- * patched. The namespace is entered at exec (before 6.0 by the agent's children). The file belongs to root
- * as long as the process is not dumpable, as the launcher's copy is not.
- */
-_must_check_ static int
-clocks_reset(void)
-{
-    struct timespec monotonic, boot;
-    char text[80];
-    int fd, len, r = 0;
-
-    if (sbx_wall_is_off(SBX_WALL_TIME_NAMESPACE)) {
-        return 0;
-    }
-    if (unshare(CLONE_NEWTIME) < 0 || clock_gettime(CLOCK_MONOTONIC, &monotonic) < 0 ||
-        clock_gettime(CLOCK_BOOTTIME, &boot) < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) {
-        return -errno;
-    }
-    len = snprintf(text, sizeof(text), "monotonic -%lld 0\nboottime -%lld 0\n", (long long)monotonic.tv_sec,
-                   (long long)boot.tv_sec); /* two numbers fit */
-    fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, text, (size_t)len) != len) {
-        r = -errno;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return r < 0 ? r : prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
-}
-
 _must_check_ static int
 child_isolate(const struct ns_spec *spec, const char **stage)
 {
@@ -244,7 +213,8 @@ child_isolate(const struct ns_spec *spec, const char **stage)
         return mounts_gvisor_apply(spec->template->name, spec->disk_fd, stage);
     }
     *stage = "clocks";
-    r = clocks_reset();
+    /* A kernel without such namespaces is told of at the launcher's start (wall.missing), and is none to refuse. */
+    r = sbx_wall_is_off(SBX_WALL_TIME_NAMESPACE) ? 0 : clocks_reset();
     if (r < 0) {
         return r;
     }

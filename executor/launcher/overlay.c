@@ -1,29 +1,33 @@
 #include "executor/launcher/overlay.h"
 
+#include <limits.h>
 #include <linux/mount.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "executor/launcher/template.h"
 #include "lib/sbx_wall.h"
 
-/* Two layers at least, says the kernel, where none can be written; the first is the upper one. */
-_must_check_ static int
-layer_new(int *ret_fd, const char *above, const char *template_name, const char *below, unsigned attributes)
+_must_check_ int
+overlay_layer_new(int *ret_fd, const char *above, const char *below, unsigned attributes)
 {
-    char lower[sizeof(TEMPLATE_EMPTY_DIR ":" TEMPLATE_DIR "/usr") + LAUNCH_TEMPLATE_LEN];
+    char lower[PATH_MAX];
     /* Whatever attributes the image's files carry, an overlay of somebody else's included, mean nothing here. */
     const char *const options[] = { "lowerdir",     lower,      "index",    "off", "xino", "off",
                                     "redirect_dir", "nofollow", "metacopy", "off", NULL };
+    int n = snprintf(lower, sizeof(lower), "%s:%s", above, below);
 
-    (void)snprintf(lower, sizeof(lower), "%s:" TEMPLATE_DIR "%s%s", above, template_name,
-                   below); /* sized for it */
+    if (n < 0 || (size_t)n >= sizeof(lower)) {
+        return -ENAMETOOLONG;
+    }
     return template_fs_new(ret_fd, "overlay", options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | attributes);
 }
 
 _must_check_ int
 overlay_new(struct overlay *ret, const struct settings *settings, const struct settings_template *template)
 {
+    char root[sizeof(TEMPLATE_DIR) + LAUNCH_TEMPLATE_LEN], usr[sizeof(root) + sizeof("/usr")];
     struct overlay overlay = OVERLAY_NULL;
     int r;
 
@@ -33,11 +37,14 @@ overlay_new(struct overlay *ret, const struct settings *settings, const struct s
         sbx_wall_is_off(SBX_WALL_READ_ONLY_ROOT)) {
         return 0;
     }
-    r = layer_new(&overlay.root, TEMPLATE_EMPTY_DIR, template->name, "",
-                  0); /* its dev/ is shown once more before it is nodev */
+    (void)snprintf(root, sizeof(root), TEMPLATE_DIR "%s", template->name); /* sized for it */
+    (void)snprintf(usr, sizeof(usr), "%s/usr", root);                      /* as above */
+    /* Its dev/ is shown once more before it is nodev. */
+    r = overlay_layer_new(&overlay.root, TEMPLATE_EMPTY_DIR, root, 0);
     if (r == 0) {
-        r = layer_new(&overlay.usr, strcmp(template->root, "/") == 0 ? TEMPLATE_HIDE_DIR : TEMPLATE_EMPTY_DIR,
-                      template->name, "/usr", MOUNT_ATTR_NODEV);
+        r = overlay_layer_new(&overlay.usr,
+                              strcmp(template->root, "/") == 0 ? TEMPLATE_HIDE_DIR : TEMPLATE_EMPTY_DIR, usr,
+                              MOUNT_ATTR_NODEV);
     }
     if (r < 0) {
         overlay_deinit(&overlay);

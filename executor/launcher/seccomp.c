@@ -567,6 +567,12 @@ filter_deinit(struct filter *filter)
     *filter = (struct filter)FILTER_NULL;
 }
 
+uint32_t
+filter_native_arch(void)
+{
+    return seccomp_arch_native(); /* libseccomp's tokens are the kernel's */
+}
+
 _must_check_ int
 filter_install(const struct filter *filter)
 {

@@ -34,5 +34,7 @@ struct filter {
 /* `inet`: IP sockets are allowed besides AF_UNIX. */
 _must_check_ int filter_build(struct filter *ret, enum filter_kind kind, bool inet);
 void filter_deinit(struct filter *filter);
+/* AUDIT_ARCH_* of this build, as filters see it. */
+uint32_t filter_native_arch(void);
 /* For the calling process, which has no_new_privs; async-signal-safe. */
 _must_check_ int filter_install(const struct filter *filter);

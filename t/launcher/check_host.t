@@ -58,7 +58,7 @@ my @cases = (
     ['pidfd_open', 38, 1, 'time'],
     ['pidfd_send_signal', 1, 1, 'time'],
     ['pivot_root', 1, 1, 'own_root'],
-    ['mount_setattr', 38, 1, qw(read_only_root devices proc_read_only proc_masks)],
+    ['mount_setattr', 38, 1, qw(read_only_root own_inodes devices proc_read_only proc_masks)],
     ['fsopen', 38, 1, @mounts, 'disk', 'inodes'],
     ['move_mount', 1, 1, @mounts],
     ['fspick', 38, 1, 'disk'],
@@ -67,11 +67,13 @@ my @cases = (
     ['prlimit64', 1, 1, 'rlimits'],
     ['seccomp', 22, 1, qw(seccomp seccomp_arch), @parts],
     ['clone3', 38, 1, @mounts, @inside, qw(memory pids cpu)],
+    ['unshare:0x80', 22, 0, 'time_namespace'],    # what a kernel without them answers
     ['unshare', 1, 1, qw(network_namespace cgroup_namespace time_namespace nested_namespaces)],
-    ['prctl', 1, 1, qw(capabilities no_new_privs not_dumpable seccomp seccomp_arch landlock), @parts],
+    ['prctl', 1, 1, qw(capabilities no_new_privs not_dumpable seccomp seccomp_arch landlock time_namespace), @parts],
 );
 for my $case (@cases) {
     my ($call, $error, $status, @walls) = @$case;
+    next if $call eq 'prlimit64' && $Sandbox::Launch::OUT =~ /asan$/;    # without it no sanitized program starts
     is(lacks($refuse, $call, $error, @check), and_usual($status, @walls), "without $call: " . join ' ', @walls);
 }
 
@@ -112,7 +114,7 @@ SKIP: {
         uts => [qw(uts_namespace capabilities)],
         cgroup => ['cgroup_namespace'],
         time => ['time_namespace'],
-        user => [@mounts, @inside],
+        user => [(grep { $_ ne 'own_inodes' } @mounts), @inside],    # these are the launcher's own mounts
     );
     for my $kind (sort keys %kind) {
         next unless -e "/proc/sys/user/max_${kind}_namespaces";
@@ -162,6 +164,36 @@ $client->destroy($id);
 unlike($l->log, qr/"event":"wall\.(missing)"/, 'whose own trial at the start found the same') if $usual eq '0';
 $l->finish;
 is_deeply([glob '/sys/fs/cgroup/*/*check-* /sys/fs/cgroup/*/*/*check-*'], [], 'no group is left');
+
+# What the launcher is told not to do is not there, whatever the host could.
+{
+    open my $file, '>', "$dir/shared.conf" or die $!;
+    print {$file} "socket = /x\nagent = /x\nopt_dir = /x\nstate_dir = /x\nown_inodes = no\n";
+}
+is(lacks(@check, '--config', "$dir/shared.conf"), and_usual(1, 'own_inodes'), 'own_inodes = no: missing');
+
+# Overlays over every template, and no more of them than the kernel stacks.
+sub in_templates {
+    my ($shell) = @_;
+    my $m = "$dir/m";
+    mkdir $m;
+    open my $file, '>', "$dir/template.conf" or die $!;
+    print {$file} "socket = /x\nagent = /x\nopt_dir = /x\nstate_dir = /x\ntemplate.default.root = /\ntemplate.other.root = $m/top\n";
+    return ('unshare', '--mount', 'sh', '-ec', "mount -t tmpfs none $m; cd $m; mkdir -p one/usr/bin two one/usr/x empty mid top\n$shell\nexec '$launch' --check-host --json --config '$dir/template.conf'");
+}
+my $overlay = 'mount -t overlay none -o lowerdir';
+is(lacks(in_templates('mount --bind one top')), $usual, 'a template of its own');
+is(lacks(in_templates("$overlay=one:two top")), $usual, 'one that is an overlay, as in a container');
+is(lacks(in_templates("$overlay=one:two mid; $overlay=mid:two top")), and_usual(1, 'own_inodes'), 'one that is an overlay over an overlay');
+is(lacks(in_templates('')), and_usual(1, 'own_inodes'), 'one without usr');
+
+# Without time namespaces sandboxes are made all the same, and the log says what they lack.
+my $old = Sandbox::Launch->new(under => [$refuse, 'unshare:0x80', 22]);
+$old->start;
+like($old->log, qr/"event":"wall\.missing","wall":"time_namespace","reason":"the kernel has none/, 'the launcher finds no time namespaces');
+$client = $old->client;
+ok($client->create, 'and makes sandboxes without') or diag $old->log;
+$old->finish;
 
 # Usage.
 my $bad = "$dir/bad.conf";

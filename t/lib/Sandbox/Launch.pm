@@ -87,7 +87,7 @@ sub start {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', "$self->{dir}/log";
         open STDERR, '>&', \*STDOUT;
-        exec 'setpriv', '--pdeathsig', 'TERM', $self->{launcher}, '--config', $file or POSIX::_exit(127);
+        exec 'setpriv', '--pdeathsig', 'TERM', @{ $self->{under} // [] }, $self->{launcher}, '--config', $file or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
     if ($fails) {
