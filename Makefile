@@ -132,7 +132,7 @@ $(OUT)/t/launcher/%: t/launcher/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -lseccomp -o $@
 # Pid 1 of a sandbox that has no libraries.
-$(OUT)/t/launcher/evil_agent: t/launcher/evil_agent.c
+$(OUT)/t/launcher/evil_agent $(OUT)/t/launcher/fake_runsc: $(OUT)/t/launcher/%: t/launcher/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) -O2 -g $(WARN) -static $< -o $@
 $(OUT)/t/tool/%: t/tool/%.c $(OUT)/libsbx.a

@@ -44,7 +44,8 @@ static void engine_on_pump(void *arg);
 static void engine_on_drain_time(void *arg);
 static void engine_on_unavailable(void *arg, struct job *job);
 static void engine_on_ended(void *arg, struct job *job);
-static void engine_on_gone(void *arg);
+static void engine_on_room(void *arg);
+static bool engine_fits(void *arg, struct queue_item *item);
 static void job_on_deadline(void *arg);
 static void job_on_accepted(void *arg, int rc, const struct db_result *result);
 static void job_on_finished(void *arg, int rc, const struct db_result *result);
@@ -60,7 +61,7 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         .n_pools = spec->n_pools,
         .on_unavailable = engine_on_unavailable,
         .on_ended = engine_on_ended,
-        .on_gone = engine_on_gone,
+        .on_room = engine_on_room,
     };
     int r;
 
@@ -69,10 +70,12 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         return -ENOMEM;
     }
     engine->spec = *spec;
+    engine->spec.queue.fits = engine_fits;
+    engine->spec.queue.fits_arg = engine;
     runner.arg = engine;
     r = sbx_random(engine->share_key, sizeof(engine->share_key));
     if (r == 0) {
-        r = queue_new(&engine->queue, &spec->queue);
+        r = queue_new(&engine->queue, &engine->spec.queue);
     }
     if (r == 0) {
         r = runner_new(&engine->runner, &runner);
@@ -130,9 +133,23 @@ engine_wake(struct engine *engine)
 }
 
 static void
-engine_on_gone(void *arg)
+engine_on_room(void *arg)
 {
     engine_wake(arg);
+}
+
+/*
+ * Jobs that wait for a sandbox of one tier hold at most half of the slots: when it makes none, hanging, those of the
+ * other tier go on in the other half.
+ */
+static bool
+engine_fits(void *arg, struct queue_item *item)
+{
+    const struct engine *engine = arg;
+    const struct job *job = list_entry(item, struct job, item);
+    unsigned most = engine->spec.queue.max_running / 2;
+
+    return runner_waiting(engine->runner, job->record.isolation) < (most > 0 ? most : 1);
 }
 
 /* Told or refused: the job leaves. Its waiters have been told. */

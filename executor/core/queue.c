@@ -249,10 +249,34 @@ ring_rotate(struct list *head, struct list *link)
 }
 
 static struct queue_item *
-tenant_next(struct queue *queue, struct queue_tenant *tenant)
+agent_first(const struct queue *queue, struct queue_agent *agent)
 {
-    struct queue_agent *agent = list_entry(tenant->agents.next, struct queue_agent, link);
-    struct queue_item *item = list_entry(agent->items.next, struct queue_item, link);
+    for (struct list *it = agent->items.next; it != &agent->items; it = it->next) {
+        struct queue_item *item = list_entry(it, struct queue_item, link);
+
+        if (queue->spec.fits == NULL || queue->spec.fits(queue->spec.fits_arg, item)) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static struct queue_item *
+tenant_first(const struct queue *queue, struct queue_tenant *tenant)
+{
+    struct queue_item *item = NULL;
+
+    for (struct list *it = tenant->agents.next; it != &tenant->agents && item == NULL; it = it->next) {
+        item = agent_first(queue, list_entry(it, struct queue_agent, link));
+    }
+    return item;
+}
+
+static void
+item_run(struct queue *queue, struct queue_item *item)
+{
+    struct queue_tenant *tenant = item->tenant;
+    struct queue_agent *agent = item->agent;
 
     list_remove(&item->link);
     item->agent = NULL;
@@ -263,7 +287,6 @@ tenant_next(struct queue *queue, struct queue_tenant *tenant)
     tenant->running++;
     queue->waiting--;
     queue->running++;
-    return item;
 }
 
 struct queue_item *
@@ -275,8 +298,15 @@ queue_next(struct queue *queue)
     for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
         struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
 
-        if (tenant->waiting > 0 && queue_idle_slots_for(queue, tenant, tenant->cap) > 0) {
-            return tenant_next(queue, tenant);
+        struct queue_item *item;
+
+        if (tenant->waiting == 0 || queue_idle_slots_for(queue, tenant, tenant->cap) == 0) {
+            continue;
+        }
+        item = tenant_first(queue, tenant);
+        if (item != NULL) {
+            item_run(queue, item);
+            return item;
         }
     }
     return NULL;

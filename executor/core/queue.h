@@ -31,6 +31,9 @@ struct queue_spec {
     unsigned max_waiting;
     unsigned max_waiting_per_tenant;
     uint64_t max_bytes; /* waiting and running together */
+    /* Optional: whether it may run now. What may not is passed over and keeps its place. */
+    bool (*fits)(void *arg, struct queue_item *item);
+    void *fits_arg;
 };
 
 struct queue_stats {

@@ -27,6 +27,7 @@ struct run {
     struct runner *runner;
     struct job *job; /* NULL once released */
     struct pool_take *take;
+    enum sbx_isolation isolation;
     struct sandbox *sandbox; /* NULL once its destruction was asked for */
     struct timer *timer;
     enum run_timer timer_for;
@@ -42,6 +43,7 @@ struct runner {
     struct runner_spec spec;
     struct runner_pool pools[RUNNER_MAX_POOLS];
     unsigned busy;
+    unsigned waiting[SBX_N_ISOLATIONS]; /* runs with a take */
 };
 
 static void run_on_taken(void *arg, int rc, struct sandbox *sandbox);
@@ -82,6 +84,12 @@ unsigned
 runner_busy(const struct runner *runner)
 {
     return runner->busy;
+}
+
+unsigned
+runner_waiting(const struct runner *runner, enum sbx_isolation isolation)
+{
+    return runner->waiting[isolation];
 }
 
 static struct pool *
@@ -134,7 +142,7 @@ run_free_if_done(struct run *run)
     job_spec_free(run->spec);
     runner->busy--;
     free(run);
-    runner->spec.on_gone(runner->spec.arg);
+    runner->spec.on_room(runner->spec.arg);
 }
 
 static void
@@ -154,13 +162,21 @@ run_disarm(struct run *run)
 }
 
 static void
+run_take_over(struct run *run)
+{
+    run->take = NULL;
+    run->runner->waiting[run->isolation]--;
+}
+
+static void
 run_destroy_sandbox(struct run *run)
 {
     struct sandbox *sandbox = steal(&run->sandbox);
 
     run->collect = collect_cancel(run->collect);
     if (run->take != NULL) {
-        pool_take_cancel(steal(&run->take));
+        pool_take_cancel(run->take);
+        run_take_over(run);
     }
     if (sandbox == NULL) {
         return;
@@ -289,6 +305,7 @@ runner_start(struct runner *runner, struct job *job)
     }
     run->runner = runner;
     run->job = job;
+    run->isolation = job->record.isolation;
     run->input.limits = &job->limits;
     job->run = run;
     job->attempts++;
@@ -296,7 +313,9 @@ runner_start(struct runner *runner, struct job *job)
     if (timer_new(&run->timer, runner->spec.timers, run_on_timer, run) != 0 ||
         pool_take(pool, &run->take, run_on_taken, run) != 0) {
         run_give_up(run);
+        return;
     }
+    runner->waiting[run->isolation]++;
 }
 
 static void
@@ -304,7 +323,8 @@ run_on_taken(void *arg, int rc, struct sandbox *sandbox)
 {
     struct run *run = arg;
 
-    run->take = NULL;
+    run_take_over(run);
+    run->runner->spec.on_room(run->runner->spec.arg);
     if (rc == RUNTIME_E_UNSUPPORTED) {
         run->input.unsupported = true;
         job_set_state(run->job, JOB_FINISHING);

@@ -30,8 +30,8 @@ struct runner_spec {
     void (*on_unavailable)(void *arg, struct job *job);
     /* job->verdict and the record are filled; not durable yet. */
     void (*on_ended)(void *arg, struct job *job);
-    /* The last trace of a run is gone. */
-    void (*on_gone)(void *arg);
+    /* The last trace of a run is gone, or one that waited for its sandbox has it. */
+    void (*on_room)(void *arg);
     void *arg;
 };
 
@@ -55,5 +55,7 @@ void runner_stop(struct runner *runner, struct job *job, enum runner_stop why);
 void runner_release(struct runner *runner, struct job *job);
 /* For a job that never had a sandbox: decides and fills as a stop does. */
 void runner_decide_unstarted(struct job *job, enum runner_stop why);
+/* Runs that wait for a sandbox of this tier. */
+unsigned runner_waiting(const struct runner *runner, enum sbx_isolation isolation);
 /* Sandboxes that are in use or not yet gone. */
 unsigned runner_busy(const struct runner *runner);

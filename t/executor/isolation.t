@@ -100,4 +100,28 @@ like(ask('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_warm\{template
 like(ask('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_taken_cold_total\{template="both",isolation="process"\} [1-9]/m, 'a pool of none makes them on demand');
 
 $t->finish;
+
+# A runsc that was well when the launcher started and hangs since: what waits for it holds half of the slots at most.
+system('make', '-s', '-C', $Sandbox::ROOT, "VARIANT=$Sandbox::VARIANT", "build/$Sandbox::VARIANT/t/launcher/fake_runsc") == 0 or die "fake_runsc\n";
+$t = Sandbox->new(executor => { 'pool.default' => 0, 'pool.default.gvisor' => 0, 'limits.max_running' => 4, 'limits.queue_timeout' => '8s' });
+my $fake = "$t->{dir}/bin/runsc";
+system('cp', "$Sandbox::OUT/t/launcher/fake_runsc", $fake) == 0 or die "cp\n";
+open my $out, '>>', $fake or die "$fake: $!\n";
+print {$out} "\nlater ", $t->{uid_base} + 1;
+close $out or die "$fake: $!\n";
+$t->{launcher} = { runsc => $fake };
+$t->start_launcher->start_executor;
+like($t->read_file('logs/launcher.log'), qr/"event":"gvisor.chosen","runsc":"0.0~fake"/, 'the tier is there');
+my @hung = map { post({ isolation => 'gvisor', wait => 0 }, tenant => $_)->{json}{job_id} } map { ($_) x 4 } qw(a b c);
+is(scalar(grep { defined } @hung), 12, 'a dozen jobs in it, of three tenants');
+$before = time;
+is(join(' ', map { ran({}, tenant => $_) } qw(a b c d a b c d)), join(' ', ('200 process') x 8), 'jobs of the other tier run meanwhile, whoever they are of');
+cmp_ok(time - $before, '<', 5, 'at once');
+is(ran({ wait => 15, isolation => 'gvisor' }, tenant => 'e'), '200 gvisor', 'one more of the tier that hangs');
+is_deeply([ map { ask('GET', "/v1/jobs/$_->[1]", { tenant => $_->[0] })->{json}{status} } map { [ (qw(a b c))[$_ / 4], $hung[$_] ] } 0 .. 11 ], [ ('timed_out') x 12 ],
+   'those that hang end when the time to wait is over');
+is(ran({}, tenant => 'a'), '200 process', 'and then, too, the other tier works');
+is_deeply(ask('GET', '/readyz')->{json}{isolation}{process}, 'ready', 'and says so');
+
+$t->finish;
 done_testing();

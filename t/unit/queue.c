@@ -40,6 +40,55 @@ leave_all(struct queue *queue, struct thing *things, size_t n)
     ok(queue_free(queue) == NULL, "nothing is left");
 }
 
+static const char *unfit; /* of things by their name's first letter */
+
+static bool
+is_fit(void *arg, struct queue_item *item)
+{
+    ok(arg == &unfit, "its own argument");
+    return strchr(unfit, list_entry(item, struct thing, item)->name[0]) == NULL;
+}
+
+/* What may not run now keeps its place and holds up nobody, whoever's it is. */
+static void
+test_fits(void)
+{
+    struct thing things[] = { { .name = "a1" }, { .name = "b1" }, { .name = "a2" }, { .name = "b2" },
+                              { .name = "a3" }, { .name = "c1" } };
+    static const char *const agents[] = { "x", "x", "x", "y", "y", "x" };
+    const struct queue_spec spec = { .max_running = 10,
+                                     .max_waiting = 10,
+                                     .max_waiting_per_tenant = 10,
+                                     .max_bytes = 1000,
+                                     .fits = is_fit,
+                                     .fits_arg = &unfit };
+    struct queue *queue = NULL;
+    struct queue_stats stats;
+
+    ok(queue_new(&queue, &spec) == 0, "a queue");
+    for (unsigned i = 0; i < SBX_COUNT(things); i++) {
+        ok(queue_put(queue, &things[i].item, i == 5 ? "u" : "t", agents[i], 0) == 0, "put");
+    }
+    unfit = "abc";
+    is_str(next_name(queue), "none", "nothing may run");
+    unfit = "ac";
+    is_str(next_name(queue), "b1", "behind one that may not, of the same agent");
+    is_str(next_name(queue), "b2", "of another agent");
+    is_str(next_name(queue), "none", "no other may");
+    unfit = "ab";
+    is_str(next_name(queue), "c1", "of another tenant");
+    queue_stats(queue, &stats);
+    is_uint(stats.waiting, 3, "the others wait");
+    ok(queue_put_back(queue, &things[1].item, "x") == 0, "one goes back");
+    unfit = "";
+    is_str(next_name(queue), "b1", "and is first again");
+    is_str(next_name(queue), "a3", "the other agent's turn");
+    is_str(next_name(queue), "a1", "then in the order they came");
+    is_str(next_name(queue), "a2", "to the last");
+    is_str(next_name(queue), "none", "which it was");
+    leave_all(queue, things, SBX_COUNT(things));
+}
+
 static void
 test_order_within_agent(void)
 {
@@ -320,6 +369,7 @@ test_leave_twice(void)
 int
 main(void)
 {
+    test_fits();
     test_order_within_agent();
     test_turns();
     test_agents_take_turns();
