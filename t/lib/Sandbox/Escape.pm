@@ -6,6 +6,7 @@ package Sandbox::Escape;
 #   title: what it tries                       wall: the walls that together stop it; with all of them off it gets through
 #   source: CVE, man page (optional)           tier: process gvisor (default); one left out needs `without:`
 #   without: why a tier is left out            expect: held (default) | signal SIGSYS ... | limit memory|processes|disk|cpu|time
+#   gvisor: the walls that stop it in the gVisor tier; without this line gVisor itself does, with all of `wall` off
 #   limits: memory=32m wall_ms=2000 ...        parties: 2 (the program runs in two sandboxes at once, see below) | later
 #   steps: 2 (the program runs twice in its sandbox)   artifacts: patterns the step asks for   env: NAME=VALUE of the session
 #
@@ -35,7 +36,7 @@ our @LIMITS = qw(none cpu memory disk processes time);    # enum launch_limit
 our %TIMEOUT_MS = (process => 10000, gvisor => 25000);
 
 my %RUNTIME = (py => 'python', js => 'javascript', sh => 'bash', c => 'bash');
-my %HEAD = map { $_ => 1 } qw(title source wall tier without expect limits parties steps artifacts env);
+my %HEAD = map { $_ => 1 } qw(title source wall gvisor tier without expect limits parties steps artifacts env);
 my $JSON = JSON::PP->new->canonical->ascii;
 
 sub slurp { return Sandbox::Launch::slurp($_[0]) }
@@ -63,10 +64,10 @@ sub head {
     my %walls = walls();
     my $case = {
         title => $head{title} // die("$file: no title\n"), source => $head{source}, wall => [split ' ', $head{wall} // die "$file: no wall\n"],
-        tier => [split ' ', $head{tier} // 'process gvisor'], without => $head{without}, parties => $head{parties} // 1,
+        gvisor => [split ' ', $head{gvisor} // ''], tier => [split ' ', $head{tier} // 'process gvisor'], without => $head{without}, parties => $head{parties} // 1,
         steps => $head{steps} // 1, artifacts => [split ' ', $head{artifacts} // ''], env => { map { split /=/, $_, 2 } $head{env} // () },
     };
-    $walls{$_} or die "$file: no wall is called $_\n" for @{ $case->{wall} };
+    $walls{$_} or die "$file: no wall is called $_\n" for @{ $case->{wall} }, @{ $case->{gvisor} };
     /^(process|gvisor)$/ or die "$file: no tier is called $_\n" for @{ $case->{tier} };
     die "$file: say `without:` why a tier is left out\n" if @{ $case->{tier} } < 2 && !$case->{without};
     ($case->{expect}, my @what) = split ' ', $head{expect} // 'held';
@@ -311,16 +312,36 @@ sub judge {
     return ('broken', "$how: $last " . tail($error));
 }
 
-# The mutation check's result as a document: walls in their order, and the programs that show what they are for.
+# docs/walls.md: what is in the heads, which t/launcher/mutants holds against what happens.
 sub document {
-    my ($order, $alone, $among) = @_;
-    my $text = "# What each wall stops\n\nMade by `t/launcher/mutants --table docs/escape-corpus.md` from the programs of `t/launcher/escape`. A program of the second column\n"
-        . "gets through when that one wall is off. One of the third needs the others off as well, and is stopped when this one alone stands.\n\n"
-        . "| wall | gets through without it | stopped by it alone, with these off |\n|---|---|---|\n";
-    for my $wall (@$order) {
-        my @alone = map { $_->{name} } @{ $alone->{$wall} // [] };
-        my @among = map { my $case = $_; "$case->{name} (" . join(', ', grep { $_ ne $wall } @{ $case->{wall} }) . ')' } @{ $among->{$wall} // [] };
-        $text .= "| $wall | " . join(', ', @alone) . ' | ' . join('; ', @among) . " |\n";
+    my ($list) = slurp("$Sandbox::Launch::ROOT/lib/sbx_wall.h") =~ /^enum sbx_wall \{(.*?)SBX_N_WALLS/ms;
+    my %stops = slurp("$Sandbox::Launch::ROOT/lib/sbx_wall.c") =~ /\{\s*"(\w+)",\s*"([^"]+)",/g;
+    my (%process, %gvisor, @itself);
+    for my $case (cases()) {
+        my ($process, $gvisor) = map { my $tier = $_; scalar grep { $_ eq $tier } @{ $case->{tier} } } qw(process gvisor);
+        my @stopping = ($process ? [\%process, $case->{wall}] : (), $gvisor ? [\%gvisor, $case->{gvisor}] : ());
+        push @itself, $case->{name} if $gvisor && !@{ $case->{gvisor} };
+        for (@stopping) {
+            my ($cell, $walls) = @$_;
+            for my $wall (@$walls) {
+                my @others = grep { $_ ne $wall } @$walls;
+                push @{ $cell->{$wall} }, $case->{name} . (@others ? " (@others)" : '');
+            }
+        }
+    }
+    my $text = <<'END';
+# What each wall stops
+
+The walls of `lib/sbx_wall.h` and the hostile programs of `t/launcher/escape` that show what each is for. A program gets through when
+the wall of its row is off, and with it those in parentheses: any one of these alone stops it. Made from the programs' heads by
+`t/launcher/mutants --table docs/walls.md`; `perl t/launcher/mutants` holds it against what happens, wall by wall, with a launcher and an
+agent that can leave walls out (`make mutant`).
+
+| wall | holds back | process tier |
+|---|---|---|
+END
+    for my $wall (map { lc } $list =~ /SBX_WALL_(\w+)/g) {
+        $text .= "| `$wall` | $stops{$wall} | " . join(', ', @{ $process{$wall} // [] }) . " |\n";
     }
     return $text;
 }
