@@ -1,55 +1,76 @@
-// title: spin on each processor at once with an eighth of one allowed, pinned so that nobody moves us
+// title: spin on each processor at once with a twentieth of one allowed, pinned so that nobody moves us
 // wall: cpu
-// The bound is far above the limit and far below what even a busy host gives four threads.
-// limits: millis=125 cpu_ms=30000
+// limits: millis=50 cpu_ms=30000
+// The bound is far above the limit and far below what even a busy host gives four threads. What we had is counted in
+// turns of a loop: gVisor's own clock of CPU time runs on while the host holds us back.
 #include "attack.h"
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
+#define TURNS 20000
+#define THREADS 4
+
 static volatile int stop;
+static double fastest[THREADS]; /* for TURNS, when nobody interrupts */
+static long bursts[THREADS];
+
+static double
+seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static void *
 spin(void *arg)
 {
+    long me = (long)arg;
     cpu_set_t set;
 
     CPU_ZERO(&set);
-    CPU_SET((unsigned long)arg % 2, &set);
+    CPU_SET((unsigned long)me % 2, &set);
     sched_setaffinity(0, sizeof(set), &set);
+    fastest[me] = 1;
     while (!stop) {
+        double start = seconds(), took;
+
+        for (volatile int i = 0; i < TURNS; i++) {
+        }
+        took = seconds() - start;
+        fastest[me] = took < fastest[me] ? took : fastest[me];
+        bursts[me]++;
     }
     return NULL;
-}
-
-static double
-seconds(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 int
 main(void)
 {
-    pthread_t threads[4];
-    double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    pthread_t threads[THREADS];
+    double start = seconds(), wall, burst = 1, cpu;
+    long all = 0;
 
-    for (long i = 0; i < 4; i++) {
+    for (long i = 0; i < THREADS; i++) {
         if (pthread_create(&threads[i], NULL, spin, (void *)i) != 0) {
             held("no thread");
         }
     }
-    while (seconds(CLOCK_MONOTONIC) - wall < 2) {
+    while (seconds() - start < 2) {
         usleep(20000);
     }
     stop = 1;
-    wall = seconds(CLOCK_MONOTONIC) - wall;
-    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    if (cpu > 0.25 * wall) {
-        escaped("%.1f s of CPU in %.1f s", cpu, wall);
+    wall = seconds() - start;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        all += bursts[i];
+        burst = fastest[i] < burst ? fastest[i] : burst;
     }
-    held("%.1f s of CPU in %.1f s", cpu, wall);
+    cpu = (double)all * burst;
+    if (cpu > 0.12 * wall) {
+        escaped("%.2f s of CPU in %.1f s", cpu, wall);
+    }
+    held("%.2f s of CPU in %.1f s", cpu, wall);
 }
