@@ -17,8 +17,9 @@
 
 /*
  * Nothing of the host may be reached through it: no network, no sockets or pipes of the file systems, files through
- * the gofer and not by the sentry itself. Its logs have nowhere to go. File access "exclusive": nobody else changes
- * what it serves, so it may cache; the disk's own size is the kernel's to hold.
+ * the gofer and not by the sentry itself. Its logs have nowhere to go. File access "exclusive": nobody changes the
+ * root, so the sentry may cache; but what can be written may have a second name, which to the gofer is another file,
+ * so there it has to ask again. The disk's own size is the kernel's to hold.
  */
 static const struct {
     const char *flag, *value;
@@ -28,7 +29,7 @@ static const struct {
     { "network", "none", true },
     { "ignore-cgroups", "true", true },
     { "file-access", "exclusive", true },
-    { "file-access-mounts", "exclusive", false },
+    { "file-access-mounts", "shared", false },
     { "log", "/dev/null", false },
     { "overlay2", "none", false },
     { "host-uds", "none", false },

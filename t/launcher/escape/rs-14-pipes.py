@@ -6,6 +6,8 @@ import fcntl
 import os
 from attack import escaped, held
 
+# gVisor's limit has room for the sentry besides; it has none for all pipes of a user, as Linux has
+most = (200 if os.uname().release == "4.4.0" else 72) << 20
 total = 0
 keep = []
 try:
@@ -22,7 +24,7 @@ try:
                 total += os.write(w, b"x" * 65536)
         except BlockingIOError:
             pass
-        if total > 72 << 20:
+        if total > most:
             escaped("%d MiB in pipes" % (total >> 20))
 except OSError as e:
     held("%d MiB: %s" % (total >> 20, e.strerror))
