@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "executor/launcher/limits.h"
@@ -35,6 +36,13 @@ ends_closep(struct ends *ends)
     ends_close(ends);
 }
 
+/* There the payload's input comes with the step, and its filter is a file of the root. */
+static bool
+is_gvisor(const struct sandbox *sb)
+{
+    return sb->isolation == SBX_ISOLATION_GVISOR;
+}
+
 /* Pipe for agent descriptor 4 + i; its mode allows the payload to open /dev/stdout, so it must own it. */
 _must_check_ static int
 stream_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends, unsigned i)
@@ -47,6 +55,10 @@ stream_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
     }
     ends->agent[1 + i] = fds[is_input ? 0 : 1];
     sb->client_fds[1 + i] = fds[is_input ? 1 : 0];
+    /* The sentry sees it through a user namespace that does not know its owner. */
+    if (is_gvisor(sb) && fchmod(ends->agent[1 + i], 0666) < 0) {
+        return -errno;
+    }
     return fchown(ends->agent[1 + i], sandbox_payload_uid(sb, host), sandbox_payload_uid(sb, host)) < 0
                ? -errno
                : 0;
@@ -61,13 +73,6 @@ filter_open(const struct sandbox_host *host, struct ends *ends, const struct fil
     (void)snprintf(path, sizeof(path), "self/fd/%d", filter->fd); /* fits */
     ends->agent[4] = openat(host->proc_fd, path, O_RDONLY | O_CLOEXEC);
     return ends->agent[4] < 0 ? -errno : 0;
-}
-
-/* There the payload's input comes with the step, and its filter is a file of the root. */
-static bool
-is_gvisor(const struct sandbox *sb)
-{
-    return sb->isolation == SBX_ISOLATION_GVISOR;
 }
 
 _must_check_ static int

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define PROBE_MS 15000
+#define PROBE_MS 10000
 
 static const enum settings_platform candidates[] = { SETTINGS_PLATFORM_SYSTRAP, SETTINGS_PLATFORM_PTRACE };
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define NOBODY 65534
-#define ANSWER_MS 10000
+#define ANSWER_MS 5000
 #define ANSWER_MAX 65536
 
 /*

@@ -53,8 +53,8 @@ is_fit(void *arg, struct queue_item *item)
 static void
 test_fits(void)
 {
-    struct thing things[] = { { .name = "a1" }, { .name = "b1" }, { .name = "a2" }, { .name = "b2" },
-                              { .name = "a3" }, { .name = "c1" } };
+    struct thing things[] = { { .name = "a1" }, { .name = "b1" }, { .name = "a2" },
+                              { .name = "b2" }, { .name = "a3" }, { .name = "c1" } };
     static const char *const agents[] = { "x", "x", "x", "y", "y", "x" };
     const struct queue_spec spec = { .max_running = 10,
                                      .max_waiting = 10,
