@@ -15,6 +15,7 @@
 
 #define SWEEP_MS 5000
 #define RECORD "cgroups"
+#define GREEDY_PART 16
 
 _must_check_ int
 cgroup_write(int dir, const char *file, const char *text)
@@ -52,10 +53,10 @@ cgroup_write_u64(int dir, const char *file, uint64_t value)
  * two processes' weight a processor; a daemon that shares one with sandboxes keeps a third of it.
  */
 _must_check_ int
-cgroup_weigh(int base, const char *file, unsigned normal, unsigned most)
+cgroup_weigh(int base, const char *file, unsigned normal, unsigned most, bool is_greedy)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t weight = 2ull * normal * (cpus > 0 ? (uint64_t)cpus : 1);
+    uint64_t weight = 2ull * normal * (cpus > 0 ? (uint64_t)cpus : 1) / (is_greedy ? GREEDY_PART : 1);
 
     return cgroup_write_u64(base, file, weight < most ? weight : most);
 }

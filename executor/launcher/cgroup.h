@@ -77,6 +77,8 @@ struct cgroup_ops {
     int (*read)(struct cgroup *group, struct cgroup_usage *ret);
     /* Its part of the processors when they are busy: `weight_normal` is what a new group has. */
     int (*weigh)(const struct cgroup *group, unsigned weight);
+    /* The same of all sandboxes together. */
+    int (*weigh_all)(const struct cgroup_tree *tree, bool is_greedy);
     unsigned weight_normal, weight_least;
     /* Kills all that is in the group `dir` without a race; -EOPNOTSUPP where the kernel cannot. */
     int (*kill)(int dir);
@@ -111,8 +113,11 @@ void cgroup_deinit(struct cgroup *group);
 /* For the backends. */
 _must_check_ int cgroup_write(int dir, const char *file, const char *text);
 _must_check_ int cgroup_write_u64(int dir, const char *file, uint64_t value);
-/* Sets the processor's weight of all sandboxes together; `normal` is what the kernel gives a new group. */
-_must_check_ int cgroup_weigh(int base, const char *file, unsigned normal, unsigned most);
+/*
+ * Sets the processor's weight of all sandboxes together; `normal` is what the kernel gives a new group. Greedy:
+ * one of them has more than its part, so that they go behind the host's own.
+ */
+_must_check_ int cgroup_weigh(int base, const char *file, unsigned normal, unsigned most, bool is_greedy);
 /* The number after `key` at the start of a line; `key` "" takes the first number. */
 _must_check_ int cgroup_read_u64(int fd, const char *key, uint64_t *ret);
 /* Opens (making it when absent) path/name and fills base, parent and path of `index`. */

@@ -61,6 +61,12 @@ v1_base(struct cgroup_tree *tree, unsigned index, const struct settings *setting
 }
 
 static int
+v1_weigh_all(const struct cgroup_tree *tree, bool is_greedy)
+{
+    return cgroup_weigh(tree->base[shares[CPU]], "cpu.shares", WEIGHT_NORMAL, 262144, is_greedy);
+}
+
+static int
 v1_open(struct cgroup_tree *tree, const struct settings *settings)
 {
     int r = 0;
@@ -68,7 +74,7 @@ v1_open(struct cgroup_tree *tree, const struct settings *settings)
     for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
         r = v1_base(tree, i, settings);
     }
-    return r != 0 ? r : cgroup_weigh(tree->base[shares[CPU]], "cpu.shares", WEIGHT_NORMAL, 262144);
+    return r != 0 ? r : v1_weigh_all(tree, false);
 }
 
 static int
@@ -242,6 +248,7 @@ const struct cgroup_ops cgroup_v1_ops = {
     .watch = v1_watch,
     .read = v1_read,
     .weigh = v1_weigh,
+    .weigh_all = v1_weigh_all,
     .weight_normal = WEIGHT_NORMAL,
     .weight_least = 2,
     .kill = v1_kill,

@@ -69,6 +69,12 @@ is_root(int dir)
 }
 
 static int
+v2_weigh_all(const struct cgroup_tree *tree, bool is_greedy)
+{
+    return cgroup_weigh(tree->base[0], "cpu.weight", WEIGHT_NORMAL, 10000, is_greedy);
+}
+
+static int
 v2_open(struct cgroup_tree *tree, const struct settings *settings)
 {
     char mount[SETTINGS_PATH_LEN], path[CGROUP_PATH_LEN];
@@ -102,7 +108,7 @@ v2_open(struct cgroup_tree *tree, const struct settings *settings)
         r = cgroup_write(tree->base[0], "cgroup.subtree_control", CONTROLLERS);
     }
     if (r == 0) {
-        r = cgroup_weigh(tree->base[0], "cpu.weight", WEIGHT_NORMAL, 10000);
+        r = v2_weigh_all(tree, false);
     }
     if (r != 0 && unlinkat(tree->parent[0], tree->name, AT_REMOVEDIR) < 0 && errno != EBUSY) {
         journal(JOURNAL_WARN, "cgroup.leftover", JOURNAL_INT("error", errno));
@@ -238,6 +244,7 @@ const struct cgroup_ops cgroup_v2_ops = {
     .watch = v2_watch,
     .read = v2_read,
     .weigh = v2_weigh,
+    .weigh_all = v2_weigh_all,
     .weight_normal = WEIGHT_NORMAL,
     .weight_least = 1,
     .kill = v2_kill,

@@ -54,6 +54,8 @@ static unsigned next_slot; /* slots are taken in turn, so that an id rests as lo
 static uint64_t n_made;
 static unsigned n_in_state[SANDBOX_N_STATES];
 static uint64_t last_check_ms;
+static unsigned n_cpus;
+static bool is_greedy; /* only greedy ones run, and all together weigh little */
 
 uint64_t
 sandbox_now_ms(void)
@@ -109,6 +111,8 @@ sandbox_reset(struct sandbox *sb)
 _must_check_ int
 sandboxes_init(struct sandbox_host *shared)
 {
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
     n_slots = (unsigned)shared->settings.max_sandboxes;
     table = calloc(n_slots, sizeof(*table));
     if (table == NULL) {
@@ -119,6 +123,7 @@ sandboxes_init(struct sandbox_host *shared)
         sandbox_reset(&table[i]);
     }
     n_in_state[SANDBOX_FREE] = n_slots;
+    n_cpus = (unsigned)(cpus > 0 ? cpus : 1);
     host = shared;
     return 0;
 }
@@ -405,6 +410,7 @@ sandbox_on_death(uint64_t id)
     }
     if (sb->state == SANDBOX_RUNNING) {
         limits_check(sb, host, false);
+        share_used(&sb->share, sb->report.cpu_ms);
     } else if (sb->state == SANDBOX_STARTING && !sb->killed) {
         /* Death and its reason come together; the reason is read first. */
         sandbox_on_sync(id);
@@ -464,6 +470,7 @@ sandbox_stat(struct sandbox *sb)
         return;
     }
     limits_check(sb, host, true);
+    share_used(&sb->share, sb->report.cpu_ms);
     if (sb->report.verdict != LAUNCH_LIMIT_NONE) {
         sandbox_kill(sb);
     }
@@ -535,13 +542,32 @@ is_waiting_for_group(const struct sandbox *sb)
     return sb->state == SANDBOX_ENDED && (sb->owner == NULL || sb->destroy_seq != 0 || sb->disk_fd >= 0);
 }
 
+/* Sandboxes go behind the host's own processes when none but greedy ones run. */
+static void
+greed_note(unsigned n_modest)
+{
+    bool is_only_greed = shares_greedy() && n_modest == 0;
+    int r;
+
+    if (is_only_greed == is_greedy) {
+        return;
+    }
+    is_greedy = is_only_greed;
+    r = host->tree.ops->weigh_all(&host->tree, is_greedy);
+    if (r < 0) {
+        journal(JOURNAL_WARN, "sandboxes.weight", JOURNAL_INT("error", -r));
+    }
+}
+
 void
 sandboxes_tick(void)
 {
     uint64_t now = sandbox_now_ms();
     bool is_check_due = now - last_check_ms >= LIMITS_TICK_MS;
+    unsigned n_modest = 0;
 
     if (is_check_due) {
+        shares_tick(host->tree.ops, now - last_check_ms, n_cpus);
         last_check_ms = now;
     }
     for (unsigned i = 0; i < n_slots; i++) {
@@ -557,7 +583,10 @@ sandboxes_tick(void)
         if (sb->killed && now - sb->killed_ms > UNREPORTED_MS) {
             sandbox_on_death(sb->id); /* one whose watching failed tells nobody */
         }
+        n_modest +=
+            sb->state == SANDBOX_STARTING || (sb->state == SANDBOX_RUNNING && !share_is_greedy(&sb->share));
     }
+    greed_note(n_modest);
 }
 
 int

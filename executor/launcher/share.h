@@ -1,17 +1,21 @@
 /*
  * Sandboxes adopted with the same non-zero share divide what one sandbox weighs on the
  * processors, from ADOPT until they are dead: a tenant with many jobs weighs as much
- * as one with one.
+ * as one with one. A share that takes more than its part of the host is greedy: it weighs
+ * next to nothing, so that it gets what the others leave, which is all of it when it is alone.
  */
 #pragma once
 
 #include "executor/launcher/cgroup.h"
 
+struct share_key;
+
 struct share {
     struct share *next, *prev; /* all that are in; NULL when this one is not */
-    uint64_t key;
+    struct share_key *key;
     const struct cgroup *group;
     unsigned weight; /* as written last; 0: the kernel's, never written */
+    uint64_t cpu_ms; /* as told last */
 };
 
 /* The group must outlive its membership. -errno: its own weight was not taken, and it is not in. */
@@ -19,3 +23,11 @@ _must_check_ int share_join(struct share *share, const struct cgroup_ops *ops, c
                             uint64_t key);
 /* For one that is not in, too. */
 void share_leave(struct share *share, const struct cgroup_ops *ops);
+/* What it used since it joined; for one that is not in, too. */
+void share_used(struct share *share, uint64_t cpu_ms);
+/* `ms` have passed since the last call. Says who is greedy now, and weighs. */
+void shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus);
+/* True while one that is in is of a greedy share. */
+bool shares_greedy(void);
+/* False for one that is not in. */
+bool share_is_greedy(const struct share *share);

@@ -35,6 +35,8 @@ $SIG{$_} = sub { exit 1 } for qw(TERM INT HUP);
 our $ROOT = abs_path(dirname(__FILE__) . '/../..');
 our $VARIANT = $ENV{SANDBOX_VARIANT} // 'release';
 our $OUT = "$ROOT/build/$VARIANT";
+# As run.sh starts them: before sandboxes where the host lets them.
+my @first = system('chrt -r 1 true 2>/dev/null') == 0 ? qw(chrt -r 1) : ();
 my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
 
 sub new {
@@ -110,7 +112,9 @@ sub _spawn {
     my $log = "$self->{dir}/logs/$name.log";
     my $pid = fork // die $!;
     if (!$pid) {
-        setpgrp 0, 0;
+        # A session each, as run.sh gives them: where the kernel groups by session (sched_autogroup), daemons that
+        # shared the test's would all together weigh as much as one process.
+        POSIX::setsid();
         $SIG{$_} = 'DEFAULT' for qw(PIPE TERM INT HUP);
         $SIG{QUIT} = 'IGNORE';    # as a shell's background jobs have it: nothing of it may reach a sandbox
         open STDIN, '<', '/dev/null';
@@ -174,7 +178,7 @@ sub start_executor {
     my $text = $self->fill(_slurp("$ROOT/conf/local/executor.conf.in"));
     $self->write('etc/executor.conf', _override($text, { %{ $self->{executor} || {} }, %values }));
     my $www = (getgrnam 'www-data')[2];
-    $self->_spawn('executor', 'setpriv', '--reuid', $self->{executor_uid}, '--regid', $self->{executor_uid}, '--groups', $www,
+    $self->_spawn('executor', @first, 'setpriv', '--reuid', $self->{executor_uid}, '--regid', $self->{executor_uid}, '--groups', $www,
         '--bounding-set', '-all', '--no-new-privs', "$self->{dir}/bin/executord", '--config', "$self->{dir}/etc/executor.conf");
     $self->wait_until(20, sub {
         my $reply = $self->executor_request('GET', '/readyz');
@@ -195,7 +199,7 @@ sub start_gateway {
              : $option{conf} // _slurp("$ROOT/conf/local/gateway.conf.in");
     system('sh', '-c', 'cp "$0"/conf/gateway/*.conf "$1/etc/" 2>/dev/null', $ROOT, $self->{dir});
     $self->write('etc/gateway.conf', $self->gateway_conf($text));
-    $self->_spawn('gateway', $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
+    $self->_spawn('gateway', @first, $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
     $self->wait_until(15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
     return $self;
 }

@@ -76,14 +76,18 @@ weight(void)
     struct cgroup group = CGROUP_NULL;
     char expected[24];
 
-    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000), -ENOENT, "a group without cpu: an error");
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000, false), -ENOENT, "a group without cpu: an error");
     put("cpu.weight", "");
-    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000), 0, "weighed");
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000, false), 0, "weighed");
     (void)snprintf(expected, sizeof(expected), "%ld", cpus < 50 ? 200 * cpus : 10000);
     is_str(get("cpu.weight"), expected, "two processes a processor");
     put("cpu.weight", "");
-    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 150), 0, "again, on a large host");
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 150, false), 0, "again, on a large host");
     is_str(get("cpu.weight"), "150", "no more than the kernel takes");
+    put("cpu.weight", "");
+    is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000, true), 0, "while only greedy ones run");
+    (void)snprintf(expected, sizeof(expected), "%ld", cpus < 800 ? 200 * cpus / 16 : 10000);
+    is_str(get("cpu.weight"), expected, "a sixteenth of it");
     group.dir[0] = dir_fd;
     put("cpu.weight", "");
     is_int(v2->weigh(&group, 33), 0, "a sandbox's own weight");

@@ -117,9 +117,105 @@ crowd(void)
     leave(MANY - 1);
 }
 
+/* 100 ms a call, as if each used as much as it is told. */
+static void
+go_by(unsigned ticks, uint64_t n_cpus, const uint64_t *ms_a_tick, unsigned n)
+{
+    static uint64_t used[MANY];
+
+    n_writes = 0;
+    for (unsigned i = 0; i < n; i++) {
+        used[i] = shares[i].cpu_ms;
+    }
+    for (unsigned t = 0; t < ticks; t++) {
+        for (unsigned i = 0; i < n; i++) {
+            share_used(&shares[i], used[i] += ms_a_tick[i]);
+        }
+        shares_tick(&ops, 100, (unsigned)n_cpus);
+    }
+}
+
+static void
+greedy(void)
+{
+    is_int(join(0, 7), 0, "a share with two");
+    is_int(join(1, 7), 0, "members");
+    is_int(join(2, 8), 0, "and one with one");
+    go_by(20, 2, (const uint64_t[]){ 30, 30, 60 }, 3);
+    ok(!shares_greedy() && n_writes == 0, "nobody has more than a third of two processors");
+    go_by(20, 2, (const uint64_t[]){ 80, 80, 40 }, 3);
+    ok(shares_greedy(), "160 ms in 100: one has");
+    ok(share_is_greedy(&shares[0]) && share_is_greedy(&shares[1]) && !share_is_greedy(&shares[2]),
+       "it is all of that share");
+    is_int((long)n_writes, 2, "each of its members is weighed, once");
+    is_int((long)weights[0], 16, "at next to nothing");
+    is_int((long)weights[1], 16, "together");
+    is_int(join(3, 7), 0, "another member");
+    ok(share_is_greedy(&shares[3]), "is greedy from the first");
+    is_int((long)weights[3], 10, "and divides with the others");
+    leave(3);
+    go_by(20, 2, (const uint64_t[]){ 28, 28, 40 }, 3);
+    ok(shares_greedy(), "a little below its part is greedy still");
+    go_by(20, 2, (const uint64_t[]){ 10, 10, 40 }, 3);
+    ok(!shares_greedy(), "far below is not");
+    is_int((long)weights[0], 512, "and weighs as before");
+    leave(0);
+    leave(1);
+    leave(2);
+}
+
+static void
+remembered(void)
+{
+    is_int(join(0, 7), 0, "one");
+    go_by(20, 2, (const uint64_t[]){ 110 }, 1);
+    ok(shares_greedy(), "alone, more than half of the host is too much: another may come");
+    leave(0);
+    ok(!shares_greedy() && !share_is_greedy(&shares[0]), "nobody is greedy who is not there");
+    is_int(join(0, 7), 0, "it comes again at once");
+    is_int((long)weights[0], 32, "and is what it was");
+    leave(0);
+    shares_tick(&ops, 60000, 2);
+    is_int(join(0, 7), 0, "it comes again after a minute");
+    is_int((long)n_writes, 0, "and all is forgotten");
+    go_by(20, 8, (const uint64_t[]){ 350 }, 1);
+    ok(!shares_greedy(), "on eight processors half is more");
+    leave(0);
+    shares_tick(&ops, 60000, 2);
+}
+
+static void
+told_wrong(void)
+{
+    is_int(join(0, 0), 0, "one without a share");
+    share_used(&shares[0], 1000000);
+    shares_tick(&ops, 20, 1);
+    ok(!shares_greedy() && !share_is_greedy(&shares[0]), "is never greedy");
+    is_int(join(1, 7), 0, "one with");
+    share_used(&shares[1], 50);
+    for (unsigned i = 0; i < 100; i++) {
+        share_used(&shares[1], 50);
+        share_used(&shares[1], 10);
+    }
+    shares_tick(&ops, 20, 1);
+    ok(!shares_greedy(), "the same time counts once, and never backwards");
+    refusing = &groups[1];
+    share_used(&shares[1], 100000);
+    shares_tick(&ops, 20, 1);
+    ok(shares_greedy(), "greedy though its weight is not taken");
+    refusing = NULL;
+    leave(1);
+    shares_tick(&ops, 0, 1);
+    ok(!shares_greedy(), "no time at all may pass");
+    shares_tick(&ops, 60000, 1);
+}
+
 int
 main(void)
 {
+    greedy();
+    remembered();
+    told_wrong();
     alone();
     together();
     refused();
