@@ -54,6 +54,7 @@ __lsan_is_turned_off(void)
 struct launcher {
     struct sandbox_host host;
     struct server server;
+    struct filter guest_filter[2]; /* [inet]; gVisor's payloads' */
     struct filter own_filter;
     int state_dir;
     int signal_fd;
@@ -70,6 +71,7 @@ static struct launcher launcher = {
               .runsc_filter = FILTER_NULL,
               .runsc = RUNSC_NULL },
     .server = SERVER_NULL,
+    .guest_filter = { FILTER_NULL, FILTER_NULL },
     .own_filter = FILTER_NULL,
     .state_dir = -1,
     .signal_fd = -1,
@@ -196,6 +198,9 @@ filters_build(struct launcher *l)
             r = filter_build(&l->host.payload_filter[inet], FILTER_PAYLOAD, inet);
             r = r != 0 ? r : filter_build(&l->host.agent_filter[inet], FILTER_AGENT, inet);
         }
+        if (is_used[inet] && r == 0 && l->host.has_runsc) {
+            r = filter_build(&l->guest_filter[inet], FILTER_PAYLOAD_GVISOR, inet);
+        }
     }
     if (r == 0 && l->host.has_runsc) {
         r = filter_build(&l->host.runsc_filter, FILTER_RUNSC, false);
@@ -284,7 +289,7 @@ prepare_inside(struct launcher *l, const char **ret_stage)
     const struct mounts_gvisor_files files = {
         .runsc_fd = l->host.runsc.fd,
         .agent_fd = l->host.agent_fd,
-        .filter_fd = { l->host.payload_filter[0].fd, l->host.payload_filter[1].fd },
+        .filter_fd = { l->guest_filter[0].fd, l->guest_filter[1].fd },
     };
     int r = mounts_prepare(&l->host.settings, l->host.has_runsc ? &files : NULL, ret_stage);
 

@@ -39,7 +39,7 @@ static const char *const allowed[] = {
     "readlink", "readlinkat", "getdents", "getdents64", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat",
     "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod",
     "fchmodat", "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate", "fallocate", "fsync",
-    "fdatasync", "sync", "syncfs", "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask",
+    "fdatasync", "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask",
     "chdir", "fchdir", "getcwd", "flock", "fadvise64", "readahead", "sendfile", "splice", "tee",
     "copy_file_range", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
@@ -51,8 +51,8 @@ static const char *const allowed[] = {
     "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4",
     "timerfd_create", "timerfd_settime", "timerfd_gettime", "nanosleep", "clock_nanosleep", "clock_gettime",
-    "clock_getres", "gettimeofday", "time", "times", "getitimer", "setitimer", "alarm", "timer_create",
-    "timer_settime", "timer_gettime", "timer_getoverrun", "timer_delete",
+    "clock_getres", "gettimeofday", "time", "times", "getitimer", "setitimer", "alarm", "timer_settime",
+    "timer_gettime", "timer_getoverrun", "timer_delete",
     /* the process itself */
     "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid",
     "getgroups", "getpgid", "getpgrp", "getsid", "setsid", "setpgid", "setuid", "setgid", "setreuid",
@@ -82,6 +82,12 @@ static const char *const allowed[] = {
 static const char *const absent[] = { "io_uring_setup", "io_uring_enter",  "io_uring_register", "userfaultfd",
                                       "memfd_secret",   "process_madvise", "process_mrelease",  "futex_waitv",
                                       "inotify_init",   "inotify_init1" };
+
+/* Done without a call: a tenant's files are in memory, and all disks of the host would be kept busy. */
+static const char *const not_needed[] = { "sync", "syncfs" };
+
+/* As many as RLIMIT_SIGPENDING lets through, but gVisor's sentry knows no such limit and has a goroutine for each. */
+static const char *const limited[] = { "timer_create" };
 
 /* The launcher makes the child with these; the agent has lost them. */
 static const char *const launcher_only[] = { "clone3",      "unshare",      "mount",     "umount2",
@@ -466,6 +472,17 @@ calls_add(scmp_filter_ctx ctx)
 }
 
 static bool
+tier_rules_add(scmp_filter_ctx ctx, enum filter_kind kind)
+{
+    uint32_t timers = kind == FILTER_PAYLOAD_GVISOR && !sbx_wall_is_off(SBX_WALL_RLIMITS)
+                          ? SCMP_ACT_ERRNO(ENOSYS)
+                          : SCMP_ACT_ALLOW;
+
+    return names_add(ctx, timers, limited, SBX_COUNT(limited)) &&
+           names_add(ctx, SCMP_ACT_ERRNO(0), not_needed, SBX_COUNT(not_needed));
+}
+
+static bool
 kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 {
     static const char *const wide[] = { "prctl", "seccomp" };
@@ -476,6 +493,7 @@ kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 
     switch (kind) {
     case FILTER_PAYLOAD:
+    case FILTER_PAYLOAD_GVISOR:
         if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, wide, 1, &is_ok)) {
             return is_ok && tenant_rules_add(ctx, inet);
         }
@@ -506,7 +524,7 @@ filter_compose(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 
     return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, other_abi) == 0 &&
            seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && /* a binary tree loads 7 times faster */
-           calls_add(ctx) && kind_rules_add(ctx, kind, inet);
+           calls_add(ctx) && tier_rules_add(ctx, kind) && kind_rules_add(ctx, kind, inet);
 }
 
 _must_check_ static int

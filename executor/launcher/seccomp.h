@@ -11,6 +11,7 @@
 
 enum filter_kind {
     FILTER_PAYLOAD,
+    FILTER_PAYLOAD_GVISOR, /* loaded inside, where the sentry holds it */
     FILTER_AGENT,
     FILTER_RUNSC,          /* gVisor's own processes, which narrow it further themselves */
     FILTER_LAUNCHER,       /* without the gVisor tier */

@@ -24,8 +24,8 @@
 #define ALLOW SECCOMP_RET_ALLOW
 #define KILL SECCOMP_RET_KILL_PROCESS
 
-static struct filter payload = FILTER_NULL, payload_inet = FILTER_NULL, agent = FILTER_NULL,
-                     launcher = FILTER_NULL;
+static struct filter payload = FILTER_NULL, payload_inet = FILTER_NULL, guest = FILTER_NULL,
+                     agent = FILTER_NULL, launcher = FILTER_NULL;
 
 static bool
 jump_taken(uint16_t code, uint32_t a, uint32_t k)
@@ -287,10 +287,24 @@ static const struct expectation expectations[] = {
     { "prlimit64 of itself", SYS_prlimit64, 0, 7, 0, ALLOW },
     { "prlimit64 of another", SYS_prlimit64, 5, 7, 0, ERR(EPERM) },
     { "mknod fifo", SYS_mknod, 0, 0010644, 0, ALLOW },
+    { "timer_create", SYS_timer_create, 0, 0, 0, ALLOW },
+    { "sync, which the host would do", SYS_sync, 0, 0, 0, ERR(0) },
+    { "syncfs", SYS_syncfs, 0, 0, 0, ERR(0) },
+    { "fsync", SYS_fsync, 0, 0, 0, ALLOW },
     { "mknod regular", SYS_mknod, 0, 0100644, 0, ALLOW },
     { "mknod character device", SYS_mknod, 0, 0020666, 0, ERR(EPERM) },
     { "mknod block device", SYS_mknod, 0, 0060666, 0, ERR(EPERM) },
     { "mknodat character device", SYS_mknodat, 0, 0, 0020666, ERR(EPERM) },
+};
+
+/* What the payload may not in gVisor; the rest is as above. */
+static const struct expectation guest_expectations[] = {
+    { "timer_create", SYS_timer_create, 0, 0, 0, ERR(ENOSYS) },
+    { "timer_settime", SYS_timer_settime, 0, 0, 0, ALLOW },
+    { "sync", SYS_sync, 0, 0, 0, ERR(0) },
+    { "clone3", SYS_clone3, 0, 0, 0, ERR(ENOSYS) },
+    { "mount", SYS_mount, 0, 0, 0, ERR(EPERM) },
+    { "socket netlink", SYS_socket, AF_NETLINK, SOCK_RAW, 0, ERR(EAFNOSUPPORT) },
 };
 
 /* What the agent may besides, and what it may not either. */
@@ -393,11 +407,13 @@ main(void)
 {
     ok(filter_build(&payload, FILTER_PAYLOAD, false) == 0, "payload's program is built");
     ok(filter_build(&payload_inet, FILTER_PAYLOAD, true) == 0, "payload's with inet");
+    ok(filter_build(&guest, FILTER_PAYLOAD_GVISOR, false) == 0, "payload's in gVisor");
     ok(filter_build(&agent, FILTER_AGENT, false) == 0, "agent's");
     ok(filter_build(&launcher, FILTER_LAUNCHER, false) == 0, "launcher's");
     foreign_abis();
     nesting();
     compare("payload", &payload, expectations, SBX_COUNT(expectations));
+    compare("payload in gVisor", &guest, guest_expectations, SBX_COUNT(guest_expectations));
     compare("agent", &agent, agent_expectations, SBX_COUNT(agent_expectations));
     compare("launcher", &launcher, launcher_expectations, SBX_COUNT(launcher_expectations));
     totals();
@@ -405,6 +421,7 @@ main(void)
     files();
     filter_deinit(&payload);
     filter_deinit(&payload_inet);
+    filter_deinit(&guest);
     filter_deinit(&agent);
     filter_deinit(&launcher);
     filter_deinit(&launcher);

@@ -1,7 +1,5 @@
 // title: a hundred thousand POSIX timers, kernel memory that no file stands for
 // wall: rlimits
-// tier: process
-// without: gVisor's timers are the sentry's heap, which the control group of the sandbox counts
 #include "attack.h"
 #include <signal.h>
 #include <time.h>
