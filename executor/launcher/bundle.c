@@ -80,22 +80,22 @@ mount_write(struct sbx_jsonw *w, const char *to, const char *type, const char *f
 }
 
 static void
-mounts_write(struct sbx_jsonw *w)
+mounts_write(struct sbx_jsonw *w, const char *execute)
 {
     sbx_jsonw_array(w, "mounts");
     mount_write(w, "/proc", "proc", "proc", "noexec");
     mount_write(w, "/dev", "tmpfs", "tmpfs", "noexec");
-    mount_write(w, "/workspace", "bind", BUNDLE_DISK "/workspace", "exec");
-    mount_write(w, "/tmp", "bind", BUNDLE_DISK "/tmp", "exec");
+    mount_write(w, "/workspace", "bind", BUNDLE_DISK "/workspace", execute);
+    mount_write(w, "/tmp", "bind", BUNDLE_DISK "/tmp", execute);
     /* The sentry's own, which the control group counts as memory: the gofer's takes the two names that sem_open()
      * gives a semaphore for two files, and who waits at one is not woken by the other. */
     mount_write(w, "/dev/shm", "tmpfs", "tmpfs", "noexec");
-    mount_write(w, "/run/sandbox", "bind", BUNDLE_DISK "/run", "exec");
+    mount_write(w, "/run/sandbox", "bind", BUNDLE_DISK "/run", execute);
     sbx_jsonw_array_end(w);
 }
 
 void
-bundle_write(struct sbx_buf *buf, const char *const *agent_args)
+bundle_write(struct sbx_buf *buf, const char *const *agent_args, bool workspace_exec)
 {
     static const char *const namespaces[] = { "pid", "ipc", "uts", "mount", "network" };
     struct sbx_jsonw w;
@@ -109,7 +109,7 @@ bundle_write(struct sbx_buf *buf, const char *const *agent_args)
     sbx_jsonw_bool(&w, "readonly", true);
     sbx_jsonw_object_end(&w);
     sbx_jsonw_str(&w, "hostname", "sandbox");
-    mounts_write(&w);
+    mounts_write(&w, workspace_exec ? "exec" : "noexec");
     sbx_jsonw_object(&w, "linux");
     sbx_jsonw_array(&w, "namespaces");
     for (size_t i = 0; i < SBX_COUNT(namespaces); i++) {

@@ -1,5 +1,5 @@
 /*
- * config.json of the gVisor tier: what runsc is told of a sandbox. It is the same for all sandboxes of a launcher;
+ * config.json of the gVisor tier: what runsc is told of a sandbox. It is the same for all sandboxes of a template;
  * what differs (limits, ids, disk) is outside, in the namespaces and groups that runsc runs in.
  */
 #pragma once
@@ -14,4 +14,4 @@
 #define BUNDLE_DISK "/disk"
 
 /* buf->failed when it did not fit. `agent_args` are NULL-terminated, the program first. */
-void bundle_write(struct sbx_buf *buf, const char *const *agent_args);
+void bundle_write(struct sbx_buf *buf, const char *const *agent_args, bool workspace_exec);

@@ -43,7 +43,8 @@ copy_file(int dir, const char *name, int from, mode_t mode)
 }
 
 _must_check_ static int
-write_bundle(int dir, const char *name, const struct settings *settings _unused_)
+write_bundle(int dir, const char *name, const struct settings *settings _unused_,
+             const struct settings_template *template)
 {
     const char *const args[] = { "/" BUNDLE_AGENT_DIR "/" BUNDLE_AGENT, "--nested",
 #ifdef SANDBOX_MUTANT
@@ -56,7 +57,7 @@ write_bundle(int dir, const char *name, const struct settings *settings _unused_
     if (fd < 0) {
         return -errno;
     }
-    bundle_write(&text, args);
+    bundle_write(&text, args, template->workspace_exec);
     if (text.failed || write(fd, text.data, text.len) != (ssize_t)text.len) {
         r = -EIO;
     }
@@ -162,7 +163,7 @@ outer_make(int root, const struct settings *settings, const struct settings_temp
         r = mkdirat(fd, dirs[i], 0755) < 0 ? -errno : 0;
     }
     if (r == 0) {
-        r = write_bundle(fd, "bundle/config.json", settings);
+        r = write_bundle(fd, "bundle/config.json", settings, template);
     }
     if (r == 0) {
         r = make_read_only(fd);

@@ -55,9 +55,11 @@ sub http {
     return [$status, eval { decode_json($text) } // $text];
 }
 
-sub sandbox {
-    my ($runtime, %limit) = @_;
-    my $id = $c->create('default', 'gvisor');
+sub sandbox { return sandbox_of('default', @_) }
+
+sub sandbox_of {
+    my ($template, $runtime, %limit) = @_;
+    my $id = $c->create($template, 'gvisor');
     my $adopted = $c->adopt($id, %limit);
     die "adopt: $adopted\n" unless $adopted eq 'adopted';
     my $made = http($id, 'POST', '/v1/sessions', { sessionId => 'job_test', runtime => $runtime, token => '0123456789abcdef' });
@@ -188,6 +190,8 @@ cmp_ok($r->{oom}, '>=', 1, 'memory: the kernel counted');
 cmp_ok($r->{peak}, '<=', (64 + 96 << 20) + (1 << 20), 'memory: never above both together');
 $r = ended_by('memory by files', 'bash', 'cat /dev/zero > /workspace/z; sleep 20', {}, memory => 32 << 20, disk => 512 << 20);
 is($r->{verdict}, MEMORY, 'memory by files: they are memory');
+$r = ended_by("memory by files in /dev/shm", "bash", "cat /dev/zero > /dev/shm/z; sleep 20", {}, memory => 32 << 20, disk => 512 << 20);
+is($r->{verdict}, MEMORY, "memory by files in /dev/shm: which is the sentry's own");
 $r = ended_by('processes, agent silent', 'python', $bomb, {}, processes => 1, memory => 512 << 20);
 is(join(' ', @$r{qw(verdict limit observed)}), PROCESSES . ' 1 2', 'processes: the host\'s limit stands behind the sentry\'s');
 cmp_ok($r->{forks}, '>=', 1, 'processes: a fork was refused');
@@ -195,7 +199,7 @@ $r = ended_by('disk', 'bash', 'cat /dev/zero > /workspace/z; sleep 20', {}, disk
 is("$r->{verdict} $r->{limit} $r->{files}", DISK . ' ' . (4 << 20) . ' 0', 'disk: verdict and ceiling, in bytes');
 cmp_ok($r->{observed}, '>', 4 << 20, 'disk: observed');
 cmp_ok($r->{observed}, '<=', (4 << 20) + 65536, 'disk: never much more, through the gofer too');
-$r = ended_by('disk over all', 'bash', 'for d in /tmp /dev/shm /workspace; do head -c 2000000 /dev/zero > $d/z; done; sleep 20', {}, disk => 4 << 20);
+$r = ended_by('disk over all', 'bash', 'for d in /tmp /run/sandbox /workspace; do head -c 2000000 /dev/zero > $d/z; done; sleep 20', {}, disk => 4 << 20);
 is($r->{verdict}, DISK, 'disk: one sum for all that can be written');
 $r = ended_by('files', 'python', "import os\ntry:\n    for i in range(40000): os.mknod('/tmp/%d' % i)\nexcept OSError: pass\nimport time; time.sleep(20)", { timeout_ms => 60000 }, disk => 64 << 20, memory => 512 << 20, millis => 2000);
 is(join(' ', @$r{qw(verdict limit observed files)}), DISK . ' 32768 32768 1', 'inodes: verdict and ceiling, in files');
@@ -238,6 +242,14 @@ $r = $c->stat($id);
 is($r->{verdict}, NONE, 'rate: no verdict');
 cmp_ok($r->{throttled}, '>', 300, 'rate: held back');
 $c->destroy($id);
+# A template's own settings hold here, too.
+for my $case ([ 'default', 'workspace tmp run/sandbox inet' ], [ 'noexec', 'inet' ], [ 'still', 'workspace tmp run/sandbox' ]) {
+    $id = sandbox_of($case->[0], 'bash');
+    step($id, code => 'for d in workspace tmp run/sandbox dev/shm; do cp /bin/true /$d/t; /$d/t 2> /dev/null && echo -n "$d "; done; python3 -c "import socket; socket.socket(); print(\'inet\')" 2> /dev/null');
+    is(text($id, 1) =~ s/\s+\z//r, $case->[1], "template $case->[0]: where programs run, whether there are IP sockets");
+    $c->destroy($id);
+}
+
 $id = $c->create('default', 'gvisor');
 is($c->adopt($id, @$_), 'error 22 limits', "refused: @$_") for [ memory => 0 ], [ processes => 0 ], [ processes => 4294967295 ], [ wall_ms => 0 ];
 is($c->stat($id)->{running}, 1, 'and still warm');
