@@ -8,13 +8,22 @@
 
 #define THREADS_FIELD 18 /* in /proc/self/stat, counted from after the name, which may hold anything */
 
+static int self_fd = -1;
+
+_must_check_ int
+census_open(void)
+{
+    self_fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return self_fd < 0 ? -errno : 0;
+}
+
 /* 0: cannot be told. */
 static unsigned
 own_threads(void)
 {
     char text[1024], *at;
     ssize_t n;
-    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    int fd = openat(self_fd, "stat", O_RDONLY | O_CLOEXEC);
 
     if (fd < 0) {
         return 0;

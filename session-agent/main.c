@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "lib/sbx_wall.h"
+#include "session-agent/census.h"
 #include "session-agent/face.h"
+#include "session-agent/nested.h"
 #include "session-agent/options.h"
 
 #define VERSION "0.1.0"
@@ -223,6 +225,20 @@ agent_listen(struct agent *agent)
 }
 
 static int
+nested_start(void)
+{
+    int r;
+
+    if (!nested_arrange()) {
+        return fail("descriptors 0 to 2", "are not what a launcher passes");
+    }
+    r = census_open();
+    r = r < 0 ? r : nested_root_strip();
+    r = r < 0 ? r : nested_rights_drop();
+    return r < 0 ? fail("root", strerror(-r)) : 0;
+}
+
+static int
 agent_start(struct agent *agent)
 {
     int r;
@@ -231,8 +247,9 @@ agent_start(struct agent *agent)
     if (!sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return fail("dumpable", strerror(errno));
     }
-    if (agent->options.nested && !nested_arrange()) {
-        return fail("descriptors 0 to 2", "are not what a launcher passes");
+    r = agent->options.nested ? nested_start() : 0;
+    if (r != 0) {
+        return r;
     }
     if (agent->options.inside && (!filter_read(&agent->filter, agent->options.nested) || !fds_cloexec())) {
         return fail("descriptors 3 to 7", "are not what a launcher passes");

@@ -4,7 +4,7 @@
 #include "session-agent/workspace.h"
 
 /* Of the read-only root; the launcher puts it there (executor/launcher/bundle.h). */
-#define OPTIONS_NESTED_FILTER "/opt/agent/payload.bpf"
+#define OPTIONS_NESTED_FILTER "/opt/sandbox/agent/payload.bpf"
 
 struct options {
     bool help;

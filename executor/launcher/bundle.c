@@ -40,7 +40,9 @@ static void
 process_write(struct sbx_jsonw *w, const char *const *agent_args)
 {
     static const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin" };
-    static const char *const caps[] = { "CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP" };
+    /* Of the sentry's making, all of them; CAP_SYS_ADMIN the agent uses to strip the root, and gives up. */
+    static const char *const caps[] = { "CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP",
+                                        "CAP_SYS_ADMIN" };
     static const char *const sets[] = { "bounding", "effective", "permitted" };
 
     sbx_jsonw_object(w, "process");
@@ -85,6 +87,7 @@ mounts_write(struct sbx_jsonw *w, const char *execute)
     sbx_jsonw_array(w, "mounts");
     mount_write(w, "/proc", "proc", "proc", "noexec");
     mount_write(w, "/dev", "tmpfs", "tmpfs", "noexec");
+    mount_write(w, "/sys", "tmpfs", "tmpfs", "noexec"); /* else gVisor mounts a sysfs */
     mount_write(w, "/workspace", "bind", BUNDLE_DISK "/workspace", execute);
     mount_write(w, "/tmp", "bind", BUNDLE_DISK "/tmp", execute);
     /* The sentry's own, which the control group counts as memory: the gofer's takes the two names that sem_open()

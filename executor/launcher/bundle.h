@@ -4,10 +4,14 @@
  */
 #pragma once
 
+#include "executor/launcher/template.h"
 #include "lib/sbx_buf.h"
 
-/* Within gVisor; the agent's own names are in session-agent/options.h. */
-#define BUNDLE_AGENT_DIR "opt/agent"
+/*
+ * Within gVisor agent and filter are over an empty directory of the template, and the agent covers them. Its own names
+ * are in session-agent/options.h and nested.c.
+ */
+#define BUNDLE_AGENT_DIR TEMPLATE_AGENT_DIR
 #define BUNDLE_AGENT "session-agent"
 #define BUNDLE_FILTER "payload.bpf"
 /* In runsc's root: directories of the sandbox's own tmpfs. */

@@ -16,7 +16,7 @@
 #define BUNDLE_MAX 16384
 /* runsc makes one for the gofer and one for the sentry. */
 #define USER_NAMESPACES "2"
-/* In a tmpfs of its own, "bin" of every outer root, and "inside0", "inside1" ([inet]): /opt/agent. */
+/* In a tmpfs of its own, "bin" of every outer root, and "inside0", "inside1" ([inet]): BUNDLE_AGENT_DIR inside. */
 #define SHARED "g/shared"
 
 _must_check_ static int

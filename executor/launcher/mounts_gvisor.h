@@ -3,7 +3,7 @@
  * runsc itself: its binary, the bundle, /proc, five devices, and per sandbox its state and the tenant's disk.
  * What is in the outer root nothing inside can see: gVisor's own mounts begin at the bundle's root.
  *
- *   /bin/runsc  /bundle/config.json  /bundle/rootfs (the template, with the agent in /opt/agent)
+ *   /bin/runsc  /bundle/config.json  /bundle/rootfs (the template, with the agent)
  *   /dev  /proc  /tmp  /run (tmpfs)  /disk (tmpfs: the tenant's)
  */
 #pragma once

@@ -39,10 +39,10 @@ static const char *const allowed[] = {
     "readlink", "readlinkat", "getdents", "getdents64", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat",
     "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod",
     "fchmodat", "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate", "fallocate", "fsync",
-    "fdatasync", "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask",
-    "chdir", "fchdir", "getcwd", "flock", "fadvise64", "readahead", "sendfile", "splice", "tee",
-    "copy_file_range", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
-    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
+    "fdatasync", "sync_file_range", "utime", "utimes", "utimensat", "futimesat", "umask", "chdir", "fchdir",
+    "getcwd", "flock", "fadvise64", "readahead", "sendfile", "splice", "tee", "copy_file_range", "getxattr",
+    "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr", "setxattr", "lsetxattr", "fsetxattr",
+    "removexattr", "lremovexattr", "fremovexattr",
     /* memory */
     "mmap", "mprotect", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock",
     "mlockall", "munlockall", "brk", "membarrier", "memfd_create", "pkey_alloc", "pkey_free", "pkey_mprotect",
@@ -57,11 +57,10 @@ static const char *const allowed[] = {
     "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid",
     "getgroups", "getpgid", "getpgrp", "getsid", "setsid", "setpgid", "setuid", "setgid", "setreuid",
     "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups", "capget", "capset", "uname",
-    "sysinfo", "getrlimit", "setrlimit", "getrusage", "getpriority", "setpriority", "getcpu", "sched_yield",
-    "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_setparam", "sched_getscheduler",
-    "sched_setscheduler", "sched_get_priority_max", "sched_get_priority_min", "sched_rr_get_interval",
-    "sched_getattr", "sched_setattr", "ioprio_get", "ioprio_set", "arch_prctl", "set_tid_address",
-    "set_robust_list", "get_robust_list", "rseq", "getrandom", "landlock_create_ruleset", "landlock_add_rule",
+    "sysinfo", "getrlimit", "setrlimit", "getrusage", "getpriority", "getcpu", "sched_yield",
+    "sched_getaffinity", "sched_getparam", "sched_getscheduler", "sched_get_priority_max",
+    "sched_get_priority_min", "sched_rr_get_interval", "sched_getattr", "ioprio_get", "arch_prctl",
+    "set_tid_address", "set_robust_list", "rseq", "getrandom", "landlock_create_ruleset", "landlock_add_rule",
     "landlock_restrict_self",
     /* others */
     "rt_sigaction", "rt_sigprocmask", "rt_sigpending", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",
@@ -122,6 +121,14 @@ static const struct rule tenant_rules[] = {
     { "mknodat", 1, { MATCH(2, S_IFMT, S_IFREG) }, 0 }, { "mknodat", 1, { MATCH(2, S_IFMT, S_IFIFO) }, 0 },
     { "mknodat", 1, { MATCH(2, S_IFMT, S_IFSOCK) }, 0 }
 };
+
+/* Not with pid 1, the agent: the kernel would refuse it anyway, gVisor asks for no right before it obeys. */
+static const struct {
+    const char *name;
+    unsigned arg;
+} steering[] = { { "setpriority", 1 },    { "ioprio_set", 1 },         { "sched_setaffinity", 0 },
+                 { "sched_setparam", 0 }, { "sched_setscheduler", 0 }, { "sched_setattr", 0 },
+                 { "get_robust_list", 0 } };
 
 /* Priority-inheriting operations are left out: their code is where futex exploits were. */
 static const uint32_t futex_ops[] = { 0, 1, 3, 4, 5, 9, 10 };
@@ -394,6 +401,34 @@ clone_rules_add(scmp_filter_ctx ctx)
            seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
 }
 
+/* "Is not 1" in terms of masks: it is 0, or a bit above the lowest is set. */
+static bool
+not_one_add(scmp_filter_ctx ctx, const char *name, unsigned arg)
+{
+    const struct rule zero = { name, 1, { MATCH32(arg, 0) }, 0 };
+    bool is_ok = rule_add(ctx, &zero);
+
+    for (unsigned bit = 1; bit < 32 && is_ok; bit++) {
+        const struct rule set = { name, 1, { MATCH(arg, UINT64_C(1) << bit, UINT64_C(1) << bit) }, 0 };
+
+        is_ok = rule_add(ctx, &set);
+    }
+    return is_ok;
+}
+
+static bool
+steering_add(scmp_filter_ctx ctx, bool is_payload)
+{
+    bool is_ok = true;
+
+    for (size_t i = 0; i < SBX_COUNT(steering) && is_ok; i++) {
+        is_ok = is_payload && !sbx_wall_is_off(SBX_WALL_SECCOMP_ARGUMENTS)
+                    ? not_one_add(ctx, steering[i].name, steering[i].arg)
+                    : names_add(ctx, SCMP_ACT_ALLOW, &steering[i].name, 1);
+    }
+    return is_ok;
+}
+
 static bool
 argument_rules_add(scmp_filter_ctx ctx)
 {
@@ -435,6 +470,9 @@ every_call_add(scmp_filter_ctx ctx)
 
         for (size_t i = 0; i < SBX_COUNT(judged) && !is_judged; i++) {
             is_judged = seccomp_syscall_resolve_name(judged[i]) == nr;
+        }
+        for (size_t i = 0; i < SBX_COUNT(steering) && !is_judged; i++) {
+            is_judged = seccomp_syscall_resolve_name(steering[i].name) == nr;
         }
         r = is_judged ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
         if (r < 0 && r != -EEXIST) {
@@ -524,7 +562,9 @@ filter_compose(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 
     return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, other_abi) == 0 &&
            seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && /* a binary tree loads 7 times faster */
-           calls_add(ctx) && tier_rules_add(ctx, kind) && kind_rules_add(ctx, kind, inet);
+           calls_add(ctx) && tier_rules_add(ctx, kind) &&
+           steering_add(ctx, kind == FILTER_PAYLOAD || kind == FILTER_PAYLOAD_GVISOR) &&
+           kind_rules_add(ctx, kind, inet);
 }
 
 _must_check_ static int

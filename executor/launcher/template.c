@@ -243,10 +243,8 @@ copy_dir(int from_dir, int to_dir, const char *name, struct budget *budget, int 
 _must_check_ static int
 dirs_make(int root)
 {
-    static const char *const dirs[] = {
-        "usr",         "etc", "proc", "dev",  "tmp", "workspace",       "run",
-        "run/sandbox", "opt", "root", "home", "var", TEMPLATE_MASK_DIR, "opt/agent"
-    };
+    static const char *const dirs[] = { "usr",         "etc", "proc", "dev",  "tmp", "workspace",      "run",
+                                        "run/sandbox", "opt", "root", "home", "var", TEMPLATE_MASK_DIR };
     static const struct {
         const char *target, *name;
     } links[] = { { "usr/bin", "bin" },
@@ -438,6 +436,9 @@ opt_fill(int root, const char *opt_dir)
         r = copy_entry(from, to, "runtimes.json", &budget, 0);
         if (r == 0) {
             r = copy_entry(from, to, "drivers", &budget, 0);
+        }
+        if (r == 0 && mkdirat(root, TEMPLATE_AGENT_DIR, 0755) < 0) {
+            r = -errno;
         }
         close(to);
     }

@@ -17,6 +17,8 @@
 #define TEMPLATE_MASK_FILE "workspace/file"
 #define TEMPLATE_MASK_DIR "workspace/dir"
 #define TEMPLATE_MASK_BOOT_ID "workspace/boot_id"
+/* Empty; in the gVisor tier the agent begins there. */
+#define TEMPLATE_AGENT_DIR "opt/sandbox/agent"
 
 struct template_mask {
     const char *name; /* beneath /proc; NULL ends the table */

@@ -8,6 +8,7 @@ package Sandbox::Escape;
 #   without: why a tier is left out            expect: held (default) | signal SIGSYS ... | limit memory|processes|disk|cpu|time
 #   gvisor: the walls that stop it in the gVisor tier; without this line gVisor itself does, with all of `wall` off
 #   limits: memory=32m wall_ms=2000 ...        parties: 2 (the program runs in two sandboxes at once, see below) | later
+#   sentry: the expectation in the gVisor tier, where it is another     cpu: percent of a processor that the launcher may have counted at most
 #   steps: 2 (the program runs twice in its sandbox)   artifacts: patterns the step asks for   env: NAME=VALUE of the session
 #
 # A program ends with a line "HELD why" or "ESCAPED what". Of two parties the first is started with the argument
@@ -36,7 +37,7 @@ our @LIMITS = qw(none cpu memory disk processes time);    # enum launch_limit
 our %TIMEOUT_MS = (process => 10000, gvisor => 25000);
 
 my %RUNTIME = (py => 'python', js => 'javascript', sh => 'bash', c => 'bash');
-my %HEAD = map { $_ => 1 } qw(title source wall gvisor tier without expect limits parties steps artifacts env);
+my %HEAD = map { $_ => 1 } qw(title source wall gvisor tier without expect sentry limits cpu parties steps artifacts env);
 my $JSON = JSON::PP->new->canonical->ascii;
 
 sub slurp { return Sandbox::Launch::slurp($_[0]) }
@@ -70,11 +71,18 @@ sub head {
     $walls{$_} or die "$file: no wall is called $_\n" for @{ $case->{wall} }, @{ $case->{gvisor} };
     /^(process|gvisor)$/ or die "$file: no tier is called $_\n" for @{ $case->{tier} };
     die "$file: say `without:` why a tier is left out\n" if @{ $case->{tier} } < 2 && !$case->{without};
-    ($case->{expect}, my @what) = split ' ', $head{expect} // 'held';
-    $case->{what} = { map { $_ => 1 } @what };
-    die "$file: expect\n" unless $case->{expect} =~ /^(held|signal|limit)$/;
+    @$case{qw(expect what)} = expectation($file, $head{expect} // 'held');
+    @{ $case->{sentry} }{qw(expect what)} = expectation($file, $head{sentry}) if $head{sentry};
+    $case->{cpu} = $head{cpu};
     $case->{limits} = { map { /^(\w+)=(\d+)([km]?)$/ or die "$file: limits\n"; ($1 => $2 * { '' => 1, k => 1 << 10, m => 1 << 20 }->{$3}) } split ' ', $head{limits} // '' };
     return $case;
+}
+
+sub expectation {
+    my ($file, $text) = @_;
+    my ($expect, @what) = split ' ', $text;
+    die "$file: expect\n" unless $expect =~ /^(held|signal|limit)$/;
+    return ($expect, { map { $_ => 1 } @what });
 }
 
 # Names of lib/sbx_wall.h.
@@ -101,7 +109,7 @@ sub new {
     my $self = bless { tier => 'process', walls_off => [], jobs => 3, n => 0, %option }, $class;
     my $out = @{ $self->{walls_off} } || $self->{mutant} ? "$Sandbox::Launch::ROOT/build/mutant" : $Sandbox::Launch::OUT;
     -x "$out/$_" or die "$out/$_ is not built\n" for qw(sandbox-launch session-agent);
-    $self->{launch} = Sandbox::Launch->new(launcher => "$out/sandbox-launch", agent => "$out/session-agent", max_sandboxes => 16, %{ $self->{options} // {} });
+    $self->{launch} = Sandbox::Launch->new(launcher => "$out/sandbox-launch", agent => "$out/session-agent", max_sandboxes => $self->{slots} // 16, %{ $self->{options} // {} });
     system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$self->{launch}{dir}/opt/");
     return $self;
 }
@@ -128,6 +136,21 @@ sub stop {
 sub run {
     my ($self, $cases, $report) = @_;
     $_->{program} = eval { compile($_) } for grep { $_->{ext} eq 'c' } @$cases;
+    my (%outcome, @at_once, @later);
+    push @{ ($_->{parties} // 1) eq 'later' ? \@later : \@at_once }, $_ for @$cases;
+    @outcome{ map { $_->{name} } @at_once } = $self->outcomes(\@at_once);
+    if (@later) {    # a launcher with one slot, so that the second party has the first one's
+        my $other = Sandbox::Escape->new(%$self, launch => undef, slots => 1, jobs => 1);
+        my @these = eval { $other->start->outcomes(\@later) };
+        $other->stop;
+        @outcome{ map { $_->{name} } @later } = @these;
+    }
+    for my $case (@$cases) { $report->($case, @{ $outcome{ $case->{name} } // ['broken', 'the worker died'] }) }
+    return;
+}
+
+sub outcomes {
+    my ($self, $cases) = @_;
     pipe my $todo, my $fill or die $!;
     pipe my $results, my $done or die $!;
     syswrite $fill, pack 'N*', 0 .. $#$cases;    # 4 bytes a case, far less than a pipe holds
@@ -149,8 +172,7 @@ sub run {
         $outcome[$i] = \@rest;
     }
     waitpid $_, 0 for @workers;
-    for my $i (0 .. $#$cases) { $report->($cases->[$i], @{ $outcome[$i] // ['broken', 'the worker died'] }) }
-    return;
+    return @outcome[0 .. $#$cases];
 }
 
 sub work {
@@ -174,6 +196,7 @@ sub work {
 
 sub one {
     my ($self, $client, $case, $file) = @_;
+    $case = { %$case, %{ $case->{sentry} } } if $self->{tier} eq 'gvisor' && $case->{sentry};
     my @ids;
     my @outcome = eval {
         my (@arguments, $same);
@@ -248,19 +271,12 @@ sub stolen {
     return undef;
 }
 
-# A new one; with $uid the one that has this host id, as an earlier one had.
+# A new one; with $uid it must have this host id, as an earlier one had.
 sub create {
     my ($self, $client, $uid) = @_;
-    my ($id, @others);
-    for (1 .. 64) {
-        $id = $client->create('default', $self->{tier} eq 'process' ? undef : $self->{tier});
-        last if !defined $uid || $client->{uid}{$id} == $uid;
-        push @others, $id;
-        $id = undef;
-        $client->destroy(shift @others) if @others > 3;
-    }
-    $client->destroy($_) for @others;
-    return $id // die "the slot does not come around\n";
+    my $id = $client->create('default', $self->{tier} eq 'process' ? undef : $self->{tier});
+    die "not the slot of before\n" if defined $uid && $client->{uid}{$id} != $uid;
+    return $id;
 }
 
 sub sandbox {
@@ -295,7 +311,8 @@ sub judge {
     my ($last) = $text =~ /([^\n]*)\n*\z/;
     return ('escaped', $1) if $last =~ /^ESCAPED\s*(.*)$/;
     my $step = $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
-    my $limit = ($ended->() // {})->{verdict} // 'dead without a verdict';
+    my $report = $ended->() // {};
+    my $limit = $report->{verdict} // 'dead without a verdict';
     $limit = $LIMITS[$limit] // 'unknown' if $limit =~ /^\d+$/;
     $limit = 'processes' if $step && $step->{too_many_processes};    # counted by the sentry, see session-agent/census.h
     my $how = !$step ? "limit $limit" : $step->{timed_out} ? 'timed out' : defined $step->{signal} ? "signal $step->{signal}" : "exit $step->{exit_code}";
@@ -306,6 +323,10 @@ sub judge {
         return $step ? ('escaped', "no limit: $how") : ('broken', "$how " . tail($error));
     }
     return ('broken', "the sandbox ended: $limit") if !$step || $limit ne 'none';
+    if ($case->{cpu}) {
+        return ('broken', 'nothing was counted') unless $report->{wall_ms};
+        return ('escaped', "$report->{cpu_ms} ms of CPU in $report->{wall_ms} ms") if $report->{cpu_ms} * 100 > $case->{cpu} * $report->{wall_ms};
+    }
     return ('held', $how) if $case->{expect} eq 'signal' && $how =~ /^signal (\w+)$/ && $case->{what}{$1};
     return ('held', $how) if $case->{expect} eq 'works' && $how eq 'exit 0' && $last eq 'WORKS';    # t/launcher/controls.t
     return ('held', $says_held) if $case->{expect} eq 'held' && defined $says_held;
