@@ -1,5 +1,5 @@
-# title: an address of the agent's memory by get_robust_list, which filters must let through
-# wall: uid capabilities not_dumpable landlock
+# title: an address of the agent's memory by get_robust_list
+# wall: uid capabilities not_dumpable seccomp_arguments landlock
 # source: get_robust_list(2): guarded by the right to trace alone
 import ctypes
 from attack import call, escaped, held

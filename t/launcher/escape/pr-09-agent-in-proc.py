@@ -2,7 +2,7 @@
 # wall: hidepid
 # source: proc(5), hidepid=invisible
 import os
-from attack import escaped, held
+from attack import GVISOR, escaped, held
 
 for name in ("status", "cmdline", "stat", "statm", "comm", "cgroup", "mounts", "limits", "sched"):
     try:
@@ -10,6 +10,7 @@ for name in ("status", "cmdline", "stat", "statm", "comm", "cgroup", "mounts", "
             escaped("/proc/1/%s: %s" % (name, f.read(20).split("\n")[0]))
     except OSError as e:
         why = e.strerror
-if "1" in os.listdir("/proc"):
+# gVisor lists its number, which everybody knows, and an empty directory.
+if "1" in os.listdir("/proc") and not (GVISOR and os.listdir("/proc/1") == []):
     escaped("pid 1 is listed")
 held(why)

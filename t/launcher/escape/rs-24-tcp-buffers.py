@@ -1,7 +1,7 @@
 # title: fill the buffers of many TCP connections over loopback: the kernel's limit is one for the whole host
 # wall: memory
 # limits: memory=32m
-# expect: held limit memory
+# expect: limit memory held
 import socket
 from attack import escaped, held
 

@@ -7,6 +7,6 @@ if [ "$1" = victim ]; then
     echo "READY"
     exit 0
 fi
-found=$(find / -xdev -name left-behind 2>/dev/null; find /workspace /tmp /dev/shm /run /var -name left-behind 2>/dev/null)
+found=$(find / -xdev -maxdepth 3 -name left-behind 2>/dev/null; find /workspace /tmp /dev/shm /run /var -name left-behind 2>/dev/null)
 [ -z "$found" ] || escaped "$found"
 held "nothing of the earlier one"

@@ -8,7 +8,7 @@ package Sandbox::Escape;
 #   without: why a tier is left out            expect: held (default) | signal SIGSYS ... | limit memory|processes|disk|cpu|time
 #   gvisor: the walls that stop it in the gVisor tier; without this line gVisor itself does, with all of `wall` off
 #   limits: memory=32m wall_ms=2000 ...        parties: 2 (the program runs in two sandboxes at once, see below) | later
-#   sentry: the expectation in the gVisor tier, where it is another     cpu: percent of a processor that the launcher may have counted at most
+#   sentry: the expectation in the gVisor tier, where it is another
 #   steps: 2 (the program runs twice in its sandbox)   artifacts: patterns the step asks for   env: NAME=VALUE of the session
 #
 # A program ends with a line "HELD why" or "ESCAPED what". Of two parties the first is started with the argument
@@ -37,7 +37,7 @@ our @LIMITS = qw(none cpu memory disk processes time);    # enum launch_limit
 our %TIMEOUT_MS = (process => 10000, gvisor => 25000);
 
 my %RUNTIME = (py => 'python', js => 'javascript', sh => 'bash', c => 'bash');
-my %HEAD = map { $_ => 1 } qw(title source wall gvisor tier without expect sentry limits cpu parties steps artifacts env);
+my %HEAD = map { $_ => 1 } qw(title source wall gvisor tier without expect sentry limits parties steps artifacts env);
 my $JSON = JSON::PP->new->canonical->ascii;
 
 sub slurp { return Sandbox::Launch::slurp($_[0]) }
@@ -73,7 +73,6 @@ sub head {
     die "$file: say `without:` why a tier is left out\n" if @{ $case->{tier} } < 2 && !$case->{without};
     @$case{qw(expect what)} = expectation($file, $head{expect} // 'held');
     @{ $case->{sentry} }{qw(expect what)} = expectation($file, $head{sentry}) if $head{sentry};
-    $case->{cpu} = $head{cpu};
     $case->{limits} = { map { /^(\w+)=(\d+)([km]?)$/ or die "$file: limits\n"; ($1 => $2 * { '' => 1, k => 1 << 10, m => 1 << 20 }->{$3}) } split ' ', $head{limits} // '' };
     return $case;
 }
@@ -311,8 +310,7 @@ sub judge {
     my ($last) = $text =~ /([^\n]*)\n*\z/;
     return ('escaped', $1) if $last =~ /^ESCAPED\s*(.*)$/;
     my $step = $reply =~ /^200 (.*)$/ ? eval { $JSON->decode($1) } : undef;
-    my $report = $ended->() // {};
-    my $limit = $report->{verdict} // 'dead without a verdict';
+    my $limit = ($ended->() // {})->{verdict} // 'dead without a verdict';
     $limit = $LIMITS[$limit] // 'unknown' if $limit =~ /^\d+$/;
     $limit = 'processes' if $step && $step->{too_many_processes};    # counted by the sentry, see session-agent/census.h
     my $how = !$step ? "limit $limit" : $step->{timed_out} ? 'timed out' : defined $step->{signal} ? "signal $step->{signal}" : "exit $step->{exit_code}";
@@ -323,10 +321,6 @@ sub judge {
         return $step ? ('escaped', "no limit: $how") : ('broken', "$how " . tail($error));
     }
     return ('broken', "the sandbox ended: $limit") if !$step || $limit ne 'none';
-    if ($case->{cpu}) {
-        return ('broken', 'nothing was counted') unless $report->{wall_ms};
-        return ('escaped', "$report->{cpu_ms} ms of CPU in $report->{wall_ms} ms") if $report->{cpu_ms} * 100 > $case->{cpu} * $report->{wall_ms};
-    }
     return ('held', $how) if $case->{expect} eq 'signal' && $how =~ /^signal (\w+)$/ && $case->{what}{$1};
     return ('held', $how) if $case->{expect} eq 'works' && $how eq 'exit 0' && $last eq 'WORKS';    # t/launcher/controls.t
     return ('held', $says_held) if $case->{expect} eq 'held' && defined $says_held;
