@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -86,6 +87,42 @@ dev_strip(void)
 }
 
 _must_check_ static int
+file_write(const char *path, const void *data, size_t len)
+{
+    int r = 0, fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (write(fd, data, len) != (ssize_t)len) {
+        r = -EIO;
+    }
+    return close(fd) < 0 ? -errno : r;
+}
+
+static bool
+knows_no_automount(void)
+{
+    struct statx st;
+
+    return syscall(SYS_statx, AT_FDCWD, "/", AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 || errno != EINVAL;
+}
+
+/* Where the template's /etc/ld.so.preload points to: without the file it says nothing. */
+_must_check_ static int
+preload_place(void)
+{
+    static const char library[] = NESTED_OWN "/statx.so\n";
+    int r;
+
+    if (mount("none", NESTED_OWN, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=65536") < 0) {
+        return -errno;
+    }
+    r = file_write(NESTED_OWN "/statx.so", nested_preload, nested_preload_len);
+    return r < 0 ? r : file_write(NESTED_OWN "/ld.so.preload", library, sizeof(library) - 1);
+}
+
+_must_check_ static int
 cover(const char *path)
 {
     return mount("none", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0555,size=4096") <
@@ -103,7 +140,7 @@ nested_root_strip(void)
         r = -errno;
     }
     if (r == 0 && !sbx_wall_is_off(SBX_WALL_SEALED_AGENT)) {
-        r = cover(NESTED_OWN);
+        r = knows_no_automount() ? cover(NESTED_OWN) : preload_place();
     }
     if (r == 0 && !sbx_wall_is_off(SBX_WALL_HIDEPID)) {
         r = cover("/proc/1");

@@ -24,10 +24,9 @@
  * it (pressure: by anyone); what a later kernel or a module adds is covered too. node reads cpuinfo, stat and
  * meminfo, libselinux in every ls and cp filesystems.
  */
-static const char *const kept_names[] = {
-    "cpuinfo", "filesystems", "loadavg", "meminfo", "mounts",  "net",    "self",
-    "stat",    "sys",         "sysvipc", "thread-self",        "uptime", "version"
-};
+static const char *const kept_names[] = { "cpuinfo",     "filesystems", "loadavg", "meminfo", "mounts",
+                                          "net",         "self",        "stat",    "sys",     "sysvipc",
+                                          "thread-self", "uptime",      "version" };
 
 static char mask_names[MASKS_MAX][MASK_NAME_LEN];
 static struct template_mask masks[MASKS_MAX + 1];
@@ -251,7 +250,9 @@ dirs_make(int root)
                   { "usr/sbin", "sbin" },
                   { "usr/lib", "lib" },
                   { "usr/lib64", "lib64" },
-                  { "../tmp", "var/tmp" } };
+                  { "../tmp", "var/tmp" },
+                  /* There it is only within a gVisor that needs it (session-agent/preload). */
+                  { "../" TEMPLATE_AGENT_DIR "/ld.so.preload", "etc/ld.so.preload" } };
 
     for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
         if (mkdirat(root, dirs[i], sbx_wall_is_off(SBX_WALL_READ_ONLY_ROOT) ? 0777 : 0755) < 0) {

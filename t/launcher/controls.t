@@ -17,7 +17,7 @@ for my $file (sort glob "$Sandbox::Launch::ROOT/t/launcher/controls/*") {
     my %limits = (memory => 384 << 20, map { /^(\w+)=(\d+)m$/ ? ($1 => $2 << 20) : () } split ' ', $head{limits} // '');
     push @cases, { name => $name, ext => $ext, file => $file, title => $head{title}, expect => 'works', what => {}, limits => \%limits };
 }
-for my $tier (split ' ', $ENV{ESCAPE_TIER} // 'process') {
+for my $tier (split ' ', $ENV{ESCAPE_TIER} // 'process gvisor') {
     my $e = Sandbox::Escape->new(tier => $tier, jobs => 2)->start;
     $e->run(\@cases, sub {
         my ($case, $outcome, $reason) = @_;

@@ -28,6 +28,7 @@ with tempfile.TemporaryDirectory() as d, tempfile.NamedTemporaryFile(dir=d) as t
     os.rename(t.name + "2", t.name)
 os.copy_file_range and os.sendfile
 with open("/workspace/m", "rb") as a, open("/workspace/n", "wb") as b:
-    assert os.copy_file_range(a.fileno(), b.fileno(), 8192) == 8192
+    if os.uname().release != "4.4.0":    # gVisor has no such call, and programs then copy by reading
+        assert os.copy_file_range(a.fileno(), b.fileno(), 8192) == 8192
     assert os.sendfile(b.fileno(), a.fileno(), 0, 4096) == 4096
 print("WORKS")
