@@ -165,7 +165,7 @@ is($t->request('GET', $done->{files}[0]{download_url}, %owner)->{content}, "1\n"
 # Listings.
 for my $who (\%mallory, { tenant => 'Acme' }, { tenant => 'acm' }) {
     for my $where (qw(gateway executor)) {
-        my @queries = ('', '?limit=100', (map { "?status=$_" } sort keys %id), '?agent=coder', '?app=web', '?language=bash', '?agent=coder&app=web&status=running');
+        my @queries = ('', '?limit=100', (map { "?status=$_" } sort keys %id), (map { "?isolation=$_" } qw(process gvisor)), '?isolation=process&status=succeeded&limit=1', '?agent=coder', '?app=web', '?language=bash', '?agent=coder&app=web&status=running');
         my @bodies = map { (split /\r\n\r\n/, Sandbox::Tenants::send($t, $where, { method => 'GET', path => "/v1/jobs$_" }, $who), 2)[1] } @queries;
         s/^[0-9a-f]+\r\n|\r\n0\r\n\r\n$//g for @bodies;
         is_deeply([grep { $_ ne '{"jobs":[],"next_cursor":null}' } @bodies], [], "$where: no listing of $who->{tenant} shows any") or diag explain \@bodies;

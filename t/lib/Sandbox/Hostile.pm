@@ -14,17 +14,28 @@ use Time::HiRes qw(time sleep);
 my $JSON = JSON::PP->new->canonical->utf8;
 my $TENANT = 'hostile';
 
-my %wide = (time => '20s', cpu_time => '60s', cpu => 4, processes => 500);
-sub _job { my ($language, $code, %more) = @_; return { language => $language, code => $code, wait => 3, %more, limits => { %wide, %{ $more{limits} || {} } } } }
+# What each job asks for besides, and how long it is waited for; a test asks for less time.
+our $wait = 3;
+our %wide = (time => '20s', cpu_time => '60s', cpu => 4, processes => 500);
+sub _job { my ($language, $code, %more) = @_; return { language => $language, code => $code, %more } }
 
 # Bodies of jobs, sent one after another by each process of the attack.
 my %jobs = (
     spins => [_job('bash', 'for i in 1 2 3 4; do while :; do :; done & done; wait')],
-    forks => [_job('bash', 'f() { f | f & f | f; }; f'), _job('bash', 'while :; do (:) & (:) & wait; done'), _job('python', "import os\nwhile True:\n    p = os.fork()\n    if p == 0: os._exit(0)\n    os.waitpid(p, 0)")],
-    memory => [_job('python', "b = []\nwhile True: b.append(bytearray(1 << 22))", limits => { memory => '512Mi' }), _job('bash', 'cat /dev/zero | tail -c 1000000000', limits => { memory => '256Mi' })],
+    forks => [
+        _job('bash', 'f() { f | f & f | f; }; f'), _job('bash', 'while :; do (:) & (:) & wait; done'),
+        _job('python', "import os\nwhile True:\n    p = os.fork()\n    if p == 0: os._exit(0)\n    os.waitpid(p, 0)"),
+    ],
+    memory => [
+        _job('python', "b = []\nwhile True: b.append(bytearray(1 << 22))", limits => { memory => '512Mi' }),
+        _job('bash', 'cat /dev/zero | tail -c 1000000000', limits => { memory => '256Mi' }),
+    ],
     output => [_job('bash', 'yes; yes >&2', limits => { output => '64Mi' }), _job('bash', 'yes & yes >&2 & wait', limits => { output => '64Mi' })],
-    disk => [_job('bash', 'while :; do cat /dev/zero > z; rm z; done', limits => { disk => '256Mi', memory => '512Mi' }), _job('bash', 'i=0; while :; do i=$((i+1)); : > f$i; done'),
-             _job('bash', 'for i in $(seq 60); do head -c 200000 /dev/zero > f$i; done', artifacts => ['**'])],
+    disk => [
+        _job('bash', 'while :; do cat /dev/zero > z; rm z; done', limits => { disk => '256Mi', memory => '512Mi' }),
+        _job('bash', 'i=0; while :; do i=$((i+1)); : > f$i; done'),
+        _job('bash', 'for i in $(seq 60); do head -c 200000 /dev/zero > f$i; done', artifacts => ['**']),
+    ],
 );
 
 sub names { return (sort(keys %jobs), 'storm', 'bad') }
@@ -33,7 +44,8 @@ my $n_processes = 6;
 
 sub _send_jobs {
     my ($load, $number, @bodies) = @_;
-    return $load->ask('POST', '/v1/jobs', $TENANT, $JSON->encode($bodies[$number % @bodies]));
+    my $body = $bodies[$number % @bodies];
+    return $load->ask('POST', '/v1/jobs', $TENANT, $JSON->encode({ %$body, wait => $wait, limits => { %wide, %{ $body->{limits} || {} } } }));
 }
 
 # Jobs that are cancelled as soon as they are taken, looked at and listed.
@@ -77,7 +89,8 @@ sub start {
             local $SIG{TERM} = sub { $stop = 1; POSIX::_exit(0) };
             for (my $number = $i; !$stop; $number++) {
                 my $reply = eval { _attack($load, $names[$i % @names], $number) };
-                syswrite $out, '.';
+                my $job = $reply && ref $reply->{json} eq 'HASH' ? $reply->{json} : {};
+                syswrite $out, join(' ', $names[$i % @names], $reply ? $reply->{status} : 599, $job->{violation}{name} // $job->{status} // '-') . "\n";
                 sleep 0.05 if !$reply || $reply->{status} == 429 || $reply->{status} == 503;
             }
             POSIX::_exit(0);
@@ -96,7 +109,15 @@ sub wait_for_it {
     return;
 }
 
-# Ends the processes and the jobs; the number of requests they sent.
+# How often each came back: {"forks 200 processes" => 3, ...}: attack, HTTP status, limit or status of the job.
+sub answers {
+    my ($self) = @_;
+    my %n;
+    $n{$_}++ for split /\n/, Sandbox::_slurp($self->{count});
+    return \%n;
+}
+
+# Ends the processes and the jobs; the number of requests that were answered.
 sub stop {
     my ($self) = @_;
     my $t = $self->{t};
@@ -109,9 +130,9 @@ sub stop {
         $load->ask('DELETE', "/v1/jobs/$_->{job_id}", $TENANT) for @live;
         return !@live;
     });
-    my $sent = -s $self->{count};
+    my $sent = () = Sandbox::_slurp($self->{count}) =~ /\n/g;
     unlink $self->{count};
-    return $sent // 0;
+    return $sent;
 }
 
 sub DESTROY {

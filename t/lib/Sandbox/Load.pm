@@ -86,6 +86,7 @@ sub run {
     if ($how eq 'refused') {
         return $reply->{status} == 403 ? '' : "$kind->[1] $number: $reply->{status} $reply->{content}";
     }
+    return "$kind->[1] $number: $reply->{status} $reply->{content}" unless $job->{job_id};
     if ($how eq 'cancel') {
         $reply = $self->ask('DELETE', "/v1/jobs/$job->{job_id}", $tenant);
         $reply = $self->ask('GET', "/v1/jobs/$job->{job_id}?wait=30", $tenant) if $reply->{status} == 202;
