@@ -55,6 +55,7 @@ sub new {
         owner    => $$,
         %option,
     }, $class;
+    $self->{foreign} = { map { $_ => 1 } $self->sandbox_processes };    # another instance's range may meet ours
     make_path(map { "$dir/$_" } qw(bin etc etc/policies logs sock data data/audit data/artifacts data/denials launch opt tmp));
     chown $self->{executor_uid}, (getgrnam 'www-data')[2], "$dir/sock";
     chmod 02770, "$dir/sock";
@@ -361,7 +362,7 @@ sub sandbox_processes {
         my $text = _slurp($status);
         push @found, $status =~ m{/proc/(\d+)/} if $text =~ /^Uid:\s+(\d+)/m && $1 >= $low && $1 < $high;
     }
-    return @found;
+    return grep { !$self->{foreign}{$_} } @found;
 }
 
 sub cgroups {
