@@ -44,9 +44,8 @@ static const char *const allowed[] = {
     "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr", "setxattr", "lsetxattr", "fsetxattr",
     "removexattr", "lremovexattr", "fremovexattr",
     /* memory */
-    "mmap", "mprotect", "munmap", "mremap", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock",
-    "mlockall", "munlockall", "brk", "membarrier", "memfd_create", "pkey_alloc", "pkey_free", "pkey_mprotect",
-    "get_mempolicy",
+    "mprotect", "munmap", "mremap", "msync", "mincore", "mlock", "mlock2", "munlock", "mlockall",
+    "munlockall", "brk", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect", "get_mempolicy",
     /* waiting */
     "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4",
@@ -68,9 +67,9 @@ static const char *const allowed[] = {
     "restart_syscall", "pidfd_open", "pidfd_send_signal", "wait4", "waitid", "fork", "vfork", "execve",
     "execveat", "exit", "exit_group",
     /* sockets that exist, and System V IPC of the own namespace */
-    "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "sendto", "recvfrom",
-    "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown", "getsockopt", "shmget", "shmat", "shmdt",
-    "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"
+    "bind", "listen", "accept", "accept4", "connect", "getsockname", "getpeername", "shutdown", "getsockopt",
+    "shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd",
+    "msgrcv", "msgctl"
 };
 
 /*
@@ -153,6 +152,25 @@ static const uint32_t payload_prctls[] = { PR_SET_NAME,
                                            PR_GET_SECUREBITS,
                                            PR_GET_KEEPCAPS,
                                            PR_SET_VMA };
+
+/*
+ * Allowed without these bits. Huge pages are the host's reserve, which no control group counts; out-of-band data of
+ * unix sockets is a corner that nobody uses and that freed memory in use (CVE-2025-38236).
+ */
+static const struct {
+    const char *name;
+    unsigned arg;
+    uint64_t bits;
+    int error;
+} without_bits[] = { { "mmap", 3, MAP_HUGETLB, ENOMEM },     { "memfd_create", 1, MFD_HUGETLB, ENOSYS },
+                     { "sendto", 3, MSG_OOB, EOPNOTSUPP },   { "sendmsg", 2, MSG_OOB, EOPNOTSUPP },
+                     { "sendmmsg", 3, MSG_OOB, EOPNOTSUPP }, { "recvfrom", 3, MSG_OOB, EOPNOTSUPP },
+                     { "recvmsg", 2, MSG_OOB, EOPNOTSUPP },  { "recvmmsg", 3, MSG_OOB, EOPNOTSUPP } };
+
+/* All but poisoning, and MADV_MERGEABLE: a page that is the same in two sandboxes would be one, and its first write slow. */
+static const uint32_t advices[] = { 0,  1,  2,  3,  4,  8,  9,  10, 11, 13,  14, 15,
+                                    16, 17, 18, 19, 20, 21, 22, 23, 24, 102, 103 };
+static const uint32_t advices_not_here[] = { 12 /* MADV_MERGEABLE */ };
 
 /* All but leases and F_NOTIFY, which watches directories as inotify does. */
 static const uint32_t fcntls[] = {
@@ -432,7 +450,9 @@ steering_add(scmp_filter_ctx ctx, bool is_payload)
 static bool
 argument_rules_add(scmp_filter_ctx ctx)
 {
-    static const char *const names[] = { "futex", "fcntl", "personality", "prlimit64", "mknod", "mknodat" };
+    static const char *const names[] = { "futex",   "fcntl",    "personality", "prlimit64", "mknod",
+                                         "mknodat", "madvise",  "mmap",        "sendto",    "sendmsg",
+                                         "recvmsg", "sendmmsg", "recvmmsg",    "recvfrom",  "memfd_create" };
     bool is_ok;
 
     if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, names, SBX_COUNT(names), &is_ok)) {
@@ -443,7 +463,20 @@ argument_rules_add(scmp_filter_ctx ctx)
             return false;
         }
     }
-    return values_add(ctx, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
+    for (size_t i = 0; i < SBX_COUNT(without_bits); i++) {
+        const uint64_t bits = without_bits[i].bits;
+        const struct rule allow = { without_bits[i].name, 1, { MATCH(without_bits[i].arg, bits, 0) }, 0 };
+        const struct rule refuse = {
+            without_bits[i].name, 1, { MATCH(without_bits[i].arg, bits, bits) }, without_bits[i].error
+        };
+
+        if (!rule_add(ctx, &allow) || !rule_add(ctx, &refuse)) {
+            return false;
+        }
+    }
+    return values_add(ctx, "madvise", 2, LOW32, 0, advices, SBX_COUNT(advices)) &&
+           values_add(ctx, "madvise", 2, LOW32, EINVAL, advices_not_here, SBX_COUNT(advices_not_here)) &&
+           values_add(ctx, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
            values_add(ctx, "futex", 1, FUTEX_OP_MASK, ENOSYS, futex_pi_ops, SBX_COUNT(futex_pi_ops)) &&
            values_add(ctx, "fcntl", 1, LOW32, 0, fcntls, SBX_COUNT(fcntls));
 }
@@ -460,9 +493,11 @@ tenant_rules_add(scmp_filter_ctx ctx, bool inet)
 static bool
 every_call_add(scmp_filter_ctx ctx)
 {
-    static const char *const judged[] = { "clone",      "clone3",     "unshare", "setns",       "socket",
-                                          "socketpair", "setsockopt", "ioctl",   "prctl",       "fcntl",
-                                          "futex",      "prlimit64",  "mknod",   "personality", "mknodat" };
+    static const char *const judged[] = { "clone",      "clone3",     "unshare",  "setns",       "socket",
+                                          "socketpair", "setsockopt", "ioctl",    "prctl",       "fcntl",
+                                          "futex",      "prlimit64",  "mknod",    "personality", "mknodat",
+                                          "madvise",    "mmap",       "sendto",   "sendmsg",     "recvmsg",
+                                          "sendmmsg",   "recvmmsg",   "recvfrom", "memfd_create" };
 
     for (int nr = 0; nr <= NR_LAST_UNKNOWN; nr++) {
         bool is_judged = false;
@@ -524,8 +559,11 @@ static bool
 kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
 {
     static const char *const wide[] = { "prctl", "seccomp" };
-    static const char *const launcher_wide[] = { "ioctl",   "clone",       "prlimit64", "futex", "setsockopt",
-                                                 "mknodat", "personality", "mknod",     "fcntl" };
+    static const char *const launcher_wide[] = { "ioctl",      "clone",       "prlimit64",   "futex",
+                                                 "setsockopt", "mknodat",     "personality", "mknod",
+                                                 "fcntl",      "madvise",     "mmap",        "sendto",
+                                                 "sendmsg",    "recvmsg",     "sendmmsg",    "recvmmsg",
+                                                 "recvfrom",   "memfd_create" };
     static const char *const setns[] = { "setns" };
     bool is_ok;
 
