@@ -310,12 +310,17 @@ $_->stop for @clients;
 ok($l->wait_until(10, sub { !$l->slots && !$l->processes }), 'the others when their clients hang up');
 
 # Clients that hang up while theirs are being made, at any moment of it.
-for my $ms (0, 5, 20, 50, 80, 120, 200) {
+sub ask_for {
+    my ($n) = @_;
     socket my $raw, AF_UNIX, SOCK_SEQPACKET, 0 or die $!;
     connect $raw, pack_sockaddr_un($l->socket) or die $!;
     send $raw, pack('SSLQQLL', 1, 32, 0, 1, 0, 4, 0), 0;
     recv $raw, my $hello, 512, 0;
-    send $raw, pack('SSLQQa32LL', 2, 64, 0, 1 + $_, 0, 'default', 2, 0), 0 for 1 .. 3;
+    send $raw, pack('SSLQQa32LL', 2, 64, 0, 1 + $_, 0, 'default', 2, 0), 0 for 1 .. $n;
+    return $raw;
+}
+for my $ms (0, 5, 20, 50, 80, 120, 200) {
+    my $raw = ask_for(3);
     select undef, undef, undef, $ms / 1000;
     close $raw;
     ok($l->wait_until(10, sub { !$l->slots && !$l->processes }), "hung up $ms ms after asking for three: nothing is left");
@@ -337,6 +342,16 @@ is_deeply(footprint(), $host, 'nor anything else but its groups');
 $c->stop;
 $l->start(runsc => $runsc);
 is(scalar($l->slots), 0, 'which the next start removes');
+for my $ms (2, 40, 90, 150) {
+    my $raw = ask_for(4);
+    ok($l->wait_until(5, sub { $l->slots }), 'four are being made');
+    select undef, undef, undef, $ms / 1000;
+    $l->stop('KILL');
+    ok($l->wait_until(10, sub { !$l->processes }), "killed $ms ms into it: no process is left");
+    $l->start(runsc => $runsc);
+    is(scalar($l->slots), 0, 'and after the next start no group');
+}
+is_deeply(footprint(), $host, 'nor anything else');
 $c = $l->client;
 $id = sandbox('bash');
 is(step($id, code => 'exit 7')->[1]{exit_code}, 7, 'and it works');
