@@ -287,7 +287,12 @@ etc_fill(int root, int source)
         { "etc/nsswitch.conf",
           "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n" },
     };
-    static const char *const copied[] = { "etc/ld.so.cache", "etc/alternatives", "etc/mime.types" };
+    static const char *const dirs[] = { "etc/ssl", "etc/ssl/certs" };
+    /* Nothing secret is among them: OpenSSL's defaults and the public certificates, names of ports. */
+    static const char *const copied[] = { "etc/ld.so.cache", "etc/alternatives",
+                                          "etc/mime.types",  "etc/services",
+                                          "etc/protocols",   "etc/ssl/openssl.cnf",
+                                          "etc/ssl/certs/ca-certificates.crt" };
     struct budget budget = { 0 };
 
     for (size_t i = 0; i < SBX_COUNT(files); i++) {
@@ -295,6 +300,11 @@ etc_fill(int root, int source)
 
         if (r < 0) {
             return r;
+        }
+    }
+    for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
+        if (mkdirat(root, dirs[i], 0755) < 0) {
+            return -errno;
         }
     }
     for (size_t i = 0; i < SBX_COUNT(copied); i++) {
