@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use IO::Socket::UNIX;
 use JSON::PP;
 use Sandbox;
 use Sandbox::Context;
@@ -65,9 +66,12 @@ is($after->{headers}{'idempotency-replayed'}, 'true', 'afterwards it is replayed
 
 # A client that left: the next one with the key joins its job.
 my $left = '{"language":"bash","code":"sleep 1.5; echo joined"}';
-my $context = Sandbox::Context::sign($t->{key});
-$t->executor_raw("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: left\r\nSandbox-Context: $context\r\nContent-Length: "
-    . length($left) . "\r\n\r\n$left", seconds => 0.3);
+my $context = Sandbox::Context::sign($t->{key}, agent => 'leaver');
+my $leaving = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
+syswrite $leaving, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: left\r\nSandbox-Context: $context\r\nContent-Length: "
+    . length($left) . "\r\n\r\n$left";
+ok($t->wait_until(10, sub { scalar @{ $t->executor_request('GET', '/v1/jobs?agent=leaver', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} } }), 'its job is there');
+close $leaving;
 my $joined;
 ok($t->wait_until(5, sub { $joined = post('left', $left); $joined->{status} == 200 }), 'the key of a client that left joins');
 is($joined->{json}{stdout}, "joined\n", 'the same job');
