@@ -136,7 +136,7 @@ nested_root_strip(void)
 {
     int r = dev_strip();
 
-    if (r == 0 && umount2("/sys", MNT_DETACH) < 0) {
+    if (r == 0 && !sbx_wall_is_off(SBX_WALL_OWN_ROOT) && umount2("/sys", MNT_DETACH) < 0) {
         r = -errno;
     }
     if (r == 0 && !sbx_wall_is_off(SBX_WALL_SEALED_AGENT)) {

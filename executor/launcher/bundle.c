@@ -1,6 +1,7 @@
 #include "executor/launcher/bundle.h"
 
 #include "lib/sbx_jsonw.h"
+#include "lib/sbx_wall.h"
 
 static void
 strings_write(struct sbx_jsonw *w, const char *key, const char *const *items, size_t n)
@@ -26,7 +27,7 @@ rlimits_write(struct sbx_jsonw *w)
     };
 
     sbx_jsonw_array(w, "rlimits");
-    for (size_t i = 0; i < SBX_COUNT(limits); i++) {
+    for (size_t i = 0; i < SBX_COUNT(limits) && !sbx_wall_is_off(SBX_WALL_RLIMITS); i++) {
         sbx_jsonw_object(w, NULL);
         sbx_jsonw_str(w, "type", limits[i].type);
         sbx_jsonw_uint(w, "hard", limits[i].value);
@@ -64,7 +65,7 @@ process_write(struct sbx_jsonw *w, const char *const *agent_args)
     }
     sbx_jsonw_object_end(w);
     rlimits_write(w);
-    sbx_jsonw_bool(w, "noNewPrivileges", true);
+    sbx_jsonw_bool(w, "noNewPrivileges", !sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS));
     sbx_jsonw_object_end(w);
 }
 
@@ -109,7 +110,7 @@ bundle_write(struct sbx_buf *buf, const char *const *agent_args, bool workspace_
     process_write(&w, agent_args);
     sbx_jsonw_object(&w, "root");
     sbx_jsonw_str(&w, "path", "rootfs");
-    sbx_jsonw_bool(&w, "readonly", true);
+    sbx_jsonw_bool(&w, "readonly", !sbx_wall_is_off(SBX_WALL_READ_ONLY_ROOT));
     sbx_jsonw_object_end(&w);
     sbx_jsonw_str(&w, "hostname", "sandbox");
     mounts_write(&w, workspace_exec ? "exec" : "noexec");

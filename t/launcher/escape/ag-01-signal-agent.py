@@ -1,5 +1,6 @@
 # title: stop, kill or at least signal the agent, by number and by descriptor
 # wall: uid landlock
+# gvisor: uid
 import os
 import signal
 from attack import call, escaped, held

@@ -1,5 +1,6 @@
 # title: leave a link to a file of the agent's as the result, so that it is read with more rights than ours
 # wall: workspace
+# gvisor: workspace
 # artifacts: *
 import os
 from attack import held

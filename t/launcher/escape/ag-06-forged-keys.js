@@ -1,5 +1,6 @@
 // title: a result with duplicate keys, lone surrogates and nesting without end, for parsers that disagree
 // wall: result
+// gvisor: result
 // artifacts: *
 'use strict';
 const fs = require('fs');

@@ -1,5 +1,6 @@
 # title: a result that is a pipe, a directory, a socket, a file of a gigabyte or one with two names
 # wall: workspace
+# gvisor: workspace
 # artifacts: *
 # steps: 2
 import os

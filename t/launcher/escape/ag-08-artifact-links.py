@@ -1,5 +1,6 @@
 # title: artifacts that are links to files of the agent's and of the system's, and directories that are
 # wall: workspace
+# gvisor: workspace
 # artifacts: ** *
 import os
 from attack import held

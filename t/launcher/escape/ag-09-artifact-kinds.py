@@ -1,5 +1,6 @@
 # title: artifacts that block, lie or have no end: pipes, sockets, sparse files, names with line ends and no UTF-8
 # wall: workspace
+# gvisor: workspace
 # artifacts: ** *
 import os
 import socket

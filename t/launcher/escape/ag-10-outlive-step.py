@@ -1,5 +1,6 @@
 # title: outlive the step: a daemon that ignores all signals, and one that was stopped
 # wall: sweep
+# gvisor: sweep
 # steps: 2
 import os
 import signal

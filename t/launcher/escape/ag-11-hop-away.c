@@ -1,5 +1,6 @@
 // title: outlive the step by hopping: each process forks and ends, faster than anybody can list them
 // wall: sweep
+// gvisor: sweep
 // steps: 2
 // limits: processes=512
 #include "attack.h"

@@ -1,5 +1,6 @@
 # title: swap a file for a link while artifacts are collected, from a process that survives the step
 # wall: workspace
+# gvisor: workspace
 # artifacts: *
 import os
 import sys

@@ -1,5 +1,6 @@
 # title: shut the agent out of the workspace by its mode, then let it collect a link
 # wall: workspace
+# gvisor: workspace
 # artifacts: ** *
 . ./attack.sh
 mkdir closed && echo x > closed/file && ln -s /etc/passwd closed/passwd && ln -s /etc/passwd open

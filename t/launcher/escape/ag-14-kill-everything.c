@@ -1,5 +1,6 @@
 // title: kill everything that can be named, stop the rest, then see whether steps still end and nothing hangs
 // wall: sweep
+// gvisor: sweep
 // steps: 2
 #include "attack.h"
 #include <signal.h>

@@ -1,5 +1,6 @@
 // title: ask for a variable that loads a library of ours into the agent's child before its first line
 // wall: environment
+// gvisor: environment
 // env: LD_PRELOAD=/workspace/library.so
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: ask for a variable that opens Node's inspector or loads a module first
 // wall: environment
+// gvisor: environment
 // env: NODE_OPTIONS=--no-warnings
 'use strict';
 const { held, escaped } = require('./attack.js');

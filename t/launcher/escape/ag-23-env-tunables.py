@@ -1,5 +1,6 @@
 # title: ask for tunables of the C library and for a path of Python's modules
 # wall: environment
+# gvisor: environment
 # env: GLIBC_TUNABLES=glibc.malloc.check=3
 # source: CVE-2023-4911
 import os

@@ -1,5 +1,6 @@
 # title: start with a capability in any of the five sets
 # wall: capabilities
+# gvisor: capabilities
 # source: CVE-2022-24769: inheritable was not empty
 import re
 from attack import escaped, held

@@ -1,5 +1,6 @@
 // title: raise capabilities: permitted, effective, inheritable, one by one and all at once
 // wall: capabilities
+// gvisor: capabilities
 // source: capset(2)
 #include "attack.h"
 

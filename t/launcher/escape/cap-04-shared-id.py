@@ -1,5 +1,6 @@
 # title: run with the same id as the agent, and so with its rights over it
 # wall: uid
+# gvisor: uid
 import os
 from attack import escaped, held
 

@@ -1,5 +1,6 @@
 // title: find the bounding set not empty, so that a program with file capabilities could get them
 // wall: capabilities
+// gvisor: capabilities
 // source: capabilities(7)
 #include "attack.h"
 

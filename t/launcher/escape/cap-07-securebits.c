@@ -1,5 +1,6 @@
 // title: keep capabilities over a change of user, and lift the rules for user 0, by securebits
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: capabilities(7)
 #include "attack.h"
 

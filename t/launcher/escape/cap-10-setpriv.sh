@@ -1,5 +1,6 @@
 # title: what util-linux offers to gain: setpriv with capabilities, users and securebits
 # wall: capabilities seccomp_arguments
+# gvisor: capabilities seccomp_arguments
 . ./attack.sh
 for options in '--inh-caps +setuid --ambient-caps +setuid' '--inh-caps +kill' '--reuid 0 --keep-groups' '--regid 0 --keep-groups' '--ruid 0'; do
     # shellcheck disable=SC2086

@@ -1,5 +1,6 @@
 # title: privileges asked one by one in a namespace of one's own: host name, network, files of others
 # wall: seccomp nested_namespaces
+# gvisor: seccomp
 # source: user_namespaces(7)
 import socket
 import fcntl

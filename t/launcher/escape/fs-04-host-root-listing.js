@@ -1,5 +1,6 @@
 // title: read the host's accounts, logs, keys and homes where they always are
 // wall: own_root
+// gvisor: own_root
 'use strict';
 const fs = require('fs');
 const { held, escaped } = require('./attack.js');

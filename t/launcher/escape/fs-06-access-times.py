@@ -1,5 +1,6 @@
 # title: leave a mark that other sandboxes see: the time at which a shared file was last read
 # wall: read_only_root
+# gvisor: read_only_root
 # source: mount(8), relatime
 import os
 import time

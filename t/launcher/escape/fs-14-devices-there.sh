@@ -1,5 +1,6 @@
 # title: look for devices that do something: disks, terminals, kvm, fuse, tun, kernel messages
 # wall: devices
+# gvisor: devices
 . ./attack.sh
 for path in $(find /dev -xdev \( -type c -o -type b \) 2>/dev/null); do
     case ${path##*/} in null | zero | full | random | urandom) continue ;; esac

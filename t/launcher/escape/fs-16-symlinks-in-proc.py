@@ -1,5 +1,6 @@
 # title: reach files outside through links planted in the workspace that point into /proc
 # wall: own_root
+# gvisor: own_root
 import os
 from attack import escaped, held
 

@@ -1,5 +1,6 @@
 # title: learn the host's paths from the mount table
 # wall: own_root
+# gvisor: own_root
 . ./attack.sh
 while read -r _ _ _ root point rest; do
     case $point in

@@ -1,5 +1,6 @@
 // title: the classic way out of a root: chroot below and climb
 // wall: seccomp nested_namespaces
+// gvisor: seccomp
 // source: chroot(2)
 #include "attack.h"
 

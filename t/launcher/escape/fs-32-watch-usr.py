@@ -1,5 +1,6 @@
 # title: be told which programs the neighbours start: inotify, dnotify and fanotify on /usr
 # wall: seccomp
+# gvisor: seccomp
 # source: all sandboxes read the same inodes of /usr
 import fcntl
 import os

@@ -1,5 +1,6 @@
 # title: have the kernel write core files, or start the host's handler for them
 # wall: rlimits
+# gvisor: rlimits
 # source: core(5): a limit of 0 does not stop a pipe handler, 1 does
 . ./attack.sh
 hard=$(ulimit -Hc)

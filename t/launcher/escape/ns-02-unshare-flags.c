@@ -1,5 +1,6 @@
 // title: unshare every kind of namespace, one by one and with a user namespace first
 // wall: seccomp_clone nested_namespaces
+// gvisor: seccomp_clone
 // source: unshare(2)
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: clone with each namespace flag, also with garbage above the 32 bits that count
 // wall: seccomp_clone nested_namespaces
+// gvisor: seccomp_clone
 // source: CVE-2019-10063: compared as 64 bits, used as 32
 #include "attack.h"
 

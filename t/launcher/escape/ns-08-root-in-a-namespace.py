@@ -1,5 +1,6 @@
 # title: be root in a namespace of one's own and use it: a bridge, packet filters, raw sockets
 # wall: seccomp nested_namespaces
+# gvisor: seccomp
 # source: CVE-2024-1086, CVE-2023-32233: nf_tables reached by an unprivileged user namespace
 import os
 import socket

@@ -1,5 +1,6 @@
 # title: write the user namespace's maps to become another user of the host
 # wall: seccomp nested_namespaces landlock
+# gvisor: seccomp
 # source: CVE-2018-18955, CVE-2014-8989
 import os
 from attack import call, escaped, held

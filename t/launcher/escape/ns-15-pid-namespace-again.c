@@ -1,5 +1,6 @@
 // title: a pid namespace inside: processes that the agent cannot count
 // wall: seccomp nested_namespaces
+// gvisor: seccomp
 #include "attack.h"
 
 #include <sched.h>

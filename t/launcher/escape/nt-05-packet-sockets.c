@@ -1,5 +1,6 @@
 // title: raw sockets, packet sockets and pings
 // wall: seccomp_sockets
+// gvisor: seccomp_sockets
 // source: CVE-2017-7308, CVE-2020-14386 (packet sockets); the missing capability is a second wall
 #include "attack.h"
 #include <sys/socket.h>

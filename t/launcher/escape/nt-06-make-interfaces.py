@@ -1,5 +1,6 @@
 # title: make interfaces, addresses and routes: by netlink, by ioctl, by tun
 # wall: seccomp_sockets
+# gvisor: seccomp_sockets
 import socket
 import struct
 from attack import call, escaped, held

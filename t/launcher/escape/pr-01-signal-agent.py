@@ -1,5 +1,6 @@
 # title: signal the agent by every call there is for it
 # wall: uid landlock
+# gvisor: uid
 # source: kill(2), landlock(7) scoped signals
 import os
 import signal

@@ -1,5 +1,6 @@
 # title: an address of the agent's memory by get_robust_list
 # wall: uid capabilities not_dumpable seccomp_arguments landlock
+# gvisor: seccomp_arguments
 # source: get_robust_list(2): guarded by the right to trace alone
 import ctypes
 from attack import call, escaped, held

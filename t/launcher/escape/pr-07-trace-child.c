@@ -1,5 +1,6 @@
 // title: trace a child of one's own: the interface by itself, which rewrites system calls behind a filter's back
 // wall: seccomp_calls
+// gvisor: seccomp_calls
 // source: seccomp(2): before 4.8 a tracer went around the filter
 #include "attack.h"
 

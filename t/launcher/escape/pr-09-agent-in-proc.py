@@ -1,5 +1,6 @@
 # title: look at the agent: its command line, state, memory use and numbers in /proc/1
 # wall: hidepid
+# gvisor: hidepid
 # source: proc(5), hidepid=invisible
 import os
 from attack import GVISOR, escaped, held

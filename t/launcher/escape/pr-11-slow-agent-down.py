@@ -1,5 +1,6 @@
 # title: starve the agent: the weakest priority, one processor, idle scheduling, idle input and output
 # wall: uid capabilities seccomp_arguments
+# gvisor: seccomp_arguments
 # source: setpriority(2), sched_setscheduler(2), ioprio_set(2)
 import struct
 from attack import call, escaped, held

@@ -1,5 +1,6 @@
 # title: read and change the limits of another process with prlimit
 # wall: seccomp_arguments
+# gvisor: seccomp_arguments
 # source: prlimit(2)
 import os
 import signal

@@ -1,5 +1,6 @@
 // title: open far more descriptors than a sandbox is given, each of them kernel memory
 // wall: rlimits
+// gvisor: rlimits
 'use strict';
 const fs = require('fs');
 const { held, escaped } = require('./attack.js');

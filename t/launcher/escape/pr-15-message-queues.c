@@ -1,5 +1,6 @@
 // title: POSIX message queues: kernel memory that outlives its makers
 // wall: seccomp_calls rlimits
+// gvisor: seccomp_calls
 // source: mq_overview(7)
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: prctl requests that no program needs: call dispatch of one's own, memory maps, machine checks, counters
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: prctl(2)
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 # title: threads instead of processes
 # wall: pids rlimits
+# gvisor: pids rlimits
 # limits: processes=16
 # expect: limit processes held
 import threading

@@ -1,5 +1,6 @@
 // title: children by vfork and clone that never return to be counted by their parent
 // wall: pids rlimits
+// gvisor: pids rlimits
 // limits: processes=16
 // expect: limit processes held
 #include "attack.h"

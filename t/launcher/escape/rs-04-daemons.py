@@ -1,5 +1,6 @@
 # title: daemons by double fork and setsid, so that no process group and no parent leads to them
 # wall: pids rlimits
+# gvisor: pids rlimits
 # limits: processes=16
 # expect: limit processes held
 import os

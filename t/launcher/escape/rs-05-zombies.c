@@ -1,5 +1,6 @@
 // title: dead children that nobody collects: they hold a number and kernel memory each
 // wall: pids rlimits
+// gvisor: pids rlimits
 // limits: processes=16
 // expect: limit processes held
 #include "attack.h"

@@ -1,5 +1,6 @@
 # title: touch four times the memory allowed
 # wall: memory
+# gvisor: memory
 # limits: memory=64m
 # expect: limit memory
 from attack import escaped

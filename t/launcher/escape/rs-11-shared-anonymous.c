@@ -1,5 +1,6 @@
 // title: shared anonymous memory in many children, which no single process owns
 // wall: memory
+// gvisor: memory
 // limits: memory=64m
 // expect: limit memory
 #include "attack.h"

@@ -1,5 +1,6 @@
 # title: files in memory (memfd) that no directory and no quota of the workspace counts
 # wall: memory
+# gvisor: memory
 # limits: memory=64m
 # expect: limit memory
 import os

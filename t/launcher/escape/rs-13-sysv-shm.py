@@ -1,5 +1,6 @@
 # title: System V shared memory, which outlives the process that made it
 # wall: memory
+# gvisor: memory
 # limits: memory=64m
 # expect: limit memory held
 import ctypes

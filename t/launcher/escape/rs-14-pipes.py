@@ -1,5 +1,6 @@
 # title: pipes made as large as may be, and filled
 # wall: memory
+# gvisor: memory
 # limits: memory=48m
 # expect: limit memory held
 import fcntl

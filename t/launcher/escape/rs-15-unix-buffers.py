@@ -1,5 +1,6 @@
 # title: fill the buffers of two thousand socket pairs
 # wall: memory
+# gvisor: memory
 # limits: memory=64m
 # expect: limit memory held
 import os

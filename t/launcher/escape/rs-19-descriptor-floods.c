@@ -1,5 +1,6 @@
 // title: epoll, event, timer and signal descriptors until none is left, the limit raised first
 // wall: rlimits
+// gvisor: rlimits
 #include "attack.h"
 #include <signal.h>
 #include <sys/epoll.h>

@@ -1,5 +1,6 @@
 // title: a hundred thousand POSIX timers, kernel memory that no file stands for
 // wall: rlimits
+// gvisor: rlimits
 #include "attack.h"
 #include <signal.h>
 #include <time.h>

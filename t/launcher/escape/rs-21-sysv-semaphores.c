@@ -1,5 +1,6 @@
 // title: System V semaphores by the million: kernel memory, two megabytes a set
 // wall: memory
+// gvisor: memory
 // limits: memory=64m
 // expect: limit memory held
 #include "attack.h"

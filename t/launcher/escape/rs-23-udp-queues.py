@@ -1,5 +1,6 @@
 # title: datagrams over loopback that nobody receives: on version 1 the memory group does not count them by itself
 # wall: memory
+# gvisor: memory
 # limits: memory=32m
 # expect: limit memory held
 # source: memory.kmem.tcp.limit_in_bytes, which covers UDP too

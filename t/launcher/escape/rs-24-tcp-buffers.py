@@ -1,5 +1,6 @@
 # title: fill the buffers of many TCP connections over loopback: the kernel's limit is one for the whole host
 # wall: memory
+# gvisor: memory
 # limits: memory=32m
 # expect: limit memory held
 import socket

@@ -1,5 +1,6 @@
 # title: raise each resource limit, and look for one that was left open
 # wall: rlimits
+# gvisor: rlimits
 import resource
 from attack import escaped, held
 

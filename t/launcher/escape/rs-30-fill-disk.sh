@@ -1,5 +1,6 @@
 # title: fill the workspace
 # wall: disk
+# gvisor: disk
 # limits: disk=8m memory=256m
 # expect: limit disk
 . ./attack.sh

@@ -1,5 +1,6 @@
 # title: fill every place that can be written a little, each below the limit
 # wall: disk
+# gvisor: disk
 # limits: disk=8m memory=256m
 # expect: limit disk held
 import errno

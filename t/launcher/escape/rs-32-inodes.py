@@ -1,5 +1,6 @@
 # title: as many empty files as there may be, and more
 # wall: inodes
+# gvisor: inodes
 # limits: disk=64m memory=256m
 # expect: limit disk held
 import os

@@ -1,5 +1,6 @@
 // title: a sparse file of a terabyte, for whoever copies it
 // wall: rlimits
+// gvisor: rlimits
 #include "attack.h"
 #include <signal.h>
 #include <sys/stat.h>

@@ -1,5 +1,6 @@
 # title: spin, deaf to every signal there is
 # wall: cpu
+# gvisor: cpu
 # limits: cpu_ms=1000
 # expect: limit cpu
 import signal

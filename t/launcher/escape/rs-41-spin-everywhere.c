@@ -1,5 +1,6 @@
 // title: spin on each processor at once with a twentieth of one allowed, pinned so that nobody moves us
 // wall: cpu
+// gvisor: cpu
 // limits: millis=50 cpu_ms=30000
 // The bound is far above the limit and far below what even a busy host gives four threads. What we had is counted in
 // turns of a loop: gVisor's own clock of CPU time runs on while the host holds us back.

@@ -1,5 +1,6 @@
 // title: a regular expression that runs for ages inside the interpreter, where no timer of its own fires
 // wall: cpu
+// gvisor: cpu
 // limits: cpu_ms=1000
 // expect: limit cpu
 'use strict';

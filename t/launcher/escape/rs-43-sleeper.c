@@ -1,5 +1,6 @@
 // title: sleep for ever without a signal that would wake it, using no processor at all
 // wall: time
+// gvisor: time
 // limits: wall_ms=3000
 // expect: limit time
 #include "attack.h"

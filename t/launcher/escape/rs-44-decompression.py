@@ -1,5 +1,6 @@
 # title: a decompression bomb: half a gigabyte out of half a megabyte
 # wall: memory
+# gvisor: memory
 # limits: memory=96m
 # expect: limit memory held
 import zlib

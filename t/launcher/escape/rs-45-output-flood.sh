@@ -1,5 +1,6 @@
 # title: write to standard output without end; nobody has to read it, and nobody's memory may grow
 # wall: time
+# gvisor: time
 # limits: wall_ms=3000 memory=64m cpu_ms=30000
 # expect: limit time
 . ./attack.sh

@@ -1,5 +1,6 @@
 // title: keep all disks of the host busy: sync(2) writes everybody's data, whoever asks
 // wall: seccomp_calls
+// gvisor: seccomp_calls
 // source: sync(2)
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: get a terminal and type into it: the launcher's, a console's, or one of our own making
 // wall: seccomp_ioctl
+// gvisor: seccomp_ioctl
 // source: CVE-2017-5226 (TIOCSTI)
 #include "attack.h"
 #include <sys/ioctl.h>

@@ -1,5 +1,6 @@
 # title: credentials of the host's users and tools
 # wall: own_root
+# gvisor: own_root
 import glob
 import os
 from attack import escaped, held

@@ -1,5 +1,6 @@
 // title: ask the network stack by netlink for its links (through the runtime's own interface list)
 // wall: seccomp
+// gvisor: seccomp
 'use strict';
 const { held, escaped } = require('./attack.js');
 

@@ -1,5 +1,6 @@
 # title: every netlink protocol: routes, audit, netfilter, xfrm, generic, uevents, crypto
 # wall: seccomp_sockets
+# gvisor: seccomp_sockets
 # source: CVE-2022-34918, CVE-2023-32233
 import socket
 from attack import escaped, held

@@ -1,5 +1,6 @@
 # title: raw, packet and ping sockets: see and forge what passes the interface
 # wall: seccomp_sockets
+# gvisor: seccomp_sockets
 # source: CVE-2020-14386 (AF_PACKET)
 import socket
 from attack import escaped, held

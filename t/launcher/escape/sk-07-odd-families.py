@@ -1,5 +1,6 @@
 # title: every socket family there is, with every type: each loads a module that hardly anybody reads
 # wall: seccomp_sockets
+# gvisor: seccomp_sockets
 # source: CVE-2010-3904 (RDS), CVE-2017-6074 (DCCP), CVE-2021-43267 (TIPC), CVE-2026-43500 (RxRPC), CVE-2020-12351 (Bluetooth)
 import errno
 import socket

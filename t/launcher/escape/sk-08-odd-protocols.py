@@ -1,5 +1,6 @@
 # title: protocols behind the allowed families: MPTCP, SCTP, DCCP, UDP-Lite, L2TP, SMC, ping
 # wall: seccomp_sockets
+# gvisor: seccomp_sockets
 # source: CVE-2021-47381 and others of net/mptcp; type and family alone do not name a protocol
 import socket
 from attack import escaped, held

@@ -1,5 +1,6 @@
 // title: put kernel TLS or espintcp on top of a TCP socket
 // wall: seccomp_sockets
+// gvisor: seccomp_sockets
 // source: CVE-2023-0461, CVE-2026-46300
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: attach programs to sockets: classic BPF, reuseport selection, programs by descriptor
 // wall: seccomp_sockets
+// gvisor: seccomp_sockets
 // source: CVE-2014-0205 class: the BPF JIT fed by anybody
 #include "attack.h"
 

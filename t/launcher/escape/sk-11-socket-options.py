@@ -1,5 +1,6 @@
 # title: options of sockets that reach elsewhere: mark, device, forced buffers, transmit time, zero copy, firewall tables, xfrm
 # wall: seccomp_sockets
+# gvisor: seccomp_sockets
 # source: CVE-2016-4997 (IPT_SO_SET_REPLACE), CVE-2016-9793 (SO_SNDBUFFORCE), CVE-2019-15239
 import socket
 import struct

@@ -1,5 +1,6 @@
 # title: take the interface down, give it an address, make a bridge, a tunnel, a VLAN
 # wall: seccomp_ioctl
+# gvisor: seccomp_ioctl
 # source: netdevice(7)
 import errno
 import fcntl

@@ -1,5 +1,6 @@
 // title: pairs of sockets in families that the filter of socket() refuses (TIPC has them), told from node by python
 // wall: seccomp_sockets
+// gvisor: seccomp_sockets
 // source: socketpair(2)
 'use strict';
 const { held, escaped } = require('./attack.js');

@@ -1,5 +1,6 @@
 // title: make a ring of io_uring, whose requests no filter sees
 // wall: seccomp
+// gvisor: seccomp
 // source: CVE-2022-29582, CVE-2023-2598
 #include "attack.h"
 

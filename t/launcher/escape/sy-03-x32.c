@@ -1,5 +1,6 @@
 // title: the x32 numbers: the same machine mode, another table of calls
 // wall: seccomp
+// gvisor: seccomp
 // source: CVE-2014-0038; seccomp(2), bit 30
 // expect: signal SIGSYS
 #include "attack.h"

@@ -1,5 +1,6 @@
 # title: move memory between the machine's nodes, and ask where pages of others lie
 # wall: seccomp_calls
+# gvisor: seccomp_calls
 # source: CVE-2017-14140; move_pages(2), mbind(2)
 import ctypes
 import mmap

@@ -1,5 +1,6 @@
 // title: priority-inheriting futexes, and a requeue onto one: Towelroot's way in
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: CVE-2014-3153, CVE-2021-3347
 #include "attack.h"
 

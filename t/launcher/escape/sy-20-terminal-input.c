@@ -1,5 +1,6 @@
 // title: type into the terminal of whoever started us: TIOCSTI, TIOCLINUX, also with garbage above 32 bits
 // wall: seccomp_ioctl
+// gvisor: seccomp_ioctl
 // source: CVE-2017-5226, CVE-2023-28100, CVE-2019-10063
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 # title: ioctl requests of drivers: disks, network devices, loop, kvm, file system freeze, clone and dedupe
 # wall: seccomp_ioctl
+# gvisor: seccomp_ioctl
 # source: ioctl_list(2)
 import fcntl
 import os

@@ -1,5 +1,6 @@
 // title: call every number from 424 on, those of kernels to come included, with arguments that fail harmlessly
 // wall: seccomp_calls
+// gvisor: seccomp_calls
 // source: a filter that lists what is bad lets through what is new
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: a filter of one's own with a listener, to answer for one's children what the kernel would
 // wall: seccomp_calls
+// gvisor: seccomp_calls
 // source: seccomp_unotify(2)
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 # title: calls of old: ustat, sysfs, uselib, remap_file_pages, lookup_dcookie, nfsservctl, afs, asynchronous input and output
 # wall: seccomp_calls
+# gvisor: seccomp_calls
 # source: syscalls(2)
 import ctypes
 import mmap

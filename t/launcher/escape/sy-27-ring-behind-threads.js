@@ -1,5 +1,6 @@
 // title: let the runtime's own threads use io_uring, by libuv's switch for it
 // wall: seccomp_calls
+// gvisor: seccomp_calls
 // source: CVE-2024-22017: node's rings outlived a change of user
 'use strict';
 const fs = require('fs');

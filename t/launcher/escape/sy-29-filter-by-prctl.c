@@ -1,5 +1,6 @@
 // title: a filter of one's own by the older way of prctl, which makes calls succeed that did nothing
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: seccomp(2)
 #include "attack.h"
 

@@ -1,5 +1,6 @@
 // title: leave a message for another sandbox in a POSIX queue; what they hold is charged to the user, not to a control group
 // wall: seccomp_calls
+// gvisor: seccomp_calls
 #include "attack.h"
 #include <mqueue.h>
 

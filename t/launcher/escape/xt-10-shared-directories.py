@@ -1,5 +1,6 @@
 # title: leave a file for another sandbox in each directory that can be written
 # wall: read_only_root landlock
+# gvisor: read_only_root
 # parties: 2
 import os
 import sys

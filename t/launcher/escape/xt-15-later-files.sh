@@ -1,5 +1,6 @@
 # title: find the files of an earlier sandbox of the same slot, wherever they could be
 # wall: read_only_root landlock
+# gvisor: read_only_root
 # parties: later
 . ./attack.sh
 if [ "$1" = victim ]; then

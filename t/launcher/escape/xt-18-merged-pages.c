@@ -1,5 +1,6 @@
 // title: let the kernel merge equal pages of two sandboxes: the first write to a merged one is slow, which tells what the other holds
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: madvise(2), MADV_MERGEABLE; "Memory deduplication as a threat to the guest OS" (2011)
 #include "attack.h"
 

@@ -352,13 +352,18 @@ the wall of its row is off, and with it those in parentheses: any one of these a
 `t/launcher/mutants --table docs/walls.md`; `perl t/launcher/mutants` holds it against what happens, wall by wall, with a launcher and an
 agent that can leave walls out (`make mutant`).
 
-| wall | holds back | process tier |
-|---|---|---|
+In the gVisor tier the same walls stand inside gVisor, around code that has its kernel already. A program is in the last row when it
+holds there with the walls off that stop it in the process tier: gVisor's kernel does not have, or does not give, what it is after.
+`pid_namespace` and `network_namespace` are outside of gVisor and stay on, as it does not start without. A wall without a program in
+that column is one that gVisor makes needless, or that has no meaning inside it.
+
+| wall | holds back | process tier | gVisor tier |
+|---|---|---|---|
 END
     for my $wall (map { lc } $list =~ /SBX_WALL_(\w+)/g) {
-        $text .= "| `$wall` | $stops{$wall} | " . join(', ', @{ $process{$wall} // [] }) . " |\n";
+        $text .= "| `$wall` | $stops{$wall} | " . join(', ', @{ $process{$wall} // [] }) . ' | ' . join(', ', @{ $gvisor{$wall} // [] }) . " |\n";
     }
-    return $text;
+    return "$text| gVisor itself | what the host's kernel would do | | " . join(', ', @itself) . " |\n";
 }
 
 sub tail { my ($text) = @_; $text =~ s/\s+\z//; $text =~ s/\n/ | /g; return length $text > 300 ? '...' . substr $text, -300 : $text }
