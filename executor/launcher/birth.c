@@ -168,10 +168,11 @@ birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct se
     _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 },
                                                 .sync = -1,
                                                 .overlay = OVERLAY_NULL };
+    const struct cgroup_limits limits = limits_until_adopted(sb->isolation, host->n_cpus);
     int r;
 
     *ret_stage = "cgroup";
-    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot, limits_until_adopted(sb->isolation));
+    r = cgroup_create(&sb->cgroup, &host->tree, sb->slot, &limits);
     if (r < 0) {
         return r;
     }

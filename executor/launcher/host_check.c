@@ -358,6 +358,7 @@ static void
 groups_try(struct stage *stage, struct sbx_wall_found *walls)
 {
     static const struct timespec pause = { .tv_nsec = 2000000 };
+    const struct cgroup_limits limits = limits_until_adopted(SBX_ISOLATION_PROCESS, 1);
     struct cgroup group = CGROUP_NULL;
     int r;
 
@@ -366,7 +367,7 @@ groups_try(struct stage *stage, struct sbx_wall_found *walls)
         walls[SBX_WALL_PIDS] = walls[SBX_WALL_CPU] = walls[SBX_WALL_MEMORY];
         return;
     }
-    r = cgroup_create(&group, stage->tree, STAGE_SLOT, limits_until_adopted(SBX_ISOLATION_PROCESS));
+    r = cgroup_create(&group, stage->tree, STAGE_SLOT, &limits);
     if (r < 0) {
         found_failed(&walls[SBX_WALL_MEMORY], "a group with limits", r);
         walls[SBX_WALL_PIDS] = walls[SBX_WALL_CPU] = walls[SBX_WALL_MEMORY];

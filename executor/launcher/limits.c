@@ -19,7 +19,7 @@
 #define GVISOR_MEMORY (96ull << 20)
 #define GVISOR_TASKS 256
 #define GVISOR_THREADS 24
-#define GVISOR_THREADS_MAX 64
+#define GVISOR_THREADS_MAX 40
 
 _must_check_ bool
 limits_valid(const struct launch_limits *limits)
@@ -31,26 +31,31 @@ limits_valid(const struct launch_limits *limits)
            limits->processes > 0 && limits->processes <= PROCESSES_MAX;
 }
 
-const struct cgroup_limits *
-limits_until_adopted(enum sbx_isolation isolation)
+/* A Go program has up to a thread for each processor, and three of them are at work. The kernel takes no limit above
+ * its most pids. */
+static uint32_t
+gvisor_tasks(uint64_t processes, unsigned n_cpus)
 {
-    static const struct cgroup_limits process = { 512ull << 20, 64, 1000 };
-    static const struct cgroup_limits gvisor = { 512ull << 20, GVISOR_TASKS, 1000 };
+    uint64_t threads = processes < GVISOR_THREADS_MAX ? processes : GVISOR_THREADS_MAX;
+    uint64_t tasks = GVISOR_TASKS + 4ull * n_cpus + processes * (threads + GVISOR_THREADS + n_cpus);
 
-    return isolation == SBX_ISOLATION_GVISOR ? &gvisor : &process;
+    return tasks < PROCESSES_MAX ? (uint32_t)tasks : PROCESSES_MAX;
 }
 
-static uint64_t
-gvisor_tasks(uint64_t processes)
+struct cgroup_limits
+limits_until_adopted(enum sbx_isolation isolation, unsigned n_cpus)
 {
-    uint64_t threads = processes + GVISOR_THREADS;
+    struct cgroup_limits limits = { 512ull << 20, 64, 1000 };
 
-    return GVISOR_TASKS + processes * (threads < GVISOR_THREADS_MAX ? threads : GVISOR_THREADS_MAX);
+    if (isolation == SBX_ISOLATION_GVISOR) {
+        limits.pids = gvisor_tasks(0, n_cpus);
+    }
+    return limits;
 }
 
 /* `processes` and `memory_bytes` are the tenant's; the group holds more than him. */
 static struct cgroup_limits
-group_limits(const struct sandbox *sb)
+group_limits(const struct sandbox *sb, const struct sandbox_host *host)
 {
     struct cgroup_limits group = {
         .memory_bytes = sb->limits.memory_bytes,
@@ -60,7 +65,7 @@ group_limits(const struct sandbox *sb)
 
     if (sb->isolation == SBX_ISOLATION_GVISOR) {
         group.memory_bytes += GVISOR_MEMORY;
-        group.pids = (uint32_t)gvisor_tasks(sb->limits.processes); /* fits: limits_valid() */
+        group.pids = gvisor_tasks(sb->limits.processes, host->n_cpus);
     }
     return group;
 }
@@ -68,7 +73,7 @@ group_limits(const struct sandbox *sb)
 _must_check_ int
 limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage)
 {
-    const struct cgroup_limits group = group_limits(sb);
+    const struct cgroup_limits group = group_limits(sb, host);
     int r = cgroup_limit(&sb->cgroup, &host->tree, &group, ret_stage);
 
     if (r < 0) {

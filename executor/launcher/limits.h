@@ -10,7 +10,7 @@
 /* False when a value is one no sandbox can be run with. */
 _must_check_ bool limits_valid(const struct launch_limits *limits);
 /* Before ADOPT nothing of a tenant runs; a sandbox that is never adopted stays small all the same. */
-const struct cgroup_limits *limits_until_adopted(enum sbx_isolation isolation);
+struct cgroup_limits limits_until_adopted(enum sbx_isolation isolation, unsigned n_cpus);
 /* Sets them, resets peaks, notes where the counters stand. */
 _must_check_ int limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage);
 /*

@@ -231,8 +231,10 @@ runsc_find(struct launcher *l, char *error)
 _must_check_ static int
 prepare_outside(struct launcher *l, const char **ret_stage, char *error)
 {
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     int r;
 
+    l->host.n_cpus = cpus > 0 ? (unsigned)cpus : 1;
     *ret_stage = "state_dir";
     r = lock_take(l);
     if (r == 0) {

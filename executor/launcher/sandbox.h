@@ -31,6 +31,7 @@ enum sandbox_state {
 struct sandbox_host {
     struct settings settings;
     struct cgroup_tree tree;
+    unsigned n_cpus;
     int epoll_fd;
     int proc_fd;
     int agent_fd;

@@ -254,6 +254,9 @@ $id = $c->create('default', 'gvisor');
 is($c->adopt($id, @$_), 'error 22 limits', "refused: @$_") for [ memory => 0 ], [ processes => 0 ], [ processes => 4294967295 ], [ wall_ms => 0 ];
 is($c->stat($id)->{running}, 1, 'and still warm');
 $c->destroy($id);
+$id = $c->create('default', 'gvisor');
+is($c->adopt($id, processes => 4_000_000), 'adopted', 'as many processes as any sandbox may have');
+$c->destroy($id);
 for my $bad ([ 'nosuch', 'gvisor', 'error 2 template' ], [ 'default', 'vm', qr/^(eof|error 71)/ ]) {
     my $other = $l->client;
     $other->hello;

@@ -205,7 +205,14 @@ test_tiers(void)
     }
     sb.limits.processes = 4000000;
     is_int(limits_apply(&sb, &host, &stage), 0, "applied");
-    is_uint(bound.pids, 256u + 64u * 4000000u, "the most there may be does not wrap");
+    is_uint(bound.pids, 4000000u, "never more than the kernel takes");
+    host.n_cpus = 8192;
+    is_int(limits_apply(&sb, &host, &stage), 0, "applied");
+    is_uint(bound.pids, 4000000u, "on however large a host");
+    is_uint(limits_until_adopted(SBX_ISOLATION_PROCESS, 128).pids, 64, "process: few before ADOPT");
+    ok(limits_until_adopted(SBX_ISOLATION_GVISOR, 128).pids > 3 * 128 + 100,
+       "gvisor: room for three programs with a thread a processor");
+    host.n_cpus = 0;
 
     play(&sb, 1u << OOM);
     sb.isolation = SBX_ISOLATION_GVISOR;
