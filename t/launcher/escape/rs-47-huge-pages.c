@@ -1,5 +1,6 @@
 // title: take the huge pages that the host keeps for others: no control group of memory counts them
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: mmap(2), memfd_create(2), memcg_hugetlb_accounting of cgroups(7)
 #include "attack.h"
 

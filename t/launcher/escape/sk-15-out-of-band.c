@@ -1,5 +1,6 @@
 // title: out-of-band data between unix sockets, where the byte that was taken is freed while it is in use
 // wall: seccomp_arguments
+// gvisor: seccomp_arguments
 // source: CVE-2025-38236
 #include "attack.h"
 
