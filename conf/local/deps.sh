@@ -1,21 +1,23 @@
 #!/bin/bash
 # Installs the Debian packages that a purpose needs and that are missing.
-# Usage: deps.sh build|test|extra
+# Usage: deps.sh build|run|test|extra
 set -euo pipefail
 
 build="gcc make pkg-config nginx nginx-dev libjwt-dev libjansson-dev libuv1-dev libhttp-parser-dev
        libseccomp-dev libsqlite3-dev libssl-dev python3-minimal python3 curl openssl perl util-linux procps"
-test="$build clang clang-format clang-tidy libclang-rt-14-dev cppcheck libcrypt-jwt-perl libcryptx-perl
-      sqlite3 wrk bubblewrap runsc universal-ctags libjson-perl python3-jsonschema dpkg-dev libpcre2-dev zlib1g-dev
+run="$build runsc" # both tiers
+test="$run clang clang-format clang-tidy libclang-rt-14-dev cppcheck libcrypt-jwt-perl libcryptx-perl
+      sqlite3 wrk bubblewrap universal-ctags libjson-perl python3-jsonschema dpkg-dev libpcre2-dev zlib1g-dev
       python3-numpy python3-pandas python3-pip" # what tenants use: t/launcher/controls
 
 extra="$test python3-venv"
 
 case "${1:-}" in
 build) packages=$build ;;
+run) packages=$run ;;
 test) packages=$test ;;
 extra) packages=$extra ;;
-*) echo "usage: $0 build|test|extra" >&2; exit 2 ;;
+*) echo "usage: $0 build|run|test|extra" >&2; exit 2 ;;
 esac
 # A node of another origin serves as well as Debian's.
 command -v node >/dev/null 2>&1 || packages="$packages nodejs"

@@ -18,6 +18,7 @@ fail() {
 }
 
 [ "$(id -u)" = 0 ] || fail 'the launcher makes namespaces and cgroups: run this as root'
+bash conf/local/deps.sh run || say 'runsc could not be installed: there will be no gVisor tier'
 
 # The checkout may be where an unprivileged daemon can't look, so everything it
 # needs goes to a directory of its own; run/ holds what a person wants to see.
