@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@ static const struct {
     { "fs.protected_fifos", AT_LEAST, 1, "fifos planted in /tmp" },
     { "fs.protected_regular", AT_LEAST, 1, "files planted in /tmp" },
     { "fs.suid_dumpable", AT_MOST, 0, "memory of privileged programs in core files" },
+    /* As systemd sets it at boot: the kernel's own choice is a few millions, shared by all. */
+    { "fs.file-max", AT_LEAST, LONG_MAX, "a few sandboxes open as many files as all may" },
 };
 
 /* The first line; false when there is none. */
