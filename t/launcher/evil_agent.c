@@ -327,6 +327,10 @@ eat_memory(void)
 
         if (piece != NULL) {
             memset(piece, 1, 1 << 20);
+            __asm__ volatile(""
+                             :
+                             : "r"(piece)
+                             : "memory"); /* else clang sees that nobody reads it, and eats nothing */
         }
     }
 }
