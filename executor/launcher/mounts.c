@@ -202,6 +202,17 @@ proc_new(int *ret_fd)
 _must_check_ static int
 proc_cover(void)
 {
+    /* Each number goes up and down with what any sandbox does: two of them could count for each other. */
+    static const struct {
+        const char *mask, *path;
+    } of_host[] = {
+        { TEMPLATE_MASK_BOOT_ID, "proc/sys/kernel/random/boot_id" },
+        { TEMPLATE_MASK_FILE, "proc/sys/fs/aio-nr" },
+        { TEMPLATE_MASK_FILE, "proc/sys/fs/dentry-state" },
+        { TEMPLATE_MASK_FILE, "proc/sys/fs/file-nr" },
+        { TEMPLATE_MASK_FILE, "proc/sys/fs/inode-nr" },
+        { TEMPLATE_MASK_FILE, "proc/sys/fs/inode-state" },
+    };
     const struct template_mask *masks = template_masks();
     char target[64];
     int r = 0;
@@ -212,8 +223,9 @@ proc_cover(void)
     if (sbx_wall_is_off(SBX_WALL_PROC_MASKS)) {
         return r;
     }
-    if (r == 0) {
-        r = bind(TEMPLATE_MASK_BOOT_ID, "proc/sys/kernel/random/boot_id", 0);
+    for (size_t i = 0; i < SBX_COUNT(of_host) && r == 0; i++) {
+        r = bind(of_host[i].mask, of_host[i].path, 0);
+        r = r == -ENOENT ? 0 : r; /* what a kernel is built without it does not tell */
     }
     for (size_t i = 0; masks[i].name != NULL && r == 0; i++) {
         (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* sized for it */
