@@ -24,7 +24,7 @@ AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
 AGENT_EXTRA := $(OUT)/obj/t/asan/inside.o
 else
 ifeq ($(VARIANT),mutant)
-# Launcher and agent that can leave walls out, for t/launcher/mutants.t. Never installed, never started by anything else.
+# Launcher and agent that can leave walls out, for t/launcher/mutants and t/launcher/walls.t. Never installed, never started by anything else.
 CPPFLAGS_VARIANT := -DSANDBOX_MUTANT
 endif
 CC ?= gcc
