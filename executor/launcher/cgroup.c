@@ -15,7 +15,7 @@
 
 #define SWEEP_MS 5000
 #define RECORD "cgroups"
-#define GREEDY_PART 16
+#define GREEDY_PART 8
 
 _must_check_ int
 cgroup_write(int dir, const char *file, const char *text)

@@ -62,7 +62,7 @@ my $usual = 2 * `nproc` * $normal;
 my $part = int(int($normal / 32) / 6) || 1;
 SKIP: {
     my ($start, $before) = (time, used());
-    my $greedy = $l->wait_until(20, sub { base_weight() == int($usual / 16) && !grep { weight($_) != $part } @many });
+    my $greedy = $l->wait_until(20, sub { base_weight() == int($usual / 8) && !grep { weight($_) != $part } @many });
     skip 'the host has no time for more than a part', 4 if !$greedy && (used() - $before) < 1000 * (time - $start) * `nproc` / 2;
     ok($greedy, 'who takes too much weighs next to nothing, and all sandboxes go behind the host') or diag explain [base_weight(), map { weight($_) } @many];
     my $modest = $c->create;

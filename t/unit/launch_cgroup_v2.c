@@ -86,8 +86,8 @@ weight(void)
     is_str(get("cpu.weight"), "150", "no more than the kernel takes");
     put("cpu.weight", "");
     is_int(cgroup_weigh(dir_fd, "cpu.weight", 100, 10000, true), 0, "while only greedy ones run");
-    (void)snprintf(expected, sizeof(expected), "%ld", cpus < 800 ? 200 * cpus / 16 : 10000);
-    is_str(get("cpu.weight"), expected, "a sixteenth of it");
+    (void)snprintf(expected, sizeof(expected), "%ld", cpus < 400 ? 200 * cpus / 8 : 10000);
+    is_str(get("cpu.weight"), expected, "an eighth of it");
     group.dir[0] = dir_fd;
     put("cpu.weight", "");
     is_int(v2->weigh(&group, 33), 0, "a sandbox's own weight");
