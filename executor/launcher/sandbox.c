@@ -55,7 +55,7 @@ static uint64_t n_made;
 static unsigned n_in_state[SANDBOX_N_STATES];
 static uint64_t last_check_ms;
 static unsigned n_cpus;
-static bool is_greedy; /* only greedy ones run, and all together weigh little */
+static bool is_greedy; /* only hogs run, and all together weigh little */
 
 uint64_t
 sandbox_now_ms(void)
@@ -542,17 +542,17 @@ is_waiting_for_group(const struct sandbox *sb)
     return sb->state == SANDBOX_ENDED && (sb->owner == NULL || sb->destroy_seq != 0 || sb->disk_fd >= 0);
 }
 
-/* Sandboxes go behind the host's own processes when none but greedy ones run. */
+/* Sandboxes go behind the host's own processes when none but those run that have more than their part of it. */
 static void
-greed_note(unsigned n_modest)
+hogs_note(unsigned n_modest)
 {
-    bool is_only_greed = shares_greedy() && n_modest == 0;
+    bool is_only_hogs = shares_hog() && n_modest == 0;
     int r;
 
-    if (is_only_greed == is_greedy) {
+    if (is_only_hogs == is_greedy) {
         return;
     }
-    is_greedy = is_only_greed;
+    is_greedy = is_only_hogs;
     r = host->tree.ops->weigh_all(&host->tree, is_greedy);
     if (r < 0) {
         journal(JOURNAL_WARN, "sandboxes.weight", JOURNAL_INT("error", -r));
@@ -584,9 +584,9 @@ sandboxes_tick(void)
             sandbox_on_death(sb->id); /* one whose watching failed tells nobody */
         }
         n_modest +=
-            sb->state == SANDBOX_STARTING || (sb->state == SANDBOX_RUNNING && !share_is_greedy(&sb->share));
+            sb->state == SANDBOX_STARTING || (sb->state == SANDBOX_RUNNING && !share_is_hog(&sb->share));
     }
-    greed_note(n_modest);
+    hogs_note(n_modest);
 }
 
 int

@@ -10,23 +10,28 @@
  * part of the weight there, so one that weighs little next to the others cannot do it. Also on a kernel that is
  * right, one that has not had its part should not wait out the turns of one that has had more.
  *
- * Used time is forgotten within WINDOW_MS. A part leaves room for one that is about to come.
+ * Used time is forgotten within WINDOW_MS. A part of the host leaves room for one that is about to come. On a host
+ * that is busy with other things nobody gets that much, so twice the mean of what shares use is too much as well;
+ * that counts among sandboxes only, and sends nobody behind the host's own processes.
  */
 #define WINDOW_MS 256
 #define GREEDY_PART 32
 #define CALM_PERCENT 75 /* of a part: no longer greedy */
+#define ACTIVE_US 5000  /* used of a window by one that is at work though none of its jobs runs now */
+#define LITTLE_US 25000 /* never too much */
 
 struct share_key {
     struct share_key *next;
     uint64_t number;
     uint64_t used_us; /* within the window, about */
     unsigned n_members;
-    bool is_greedy;
+    bool is_greedy; /* more than its part of what sandboxes use or of the host */
+    bool is_hog;    /* of the host */
 };
 
 static struct share all = { .next = &all, .prev = &all };
 static struct share_key *keys; /* with members, or used lately */
-static unsigned n_greedy;      /* members of greedy keys */
+static unsigned n_hogs;        /* members of such keys */
 
 static struct share_key *
 key_get(uint64_t number)
@@ -67,8 +72,10 @@ weight_write(struct share *share, const struct cgroup_ops *ops, unsigned n)
 static void
 members_weigh(const struct share_key *key, const struct cgroup_ops *ops)
 {
-    for (struct share *it = all.next; it != &all; it = it->next) {
-        int r = it->key != key ? 0 : weight_write(it, ops, key->n_members);
+    unsigned n = key->n_members;
+
+    for (struct share *it = all.next; n > 0 && it != &all; it = it->next) {
+        int r = it->key != key ? 0 : weight_write(it, ops, n);
 
         if (r < 0) {
             journal(JOURNAL_WARN, "share.weight", JOURNAL_INT("error", -r));
@@ -97,7 +104,7 @@ share_join(struct share *share, const struct cgroup_ops *ops, const struct cgrou
         return r;
     }
     key->n_members++;
-    n_greedy += key->is_greedy;
+    n_hogs += key->is_hog;
     members_weigh(key, ops);
     share->prev = all.prev;
     share->next = &all;
@@ -116,7 +123,7 @@ share_leave(struct share *share, const struct cgroup_ops *ops)
     share->prev->next = share->next;
     share->next = share->prev = NULL;
     share->key->n_members--;
-    n_greedy -= share->key->is_greedy;
+    n_hogs -= share->key->is_hog;
     members_weigh(share->key, ops);
     share->key = NULL; /* which may go with the next tick */
 }
@@ -130,34 +137,56 @@ share_used(struct share *share, uint64_t cpu_ms)
     }
 }
 
-static void
-key_judge(struct share_key *key, const struct cgroup_ops *ops, uint64_t part_us)
+static bool
+is_over(const struct share_key *key, uint64_t part_us, bool was_over)
 {
-    bool is_greedy = key->used_us > (key->is_greedy ? part_us * CALM_PERCENT / 100 : part_us);
+    return key->used_us > (was_over ? part_us * CALM_PERCENT / 100 : part_us);
+}
 
-    if (is_greedy == key->is_greedy) {
-        return;
+static void
+key_judge(struct share_key *key, const struct cgroup_ops *ops, uint64_t host_part_us, uint64_t mean_part_us)
+{
+    bool is_hog = is_over(key, host_part_us, key->is_hog);
+    bool is_greedy = is_over(key, host_part_us < mean_part_us ? host_part_us : mean_part_us, key->is_greedy);
+
+    if (is_hog != key->is_hog) {
+        key->is_hog = is_hog;
+        n_hogs = is_hog ? n_hogs + key->n_members : n_hogs - key->n_members;
     }
-    key->is_greedy = is_greedy;
-    n_greedy = is_greedy ? n_greedy + key->n_members : n_greedy - key->n_members;
-    members_weigh(key, ops);
+    if (is_greedy != key->is_greedy) {
+        key->is_greedy = is_greedy;
+        members_weigh(key, ops);
+    }
+}
+
+/* Forgets, and sums up what is left; returns how many are at work. */
+static uint64_t
+keys_age(uint64_t ms, uint64_t whole_us, uint64_t *ret_used_us)
+{
+    uint64_t n_active = 0;
+
+    *ret_used_us = 0;
+    for (struct share_key *key = keys; key != NULL; key = key->next) {
+        key->used_us = key->used_us * WINDOW_MS / (WINDOW_MS + ms);
+        key->used_us = key->used_us < whole_us ? key->used_us : whole_us; /* told late, and all at once */
+        *ret_used_us += key->used_us;
+        n_active += key->n_members > 0 || key->used_us >= ACTIVE_US;
+    }
+    return n_active;
 }
 
 void
 shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus)
 {
     const uint64_t whole_us = WINDOW_MS * 1000ull * n_cpus;
-    uint64_t n_active = 0;
+    uint64_t used_us, n_active = keys_age(ms, whole_us, &used_us);
+    uint64_t mean_part_us = n_active < 2 ? whole_us : 2 * used_us / (n_active + 1);
 
-    for (const struct share_key *key = keys; key != NULL; key = key->next) {
-        n_active += key->n_members > 0;
-    }
+    mean_part_us = mean_part_us > LITTLE_US ? mean_part_us : LITTLE_US;
     for (struct share_key **at = &keys; *at != NULL;) {
         struct share_key *key = *at;
 
-        key->used_us = key->used_us * WINDOW_MS / (WINDOW_MS + ms);
-        key->used_us = key->used_us < whole_us ? key->used_us : whole_us; /* told late, and all at once */
-        key_judge(key, ops, whole_us / (n_active + 1));
+        key_judge(key, ops, whole_us / (n_active + 1), mean_part_us);
         if (key->n_members == 0 && key->used_us < 1000) {
             *at = key->next;
             free(key);
@@ -168,13 +197,13 @@ shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus)
 }
 
 bool
-shares_greedy(void)
+shares_hog(void)
 {
-    return n_greedy > 0;
+    return n_hogs > 0;
 }
 
 bool
-share_is_greedy(const struct share *share)
+share_is_hog(const struct share *share)
 {
-    return share->next != NULL && share->key->is_greedy;
+    return share->next != NULL && share->key->is_hog;
 }

@@ -1,8 +1,9 @@
 /*
  * Sandboxes adopted with the same non-zero share divide what one sandbox weighs on the
  * processors, from ADOPT until they are dead: a tenant with many jobs weighs as much
- * as one with one. A share that takes more than its part of the host is greedy: it weighs
- * next to nothing, so that it gets what the others leave, which is all of it when it is alone.
+ * as one with one. A share that takes more than its part, of the host or of what sandboxes
+ * use, is greedy: it weighs next to nothing, so that it gets what the others leave, which is
+ * all of it when it is alone.
  */
 #pragma once
 
@@ -25,9 +26,9 @@ _must_check_ int share_join(struct share *share, const struct cgroup_ops *ops, c
 void share_leave(struct share *share, const struct cgroup_ops *ops);
 /* What it used since it joined; for one that is not in, too. */
 void share_used(struct share *share, uint64_t cpu_ms);
-/* `ms` have passed since the last call. Says who is greedy now, and weighs. */
+/* `ms` have passed since the last call. Finds who is greedy now, and weighs. */
 void shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus);
-/* True while one that is in is of a greedy share. */
-bool shares_greedy(void);
+/* True while one that is in is of a share that has more than its part of the host. */
+bool shares_hog(void);
 /* False for one that is not in. */
-bool share_is_greedy(const struct share *share);
+bool share_is_hog(const struct share *share);

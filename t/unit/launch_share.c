@@ -142,26 +142,52 @@ greedy(void)
     is_int(join(1, 7), 0, "members");
     is_int(join(2, 8), 0, "and one with one");
     go_by(20, 2, (const uint64_t[]){ 30, 30, 60 }, 3);
-    ok(!shares_greedy() && n_writes == 0, "nobody has more than a third of two processors");
+    ok(!shares_hog() && n_writes == 0, "nobody has more than a third of two processors");
     go_by(20, 2, (const uint64_t[]){ 80, 80, 40 }, 3);
-    ok(shares_greedy(), "160 ms in 100: one has");
-    ok(share_is_greedy(&shares[0]) && share_is_greedy(&shares[1]) && !share_is_greedy(&shares[2]),
+    ok(shares_hog(), "160 ms in 100: one has");
+    ok(share_is_hog(&shares[0]) && share_is_hog(&shares[1]) && !share_is_hog(&shares[2]),
        "it is all of that share");
     is_int((long)n_writes, 2, "each of its members is weighed, once");
     is_int((long)weights[0], 16, "at next to nothing");
     is_int((long)weights[1], 16, "together");
     is_int(join(3, 7), 0, "another member");
-    ok(share_is_greedy(&shares[3]), "is greedy from the first");
+    ok(share_is_hog(&shares[3]), "is greedy from the first");
     is_int((long)weights[3], 10, "and divides with the others");
     leave(3);
     go_by(20, 2, (const uint64_t[]){ 28, 28, 40 }, 3);
-    ok(shares_greedy(), "a little below its part is greedy still");
-    go_by(20, 2, (const uint64_t[]){ 10, 10, 40 }, 3);
-    ok(!shares_greedy(), "far below is not");
+    ok(shares_hog(), "a little below its part is greedy still");
+    go_by(20, 2, (const uint64_t[]){ 15, 15, 40 }, 3);
+    ok(!shares_hog(), "far below is not");
     is_int((long)weights[0], 512, "and weighs as before");
     leave(0);
     leave(1);
     leave(2);
+}
+
+/* A host that is busy with other things. */
+static void
+relative(void)
+{
+    is_int(join(0, 7), 0, "one that takes what it can get");
+    is_int(join(1, 8), 0, "and one that needs little");
+    go_by(20, 2, (const uint64_t[]){ 50, 20 }, 2);
+    is_int((long)weights[0], 32, "more than two thirds of what is used weigh next to nothing");
+    is_int((long)n_writes, 1, "the other is as it was");
+    ok(!shares_hog() && !share_is_hog(&shares[0]), "and the host has what it needs");
+    leave(1);
+    go_by(1, 2, (const uint64_t[]){ 50 }, 1);
+    is_int((long)weights[0], 32, "the other's next job is not late for that");
+    go_by(20, 2, (const uint64_t[]){ 50 }, 1);
+    is_int((long)weights[0], 1024, "alone it takes nothing from anybody");
+    is_int(join(1, 8), 0, "two");
+    is_int(join(2, 9), 0, "three");
+    shares_tick(&ops, 60000, 2);
+    go_by(20, 2, (const uint64_t[]){ 5, 1, 0 }, 3);
+    is_int((long)n_writes, 0, "little is never too much");
+    for (unsigned i = 0; i < 3; i++) {
+        leave(i);
+    }
+    shares_tick(&ops, 60000, 2);
 }
 
 static void
@@ -169,9 +195,9 @@ remembered(void)
 {
     is_int(join(0, 7), 0, "one");
     go_by(20, 2, (const uint64_t[]){ 110 }, 1);
-    ok(shares_greedy(), "alone, more than half of the host is too much: another may come");
+    ok(shares_hog(), "alone, more than half of the host is too much: another may come");
     leave(0);
-    ok(!shares_greedy() && !share_is_greedy(&shares[0]), "nobody is greedy who is not there");
+    ok(!shares_hog() && !share_is_hog(&shares[0]), "nobody is greedy who is not there");
     is_int(join(0, 7), 0, "it comes again at once");
     is_int((long)weights[0], 32, "and is what it was");
     leave(0);
@@ -179,7 +205,7 @@ remembered(void)
     is_int(join(0, 7), 0, "it comes again after a minute");
     is_int((long)n_writes, 0, "and all is forgotten");
     go_by(20, 8, (const uint64_t[]){ 350 }, 1);
-    ok(!shares_greedy(), "on eight processors half is more");
+    ok(!shares_hog(), "on eight processors half is more");
     leave(0);
     shares_tick(&ops, 60000, 2);
 }
@@ -190,7 +216,7 @@ told_wrong(void)
     is_int(join(0, 0), 0, "one without a share");
     share_used(&shares[0], 1000000);
     shares_tick(&ops, 20, 1);
-    ok(!shares_greedy() && !share_is_greedy(&shares[0]), "is never greedy");
+    ok(!shares_hog() && !share_is_hog(&shares[0]), "is never greedy");
     is_int(join(1, 7), 0, "one with");
     share_used(&shares[1], 50);
     for (unsigned i = 0; i < 100; i++) {
@@ -198,15 +224,15 @@ told_wrong(void)
         share_used(&shares[1], 10);
     }
     shares_tick(&ops, 20, 1);
-    ok(!shares_greedy(), "the same time counts once, and never backwards");
+    ok(!shares_hog(), "the same time counts once, and never backwards");
     refusing = &groups[1];
     share_used(&shares[1], 100000);
     shares_tick(&ops, 20, 1);
-    ok(shares_greedy(), "greedy though its weight is not taken");
+    ok(shares_hog(), "greedy though its weight is not taken");
     refusing = NULL;
     leave(1);
     shares_tick(&ops, 0, 1);
-    ok(!shares_greedy(), "no time at all may pass");
+    ok(!shares_hog(), "no time at all may pass");
     shares_tick(&ops, 60000, 1);
 }
 
@@ -214,6 +240,7 @@ int
 main(void)
 {
     greedy();
+    relative();
     remembered();
     told_wrong();
     alone();
