@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 /*
- * Weights alone do not hold. Linux 6.13 to 6.19 misplace a group on a processor's time line whenever its weight
- * there changes while it runs, and the weight changes with each fork and exit in it: a group that forks without
- * pause keeps tasks beside it waiting for hundreds of ms, whatever they weigh. The error goes with the group's
- * part of the weight there, so one that weighs little next to the others cannot do it. Also on a kernel that is
- * right, one that has not had its part should not wait out the turns of one that has had more.
+ * Weights alone do not hold. On Linux 6.18 a group that forks without pause keeps tasks beside it waiting for
+ * hundreds of ms, whatever they weigh: its virtual time hardly advances, as if it were placed wrongly at each
+ * change of its weight, which comes with each fork and exit. One that weighs little next to the others cannot do
+ * it (docs/performance.md). Also on a kernel that is right, one that has not had its part should not wait out the
+ * turns of one that has had more.
  *
  * Used time is forgotten within WINDOW_MS. A part of the host leaves room for one that is about to come. On a host
  * that is busy with other things nobody gets that much, so twice the mean of what shares use is too much as well;
