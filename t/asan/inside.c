@@ -2,6 +2,7 @@
  * Linked into the sanitized session-agent: what the sanitizers have to know about life as pid 1 of a sandbox,
  * with an empty environment, /dev/null as standard error and a filter that has no ptrace.
  */
+#include <fcntl.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
@@ -39,7 +40,8 @@ __lsan_is_turned_off(void)
 __attribute__((constructor)) static void
 report_to_payload_stderr(void)
 {
-    if (is_inside()) {
+    /* In gVisor there are three descriptors, and the job's standard error is the usual one. */
+    if (is_inside() && fcntl(PAYLOAD_STDERR, F_GETFD) >= 0) {
         __sanitizer_set_report_fd((void *)(uintptr_t)PAYLOAD_STDERR);
     }
 }
