@@ -9,14 +9,26 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static char dir[] = "/tmp/fuzz-workspace.XXXXXX";
+
+static void
+tree_remove(void)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || workspace_clear(fd) != 0 || rmdir(dir) < 0) {
+        (void)fprintf(stderr, "%s is left\n", dir);
+    }
+}
+
 static int
 tree_make(void)
 {
-    char dir[] = "/tmp/fuzz-workspace.XXXXXX";
     int fd;
 
-    if (mkdtemp(dir) == NULL || (fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
-        mkdirat(fd, "w", 0700) < 0 || mkdirat(fd, "w/a", 0700) < 0 || mkdirat(fd, "w/a/b", 0700) < 0 ||
+    if (mkdtemp(dir) == NULL || atexit(tree_remove) != 0 ||
+        (fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || mkdirat(fd, "w", 0700) < 0 ||
+        mkdirat(fd, "w/a", 0700) < 0 || mkdirat(fd, "w/a/b", 0700) < 0 ||
         mknodat(fd, "secret", S_IFREG | 0600, 0) < 0 || mknodat(fd, "w/f", S_IFREG | 0600, 0) < 0 ||
         mknodat(fd, "w/a/b/c", S_IFREG | 0600, 0) < 0 || mkfifoat(fd, "w/a/p", 0600) < 0 ||
         symlinkat("..", fd, "w/up") < 0 || symlinkat("/etc", fd, "w/etc") < 0 ||
