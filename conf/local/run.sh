@@ -115,8 +115,7 @@ wait_for launcher test -S "$state/sock/launch.sock"
 start executor $first setpriv --reuid "$executor_uid" --regid "$executor_uid" --groups "$gateway_gid" --bounding-set -all \
     --no-new-privs "$state/bin/executord" --config "$state/etc/executor.conf"
 wait_for executor test -S "$state/sock/executord.sock"
-# shellcheck disable=SC2086
-start gateway $first nginx -p "$state" -c "$state/etc/gateway.conf" -g 'daemon off;'
+start gateway nginx -p "$state" -c "$state/etc/gateway.conf" -g 'daemon off;'
 url=http://127.0.0.1:$port
 wait_for gateway curl -fsS "$url/readyz"
 

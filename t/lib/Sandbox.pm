@@ -200,7 +200,7 @@ sub start_gateway {
              : $option{conf} // _slurp("$ROOT/conf/local/gateway.conf.in");
     system('sh', '-c', 'cp "$0"/conf/gateway/*.conf "$1/etc/" 2>/dev/null', $ROOT, $self->{dir});
     $self->write('etc/gateway.conf', $self->gateway_conf($text));
-    $self->_spawn('gateway', @first, $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
+    $self->_spawn('gateway', $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
     $self->wait_until(15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
     return $self;
 }
