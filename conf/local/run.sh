@@ -77,7 +77,7 @@ fi
 fill conf/local/launcher.conf.in "$state/etc/launcher.conf"
 cp conf/gateway/*.conf "$state/etc/"
 
-# The daemons go before sandboxes that are busy (the launcher sees to itself). Some containers have no real-time share.
+# executord goes before sandboxes that are busy (the launcher sees to itself). Some containers have no real-time share.
 first=
 if chrt -r 1 true 2> /dev/null; then
     first='chrt -r 1'

@@ -77,6 +77,9 @@ struct cgroup_ops {
     int (*read)(struct cgroup *group, struct cgroup_usage *ret);
     /* Its part of the processors when they are busy: `weight_normal` is what a new group has. */
     int (*weigh)(const struct cgroup *group, unsigned weight);
+    /* Behind every other that wants a processor, whatever it weighs; given up, it weighs `weight_normal`. -ENOENT:
+     * the kernel has no such thing (before 5.15). */
+    int (*idle)(const struct cgroup *group, bool is_idle);
     /* The same of all sandboxes together. */
     int (*weigh_all)(const struct cgroup_tree *tree, bool is_greedy);
     unsigned weight_normal, weight_least;

@@ -227,6 +227,12 @@ v1_weigh(const struct cgroup *group, unsigned weight)
 }
 
 static int
+v1_idle(const struct cgroup *group, bool is_idle)
+{
+    return cgroup_write_u64(dir_of(group, CPU), "cpu.idle", is_idle);
+}
+
+static int
 v1_kill(int dir)
 {
     (void)dir; /* there is no cgroup.kill here */
@@ -248,6 +254,7 @@ const struct cgroup_ops cgroup_v1_ops = {
     .watch = v1_watch,
     .read = v1_read,
     .weigh = v1_weigh,
+    .idle = v1_idle,
     .weigh_all = v1_weigh_all,
     .weight_normal = WEIGHT_NORMAL,
     .weight_least = 2,

@@ -211,6 +211,12 @@ v2_weigh(const struct cgroup *group, unsigned weight)
 }
 
 static int
+v2_idle(const struct cgroup *group, bool is_idle)
+{
+    return cgroup_write_u64(group->dir[0], "cpu.idle", is_idle);
+}
+
+static int
 v2_kill(int dir)
 {
     return cgroup_write(dir, "cgroup.kill", "1");
@@ -244,6 +250,7 @@ const struct cgroup_ops cgroup_v2_ops = {
     .watch = v2_watch,
     .read = v2_read,
     .weigh = v2_weigh,
+    .idle = v2_idle,
     .weigh_all = v2_weigh_all,
     .weight_normal = WEIGHT_NORMAL,
     .weight_least = 1,

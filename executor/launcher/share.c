@@ -7,7 +7,7 @@
  * Weights alone do not hold. On Linux 6.18 a group that forks without pause keeps tasks beside it waiting for
  * hundreds of ms, whatever they weigh: its virtual time hardly advances, as if it were placed wrongly at each
  * change of its weight, which comes with each fork and exit. One that weighs little next to the others cannot do
- * it (docs/performance.md). Also on a kernel that is right, one that has not had its part should not wait out the
+ * it (docs/performance.md), one that is idle still less. Also on a kernel that is right, one that has not had its part should not wait out the
  * turns of one that has had more.
  *
  * Used time is forgotten within WINDOW_MS. A part of the host leaves room for one that is about to come. On a host
@@ -25,6 +25,7 @@ struct share_key {
     uint64_t number;
     uint64_t used_us; /* within the window, about */
     unsigned n_members;
+    unsigned fresh_ms; /* so long one that joined counts as at work, as what it used is not known yet */
     bool is_greedy; /* more than its part of what sandboxes use or of the host */
     bool is_hog;    /* of the host */
 };
@@ -32,6 +33,8 @@ struct share_key {
 static struct share all = { .next = &all, .prev = &all };
 static struct share_key *keys; /* with members, or used lately */
 static unsigned n_hogs;        /* members of such keys */
+static bool is_under_pressure; /* one is at work that is not greedy */
+static bool has_no_idle; /* this kernel */
 
 static struct share_key *
 key_get(uint64_t number)
@@ -51,12 +54,37 @@ key_get(uint64_t number)
     return key;
 }
 
+/* Only while somebody else is there: idle groups have one weight, so the greedy would have no parts. */
+_must_check_ static int
+idle_write(struct share *share, const struct cgroup_ops *ops)
+{
+    bool is_idle = share->key->is_greedy && is_under_pressure;
+    int r;
+
+    if (is_idle == share->is_idle || has_no_idle) {
+        return 0;
+    }
+    r = ops->idle(share->group, is_idle);
+    if (r == -ENOENT) {
+        has_no_idle = true;
+        return 0;
+    }
+    if (r == 0) {
+        share->is_idle = is_idle;
+        share->weight = 0; /* whoever comes back has a new group's */
+    }
+    return r;
+}
+
 _must_check_ static int
 weight_write(struct share *share, const struct cgroup_ops *ops, unsigned n)
 {
     unsigned weight = ops->weight_normal / (share->key->is_greedy ? GREEDY_PART : 1) / n;
-    int r;
+    int r = idle_write(share, ops);
 
+    if (r < 0 || share->is_idle) {
+        return r;
+    }
     weight = weight > ops->weight_least ? weight : ops->weight_least;
     if (weight == (share->weight != 0 ? share->weight : ops->weight_normal)) {
         return 0;
@@ -79,6 +107,21 @@ members_weigh(const struct share_key *key, const struct cgroup_ops *ops)
 
         if (r < 0) {
             journal(JOURNAL_WARN, "share.weight", JOURNAL_INT("error", -r));
+        }
+    }
+}
+
+/* The greedy go behind those that are not, while one of these is at work. */
+static void
+pressure_note(const struct cgroup_ops *ops, bool is_pressed)
+{
+    if (is_pressed == is_under_pressure) {
+        return;
+    }
+    is_under_pressure = is_pressed;
+    for (const struct share_key *key = keys; key != NULL; key = key->next) {
+        if (key->is_greedy) {
+            members_weigh(key, ops);
         }
     }
 }
@@ -110,6 +153,10 @@ share_join(struct share *share, const struct cgroup_ops *ops, const struct cgrou
     share->next = &all;
     all.prev->next = share;
     all.prev = share;
+    key->fresh_ms = WINDOW_MS;
+    if (!key->is_greedy) {
+        pressure_note(ops, true);
+    }
     return 0;
 }
 
@@ -169,6 +216,7 @@ keys_age(uint64_t ms, uint64_t whole_us, uint64_t *ret_used_us)
     for (struct share_key *key = keys; key != NULL; key = key->next) {
         key->used_us = key->used_us * WINDOW_MS / (WINDOW_MS + ms);
         key->used_us = key->used_us < whole_us ? key->used_us : whole_us; /* told late, and all at once */
+        key->fresh_ms -= (unsigned)(ms < key->fresh_ms ? ms : key->fresh_ms);
         *ret_used_us += key->used_us;
         n_active += key->n_members > 0 || key->used_us >= ACTIVE_US;
     }
@@ -180,6 +228,7 @@ shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus)
 {
     const uint64_t whole_us = WINDOW_MS * 1000ull * n_cpus;
     uint64_t used_us, n_active = keys_age(ms, whole_us, &used_us);
+    bool is_pressed = false;
     uint64_t mean_part_us = n_active < 2 ? whole_us : 2 * used_us / (n_active + 1);
 
     mean_part_us = mean_part_us > LITTLE_US ? mean_part_us : LITTLE_US;
@@ -187,6 +236,8 @@ shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus)
         struct share_key *key = *at;
 
         key_judge(key, ops, whole_us / (n_active + 1), mean_part_us);
+        is_pressed = is_pressed || (!key->is_greedy && key->n_members > 0 &&
+                                    (key->fresh_ms > 0 || key->used_us >= ACTIVE_US));
         if (key->n_members == 0 && key->used_us < 1000) {
             *at = key->next;
             free(key);
@@ -194,6 +245,13 @@ shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus)
             at = &key->next;
         }
     }
+    pressure_note(ops, is_pressed);
+}
+
+bool
+share_is_greedy(const struct share *share)
+{
+    return share->next != NULL && share->key->is_greedy;
 }
 
 bool

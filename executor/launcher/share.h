@@ -2,8 +2,8 @@
  * Sandboxes adopted with the same non-zero share divide what one sandbox weighs on the
  * processors, from ADOPT until they are dead: a tenant with many jobs weighs as much
  * as one with one. A share that takes more than its part, of the host or of what sandboxes
- * use, is greedy: it weighs next to nothing, so that it gets what the others leave, which is
- * all of it when it is alone.
+ * use, is greedy: it weighs next to nothing, and behind one that is not it only gets what that
+ * leaves. Greedy ones among themselves keep their parts.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ struct share {
     const struct cgroup *group;
     unsigned weight; /* as written last; 0: the kernel's, never written */
     uint64_t cpu_ms; /* as told last */
+    bool is_idle;
 };
 
 /* The group must outlive its membership. -errno: its own weight was not taken, and it is not in. */
@@ -28,6 +29,8 @@ void share_leave(struct share *share, const struct cgroup_ops *ops);
 void share_used(struct share *share, uint64_t cpu_ms);
 /* `ms` have passed since the last call. Finds who is greedy now, and weighs. */
 void shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus);
+/* False for one that is not in. */
+bool share_is_greedy(const struct share *share);
 /* True while one that is in is of a share that has more than its part of the host. */
 bool shares_hog(void);
 /* False for one that is not in. */

@@ -35,7 +35,7 @@ $SIG{$_} = sub { exit 1 } for qw(TERM INT HUP);
 our $ROOT = abs_path(dirname(__FILE__) . '/../..');
 our $VARIANT = $ENV{SANDBOX_VARIANT} // 'release';
 our $OUT = "$ROOT/build/$VARIANT";
-# As run.sh starts them: before sandboxes where the host lets them.
+# As run.sh starts executord: before sandboxes where the host lets it.
 my @first = system('chrt -r 1 true 2>/dev/null') == 0 ? qw(chrt -r 1) : ();
 my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
 

@@ -21,7 +21,20 @@ weight_note(const struct cgroup *group, unsigned weight)
     return 0;
 }
 
-static const struct cgroup_ops ops = { .weigh = weight_note, .weight_normal = 1024, .weight_least = 2 };
+static bool idle[MANY];
+static int idle_result;
+
+static int
+idle_note(const struct cgroup *group, bool is_idle)
+{
+    n_writes++;
+    if (idle_result == 0) {
+        idle[group - groups] = is_idle;
+    }
+    return idle_result;
+}
+
+static const struct cgroup_ops ops = { .idle = idle_note, .weigh = weight_note, .weight_normal = 1024, .weight_least = 2 };
 
 static int
 join(unsigned i, uint64_t key)
@@ -211,6 +224,52 @@ remembered(void)
 }
 
 static void
+pressed(void)
+{
+    is_int(join(0, 7), 0, "one that takes too much");
+    is_int(join(1, 8), 0, "beside a modest one");
+    go_by(3, 2, (const uint64_t[]){ 1, 1 }, 2);
+    ok(!idle[0] && !share_is_greedy(&shares[0]), "is as any other until then");
+    go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
+    ok(idle[0] && share_is_greedy(&shares[0]), "and then behind it");
+    ok(!idle[1] && !share_is_greedy(&shares[1]), "which is where it was");
+    is_int(join(2, 7), 0, "its next job");
+    ok(idle[2], "is behind from the first");
+    go_by(20, 2, (const uint64_t[]){ 75, 0, 75 }, 3);
+    ok(!idle[0] && !idle[2], "while the modest one sleeps it is as before");
+    ok(weights[0] == 16 && weights[2] == 16, "by weight");
+    is_int(join(3, 9), 0, "until another comes");
+    ok(idle[0] && idle[2], "at once");
+    go_by(2, 2, (const uint64_t[]){ 75, 0, 75, 1 }, 4);
+    ok(idle[0] && idle[2], "whose first use of time is not told yet");
+    leave(3);
+    go_by(20, 2, (const uint64_t[]){ 75, 0, 75 }, 3);
+    ok(!idle[0] && !idle[2], "gone, it presses nobody");
+    go_by(20, 2, (const uint64_t[]){ 75, 10, 75 }, 3);
+    ok(idle[0] && idle[2], "the sleeper wakes");
+    go_by(60, 2, (const uint64_t[]){ 1, 1, 1 }, 3);
+    ok(!idle[0] && !idle[2], "calm, it comes back");
+    is_int((long)weights[0], 512, "with its part");
+    leave(2);
+    is_int((long)weights[0], 1024, "and with all of it");
+    idle_result = -EIO;
+    go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
+    ok(!idle[0] && !shares[0].is_idle && share_is_greedy(&shares[0]), "greedy though the kernel refuses");
+    idle_result = -ENOENT;
+    go_by(60, 2, (const uint64_t[]){ 1, 1 }, 2);
+    go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
+    is_int((long)weights[0], 32, "a kernel without idle groups has weights");
+    n_writes = 0;
+    go_by(20, 2, (const uint64_t[]){ 150, 0 }, 2);
+    go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
+    is_int((long)n_writes, 0, "and is asked for them once");
+    leave(0);
+    leave(1);
+    ok(!share_is_greedy(&shares[0]), "who is not in is not greedy");
+    shares_tick(&ops, 60000, 2);
+}
+
+static void
 told_wrong(void)
 {
     is_int(join(0, 0), 0, "one without a share");
@@ -239,6 +298,8 @@ told_wrong(void)
 int
 main(void)
 {
+    pressed();
+    /* From here on as on a kernel without idle groups, which pressed() ends with: it is asked once. */
     greedy();
     relative();
     remembered();
