@@ -142,20 +142,54 @@ glob_match(const char *pattern, const char *path)
     return *pattern == '\0';
 }
 
+/* Components, at `at[i]`; at most half of the pattern's bytes and one. */
+struct components {
+    const char *at[GLOB_MAX_LEN / 2 + 1];
+    size_t n;
+};
+
+static void
+components_take(struct components *ret, const char *pattern)
+{
+    ret->n = 0;
+    while (*pattern != '\0' && ret->n < SBX_COUNT(ret->at)) {
+        ret->at[ret->n++] = pattern;
+        pattern = component_next(pattern);
+    }
+}
+
+/* All that may come next after one more component of a path: `now[n]` is the end of the pattern. */
+static void
+components_step(const struct components *pattern, bool *now, const char *component)
+{
+    bool was[SBX_COUNT(pattern->at) + 1];
+
+    memcpy(was, now, sizeof(was));
+    memset(now, 0, sizeof(was));
+    for (size_t i = 0; i < pattern->n; i++) {
+        if (!was[i]) {
+            continue;
+        }
+        if (!is_any_depth(pattern->at[i])) {
+            now[i + 1] = now[i + 1] || component_match(pattern->at[i], component);
+            continue;
+        }
+        was[i + 1] = true; /* it may stand for nothing */
+        now[i] = now[i] || *component != '.';
+    }
+}
+
 bool
 glob_may_descend(const char *pattern, const char *dir)
 {
-    while (*dir != '\0') {
-        if (is_any_depth(pattern)) {
-            return *dir != '.' && strstr(dir, "/.") == NULL;
-        }
-        if (*pattern == '\0' || !component_match(pattern, dir)) {
-            return false;
-        }
-        pattern = component_next(pattern);
-        dir = component_next(dir);
+    struct components components;
+    bool now[SBX_COUNT(components.at) + 1] = { true };
+
+    components_take(&components, pattern);
+    for (; *dir != '\0'; dir = component_next(dir)) {
+        components_step(&components, now, dir);
     }
-    return *pattern != '\0';
+    return memchr(now, true, components.n) != NULL;
 }
 
 bool

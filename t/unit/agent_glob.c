@@ -68,9 +68,26 @@ static const struct {
     const char *pattern, *dir;
     bool descend;
 } descents[] = {
-    { "a/b", "a", true },      { "a/b", "b", false },    { "a", "a", false },       { "*/b", "x", true },
-    { "*/b", ".x", false },    { "**", "a/b/c", true },  { "**", ".a", false },     { "a/**", "a/b", true },
-    { "a/**", "b", false },    { "a/b/c", "a/b", true }, { "a/b/c", "a/c", false }, { "a/b", "a/b", false },
+    { "**/.git/x", ".git", true },
+    { "**/.git/x", "a/.git", true },
+    { "**/.git/x", "a/.svn", false },
+    { "**/.git/x", ".git/a", false },
+    { "**/**/.*/**", ".a/b", true },
+    { "**/.git/**", ".git/.a", false },
+    { "a/**/b/c", "a/x/b", true },
+    { "a/**/b/c", "b/x", false },
+    { "a/b", "a", true },
+    { "a/b", "b", false },
+    { "a", "a", false },
+    { "*/b", "x", true },
+    { "*/b", ".x", false },
+    { "**", "a/b/c", true },
+    { "**", ".a", false },
+    { "a/**", "a/b", true },
+    { "a/**", "b", false },
+    { "a/b/c", "a/b", true },
+    { "a/b/c", "a/c", false },
+    { "a/b", "a/b", false },
     { "**/x", "a/.b", false },
 };
 

@@ -1,7 +1,7 @@
 # title: daemons by double fork and setsid, so that no process group and no parent leads to them
 # wall: pids rlimits
 # gvisor: pids rlimits
-# limits: processes=16
+# limits: processes=16 memory=512m
 # expect: limit processes held
 import os
 import time
