@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "executor/launcher/wire_report.h"
 #include "executor/runtime/launch_message.h"
 #include "lib/sbx_host.h"
 
@@ -126,21 +127,6 @@ walls_ask(struct launch_walls *ret, const char *path, char *why)
     return 0;
 }
 
-static void
-report_fill(struct sbx_host_report *report, const struct launch_walls *walls)
-{
-    struct sbx_host_tier *gvisor = &report->tiers[SBX_ISOLATION_GVISOR];
-
-    report->cgroup = walls->cgroup;
-    memcpy(report->walls, walls->wall, sizeof(report->walls));
-    for (unsigned i = 0; i < SBX_N_ISOLATIONS; i++) {
-        report->tiers[i].offered = (walls->tiers >> i) & 1u;
-    }
-    memcpy(gvisor->version, walls->gvisor_version, sizeof(gvisor->version));
-    memcpy(gvisor->platform, walls->gvisor_platform, sizeof(gvisor->platform));
-    memcpy(gvisor->why, walls->gvisor_why, sizeof(gvisor->why));
-}
-
 /* What the kernel would let this process do: nothing beyond its user. */
 static void
 privileges_look(struct sbx_host_report *report)
@@ -228,7 +214,7 @@ check_host(const struct config *config, bool json)
                                        .cgroup = "",
                                        .required = SBX_WALLS_REQUIRED & ~config->accept_missing };
     if (walls_ask(&walls, config->launcher_socket, why) == 0) {
-        report_fill(&report, &walls);
+        launch_walls_report(&report, &walls);
     } else {
         report.unasked = why;
     }

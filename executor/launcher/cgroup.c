@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/sbx_time.h"
 #include "lib/sbx_wall.h"
 
 #define SWEEP_MS 5000
@@ -202,15 +203,6 @@ cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slo
     return 0;
 }
 
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* True when the process that `pid` names now is in the group: to be asked after pidfd_open. */
 static bool
 pid_is_in(pid_t pid, const char *needle)
@@ -274,7 +266,7 @@ _must_check_ static int
 sweep_one(int base, const char *name, const char *slot, const struct cgroup_ops *ops)
 {
     const struct timespec pause = { .tv_nsec = 2000000 };
-    uint64_t deadline = now_ms() + SWEEP_MS;
+    uint64_t deadline = sbx_now_mono_ms() + SWEEP_MS;
     int dir = openat(base, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     int r = 0;
 
@@ -285,7 +277,7 @@ sweep_one(int base, const char *name, const char *slot, const struct cgroup_ops 
         if (errno == ENOENT) {
             break;
         }
-        if (errno != EBUSY || now_ms() > deadline) {
+        if (errno != EBUSY || sbx_now_mono_ms() > deadline) {
             r = -errno;
             break;
         }

@@ -31,6 +31,7 @@
 #include "executor/launcher/limits.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/template.h"
+#include "executor/launcher/wire_report.h"
 
 #define TRIAL_MS 5000
 #define STAGE_MS 30000
@@ -488,22 +489,6 @@ host_check_log(const struct launch_walls *walls)
     }
 }
 
-static void
-report_fill(struct sbx_host_report *report, const struct launch_walls *walls)
-{
-    struct sbx_host_tier *gvisor = &report->tiers[SBX_ISOLATION_GVISOR];
-
-    report->cgroup = walls->cgroup;
-    memcpy(report->walls, walls->wall, sizeof(report->walls));
-    for (unsigned i = 0; i < SBX_N_ISOLATIONS; i++) {
-        report->tiers[i].offered = (walls->tiers >> i) & 1u;
-    }
-    memcpy(gvisor->version, walls->gvisor_version, sizeof(gvisor->version));
-    memcpy(gvisor->platform, walls->gvisor_platform, sizeof(gvisor->platform));
-    memcpy(gvisor->why, walls->gvisor_why, sizeof(gvisor->why));
-    sbx_host_advise(report, "");
-}
-
 int
 host_check_main(const struct settings *settings, bool json)
 {
@@ -530,7 +515,8 @@ host_check_main(const struct settings *settings, bool json)
     if (tree.ops != NULL) {
         cgroup_tree_close(&tree);
     }
-    report_fill(&report, &walls);
+    launch_walls_report(&report, &walls);
+    sbx_host_advise(&report, "");
     (json ? sbx_host_json : sbx_host_table)(&text, &report);
     if (text.failed || fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout) != 0) {
         return EXIT_ASKED_IN_VAIN;

@@ -28,21 +28,15 @@ static const unsigned dev_minors[] = { 3, 5, 7, 8, 9 };
 #define PLACE "/proc"
 
 _must_check_ static int
-attach(int fd, const char *path)
-{
-    return move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
-}
-
-_must_check_ static int
 bind_read_only(const char *from, const char *to)
 {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
     int r, fd = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
     if (fd < 0) {
         return -errno;
     }
-    r = mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ? -errno : attach(fd, to);
+    r = mounts_restrict(fd, MOUNT_ATTR_RDONLY);
+    r = r < 0 ? r : mounts_attach(fd, to);
     close(fd);
     return r;
 }
@@ -58,7 +52,7 @@ proc_mount(struct host_trial *trial, const char *option)
     r = template_fs_new(&fd, "proc", option != NULL ? options : none,
                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (r == 0) {
-        r = attach(fd, PLACE);
+        r = mounts_attach(fd, PLACE);
         close(fd);
     }
     return r;
@@ -72,7 +66,7 @@ tmpfs_mount(struct host_trial *trial, int *ret_fd)
 
     trial->why = "mount of a tmpfs";
     r = template_fs_new(ret_fd, "tmpfs", options, MOUNT_ATTR_NOSUID);
-    return r < 0 ? r : attach(*ret_fd, PLACE);
+    return r < 0 ? r : mounts_attach(*ret_fd, PLACE);
 }
 
 int
@@ -120,15 +114,15 @@ host_try_own_root(struct host_trial *trial)
 int
 host_try_read_only_root(struct host_trial *trial)
 {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
     int root = -1, r = tmpfs_mount(trial, &root);
 
     if (r < 0) {
         return r;
     }
     trial->why = "mount_setattr";
-    if (mount_setattr(root, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
-        return -errno;
+    r = mounts_restrict(root, MOUNT_ATTR_RDONLY);
+    if (r < 0) {
+        return r;
     }
     trial->why = "writing";
     return host_trial_must_refuse(trial, PLACE "/x", O_WRONLY | O_CREAT, EROFS);
@@ -259,7 +253,7 @@ host_try_masks(struct host_trial *trial)
 
         trial->why = "mask of /proc/cmdline";
         r = template_fs_new(&memory, "tmpfs", options, MOUNT_ATTR_NOSUID);
-        r = r == 0 ? attach(memory, PLACE "/sys") : r;
+        r = r == 0 ? mounts_attach(memory, PLACE "/sys") : r;
     }
     if (r < 0) {
         return r;

@@ -106,8 +106,8 @@ mounts_attach(int fd, const char *path)
     return move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-_must_check_ static int
-restrict_mount(int fd, uint64_t attributes)
+_must_check_ int
+mounts_restrict(int fd, uint64_t attributes)
 {
     struct mount_attr attr = { .attr_set = attributes };
 
@@ -121,7 +121,7 @@ bind(const char *from, const char *to, uint64_t attributes)
     int fd = -1, r = mounts_clone(&fd, from, 0);
 
     if (r == 0 && attributes != 0) {
-        r = restrict_mount(fd, attributes);
+        r = mounts_restrict(fd, attributes);
     }
     if (r == 0) {
         r = mounts_attach(fd, to);
@@ -155,7 +155,7 @@ disk_attach(int disk_fd, bool exec)
         r = mounts_clone(&workspace, "workspace/workspace", 0);
     }
     if (r == 0 && !exec) {
-        r = restrict_mount(workspace, programs);
+        r = mounts_restrict(workspace, programs);
     }
     if (r == 0) {
         r = umount2("workspace", MNT_DETACH) < 0 ? -errno : mounts_attach(workspace, "workspace");
@@ -166,20 +166,15 @@ disk_attach(int disk_fd, bool exec)
     return r;
 }
 
-/* No user namespace inside may have children: half of what reaches kernel bugs begins there. */
-_must_check_ static int
-user_namespaces_forbid(int proc)
+_must_check_ int
+mounts_user_namespaces(int proc, const char *most)
 {
-    int r = 0, fd;
+    int r = 0, fd = openat(proc, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
 
-    if (sbx_wall_is_off(SBX_WALL_NESTED_NAMESPACES)) {
-        return 0;
-    }
-    fd = openat(proc, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
         return -errno;
     }
-    if (write(fd, "0", 1) != 1) {
+    if (write(fd, most, 1) != 1) {
         r = -errno;
     }
     close(fd);
@@ -239,8 +234,9 @@ proc_attach(void)
 {
     int fd = -1, r = proc_new(&fd);
 
-    if (r == 0) {
-        r = user_namespaces_forbid(fd);
+    /* No user namespace inside may have children: half of what reaches kernel bugs begins there. */
+    if (r == 0 && !sbx_wall_is_off(SBX_WALL_NESTED_NAMESPACES)) {
+        r = mounts_user_namespaces(fd, "0");
     }
     if (r == 0) {
         r = mounts_attach(fd, "proc");
@@ -280,7 +276,7 @@ overlay_attach(const struct overlay *overlay)
         r = bind("dev", "dev", MOUNT_ATTR_NOEXEC);
     }
     if (r == 0) {
-        r = restrict_mount(overlay->root, MOUNT_ATTR_NODEV);
+        r = mounts_restrict(overlay->root, MOUNT_ATTR_NODEV);
     }
     return r < 0 ? r : mounts_attach(overlay->usr, "usr");
 }

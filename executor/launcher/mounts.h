@@ -35,9 +35,14 @@ _must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 _must_check_ int mounts_apply(const struct settings_template *template, const struct overlay *overlay,
                               int disk_fd, const char **ret_stage);
 
-/* For mounts_gvisor.c, in the child. A copy of the mount at `path`, free of the lock that mounts of a foreign user
+/* Adds MOUNT_ATTR_* to the one mount at `fd`. */
+_must_check_ int mounts_restrict(int fd, uint64_t attributes);
+
+/* For mounts_gvisor.c too, in the child. A copy of the mount at `path`, free of the lock that mounts of a foreign user
  * namespace carry. */
 _must_check_ int mounts_clone(int *ret_fd, const char *path, unsigned flags);
 _must_check_ int mounts_attach(int fd, const char *path);
+/* Through a /proc of the own user namespace: how many more can be made below it. One digit. */
+_must_check_ int mounts_user_namespaces(int proc, const char *most);
 /* The working directory becomes the root; nothing of the old one stays. */
 _must_check_ int mounts_root_enter(void);

@@ -65,14 +65,6 @@ write_bundle(int dir, const char *name, const struct settings *settings _unused_
     return r;
 }
 
-_must_check_ static int
-make_read_only(int fd)
-{
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-
-    return mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ? -errno : 0;
-}
-
 /* The same files for all templates, so that they are in memory once. */
 _must_check_ static int
 shared_make(int root, const struct mounts_gvisor_files *files)
@@ -96,7 +88,7 @@ shared_make(int root, const struct mounts_gvisor_files *files)
         }
     }
     if (r == 0) {
-        r = make_read_only(fd);
+        r = mounts_restrict(fd, MOUNT_ATTR_RDONLY);
     }
     if (r == 0 &&
         (mkdirat(root, SHARED, 0755) < 0 || move_mount(fd, "", root, SHARED, MOVE_MOUNT_F_EMPTY_PATH) < 0)) {
@@ -166,7 +158,7 @@ outer_make(int root, const struct settings *settings, const struct settings_temp
         r = write_bundle(fd, "bundle/config.json", settings, template);
     }
     if (r == 0) {
-        r = make_read_only(fd);
+        r = mounts_restrict(fd, MOUNT_ATTR_RDONLY);
     }
     if (r == 0) {
         (void)snprintf(path, sizeof(path), "g/t/%s", template->name); /* sized for it */
@@ -206,20 +198,13 @@ _must_check_ static int
 proc_attach(void)
 {
     static const char *const options[] = { NULL };
-    int limit,
-        fd = -1,
+    int fd = -1,
         r = template_fs_new(&fd, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 
     if (r < 0) {
         return r;
     }
-    limit = openat(fd, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
-    if (limit < 0 || write(limit, USER_NAMESPACES, 1) != 1) {
-        r = -errno;
-    }
-    if (limit >= 0) {
-        close(limit);
-    }
+    r = mounts_user_namespaces(fd, USER_NAMESPACES);
     if (r == 0) {
         r = mounts_attach(fd, "proc");
     }

@@ -21,14 +21,6 @@ attach_at(int fd, int dir, const char *name)
 }
 
 _must_check_ static int
-make_read_only(int fd)
-{
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-
-    return mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ? -errno : 0;
-}
-
-_must_check_ static int
 skeleton_make(int root)
 {
     static const char *const dirs[] = { "t", "g", "new", "proc", "empty", "hide", "hide/local" };
@@ -83,7 +75,7 @@ template_make(int root, const struct settings *settings, const struct settings_t
         r = template_build(fd, settings, template, ret_stage);
     }
     if (r == 0 && !sbx_wall_is_off(SBX_WALL_READ_ONLY_ROOT)) {
-        r = make_read_only(fd);
+        r = mounts_restrict(fd, MOUNT_ATTR_RDONLY);
     }
     close(fd);
     return r;
@@ -106,7 +98,7 @@ tree_make(int root, const struct settings *settings, const struct mounts_gvisor_
         r = mounts_gvisor_prepare(root, settings, gvisor, ret_stage);
     }
     if (r == 0) {
-        r = make_read_only(root);
+        r = mounts_restrict(root, MOUNT_ATTR_RDONLY);
     }
     return r;
 }

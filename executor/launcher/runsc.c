@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "lib/sbx_time.h"
 
 #define NOBODY 65534
 #define ANSWER_MS 5000
@@ -107,27 +108,18 @@ child_ask(int fd, int out, char *question)
     _exit(127);
 }
 
-static long
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* All that comes until the end, NUL-terminated; cut at ANSWER_MAX or the deadline. */
 static void
 answer_read(int in, char *ret)
 {
-    long end = now_ms() + ANSWER_MS, left;
+    uint64_t end = sbx_now_mono_ms() + ANSWER_MS, now;
     size_t len = 0;
     ssize_t n = 1;
 
-    while (n > 0 && len < ANSWER_MAX && (left = end - now_ms()) > 0) {
+    while (n > 0 && len < ANSWER_MAX && (now = sbx_now_mono_ms()) < end) {
         struct pollfd ready = { .fd = in, .events = POLLIN };
 
-        n = poll(&ready, 1, (int)left) == 1 ? read(in, ret + len, ANSWER_MAX - len) : 0;
+        n = poll(&ready, 1, (int)(end - now)) == 1 ? read(in, ret + len, ANSWER_MAX - len) : 0;
         len += n > 0 ? (size_t)n : 0;
     }
     ret[len] = '\0';

@@ -54,7 +54,6 @@ static unsigned next_slot; /* slots are taken in turn, so that an id rests as lo
 static uint64_t n_made;
 static unsigned n_in_state[SANDBOX_N_STATES];
 static uint64_t last_check_ms;
-static unsigned n_cpus;
 static bool is_greedy; /* only hogs run, and all together weigh little */
 
 uint64_t
@@ -111,8 +110,6 @@ sandbox_reset(struct sandbox *sb)
 _must_check_ int
 sandboxes_init(struct sandbox_host *shared)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
     n_slots = (unsigned)shared->settings.max_sandboxes;
     table = calloc(n_slots, sizeof(*table));
     if (table == NULL) {
@@ -123,7 +120,6 @@ sandboxes_init(struct sandbox_host *shared)
         sandbox_reset(&table[i]);
     }
     n_in_state[SANDBOX_FREE] = n_slots;
-    n_cpus = (unsigned)(cpus > 0 ? cpus : 1);
     host = shared;
     return 0;
 }
@@ -567,7 +563,7 @@ sandboxes_tick(void)
     unsigned n_modest = 0;
 
     if (is_check_due) {
-        shares_tick(host->tree.ops, now - last_check_ms, n_cpus);
+        shares_tick(host->tree.ops, now - last_check_ms, host->n_cpus);
         last_check_ms = now;
     }
     for (unsigned i = 0; i < n_slots; i++) {

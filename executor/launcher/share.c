@@ -26,15 +26,15 @@ struct share_key {
     uint64_t used_us; /* within the window, about */
     unsigned n_members;
     unsigned fresh_ms; /* so long one that joined counts as at work, as what it used is not known yet */
-    bool is_greedy; /* more than its part of what sandboxes use or of the host */
-    bool is_hog;    /* of the host */
+    bool is_greedy;    /* more than its part of what sandboxes use or of the host */
+    bool is_hog;       /* of the host */
 };
 
 static struct share all = { .next = &all, .prev = &all };
 static struct share_key *keys; /* with members, or used lately */
 static unsigned n_hogs;        /* members of such keys */
 static bool is_under_pressure; /* one is at work that is not greedy */
-static bool has_no_idle; /* this kernel */
+static bool has_no_idle;       /* this kernel */
 
 static struct share_key *
 key_get(uint64_t number)
@@ -246,12 +246,6 @@ shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus)
         }
     }
     pressure_note(ops, is_pressed);
-}
-
-bool
-share_is_greedy(const struct share *share)
-{
-    return share->next != NULL && share->key->is_greedy;
 }
 
 bool

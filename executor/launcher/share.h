@@ -29,8 +29,6 @@ void share_leave(struct share *share, const struct cgroup_ops *ops);
 void share_used(struct share *share, uint64_t cpu_ms);
 /* `ms` have passed since the last call. Finds who is greedy now, and weighs. */
 void shares_tick(const struct cgroup_ops *ops, uint64_t ms, unsigned n_cpus);
-/* False for one that is not in. */
-bool share_is_greedy(const struct share *share);
 /* True while one that is in is of a share that has more than its part of the host. */
 bool shares_hog(void);
 /* False for one that is not in. */

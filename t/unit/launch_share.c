@@ -34,7 +34,9 @@ idle_note(const struct cgroup *group, bool is_idle)
     return idle_result;
 }
 
-static const struct cgroup_ops ops = { .idle = idle_note, .weigh = weight_note, .weight_normal = 1024, .weight_least = 2 };
+static const struct cgroup_ops ops = {
+    .idle = idle_note, .weigh = weight_note, .weight_normal = 1024, .weight_least = 2
+};
 
 static int
 join(unsigned i, uint64_t key)
@@ -229,10 +231,10 @@ pressed(void)
     is_int(join(0, 7), 0, "one that takes too much");
     is_int(join(1, 8), 0, "beside a modest one");
     go_by(3, 2, (const uint64_t[]){ 1, 1 }, 2);
-    ok(!idle[0] && !share_is_greedy(&shares[0]), "is as any other until then");
+    ok(!idle[0] && !share_is_hog(&shares[0]), "is as any other until then");
     go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
-    ok(idle[0] && share_is_greedy(&shares[0]), "and then behind it");
-    ok(!idle[1] && !share_is_greedy(&shares[1]), "which is where it was");
+    ok(idle[0] && share_is_hog(&shares[0]), "and then behind it");
+    ok(!idle[1] && !share_is_hog(&shares[1]), "which is where it was");
     is_int(join(2, 7), 0, "its next job");
     ok(idle[2], "is behind from the first");
     go_by(20, 2, (const uint64_t[]){ 75, 0, 75 }, 3);
@@ -254,7 +256,7 @@ pressed(void)
     is_int((long)weights[0], 1024, "and with all of it");
     idle_result = -EIO;
     go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
-    ok(!idle[0] && !shares[0].is_idle && share_is_greedy(&shares[0]), "greedy though the kernel refuses");
+    ok(!idle[0] && !shares[0].is_idle && share_is_hog(&shares[0]), "greedy though the kernel refuses");
     idle_result = -ENOENT;
     go_by(60, 2, (const uint64_t[]){ 1, 1 }, 2);
     go_by(20, 2, (const uint64_t[]){ 150, 10 }, 2);
@@ -265,7 +267,7 @@ pressed(void)
     is_int((long)n_writes, 0, "and is asked for them once");
     leave(0);
     leave(1);
-    ok(!share_is_greedy(&shares[0]), "who is not in is not greedy");
+    ok(!share_is_hog(&shares[0]), "who is not in is not greedy");
     shares_tick(&ops, 60000, 2);
 }
 
