@@ -1,4 +1,4 @@
-// title: a hundred thousand POSIX timers, kernel memory that no file stands for
+// title: thousands of POSIX timers, kernel memory that no file stands for
 // wall: rlimits
 // gvisor: rlimits
 #include "attack.h"
@@ -11,7 +11,7 @@ main(void)
     timer_t timer;
     int n = 0;
 
-    while (n < 100000 && timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0) {
+    while (n < 4096 && timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0) {
         n++;
     }
     if (n > 1024) {
