@@ -27,6 +27,7 @@
       "The first request with this key is still running")                                                    \
     X(GONE, 410, "gone", "This no longer exists")                                                            \
     X(LENGTH_REQUIRED, 411, "length_required", "A content length is required")                               \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "The thing is not in the expected version")           \
     X(PAYLOAD_TOO_LARGE, 413, "payload_too_large", "The request is too large")                               \
     X(URI_TOO_LONG, 414, "uri_too_long", "The URI is too long")                                              \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type", "The body must be application/json")            \
@@ -36,6 +37,8 @@
     X(RATE_LIMITED, 429, "rate_limited", "Too many requests")                                                \
     X(CONCURRENCY_LIMITED, 429, "concurrency_limited", "Too many requests at once")                          \
     X(TENANT_QUEUE_FULL, 429, "tenant_queue_full", "The tenant's queue is full")                             \
+    X(SESSION_LIMIT, 429, "session_limit", "The tenant has as many sessions as it may have")                 \
+    X(STEP_QUEUE_FULL, 429, "step_queue_full", "Too many steps of this session wait")                        \
     X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The request's headers are too large")                    \
     X(CLIENT_CLOSED, 499, "client_closed", "The client went away")                                           \
     X(INTERNAL, 500, "internal", "Something failed inside")                                                  \

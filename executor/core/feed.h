@@ -1,0 +1,61 @@
+/*
+ * What a run has said so far, in order, for readers that come, go and come back: output as it happens and the
+ * events between. Keeps a bounded window of the newest; a reader that fell behind it learns how much it missed.
+ * A writer never waits for a reader. Pure: no clock, no loop but through callbacks.
+ *
+ * A cursor says what a reader has: bytes of stdout, bytes of stderr, and events. It grows in each of the three, does not
+ * depend on how output was cut into pieces, and so fits a feed that was made again from a stored record.
+ */
+#pragma once
+
+#include "executor/core/list.h"
+#include "lib/sbx_buf.h"
+
+struct feed;
+struct feed_reader;
+
+#define FEED_CURSOR_LEN 64
+
+struct feed_cursor {
+    uint64_t bytes[2]; /* of stdout, stderr */
+    uint64_t events;
+};
+
+enum feed_kind { FEED_STDOUT, FEED_STDERR, FEED_EVENT, FEED_GAP };
+
+/* Borrows until the next call on the feed. */
+struct feed_item {
+    enum feed_kind kind;
+    const char *name; /* FEED_EVENT: "start", "display", "result", "usage", "end" ... */
+    const char *data; /* bytes, or one JSON value */
+    size_t len;
+    uint64_t missed[2];        /* FEED_GAP: bytes of stdout and stderr */
+    uint64_t missed_events;    /* FEED_GAP */
+    struct feed_cursor cursor; /* what a reader has once it has this */
+};
+
+/* keep: bytes of output and events held, at least 4096. */
+_must_check_ int feed_new(struct feed **ret, size_t keep);
+/* One more holder: what a run and its readers share is freed with the last. */
+struct feed *feed_ref(struct feed *feed);
+struct feed *feed_unref(struct feed *feed); /* accepts NULL, returns NULL */
+/* Out of memory makes a gap, not an error. stream: 0 stdout, 1 stderr. */
+void feed_output(struct feed *feed, unsigned stream, const char *data, size_t len);
+/* `name` is constant text; `json` one JSON value, copied. */
+void feed_event(struct feed *feed, const char *name, const char *json, size_t len);
+/* Nothing follows; readers that have all see the end. */
+void feed_close(struct feed *feed);
+bool feed_closed(const struct feed *feed);
+
+/* From `cursor` on; NULL: from the beginning. ready is called (never from inside a call) when there is more after
+ * feed_next said there is not, or the feed was closed. */
+_must_check_ int feed_reader_new(struct feed_reader **ret, struct feed *feed,
+                                 const struct feed_cursor *cursor, void (*ready)(void *arg), void *arg);
+struct feed_reader *feed_reader_free(struct feed_reader *reader); /* accepts NULL, returns NULL */
+enum feed_next { FEED_NEXT_ITEM, FEED_NEXT_WAIT, FEED_NEXT_END };
+/* The next piece, output at most `max` bytes of it. */
+enum feed_next feed_next(struct feed_reader *reader, size_t max, struct feed_item *ret);
+
+/* "1024.0.3": the text of an SSE event's id. */
+void feed_cursor_text(char out[FEED_CURSOR_LEN], const struct feed_cursor *cursor);
+_must_check_ bool feed_cursor_parse(struct feed_cursor *ret, const char *text);
