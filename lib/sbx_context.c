@@ -37,11 +37,35 @@ static const struct text_member {
 #undef AT
 };
 
-static const char *const context_keys[] = {
-    "rid",       "trace",   "tenant",      "app",      "agent",  "sub",     "jti",
-    "scopes",    "client",  "policy",      "policy_v", "bypass", "limits",  "artifacts",
-    "art_bytes", "wait_ms", "concurrency", "iat",      "iso",    "iso_min", NULL,
+/* The members that are numbers, of 32 or 64 bits. */
+static const struct number_member {
+    const char *key;
+    size_t offset;
+    size_t size;
+} number_members[] = {
+#define NUMBER(field) offsetof(struct sbx_context, field), sizeof(((struct sbx_context *)NULL)->field)
+    { "policy_v", NUMBER(policy_version) },
+    { "artifacts", NUMBER(max_artifacts) },
+    { "art_bytes", NUMBER(max_artifact_bytes) },
+    { "wait_ms", NUMBER(max_wait_ms) },
+    { "concurrency", NUMBER(tenant_concurrency) },
+    { "sessions", NUMBER(max_sessions) },
+    { "ttl_ms", NUMBER(ttl_ms) },
+    { "ttl_max", NUMBER(max_ttl_ms) },
+    { "idle_ms", NUMBER(idle_ms) },
+    { "idle_max", NUMBER(max_idle_ms) },
+    { "step_ms", NUMBER(step_timeout_ms) },
+    { "step_max", NUMBER(max_step_timeout_ms) },
+    { "life_ms", NUMBER(max_lifetime_ms) },
+    { "up_bytes", NUMBER(max_upload_bytes) },
+    { "art_total", NUMBER(max_stored_bytes) },
+    { "keep_rec", NUMBER(retention_records_ms) },
+    { "keep_art", NUMBER(retention_artifacts_ms) },
+    { "iat", NUMBER(issued_ms) },
+#undef NUMBER
 };
+
+static const char *const other_keys[] = { "bypass", "limits", "iso", "iso_min" };
 
 static bool
 is_name_char(char c)
@@ -207,6 +231,21 @@ limits_complete(const struct sbx_limits *limits)
     return true;
 }
 
+static uint64_t
+number_get(const struct sbx_context *context, const struct number_member *member)
+{
+    const char *at = (const char *)context + member->offset;
+    uint64_t large;
+    uint32_t small;
+
+    if (member->size == sizeof(small)) {
+        memcpy(&small, at, sizeof(small));
+        return small;
+    }
+    memcpy(&large, at, sizeof(large));
+    return large;
+}
+
 static bool
 context_signable(const struct sbx_context *context)
 {
@@ -220,10 +259,14 @@ context_signable(const struct sbx_context *context)
             return false;
         }
     }
+    for (i = 0; i < SBX_COUNT(number_members); i++) {
+        if (number_get(context, &number_members[i]) > INT64_MAX) {
+            return false;
+        }
+    }
     return (!context->has_limits || limits_complete(&context->limits)) &&
            (unsigned)context->isolation < SBX_N_ISOLATIONS &&
-           (unsigned)context->min_isolation < SBX_N_ISOLATIONS && context->max_artifact_bytes <= INT64_MAX &&
-           context->max_wait_ms <= INT64_MAX && context->issued_ms <= INT64_MAX;
+           (unsigned)context->min_isolation < SBX_N_ISOLATIONS;
 }
 
 /* Absent means that nothing is demanded; the MAC sees to it that nobody took it out. */
@@ -246,18 +289,15 @@ write_members(struct sbx_buf *out, const struct sbx_context *context)
     for (i = 0; i < SBX_COUNT(text_members); i++) {
         sbx_jsonw_str(&w, text_members[i].key, (const char *)context + text_members[i].offset);
     }
-    sbx_jsonw_uint(&w, "policy_v", context->policy_version);
+    for (i = 0; i < SBX_COUNT(number_members); i++) {
+        sbx_jsonw_uint(&w, number_members[i].key, number_get(context, &number_members[i]));
+    }
     sbx_jsonw_bool(&w, "bypass", context->bypass);
     if (context->has_limits) {
         sbx_limits_write(&w, "limits", &context->limits);
     }
     write_tier(&w, "iso", context->isolation);
     write_tier(&w, "iso_min", context->min_isolation);
-    sbx_jsonw_uint(&w, "artifacts", context->max_artifacts);
-    sbx_jsonw_uint(&w, "art_bytes", context->max_artifact_bytes);
-    sbx_jsonw_uint(&w, "wait_ms", context->max_wait_ms);
-    sbx_jsonw_uint(&w, "concurrency", context->tenant_concurrency);
-    sbx_jsonw_uint(&w, "iat", context->issued_ms);
     sbx_jsonw_object_end(&w);
 }
 
@@ -327,35 +367,39 @@ read_text(struct sbx_context *context, const json_t *object, const struct text_m
 }
 
 static bool
-read_uint(const json_t *object, const char *key, uint64_t max, uint64_t *ret)
+read_number(struct sbx_context *context, const json_t *object, const struct number_member *member)
 {
-    const json_t *value = json_object_get(object, key);
+    const json_t *value = json_object_get(object, member->key);
+    char *at = (char *)context + member->offset;
+    uint64_t large;
+    uint32_t small;
 
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        (uint64_t)json_integer_value(value) > max) {
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
         return false;
     }
-    *ret = (uint64_t)json_integer_value(value);
+    large = (uint64_t)json_integer_value(value);
+    if (member->size != sizeof(small)) {
+        memcpy(at, &large, sizeof(large));
+        return true;
+    }
+    if (large > UINT32_MAX) {
+        return false;
+    }
+    small = (uint32_t)large;
+    memcpy(at, &small, sizeof(small));
     return true;
 }
 
+/* Text and number members must be there, the others may, nothing else is. */
 static bool
-read_numbers(struct sbx_context *context, const json_t *object)
+known_only(const json_t *object)
 {
-    uint64_t version, artifacts, concurrency;
+    size_t i, n = SBX_COUNT(text_members) + SBX_COUNT(number_members);
 
-    if (!read_uint(object, "policy_v", UINT32_MAX, &version) ||
-        !read_uint(object, "artifacts", UINT32_MAX, &artifacts) ||
-        !read_uint(object, "art_bytes", INT64_MAX, &context->max_artifact_bytes) ||
-        !read_uint(object, "wait_ms", INT64_MAX, &context->max_wait_ms) ||
-        !read_uint(object, "concurrency", UINT32_MAX, &concurrency) ||
-        !read_uint(object, "iat", INT64_MAX, &context->issued_ms)) {
-        return false;
+    for (i = 0; i < SBX_COUNT(other_keys); i++) {
+        n += json_object_get(object, other_keys[i]) != NULL ? 1 : 0;
     }
-    context->policy_version = (uint32_t)version;
-    context->max_artifacts = (uint32_t)artifacts;
-    context->tenant_concurrency = (uint32_t)concurrency;
-    return true;
+    return json_object_size(object) == n;
 }
 
 static bool
@@ -385,11 +429,9 @@ static bool
 read_members(struct sbx_context *context, const json_t *object)
 {
     const json_t *bypass = json_object_get(object, "bypass");
-    struct sbx_field_error err;
     size_t i;
 
-    if (!json_is_object(object) || !sbx_json_only(object, "", context_keys, &err) ||
-        !json_is_boolean(bypass)) {
+    if (!json_is_object(object) || !known_only(object) || !json_is_boolean(bypass)) {
         return false;
     }
     context->bypass = json_is_true(bypass);
@@ -398,8 +440,12 @@ read_members(struct sbx_context *context, const json_t *object)
             return false;
         }
     }
-    return read_numbers(context, object) && read_limits(context, object) &&
-           read_tier(object, "iso", &context->isolation) &&
+    for (i = 0; i < SBX_COUNT(number_members); i++) {
+        if (!read_number(context, object, &number_members[i])) {
+            return false;
+        }
+    }
+    return read_limits(context, object) && read_tier(object, "iso", &context->isolation) &&
            read_tier(object, "iso_min", &context->min_isolation);
 }
 

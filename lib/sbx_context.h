@@ -46,7 +46,16 @@ struct sbx_context {
     uint64_t max_artifact_bytes;
     uint64_t max_wait_ms;
     uint32_t tenant_concurrency; /* policy's cap for the executor's queue, 0 = none */
-    uint64_t issued_ms;          /* Unix ms */
+    /* Of the policy, on every route: what a session gets that asks for nothing, and the most it may have. */
+    uint32_t max_sessions; /* of the tenant at once; 0 = none */
+    uint64_t ttl_ms, max_ttl_ms;
+    uint64_t idle_ms, max_idle_ms;
+    uint64_t step_timeout_ms, max_step_timeout_ms;
+    uint64_t max_lifetime_ms;  /* from its start, whatever extends it */
+    uint64_t max_upload_bytes; /* one file or artifact that is sent up */
+    uint64_t max_stored_bytes; /* artifacts of the tenant together */
+    uint64_t retention_records_ms, retention_artifacts_ms;
+    uint64_t issued_ms; /* Unix ms */
 };
 
 /* Appends the header's value to out; sticky failure there. Returns 0 or -errno. */

@@ -32,6 +32,18 @@ example(void)
         .max_artifact_bytes = 1 << 24,
         .max_wait_ms = 60000,
         .tenant_concurrency = 5,
+        .max_sessions = 16,
+        .ttl_ms = 1800000,
+        .max_ttl_ms = 86400000,
+        .idle_ms = 600000,
+        .max_idle_ms = 86400001,
+        .step_timeout_ms = 30000,
+        .max_step_timeout_ms = 600000,
+        .max_lifetime_ms = 86400002,
+        .max_upload_bytes = 1ull << 31,
+        .max_stored_bytes = 10ull << 30,
+        .retention_records_ms = 604800000,
+        .retention_artifacts_ms = 2592000000,
         .issued_ms = NOW,
     };
     unsigned i;
@@ -101,6 +113,14 @@ test_round_trip(void)
     is_str(sbx_isolation_name(got.min_isolation), "process", "and its minimum");
     is_uint(got.max_artifact_bytes, 1 << 24, "artifact bytes");
     is_uint(got.tenant_concurrency, 5, "concurrency");
+    is_uint(got.max_sessions, 16, "sessions");
+    ok(got.ttl_ms == 1800000 && got.max_ttl_ms == 86400000, "ttl and its maximum");
+    ok(got.idle_ms == 600000 && got.max_idle_ms == 86400001, "idle timeout and its maximum");
+    ok(got.step_timeout_ms == 30000 && got.max_step_timeout_ms == 600000, "step timeout and its maximum");
+    is_uint(got.max_lifetime_ms, 86400002, "lifetime");
+    is_uint(got.max_upload_bytes, 1ull << 31, "upload bytes, more than 32 bits");
+    is_uint(got.max_stored_bytes, 10ull << 30, "stored bytes");
+    ok(got.retention_records_ms == 604800000 && got.retention_artifacts_ms == 2592000000, "retention");
     ok(!got.bypass, "no bypass");
     free(value);
 
@@ -237,9 +257,13 @@ test_forms(void)
 }
 
 #define HEAD "\"rid\":\"r\",\"trace\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
+#define SESSIONS                                                                                             \
+    "\"sessions\":16,\"ttl_ms\":1,\"ttl_max\":2,\"idle_ms\":1,\"idle_max\":2,\"step_ms\":1,\"step_max\":2,"  \
+    "\"life_ms\":3,\"up_bytes\":4,\"art_total\":5,\"keep_rec\":6,\"keep_art\":7,"
 #define BODY                                                                                                 \
     "\"app\":\"\",\"agent\":\"\",\"sub\":\"s\",\"jti\":\"\",\"scopes\":\"\",\"client\":\"127.0.0.1\","       \
-    "\"policy\":\"p\",\"policy_v\":1,\"artifacts\":1,\"art_bytes\":1,\"wait_ms\":1,\"concurrency\":0,"
+    "\"policy\":\"p\",\"policy_v\":1,\"artifacts\":1,\"art_bytes\":1,\"wait_ms\":1,\"concurrency\":"         \
+    "0," SESSIONS
 #define TAIL "\"tenant\":\"t\",\"bypass\":false,\"iat\":1767323045678"
 
 /* Even with the key, only the exact set of members of the exact types is a context. */
@@ -272,6 +296,7 @@ test_payloads(void)
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":-1}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":1.5}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":\"1767323045678\"}",
+        "{" HEAD BODY TAIL ",\"sessions\":1}",
         "{" HEAD BODY TAIL ",\"iso\":\"vm\"}",
         "{" HEAD BODY TAIL ",\"iso\":\"\"}",
         "{" HEAD BODY TAIL ",\"iso\":null}",
@@ -298,6 +323,48 @@ test_payloads(void)
            "and one with tiers");
     for (i = 0; i < SBX_COUNT(bad); i++) {
         is_int(verify_payload(bad[i]), SBX_CONTEXT_E_FORM, "a signed payload that is none: case %zu", i);
+    }
+}
+
+/* Each number: absent, below zero, a fraction, text, and past what its member holds. */
+static void
+test_numbers(void)
+{
+    static const char *const small[] = { "policy_v", "artifacts", "concurrency", "sessions" };
+    static const char *const large[] = { "art_bytes", "wait_ms",  "ttl_ms",   "ttl_max", "idle_ms",
+                                         "idle_max",  "step_ms",  "step_max", "life_ms", "up_bytes",
+                                         "art_total", "keep_rec", "keep_art" };
+    static const char *const values[] = {
+        "null", "-1", "1.0", "\"1\"", "true", "9223372036854775808", "[1]"
+    };
+    json_t *whole, *value;
+    struct sbx_field_error err;
+    char *text;
+    size_t i, k;
+
+    for (i = 0; i < SBX_COUNT(small) + SBX_COUNT(large); i++) {
+        const char *name = i < SBX_COUNT(small) ? small[i] : large[i - SBX_COUNT(small)];
+        char json[2048], member[64];
+        unsigned accepted = 0;
+
+        if (sbx_json_parse(&whole, "{" HEAD BODY TAIL "}", strlen("{" HEAD BODY TAIL "}"), &err) != 0) {
+            BAIL_OUT("the smallest context is no JSON");
+        }
+        value = json_incref(json_object_get(whole, name));
+        ok(value != NULL && json_object_del(whole, name) == 0, "%s is a member", name);
+        json_decref(value);
+        text = json_dumps(whole, JSON_COMPACT);
+        accepted += verify_payload(text) == 0;
+        for (k = 0; k < SBX_COUNT(values); k++) {
+            (void)snprintf(json, sizeof(json), "{\"%s\":%s,%s", name, values[k], text + 1);
+            accepted += verify_payload(json) == 0;
+        }
+        is_uint(accepted, 0, "%s: absent or wrong is refused", name);
+        (void)snprintf(member, sizeof(member), "{\"%s\":4294967296,", name);
+        (void)snprintf(json, sizeof(json), "%s%s", member, text + 1);
+        is_int(verify_payload(json), i < SBX_COUNT(small) ? SBX_CONTEXT_E_FORM : 0, "%s: its width", name);
+        free(text);
+        json_decref(whole);
     }
 }
 
@@ -401,6 +468,7 @@ main(void)
     test_tampered();
     test_forms();
     test_payloads();
+    test_numbers();
     test_unsignable();
     test_names_and_traces();
     return done_testing();
