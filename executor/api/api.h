@@ -5,10 +5,12 @@
 
 struct api;
 struct registry;
+struct sessions;
 
 struct api_spec {
     void *loop;
     struct engine *engine;
+    struct sessions *sessions;
     struct runtime *runtime;
     struct blob_store *blobs;
     const struct registry *languages; /* borrows */

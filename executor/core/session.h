@@ -1,0 +1,97 @@
+/*
+ * A live session: a sandbox that one tenant keeps, its interpreters, its steps in their order, and the clocks that end it.
+ * Lives in the table from admission until its end is durable and told. session_set_state is the only writer of
+ * record.state, session_end the only way to its end.
+ *
+ * For those who work in a session (files, processes, watches):
+ *   - session_mux is where channels are opened; NULL unless the session runs.
+ *   - A hook is called when the session ends, before its connection goes: whoever has a channel must forget it there and
+ *     answer whom it serves. Channels that end with SBX_MUX_E_LOST need nothing else: the hook follows with the reason.
+ *   - session_hold while an operation is under way, session_touch for an instant's use: both keep it from being idle.
+ *   - session_nonsense when the agent said what no honest agent says.
+ */
+#pragma once
+
+#include "executor/core/list.h"
+#include "executor/core/session_record.h"
+#include "executor/core/timer.h"
+#include "executor/runtime/runtime.h"
+#include "lib/sbx_mux.h"
+
+#define SESSION_MAX_CONTEXTS 8
+#define SESSION_MAX_WAITING 32               /* steps */
+#define SESSION_MAX_WAITING_BYTES (8u << 20) /* of their code and env */
+
+struct sessions; /* all of them: sessions.h */
+struct session;
+struct session_start;
+struct step;
+struct idempotency_entry;
+struct session_processes;
+
+/* Embedded in whatever ends with the session. Zeroed: not hooked. */
+struct session_hook {
+    struct list link;
+    /* Unhooked before. The session's state is ENDED and its reason is set; its mux can still be reset upon. */
+    void (*fn)(struct session_hook *hook, struct session *session);
+};
+
+enum session_context_state { CONTEXT_STARTING, CONTEXT_READY, CONTEXT_BUSY, CONTEXT_CRASHED };
+
+/* A named interpreter. */
+struct session_context {
+    struct list link;
+    struct session *session;
+    char name[SBX_NAME_MAX + 1];
+    const char *language; /* of the registry */
+    enum session_context_state state;
+    unsigned restarts;
+    bool up;                     /* the agent knows it */
+    struct sbx_channel *channel; /* of its start or its end */
+};
+
+struct session {
+    struct list link; /* in the table */
+    struct session_record record;
+    struct sessions *sessions;
+    struct sbx_limits limits;
+    struct sandbox *sandbox;     /* NULL before it was taken and once its destruction was asked for */
+    struct sbx_mux *mux;         /* borrows: the sandbox's */
+    struct session_start *start; /* while it is starting */
+    struct list hooks;
+    struct list contexts;
+    unsigned n_contexts;
+    struct list steps;    /* live ones, in order */
+    struct step *running; /* NULL: none */
+    unsigned n_waiting;
+    size_t waiting_bytes;
+    struct list waiters;
+    struct timer *timer; /* ttl and idle, the end that is due, then the store's retry */
+    unsigned holds;
+    uint64_t used_ms;        /* monotonic, of the last use */
+    enum session_reason due; /* it ends for this on the loop's next turn */
+    struct runtime_env *env; /* of every interpreter and process in it; one block */
+    unsigned n_env;
+    struct idempotency_entry *idempotency;
+    struct session_processes *processes; /* theirs who have some */
+    uint64_t cpu_ms, peak_memory_bytes;  /* of what ended so far, as the agent says */
+    bool accepted;                       /* its row is durable */
+    bool refused;                        /* it will never be: the session does not exist for anybody */
+    bool destroying;                     /* the runtime's callback is still to come */
+};
+
+/* NULL unless it runs: not while it starts, is paused or has ended. */
+struct sbx_mux *session_mux(const struct session *session);
+/* It was used now. */
+void session_touch(struct session *session);
+/* Something is under way in it until session_release, or its end. */
+void session_hold(struct session *session);
+void session_release(struct session *session);
+/* Legal also for one that is hooked already. */
+void session_hook_add(struct session *session, struct session_hook *hook,
+                      void (*fn)(struct session_hook *hook, struct session *session));
+void session_hook_remove(struct session_hook *hook);
+/* The agent is not to be believed any more: the session ends with `crash` on the loop's next turn. `what` is for the log. */
+void session_nonsense(struct session *session, const char *what);
+/* Ends it now: hooks and steps are told before this returns. A session that has ended is left alone. `message` "" or text. */
+void session_end(struct session *session, enum session_reason reason, const char *message);

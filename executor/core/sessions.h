@@ -1,0 +1,72 @@
+/*
+ * All sessions of this executor: admits them, finds them, and ends them when the executor stops. A look-up names the
+ * tenant too: another tenant's session is no session.
+ */
+#pragma once
+
+#include "executor/core/audit.h"
+#include "executor/core/job_spec.h"
+#include "executor/core/runner.h"
+#include "executor/core/session.h"
+#include "executor/core/waiter.h"
+
+struct idempotency;
+
+enum {
+    SESSIONS_E_FULL = 1,    /* the executor has as many as it may */
+    SESSIONS_E_TENANT_FULL, /* the tenant has */
+    SESSIONS_E_DRAINING,
+    SESSIONS_E_ISOLATION, /* the tier is not offered, or weaker than the context's minimum */
+};
+
+struct sessions_spec {
+    struct timers *timers;
+    struct db *db;                   /* borrows */
+    const struct runner_pool *pools; /* borrows */
+    unsigned n_pools;
+    unsigned max;
+    size_t output_keep; /* of each stream of a step */
+    uint64_t key_ttl_ms;
+};
+
+/* What a session is made of. Borrows until return, but for the spec. */
+struct session_ask {
+    struct job_spec *spec; /* language, template, env, files, metadata; taken on success */
+    const struct sbx_context *context;
+    const struct sbx_limits *limits; /* effective, of the whole session */
+    enum sbx_isolation isolation;
+    uint64_t ttl_ms, idle_timeout_ms, max_lifetime_ms, step_timeout_ms;
+    unsigned max_sessions; /* of the tenant */
+    const char *request_sha256;
+    struct idempotency_entry *idempotency; /* NULL: no key */
+};
+
+struct sessions_stats {
+    uint64_t created, refused_full, refused_tenant;
+    uint64_t ended[SESSION_N_REASONS];
+    uint64_t steps;
+    unsigned live[SESSION_N_STATES];
+};
+
+_must_check_ int sessions_new(struct sessions **ret, const struct sessions_spec *spec);
+/* After sessions_drain was done. Accepts NULL, returns NULL. */
+struct sessions *sessions_free(struct sessions *sessions);
+/* It is live from now on; it may be found and waited for. */
+_must_check_ int sessions_create(struct session **ret, struct sessions *sessions,
+                                 const struct session_ask *ask);
+/* Live: also one that has ended and whose end is not durable yet. Else NULL. */
+struct session *sessions_find(const struct sessions *sessions, const char *tenant, const char *id);
+/* `visit` may end that one, nothing else. */
+void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct session *session), void *arg);
+/* Told (waiter.h) when it runs or has ended, and its row is durable; or when the time is up. */
+_must_check_ int session_wait(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done,
+                              void *arg);
+/* Told when it has ended and that is durable. */
+_must_check_ int session_wait_end(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done,
+                                  void *arg);
+/* No new ones; those that are end `evicted` after the patience; `done` when all are gone. */
+void sessions_drain(struct sessions *sessions, uint64_t patience_ms, void (*done)(void *arg), void *arg);
+unsigned sessions_live(const struct sessions *sessions);
+void sessions_stats(const struct sessions *sessions, struct sessions_stats *ret);
+struct timers *sessions_timers(const struct sessions *sessions);
+struct db *sessions_db(const struct sessions *sessions);

@@ -1,0 +1,55 @@
+/*
+ * A live step of a session: its record, its code until it was sent, its output so far, its feed and who waits. Lives in
+ * its session's list from admission until its result is told and durable. step_set_state is the only writer of
+ * record.state.
+ *
+ *   step_submit: accept record (overlaps the run) -> its turn -> interpreter up -> code in, output out -> END
+ *   -> once the accept record is durable the waiters are told, and the result record follows
+ */
+#pragma once
+
+#include "executor/core/audit.h"
+#include "executor/core/feed.h"
+#include "executor/core/session.h"
+#include "executor/core/step_record.h"
+#include "executor/core/waiter.h"
+#include "lib/sbx_capture.h"
+
+#define STEP_MAX_DISPLAYS 32
+#define STEP_MAX_ITEM_BYTES (8u << 20)
+#define STEP_MAX_DISPLAY_BYTES (16u << 20)
+
+enum {
+    STEP_E_QUEUE_FULL = 1,
+    STEP_E_CONTEXTS_FULL, /* the session has as many interpreters as it may */
+    STEP_E_LANGUAGE,      /* the context has another language */
+};
+
+/* What a step is to run. Borrows until return, but for the code. */
+struct step_ask {
+    struct job_spec *spec;    /* code, env; taken on success */
+    const char *context_name; /* NULL: the language's own */
+    const char *language;     /* canonical, of the registry; NULL: the context's */
+    uint64_t timeout_ms;
+    const struct sbx_context *context;
+    const char *request_sha256;
+    struct idempotency_entry *idempotency; /* NULL: no key */
+};
+
+struct step;
+
+/* The session runs or is starting. */
+_must_check_ int step_submit(struct step **ret, struct session *session, const struct step_ask *ask);
+/* Live, of this session; also one that has ended and whose result is not durable yet. Else NULL. */
+struct step *step_find(const struct session *session, const char *id);
+/* Brings the output so far into the record; -ENOMEM leaves it as it was. */
+_must_check_ int step_render(struct step *step);
+struct step_record *step_record(struct step *step);
+/* What it says as it happens; borrows: feed_ref keeps it. */
+struct feed *step_feed(const struct step *step);
+/* Its accept record is durable: it exists for others. */
+bool step_accepted(const struct step *step);
+/* Told when it is over, or when the time is up. */
+_must_check_ int step_wait(struct waiter **ret, struct step *step, uint64_t ms, waiter_fn done, void *arg);
+/* Asks for its end; one that has ended is left alone. */
+void step_cancel(struct step *step);
