@@ -17,6 +17,7 @@
 #define SWEEP_MS 5000
 #define RECORD "cgroups"
 #define GREEDY_PART 8
+#define GATHER_TURNS 64
 
 _must_check_ int
 cgroup_write(int dir, const char *file, const char *text)
@@ -194,7 +195,7 @@ cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slo
     char name[16];
 
     slot_name(name, sizeof(name), slot);
-    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+    for (unsigned i = 0; i < cgroup_all_dirs(tree); i++) {
         if (tree->base[i] >= 0 && unlinkat(tree->base[i], name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
             return errno == EBUSY ? CGROUP_E_BUSY : -errno;
         }
@@ -203,11 +204,12 @@ cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slo
     return 0;
 }
 
-/* True when the process that `pid` names now is in the group: to be asked after pidfd_open. */
+/* True when the process that `pid` names now is in the group: to be asked after pidfd_open. `controller`: of that
+ * hierarchy; NULL: of any. */
 static bool
-pid_is_in(pid_t pid, const char *needle)
+pid_is_in(pid_t pid, const char *controller, const char *needle)
 {
-    char path[48], text[4096];
+    char path[48], text[4096], *line, *after;
     ssize_t n;
     int fd;
 
@@ -221,14 +223,24 @@ pid_is_in(pid_t pid, const char *needle)
         return false;
     }
     text[n] = '\0';
-    return strstr(text, needle) != NULL;
+    line = controller == NULL ? text : strstr(text, controller);
+    if (line != NULL && controller != NULL && (after = strchr(line, '\n')) != NULL) {
+        *after = '\0';
+    }
+    return line != NULL && strstr(line, needle) != NULL;
 }
 
-/* v1 has no cgroup.kill: each process by pidfd, until none is listed. */
+/* What procs_each is about. */
+struct procs {
+    char needle[CGROUP_NAME_LEN + NAME_MAX + 8]; /* of the group's path */
+    int to;                                      /* where they are moved */
+    unsigned n_moved;
+};
+
+/* `visit` for each process of the group `dir`: one that is in a group of ours now. */
 static void
-procs_kill(int dir, const char *base_name, const char *slot)
+procs_each(struct procs *procs, int dir, void (*visit)(struct procs *procs, pid_t pid, int pidfd))
 {
-    char needle[CGROUP_NAME_LEN + NAME_MAX + 8];
     int pid, pidfd, fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
     FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
 
@@ -238,17 +250,72 @@ procs_kill(int dir, const char *base_name, const char *slot)
         }
         return;
     }
-    (void)snprintf(needle, sizeof(needle), "/%s/%s", base_name, slot); /* both bounded above */
     while (fscanf(in, "%d", &pid) == 1) {
         pidfd = pid > 1 ? pidfd_open(pid, 0) : -1;
-        if (pidfd >= 0 && pid_is_in(pid, needle)) {
-            (void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0); /* it may be gone by now */
+        if (pidfd >= 0 && pid_is_in(pid, NULL, procs->needle)) {
+            visit(procs, pid, pidfd);
         }
         if (pidfd >= 0) {
             close(pidfd);
         }
     }
     (void)fclose(in); /* was only read */
+}
+
+static void
+procs_name(struct procs *procs, const char *base_name, const char *slot)
+{
+    (void)snprintf(procs->needle, sizeof(procs->needle), "/%s/%s", base_name, slot); /* both are bounded */
+}
+
+static void
+proc_kill(struct procs *procs _unused_, pid_t pid _unused_, int pidfd)
+{
+    (void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0); /* it may be gone by now */
+}
+
+/* v1 has no cgroup.kill: each process by pidfd, until none is listed. */
+static void
+procs_kill(int dir, const char *base_name, const char *slot)
+{
+    struct procs procs = { .to = -1 };
+
+    procs_name(&procs, base_name, slot);
+    procs_each(&procs, dir, proc_kill);
+}
+
+static void
+proc_move(struct procs *procs, pid_t pid, int pidfd _unused_)
+{
+    if (!pid_is_in(pid, ":freezer:", procs->needle) &&
+        cgroup_write_u64(procs->to, "cgroup.procs", (uint64_t)pid) == 0) {
+        procs->n_moved++;
+    }
+}
+
+_must_check_ int
+cgroup_gather(int from, int to, const char *base_name, const char *slot)
+{
+    struct procs procs = { .to = to };
+
+    procs_name(&procs, base_name, slot);
+    for (unsigned turn = 0; turn < GATHER_TURNS; turn++) {
+        procs.n_moved = 0;
+        procs_each(&procs, from, proc_move);
+        if (procs.n_moved == 0) {
+            return 0;
+        }
+    }
+    return -EBUSY;
+}
+
+_must_check_ int
+cgroup_freeze(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot, bool is_frozen)
+{
+    char name[16];
+
+    slot_name(name, sizeof(name), slot);
+    return tree->ops->freeze(group, tree, name, is_frozen);
 }
 
 void
@@ -273,6 +340,7 @@ sweep_one(int base, const char *name, const char *slot, const struct cgroup_ops 
     if (dir < 0) {
         return -errno;
     }
+    ops->thaw_left(dir);
     while (unlinkat(base, slot, AT_REMOVEDIR) < 0) {
         if (errno == ENOENT) {
             break;
@@ -340,7 +408,7 @@ recorded_sweep(const char *path, const struct cgroup_ops *ops)
 static bool
 tree_has_path(const struct cgroup_tree *tree, const char *path)
 {
-    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+    for (unsigned i = 0; i < cgroup_all_dirs(tree); i++) {
         if (tree->base[i] >= 0 && strcmp(tree->path[i], path) == 0) {
             return true;
         }
@@ -383,7 +451,7 @@ record_write(const struct cgroup_tree *tree, int state_dir)
     if (fd < 0) {
         return -errno;
     }
-    for (unsigned i = 0; i < tree->ops->n_dirs && r >= 0; i++) {
+    for (unsigned i = 0; i < cgroup_all_dirs(tree) && r >= 0; i++) {
         if (tree->base[i] >= 0) {
             r = dprintf(fd, "%s\n", tree->path[i]);
         }
@@ -467,7 +535,7 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
         ret->ops = NULL; /* the directories are not ours to remove */
         return r;
     }
-    for (unsigned i = 0; i < ret->ops->n_dirs; i++) {
+    for (unsigned i = cgroup_all_dirs(ret); i-- > 0;) { /* the freezer first: what is frozen does not die */
         if (ret->base[i] >= 0) {
             r = cgroup_sweep(ret->base[i], ret->name, ret->ops);
             if (r < 0) {
@@ -488,7 +556,7 @@ cgroup_tree_open(struct cgroup_tree *ret, const struct settings *settings, int s
 bool
 cgroup_tree_present(const struct cgroup_tree *tree)
 {
-    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+    for (unsigned i = 0; i < cgroup_all_dirs(tree); i++) {
         if (tree->base[i] >= 0 && faccessat(tree->base[i], "cgroup.procs", F_OK, 0) < 0 && errno == ENOENT) {
             return false;
         }
@@ -500,7 +568,7 @@ void
 cgroup_tree_close(struct cgroup_tree *tree)
 {
     tree->ops->close(tree);
-    for (unsigned i = 0; i < tree->ops->n_dirs; i++) {
+    for (unsigned i = 0; i < cgroup_all_dirs(tree); i++) {
         if (tree->base[i] < 0) {
             continue;
         }

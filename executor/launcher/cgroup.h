@@ -10,7 +10,7 @@
 
 #include "executor/launcher/settings.h"
 
-#define CGROUP_MAX_DIRS 4
+#define CGROUP_MAX_DIRS 5
 #define CGROUP_NAME_LEN 64
 #define CGROUP_PATH_LEN 2048
 #define CGROUP_PERIOD_US 100000
@@ -38,7 +38,7 @@ struct cgroup {
 
 #define CGROUP_NULL                                                                                          \
     {                                                                                                        \
-        .dir = { -1, -1, -1, -1 }, .file = { -1, -1, -1, -1, -1 }                                            \
+        .dir = { -1, -1, -1, -1, -1 }, .file = { -1, -1, -1, -1, -1 }                                        \
     }
 
 struct cgroup_limits {
@@ -68,7 +68,8 @@ struct cgroup_tree {
 
 struct cgroup_ops {
     const char *name;
-    unsigned n_dirs;
+    unsigned n_dirs;  /* of each group */
+    unsigned n_later; /* behind those: of a group that needs it, where the host has the hierarchy */
     /* Finds and makes the base directories. */
     int (*open)(struct cgroup_tree *tree, const struct settings *settings);
     int (*attach)(const struct cgroup *group, pid_t pid);
@@ -85,6 +86,10 @@ struct cgroup_ops {
     unsigned weight_normal, weight_least;
     /* Kills all that is in the group `dir` without a race; -EOPNOTSUPP where the kernel cannot. */
     int (*kill)(int dir);
+    /* All of its processes stop where they are, or go on. -EOPNOTSUPP where the host has no freezer. */
+    int (*freeze)(struct cgroup *group, const struct cgroup_tree *tree, const char *slot, bool is_frozen);
+    /* For what an earlier launcher left frozen: it would not die. */
+    void (*thaw_left)(int dir);
     void (*close)(struct cgroup_tree *tree);
 };
 
@@ -109,9 +114,17 @@ _must_check_ int cgroup_limit(const struct cgroup *group, const struct cgroup_tr
                               const struct cgroup_limits *limits, const char **ret_stage);
 /* SIGKILL to whatever is in it. */
 void cgroup_kill(const struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
+_must_check_ int cgroup_freeze(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot,
+                               bool is_frozen);
 /* 0, CGROUP_E_BUSY or -errno. Closes descriptors when it is done. */
 _must_check_ int cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
 void cgroup_deinit(struct cgroup *group);
+
+static inline unsigned
+cgroup_all_dirs(const struct cgroup_tree *tree)
+{
+    return tree->ops->n_dirs + tree->ops->n_later;
+}
 
 /* For the backends. */
 _must_check_ int cgroup_write(int dir, const char *file, const char *text);
@@ -127,6 +140,8 @@ _must_check_ int cgroup_read_u64(int fd, const char *key, uint64_t *ret);
 _must_check_ int cgroup_base_make(struct cgroup_tree *tree, unsigned index, const char *path);
 /* Kills, waits (a deadline of seconds) and removes every s<slot> in `base`. */
 _must_check_ int cgroup_sweep(int base, const char *name, const struct cgroup_ops *ops);
+/* Moves all that is in `from` into `to`, where it freezes: who was not there yet cannot have escaped by forking. */
+_must_check_ int cgroup_gather(int from, int to, const char *base_name, const char *slot);
 
 /* Mount point of the v1 hierarchy with `controller`, or of v2 when NULL, joined with the launcher's own
  * group. */

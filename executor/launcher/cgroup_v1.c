@@ -1,7 +1,8 @@
 /*
  * Version 1: memory, pids, cpu and cpuacct, each a hierarchy of its own or
  * mounted together (cpu,cpuacct). An entry of `base` that shares a mount with an
- * earlier one stays -1; dir_of() leads to the one that holds the files.
+ * earlier one stays -1; dir_of() leads to the one that holds the files. A group in
+ * the freezer's hierarchy is made for who is frozen: each hierarchy costs each start.
  */
 #include "executor/launcher/cgroup.h"
 
@@ -16,10 +17,10 @@
 
 #define PEAK_SLACK (1ull << 20)
 
-enum { MEMORY, PIDS, CPU, CPUACCT, N_HIERARCHIES };
+enum { MEMORY, PIDS, CPU, CPUACCT, N_HIERARCHIES, FREEZER = N_HIERARCHIES, N_WITH_FREEZER };
 
-static const char *const controllers[N_HIERARCHIES] = { "memory", "pids", "cpu", "cpuacct" };
-static unsigned shares[N_HIERARCHIES];
+static const char *const controllers[N_WITH_FREEZER] = { "memory", "pids", "cpu", "cpuacct", "freezer" };
+static unsigned shares[N_WITH_FREEZER];
 
 static int
 dir_of(const struct cgroup *group, unsigned hierarchy)
@@ -73,6 +74,13 @@ v1_open(struct cgroup_tree *tree, const struct settings *settings)
 
     for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
         r = v1_base(tree, i, settings);
+    }
+    shares[FREEZER] = FREEZER;
+    if (r == 0) {
+        r = v1_base(tree, FREEZER, settings);
+        if (r == CGROUP_E_ABSENT) {
+            r = 0; /* nothing can be frozen then */
+        }
     }
     return r != 0 ? r : v1_weigh_all(tree, false);
 }
@@ -239,6 +247,46 @@ v1_kill(int dir)
     return -EOPNOTSUPP;
 }
 
+/*
+ * FROZEN is written first: a process that is moved into a frozen group stops before it can fork again, and what it
+ * forked before is found in the next turn.
+ */
+static int
+v1_freeze(struct cgroup *group, const struct cgroup_tree *tree, const char *slot, bool is_frozen)
+{
+    int r, dir = dir_of(group, FREEZER);
+
+    if (dir < 0 && !is_frozen) {
+        return 0;
+    }
+    if (dir < 0 && tree->base[FREEZER] < 0) {
+        return -EOPNOTSUPP;
+    }
+    if (dir < 0) {
+        if (mkdirat(tree->base[FREEZER], slot, 0755) < 0) {
+            return -errno;
+        }
+        dir = openat(tree->base[FREEZER], slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (dir < 0) {
+            return -errno;
+        }
+        group->dir[FREEZER] = dir;
+    }
+    r = cgroup_write(dir, "freezer.state", is_frozen ? "FROZEN" : "THAWED");
+    if (r < 0 || !is_frozen || shares[FREEZER] != FREEZER) {
+        return r;
+    }
+    return cgroup_gather(dir_of(group, MEMORY), dir, tree->name, slot);
+}
+
+static void
+v1_thaw_left(int dir)
+{
+    int r = cgroup_write(dir, "freezer.state", "THAWED");
+
+    (void)r; /* -ENOENT in the other hierarchies */
+}
+
 static void
 v1_close(struct cgroup_tree *tree)
 {
@@ -248,6 +296,7 @@ v1_close(struct cgroup_tree *tree)
 const struct cgroup_ops cgroup_v1_ops = {
     .name = "v1",
     .n_dirs = N_HIERARCHIES,
+    .n_later = 1,
     .open = v1_open,
     .attach = v1_attach,
     .limit = v1_limit,
@@ -259,5 +308,7 @@ const struct cgroup_ops cgroup_v1_ops = {
     .weight_normal = WEIGHT_NORMAL,
     .weight_least = 2,
     .kill = v1_kill,
+    .freeze = v1_freeze,
+    .thaw_left = v1_thaw_left,
     .close = v1_close,
 };

@@ -222,6 +222,21 @@ v2_kill(int dir)
     return cgroup_write(dir, "cgroup.kill", "1");
 }
 
+static int
+v2_freeze(struct cgroup *group, const struct cgroup_tree *tree _unused_, const char *slot _unused_,
+          bool is_frozen)
+{
+    int r = cgroup_write(group->dir[0], "cgroup.freeze", is_frozen ? "1" : "0");
+
+    return r == -ENOENT ? -EOPNOTSUPP : r; /* before 5.2 */
+}
+
+static void
+v2_thaw_left(int dir _unused_)
+{
+    /* Here what is frozen dies of a signal all the same. */
+}
+
 static void
 v2_close(struct cgroup_tree *tree)
 {
@@ -255,5 +270,7 @@ const struct cgroup_ops cgroup_v2_ops = {
     .weight_normal = WEIGHT_NORMAL,
     .weight_least = 1,
     .kill = v2_kill,
+    .freeze = v2_freeze,
+    .thaw_left = v2_thaw_left,
     .close = v2_close,
 };

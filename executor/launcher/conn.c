@@ -219,6 +219,31 @@ on_settle(struct conn *conn, const union wire_request *request, struct sandbox *
     conn_report(conn, LAUNCH_STATS, request->head.seq, sb->id, &sb->report);
 }
 
+/* On a host without a freezer the client is told, and the sandbox goes on. */
+static void
+freeze(struct conn *conn, const union wire_request *request, struct sandbox *sb, bool is_frozen)
+{
+    int r = sandbox_freeze(sb, is_frozen);
+
+    if (r < 0) {
+        conn_error(conn, request->head.seq, sb->id, -r, "freezer");
+        return;
+    }
+    on_stat(conn, request, sb);
+}
+
+static void
+on_freeze(struct conn *conn, const union wire_request *request, struct sandbox *sb)
+{
+    freeze(conn, request, sb, true);
+}
+
+static void
+on_thaw(struct conn *conn, const union wire_request *request, struct sandbox *sb)
+{
+    freeze(conn, request, sb, false);
+}
+
 static void
 on_destroy(struct conn *conn, const union wire_request *request, struct sandbox *sb)
 {
@@ -242,6 +267,8 @@ static const struct {
     [LAUNCH_ADOPT] = { CONN_READY, S(WARM) | S(ENDED), on_adopt },
     [LAUNCH_STAT] = { CONN_READY, S(WARM) | S(RUNNING) | S(SETTLED) | S(ENDED), on_stat },
     [LAUNCH_SETTLE] = { CONN_READY, S(RUNNING) | S(ENDED), on_settle },
+    [LAUNCH_FREEZE] = { CONN_READY, S(RUNNING) | S(ENDED), on_freeze },
+    [LAUNCH_THAW] = { CONN_READY, S(RUNNING) | S(ENDED), on_thaw },
     [LAUNCH_DESTROY] = { CONN_READY, S(WARM) | S(RUNNING) | S(SETTLED) | S(ENDED), on_destroy },
 };
 #undef S

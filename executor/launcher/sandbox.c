@@ -242,8 +242,29 @@ sandbox_kill(struct sandbox *sb)
         journal(JOURNAL_ERROR, "sandbox.kill", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("error", errno));
     }
     if (sb->cgroup.dir[0] >= 0 && host->tree.ops->kill(sb->cgroup.dir[0]) < 0) {
-        return; /* v1 has no such call, and needs none: see above */
+        /* v1 has no such call, and needs none: see above */
     }
+    /* What is frozen does not die before it thaws: the signal is there first. */
+    if (sb->frozen && sandbox_freeze(sb, false) < 0) {
+        journal(JOURNAL_ERROR, "sandbox.thaw", JOURNAL_INT("sandbox", sb->id));
+    }
+}
+
+_must_check_ int
+sandbox_freeze(struct sandbox *sb, bool is_frozen)
+{
+    int r;
+
+    if (sb->state == SANDBOX_ENDED || (sb->killed && is_frozen)) {
+        return 0; /* nothing of it moves any more */
+    }
+    r = cgroup_freeze(&sb->cgroup, &host->tree, sb->slot, is_frozen);
+    /* Half frozen is worse than not. */
+    if (r < 0 && is_frozen && cgroup_freeze(&sb->cgroup, &host->tree, sb->slot, false) < 0) {
+        sandbox_kill(sb);
+    }
+    sb->frozen = r == 0 && is_frozen;
+    return r;
 }
 
 static void

@@ -54,6 +54,7 @@ struct sandbox {
     uint64_t create_seq;
     uint64_t destroy_seq; /* 0: not asked for */
     bool killed;
+    bool frozen;
     enum sbx_isolation isolation;
 
     pid_t pid;
@@ -97,6 +98,8 @@ _must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *l
 void sandbox_stat(struct sandbox *sb);
 /* The same, and nothing of it changes any more when the sandbox is within its limits. */
 void sandbox_settle(struct sandbox *sb);
+/* Stops all of its processes where they are, or lets them go on. -EOPNOTSUPP: this host cannot. */
+_must_check_ int sandbox_freeze(struct sandbox *sb, bool is_frozen);
 /* DESTROYED follows when nothing is left. */
 void sandbox_destroy(struct sandbox *sb, uint64_t seq);
 void sandbox_kill(struct sandbox *sb);

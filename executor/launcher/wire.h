@@ -8,6 +8,7 @@
  *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --SETTLE--> SETTLED
  *                          each may end: --> ENDED --DESTROY--> gone
  *   WALLS is permitted when READY and names no sandbox.
+ *   FREEZE and THAW are permitted when RUNNING or ENDED; what is frozen is RUNNING all the same, and its clocks go on.
  *   DESTROY and STAT are permitted in each, SETTLE also when ENDED. Only a sandbox
  *   within its limits settles: what the kernel enforces by itself holds on, but no
  *   verdict comes any more.
@@ -19,7 +20,7 @@
 #include "lib/sbx_isolation.h"
 #include "lib/sbx_wall.h"
 
-#define LAUNCH_WIRE_VERSION 4u
+#define LAUNCH_WIRE_VERSION 5u
 #define LAUNCH_TEMPLATE_LEN 32
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
 /* gVisor: socket, stdout, stderr. runsc passes three descriptors; a step's own message has its input. */
@@ -33,6 +34,8 @@ enum launch_type {
     LAUNCH_DESTROY,   /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
     LAUNCH_SETTLE,    /* launch_head    -> launch_report (type LAUNCH_STATS): the run is over */
     LAUNCH_WALLS,     /* launch_head    -> launch_walls (type LAUNCH_WALLS): what this host enforces */
+    LAUNCH_FREEZE,   /* launch_head    -> launch_report (type LAUNCH_STATS): no process of it runs any more */
+    LAUNCH_THAW,     /* launch_head    -> launch_report (type LAUNCH_STATS) */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,

@@ -6,7 +6,8 @@ static const uint16_t sizes[] = {
     [LAUNCH_HELLO] = sizeof(struct launch_hello),  [LAUNCH_CREATE] = sizeof(struct launch_create),
     [LAUNCH_ADOPT] = sizeof(struct launch_adopt),  [LAUNCH_STAT] = sizeof(struct launch_head),
     [LAUNCH_DESTROY] = sizeof(struct launch_head), [LAUNCH_SETTLE] = sizeof(struct launch_head),
-    [LAUNCH_WALLS] = sizeof(struct launch_head),
+    [LAUNCH_WALLS] = sizeof(struct launch_head),   [LAUNCH_FREEZE] = sizeof(struct launch_head),
+    [LAUNCH_THAW] = sizeof(struct launch_head),
 };
 
 _must_check_ int

@@ -21,6 +21,8 @@ static const struct {
     [LAUNCH_DESTROY] = { sizeof(struct launch_head), LAUNCH_DESTROYED },
     [LAUNCH_SETTLE] = { sizeof(struct launch_head), LAUNCH_STATS },
     [LAUNCH_WALLS] = { sizeof(struct launch_head), LAUNCH_WALLS },
+    [LAUNCH_FREEZE] = { sizeof(struct launch_head), LAUNCH_STATS },
+    [LAUNCH_THAW] = { sizeof(struct launch_head), LAUNCH_STATS },
 };
 
 size_t

@@ -520,6 +520,10 @@ command(char *line)
         request(&head, sizeof(head), LAUNCH_STAT, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "settle") == 0) {
         request(&head, sizeof(head), LAUNCH_SETTLE, strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "freeze") == 0) {
+        request(&head, sizeof(head), LAUNCH_FREEZE, strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "thaw") == 0) {
+        request(&head, sizeof(head), LAUNCH_THAW, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "destroy") == 0) {
         request(&head, sizeof(head), LAUNCH_DESTROY, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "ended") == 0) {

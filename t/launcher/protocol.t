@@ -7,14 +7,14 @@ use Test::More;
 use lib 't/lib';
 use Sandbox::Launch;
 
-my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY, $SETTLE, $WALLS) = (1 .. 7);
+my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY, $SETTLE, $WALLS, $FREEZE, $THAW) = (1 .. 9);
 my $l = Sandbox::Launch->new;
 $l->start;
 my $witness = $l->client;
 my $safe = $witness->create;
 
 sub head { my (%f) = @_; return pack 'SSLQQ', $f{type}, $f{size}, $f{pad} // 0, $f{seq} // 1, $f{sandbox} // 0 }
-sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 4, 0 }
+sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 5, 0 }
 sub create { my (%f) = @_; return head(type => $CREATE, size => 64, seq => 2, %f) . ($f{name} // pack 'a32', 'default') . pack('LL', $f{isolation} // 1, 0) }
 sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 72, seq => 2, %f) . pack 'QQQQLLQ', 1 << 26, 1 << 26, 1000, 1000, 1000, 10, 0 }
 sub hex_of { return unpack 'H*', $_[0] }
@@ -41,15 +41,20 @@ refused('size too small', $message, hello(size => 24));
 refused('size too large', $message, hello(size => 33));
 refused('size 0', $message, hello(size => 0));
 refused('size 65535', $message, hello(size => 65535));
-refused("type $_", $message, head(type => $_, size => 24)) for 0, 8, 9, 100, 101, 102, 103, 104, 105, 201, 65535;
+refused("type $_", $message, head(type => $_, size => 24)) for 0, 10, 11, 100, 101, 102, 103, 104, 105, 201, 65535;
 refused('seq 0', $message, hello(seq => 0));
 refused('another version', qr/^error 71 version$/, hello(version => 3));
-refused('a later version', qr/^error 71 version$/, hello(version => 5));
+refused('a later version', qr/^error 71 version$/, hello(version => 6));
 refused('version 0', qr/^error 71 version$/, hello(version => 0));
 refused('create before hello', $state, create());
 refused('adopt before hello', $state, adopt(sandbox => 1));
 refused('stat before hello', $state, head(type => $STAT, size => 24, sandbox => 1));
 refused('settle before hello', $state, head(type => $SETTLE, size => 24, sandbox => 1));
+refused('freeze before hello', $state, head(type => $FREEZE, size => 24, sandbox => 1));
+refused('freeze of an unknown sandbox', $state, hello(), head(type => $FREEZE, size => 24, seq => 2, sandbox => 1));
+refused('freeze of the sandbox of another client', $state, hello(), head(type => $FREEZE, size => 24, seq => 2, sandbox => $safe));
+refused('thaw of an unknown sandbox', $state, hello(), head(type => $THAW, size => 24, seq => 2, sandbox => 1));
+refused('thaw with a body', $message, hello(), head(type => $THAW, size => 32, seq => 2) . 'x' x 8);
 refused('destroy before hello', $state, head(type => $DESTROY, size => 24, sandbox => 1));
 refused('walls before hello', $state, head(type => $WALLS, size => 24));
 refused('walls naming a sandbox', $state, hello(), head(type => $WALLS, size => 24, seq => 2, sandbox => $safe));
@@ -136,7 +141,7 @@ my $extra = $l->client;
 is($extra->hello, 'eof', 'the seventeenth connection is closed');
 $_->stop for $extra, @idle;
 $c = $l->client;
-is($c->hello, 'hello version=4 max=128', 'afterwards there is room again');
+is($c->hello, 'hello version=5 max=128', 'afterwards there is room again');
 $c->stop;
 
 # Another user.
@@ -162,7 +167,7 @@ is($c->hello, 'eof', 'root is not the configured user');
 $c->stop;
 $l->{as} = ['setpriv', '--reuid', '64998', '--regid', '64998', '--clear-groups'];
 $c = $l->client;
-is($c->hello, 'hello version=4 max=128', 'the configured user is served');
+is($c->hello, 'hello version=5 max=128', 'the configured user is served');
 $c->{hello} = 1;
 $id = $c->create;
 like($c->sh($id, 'id -u'), qr/^1000$/m, 'and gets sandboxes');

@@ -191,6 +191,8 @@ sub adopt {
 sub fields { my ($text) = @_; my %f = map { /^(\w+)=(-?\d+)$/ ? ($1 => $2) : () } split ' ', $text // ''; $f{what} = (split ' ', $text // '')[0]; return \%f }
 sub stat { my ($self, $id) = @_; return fields($self->ask("stat $id")) }
 sub settle { my ($self, $id) = @_; return fields($self->ask("settle $id")) }
+sub freeze { my ($self, $id) = @_; return fields($self->ask("freeze $id")) }
+sub thaw { my ($self, $id) = @_; return fields($self->ask("thaw $id")) }
 sub destroy { my ($self, $id) = @_; return fields($self->ask("destroy $id")) }
 sub ended { my ($self, $seconds) = @_; return fields($self->ask('ended ' . int(1000 * ($seconds // 10)))) }
 
