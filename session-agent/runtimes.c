@@ -77,11 +77,14 @@ env_ok(json_t *env)
 static void
 entry_read(const json_t *json, struct runtime_entry *ret)
 {
+    const json_t *repl = json_object_get(json, "repl");
+
     *ret = (struct runtime_entry){
         .name = json_string_value(json_object_get(json, "name")),
         .source = json_string_value(json_object_get(json, "source")),
         .aliases = json_object_get(json, "aliases"),
         .argv = json_object_get(json, "argv"),
+        .repl = json_is_array(repl) ? repl : NULL,
         .env = json_object_get(json, "env"),
     };
 }
@@ -89,15 +92,16 @@ entry_read(const json_t *json, struct runtime_entry *ret)
 static bool
 entry_check(const json_t *entry, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "name", "aliases", "argv", "source", "env", NULL };
+    static const char *const known[] = { "name", "aliases", "argv", "repl", "source", "env", NULL };
     const json_t *alias;
-    json_t *aliases = NULL, *argv = NULL, *env = NULL;
+    json_t *aliases = NULL, *argv = NULL, *repl = NULL, *env = NULL;
     const char *source = "";
     size_t source_len = 0, i;
 
     if (!sbx_json_only(entry, path, known, err) ||
         !sbx_json_get_array(entry, path, "aliases", 16, &aliases, err) ||
         !sbx_json_get_array(entry, path, "argv", MAX_ARGV, &argv, err) ||
+        !sbx_json_get_array(entry, path, "repl", MAX_ARGV, &repl, err) ||
         !sbx_json_get_object(entry, path, "env", &env, err) ||
         !sbx_json_get_str(entry, path, "source", 64, &source, &source_len, err)) {
         return false;
@@ -113,6 +117,8 @@ entry_check(const json_t *entry, const char *path, struct sbx_field_error *err)
         sbx_field_error_set(err, path, "needs a name of lower-case letters and digits");
     } else if (!argv_ok(argv)) {
         sbx_field_error_set(err, path, "needs an argv that begins with an absolute path");
+    } else if (repl != NULL && !argv_ok(repl)) {
+        sbx_field_error_set(err, path, "needs a repl that begins with an absolute path");
     } else if (!request_path_valid(source, source_len) || strchr(source, '/') != NULL) {
         sbx_field_error_set(err, path, "needs a source that is a file name");
     } else if (!env_ok(env)) {

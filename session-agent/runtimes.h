@@ -13,6 +13,7 @@ struct runtime_entry {
     const char *source; /* file name the code is stored under */
     const json_t *aliases;
     const json_t *argv; /* "{source}" stands for the path of the source */
+    const json_t *repl; /* argv of the interpreter that keeps its state; NULL: no sessions in this language */
     json_t *env;        /* NULL: none */
 };
 

@@ -25,6 +25,7 @@ struct registry {
     unsigned n_names;
     struct name names[MAX_RUNTIMES * (1 + MAX_ALIASES)];
     unsigned canonical[MAX_RUNTIMES]; /* index into names */
+    bool has_repl[MAX_RUNTIMES];
 };
 
 static void
@@ -84,7 +85,7 @@ static bool
 runtime_add(struct registry *registry, const json_t *json, const char *path, struct sbx_field_error *err)
 {
     unsigned runtime = registry->n_runtimes;
-    json_t *aliases = NULL, *argv = NULL, *alias;
+    json_t *aliases = NULL, *argv = NULL, *repl = NULL, *alias;
     size_t i;
 
     if (!json_is_object(json)) {
@@ -92,7 +93,8 @@ runtime_add(struct registry *registry, const json_t *json, const char *path, str
         return false;
     }
     if (!sbx_json_get_array(json, path, "aliases", MAX_ALIASES, &aliases, err) ||
-        !sbx_json_get_array(json, path, "argv", 64, &argv, err)) {
+        !sbx_json_get_array(json, path, "argv", 64, &argv, err) ||
+        !sbx_json_get_array(json, path, "repl", 64, &repl, err)) {
         return false;
     }
     if (json_array_size(argv) == 0) {
@@ -100,6 +102,7 @@ runtime_add(struct registry *registry, const json_t *json, const char *path, str
         return false;
     }
     registry->canonical[runtime] = registry->n_names;
+    registry->has_repl[runtime] = json_array_size(repl) > 0;
     if (!name_add(registry, json_object_get(json, "name"), runtime, err)) {
         return false;
     }
@@ -229,4 +232,12 @@ registry_canonical(const struct registry *registry, const char *name)
     const struct name *found = name_find(registry, name);
 
     return found == NULL ? NULL : registry_name(registry, found->runtime);
+}
+
+bool
+registry_has_repl(const struct registry *registry, const char *name)
+{
+    const struct name *found = name_find(registry, name);
+
+    return found != NULL && registry->has_repl[found->runtime];
 }

@@ -25,3 +25,5 @@ unsigned registry_count(const struct registry *registry);
 const char *registry_name(const struct registry *registry, unsigned i);
 /* The canonical name of a name or alias; NULL when there is no such language. Borrows until free. */
 const char *registry_canonical(const struct registry *registry, const char *name);
+/* Whether an interpreter of this name or alias can hold a session. */
+bool registry_has_repl(const struct registry *registry, const char *name);

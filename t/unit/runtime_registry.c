@@ -11,7 +11,8 @@ static void
 test_good(void)
 {
     static const char text[] =
-        "{\"runtimes\":[" ENTRY("\"python\"", ",\"aliases\":[\"python3\",\"py\"],\"env\":{}") "," ENTRY(
+        "{\"runtimes\":[" ENTRY("\"python\"", ",\"aliases\":[\"python3\",\"py\"],\"repl\":[\"/bin/"
+                                              "x\"],\"env\":{}") "," ENTRY(
             "\"bash\"", ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
     char why[REGISTRY_WHY_LEN] = "";
     struct registry *registry = NULL;
@@ -26,6 +27,10 @@ test_good(void)
     ok(registry_canonical(registry, "Python") == NULL, "case matters");
     ok(registry_canonical(registry, "") == NULL, "the empty one too");
     ok(registry_canonical(registry, "python ") == NULL, "no white space is forgiven");
+    ok(registry_has_repl(registry, "python") && registry_has_repl(registry, "py"), "one that holds sessions");
+    ok(!registry_has_repl(registry, "bash"), "one that does not");
+    ok(!registry_has_repl(registry, "ruby") && !registry_has_repl(registry, ""),
+       "nor does what is not there");
     ok(registry_free(registry) == NULL && registry_free(NULL) == NULL, "freed");
 }
 
@@ -58,6 +63,7 @@ test_bad(void)
         { "{\"runtimes\":[{}]}", "/runtimes/0: has no argv" },
         { "{\"runtimes\":[{\"argv\":[\"x\"]}]}", "/runtimes/0: a name or alias" },
         { "{\"runtimes\":[{\"name\":\"a\",\"argv\":[]}]}", "/runtimes/0: has no argv" },
+        { "{\"runtimes\":[" ENTRY("\"a\"", ",\"repl\":{}") "]}", "/runtimes/0: must be an array" },
         { "{\"runtimes\":[{\"name\":\"a\",\"argv\":\"x\"}]}", "/runtimes/0" },
         { "{\"runtimes\":[" ENTRY("1", "") "]}", "/runtimes/0: a name or alias" },
         { "{\"runtimes\":[" ENTRY("\"\"", "") "]}", "/runtimes/0: a name or alias" },
