@@ -20,7 +20,7 @@ my %owner = (
     'hiredis/'          => qr{^(executor/store/redis\w*\.c|ngx_sandbox_module/ngx_sandbox_redis\.c)$},
     'curl/'             => qr{^executor/net/\w+\.c$},
     'seccomp.h'         => qr{^executor/launcher/seccomp\.c$},
-    'uv.h'              => qr{^(lib/sbx_http_\w+\.[ch]|executor/(?!core/|launcher/)(\w+/)?\w+\.[ch]|session-agent/\w+\.[ch])$},
+    'uv.h'              => qr{^(lib/sbx_(http|mux)_?\w*\.[ch]|executor/(?!core/|launcher/)(\w+/)?\w+\.[ch]|session-agent/\w+\.[ch])$},
     'ngx_'              => qr{^ngx_sandbox_module/},
 );
 # Directory => what its own-tree includes may be.
