@@ -13,6 +13,10 @@
 #define MAX_COUNT 1024
 #define MAX_BYTES (1024 * MI)
 #define MAX_WAIT_MS (600ull * MILLI)
+#define MAX_SESSIONS 10000
+#define MAX_STORED_BYTES (1024 * MAX_BYTES)
+#define MIN_RETENTION_MS (1ull * MILLI)
+#define MAX_RETENTION_MS (10ull * 366 * 24 * 3600 * MILLI)
 #define MAX_BURST 1000000
 #define MAX_CONCURRENCY 100000
 
@@ -32,6 +36,22 @@ policy_unsaid(struct sbx_policy *policy)
     policy->max_file_bytes = UINT64_MAX;
     policy->max_artifact_bytes = UINT64_MAX;
     policy->max_wait_ms = UINT64_MAX;
+    policy->max_stored_bytes = UINT64_MAX;
+    policy->max_upload_bytes = UINT64_MAX;
+    policy->sessions.max = UINT32_MAX;
+}
+
+const char *
+sbx_session_time_key(enum sbx_session_time time)
+{
+    static const char *const keys[SBX_N_SESSION_TIMES] = {
+        [SBX_SESSION_TTL] = "ttl",
+        [SBX_SESSION_IDLE] = "idle_timeout",
+        [SBX_SESSION_STEP] = "step_timeout",
+        [SBX_SESSION_CPU_TIME] = "cpu_time",
+    };
+
+    return keys[time];
 }
 
 bool
@@ -75,12 +95,13 @@ check_members(const json_t *object, const char *path, const char *const *known, 
     return sbx_json_only(object, path, known, err) && no_nulls(object, path, err);
 }
 
+/* {"default", "max"} in the forms and bounds of a limit. */
 static bool
-read_limit(struct sbx_policy *policy, enum sbx_limit limit, const json_t *object, const char *path,
-           struct sbx_field_error *err)
+read_span(enum sbx_limit limit, uint64_t *ret_fallback, uint64_t *ret_max, const json_t *object,
+          const char *path, struct sbx_field_error *err)
 {
     static const char *const known[] = { "default", "max", NULL };
-    uint64_t *slots[] = { &policy->fallback.value[limit], &policy->max.value[limit] };
+    uint64_t *slots[] = { ret_fallback, ret_max };
     char field[sizeof(err->field)];
     const json_t *value;
     unsigned i;
@@ -130,7 +151,8 @@ read_limits(struct sbx_policy *policy, const json_t *document, struct sbx_field_
     for (i = 0; i < SBX_N_LIMITS; i++) {
         limit = json_object_get(limits, known[i]);
         sbx_json_pointer(path, sizeof(path), "/limits", known[i], 0);
-        if (limit != NULL && !read_limit(policy, (enum sbx_limit)i, limit, path, err)) {
+        if (limit != NULL && !read_span((enum sbx_limit)i, &policy->fallback.value[i], &policy->max.value[i],
+                                        limit, path, err)) {
             return false;
         }
     }
@@ -231,10 +253,11 @@ read_count(const json_t *object, const char *path, const char *key, int64_t min,
 }
 
 static bool
-read_bytes(const json_t *object, const char *path, uint64_t *ret, struct sbx_field_error *err)
+read_bytes(const json_t *object, const char *path, const char *key, uint64_t max, uint64_t *ret,
+           struct sbx_field_error *err)
 {
-    const json_t *value = json_object_get(object, "max_bytes");
-    char field[sizeof(err->field)];
+    const json_t *value = json_object_get(object, key);
+    char field[sizeof(err->field)], most[32];
     uint64_t bytes = 0;
     bool fine;
 
@@ -248,35 +271,107 @@ read_bytes(const json_t *object, const char *path, uint64_t *ret, struct sbx_fie
         fine = json_is_string(value) &&
                sbx_quantity_parse(json_string_value(value), json_string_length(value), &bytes);
     }
-    if (!fine || bytes > MAX_BYTES) {
-        sbx_json_pointer(field, sizeof(field), path, "max_bytes", 0);
-        sbx_field_error_set(err, field, "must be a number of bytes or a quantity up to \"1Gi\"");
+    if (!fine || bytes > max) {
+        sbx_json_pointer(field, sizeof(field), path, key, 0);
+        sbx_limit_text(most, sizeof(most), SBX_LIMIT_MEMORY, max);
+        sbx_field_error_set(err, field, "must be a number of bytes or a quantity up to %s", most);
         return false;
     }
     *ret = bytes;
     return true;
 }
 
-/* "env", "files", "artifacts": a count and, but for env, a size. */
+/* An object of the document, if it is there, with no members but the known ones. */
 static bool
-read_group(const json_t *document, const char *key, uint32_t *ret_max, uint64_t *ret_bytes,
-           struct sbx_field_error *err)
+get_group(const json_t *document, const char *key, const char *const *known, json_t **ret,
+          struct sbx_field_error *err)
 {
-    static const char *const with_bytes[] = { "max", "max_bytes", NULL };
-    static const char *const without[] = { "max", NULL };
     char path[sizeof(err->field)];
-    json_t *group = NULL;
 
-    if (!sbx_json_get_object(document, "", key, &group, err)) {
+    if (!sbx_json_get_object(document, "", key, ret, err)) {
         return false;
     }
-    if (group == NULL) {
-        return true;
-    }
     sbx_json_pointer(path, sizeof(path), "", key, 0);
-    return check_members(group, path, ret_bytes != NULL ? with_bytes : without, err) &&
-           read_count(group, path, "max", 0, MAX_COUNT, ret_max, err) &&
-           (ret_bytes == NULL || read_bytes(group, path, ret_bytes, err));
+    return *ret == NULL || check_members(*ret, path, known, err);
+}
+
+static bool
+read_sizes(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
+{
+    static const char *const of_env[] = { "max", NULL };
+    static const char *const of_files[] = { "max", "max_bytes", NULL };
+    static const char *const of_artifacts[] = { "max", "max_bytes", "total_bytes", NULL };
+    static const char *const of_uploads[] = { "max_bytes", NULL };
+    json_t *env = NULL, *files = NULL, *artifacts = NULL, *uploads = NULL;
+
+    /* A getter of a group that is not there finds none of its members. */
+    return get_group(document, "env", of_env, &env, err) &&
+           get_group(document, "files", of_files, &files, err) &&
+           get_group(document, "artifacts", of_artifacts, &artifacts, err) &&
+           get_group(document, "uploads", of_uploads, &uploads, err) &&
+           read_count(env, "/env", "max", 0, MAX_COUNT, &policy->max_env, err) &&
+           read_count(files, "/files", "max", 0, MAX_COUNT, &policy->max_files, err) &&
+           read_bytes(files, "/files", "max_bytes", MAX_BYTES, &policy->max_file_bytes, err) &&
+           read_count(artifacts, "/artifacts", "max", 0, MAX_COUNT, &policy->max_artifacts, err) &&
+           read_bytes(artifacts, "/artifacts", "max_bytes", MAX_BYTES, &policy->max_artifact_bytes, err) &&
+           read_bytes(artifacts, "/artifacts", "total_bytes", MAX_STORED_BYTES, &policy->max_stored_bytes,
+                      err) &&
+           read_bytes(uploads, "/uploads", "max_bytes", MAX_STORED_BYTES, &policy->max_upload_bytes, err);
+}
+
+static bool
+read_retention(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "records", "artifacts", NULL };
+    uint64_t *slots[] = { &policy->retention_records_ms, &policy->retention_artifacts_ms };
+    char field[sizeof(err->field)];
+    json_t *object = NULL;
+    unsigned i;
+
+    if (!get_group(document, "retention", known, &object, err)) {
+        return false;
+    }
+    for (i = 0; i < SBX_COUNT(slots); i++) {
+        if (!sbx_json_get_duration(object, "/retention", known[i], MAX_RETENTION_MS, slots[i], err)) {
+            return false;
+        }
+        if (json_object_get(object, known[i]) != NULL && *slots[i] < MIN_RETENTION_MS) {
+            sbx_json_pointer(field, sizeof(field), "/retention", known[i], 0);
+            sbx_field_error_set(err, field, "must not be less than a second");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+read_sessions(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "max",          "max_lifetime", "ttl", "idle_timeout",
+                                         "step_timeout", "cpu_time",     NULL };
+    struct sbx_session_policy *sessions = &policy->sessions;
+    char path[sizeof(err->field)];
+    json_t *object = NULL, *value;
+    unsigned i;
+
+    if (!get_group(document, "sessions", known, &object, err) ||
+        !read_count(object, "/sessions", "max", 0, MAX_SESSIONS, &sessions->max, err)) {
+        return false;
+    }
+    value = json_object_get(object, "max_lifetime");
+    if (value != NULL && !sbx_limit_from_json(SBX_LIMIT_TIME, value, "/sessions/max_lifetime",
+                                              &sessions->max_lifetime_ms, err)) {
+        return false;
+    }
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        value = json_object_get(object, sbx_session_time_key((enum sbx_session_time)i));
+        sbx_json_pointer(path, sizeof(path), "/sessions", sbx_session_time_key((enum sbx_session_time)i), 0);
+        if (value != NULL &&
+            !read_span(SBX_LIMIT_TIME, &sessions->fallback[i], &sessions->longest[i], value, path, err)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* "100/s", "30/m", "20/h": whole numbers of up to six digits, at least one token in 1000 s. */
@@ -466,8 +561,8 @@ bool
 sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err)
 {
     static const char *const known[] = {
-        "version", "id",        "limits",   "languages", "templates",   "isolation", "env",
-        "files",   "artifacts", "max_wait", "rates",     "concurrency", NULL,
+        "version",   "id",      "limits",    "languages", "templates", "isolation", "env",         "files",
+        "artifacts", "uploads", "retention", "sessions",  "max_wait",  "rates",     "concurrency", NULL,
     };
     struct sbx_policy policy;
 
@@ -479,9 +574,8 @@ sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_
     if (!check_members(document, "", known, err) || !read_head(&policy, document, err) ||
         !read_limits(&policy, document, err) || !read_names(&policy.languages, document, "languages", err) ||
         !read_names(&policy.templates, document, "templates", err) ||
-        !read_isolation(&policy, document, err) || !read_group(document, "env", &policy.max_env, NULL, err) ||
-        !read_group(document, "files", &policy.max_files, &policy.max_file_bytes, err) ||
-        !read_group(document, "artifacts", &policy.max_artifacts, &policy.max_artifact_bytes, err) ||
+        !read_isolation(&policy, document, err) || !read_sizes(&policy, document, err) ||
+        !read_retention(&policy, document, err) || !read_sessions(&policy, document, err) ||
         !sbx_json_get_duration(document, "", "max_wait", MAX_WAIT_MS, &policy.max_wait_ms, err) ||
         !read_rates(&policy, document, err) || !read_concurrency(&policy, document, err)) {
         return false;

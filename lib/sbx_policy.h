@@ -10,7 +10,10 @@
  *   "templates": ["default"],
  *   "isolation": {"minimum": "gvisor", "default": "gvisor"},
  *   "env": { "max": 64 }, "files": {"max": 64, "max_bytes": "8Mi"},
- *   "artifacts": {"max": 64, "max_bytes": "16Mi"},
+ *   "artifacts": {"max": 64, "max_bytes": "16Mi", "total_bytes": "10Gi"},
+ *   "uploads": {"max_bytes": "2Gi"}, "retention": {"records": "168h", "artifacts": "720h"},
+ *   "sessions": {"max": 16, "max_lifetime": "24h", "ttl": {"default": "30m", "max": "24h"},
+ *                "idle_timeout": {..}, "step_timeout": {..}, "cpu_time": {..}},
  *   "max_wait": "60s",
  *   "rates": { "tenant": {"rate": "100/s", "burst": 200}, "app": .., "agent": .., "routes": {"jobs.create": {...}} },
  *   "concurrency": {"tenant": 100, "app": 50, "agent": 20}
@@ -37,6 +40,21 @@ struct sbx_rate {
     uint32_t burst;            /* bucket size in whole tokens */
 };
 
+/* Times of a session, each with a default and a most, in ms. */
+enum sbx_session_time {
+    SBX_SESSION_TTL,
+    SBX_SESSION_IDLE,
+    SBX_SESSION_STEP,     /* of one step */
+    SBX_SESSION_CPU_TIME, /* of the whole session, where jobs have limits.cpu_time */
+    SBX_N_SESSION_TIMES
+};
+
+struct sbx_session_policy {
+    uint32_t max;                                                         /* UINT32_MAX = not said */
+    uint64_t fallback[SBX_N_SESSION_TIMES], longest[SBX_N_SESSION_TIMES]; /* 0 = not said */
+    uint64_t max_lifetime_ms;                                             /* 0 = not said */
+};
+
 enum sbx_scope { SBX_SCOPE_TENANT, SBX_SCOPE_APP, SBX_SCOPE_AGENT, SBX_N_SCOPES };
 
 struct sbx_name_set {
@@ -54,6 +72,9 @@ struct sbx_policy {
     enum sbx_isolation min_isolation, isolation;              /* isolation: the default; NONE = not said */
     uint32_t max_env, max_files, max_artifacts;               /* UINT32_MAX = not said */
     uint64_t max_file_bytes, max_artifact_bytes, max_wait_ms; /* UINT64_MAX = not said */
+    uint64_t max_stored_bytes, max_upload_bytes;              /* UINT64_MAX = not said */
+    uint64_t retention_records_ms, retention_artifacts_ms;    /* 0 = not said */
+    struct sbx_session_policy sessions;
     struct sbx_rate rate[SBX_N_SCOPES];
     uint8_t n_routes;
     struct {
@@ -63,15 +84,26 @@ struct sbx_policy {
     uint32_t concurrency[SBX_N_SCOPES]; /* 0 = not said */
 };
 
+/* What a body asks for: which members policy reads of it. docs/policy.md, "Requests". */
+enum sbx_policy_kind {
+    SBX_POLICY_JOB,     /* POST /v1/jobs */
+    SBX_POLICY_SESSION, /* POST /v1/sessions and the like */
+    SBX_POLICY_EXTEND,  /* PATCH of a session */
+    SBX_POLICY_STEP,    /* a step or a context of a session */
+    SBX_POLICY_PROCESS, /* a command in a session: its own timeout is bound by the session's life only */
+};
+
 /* What a request asks for, as far as policy cares. */
 struct sbx_policy_input {
-    char language[SBX_POLICY_NAME_LEN];      /* canonical name or as sent */
+    enum sbx_policy_kind kind;
+    char language[SBX_POLICY_NAME_LEN];      /* canonical name or as sent; "" when only a job must name one */
     char template_name[SBX_POLICY_NAME_LEN]; /* "default" when not sent */
     struct sbx_limits limits;                /* 0 = not asked */
     enum sbx_isolation isolation;            /* NONE = not asked */
     uint32_t n_env, n_files, n_artifacts;
     uint64_t file_bytes; /* decoded size of files[] together */
     uint64_t wait_ms;
+    uint64_t session_ms[SBX_N_SESSION_TIMES]; /* 0 = not asked */
 };
 
 struct sbx_violation {
@@ -85,7 +117,7 @@ struct sbx_decision {
     bool allowed;
     uint8_t n_violations;
     struct sbx_violation violation[SBX_POLICY_MAX_VIOLATIONS];
-    struct sbx_limits limits; /* effective limits of this request; every value set when allowed */
+    struct sbx_limits limits; /* effective limits; of a job or session that is allowed every value is set */
     uint32_t max_artifacts;
     uint64_t max_artifact_bytes;
     enum sbx_isolation isolation;     /* asked for, else the policy's; NONE: the executor's template says */
@@ -108,9 +140,13 @@ _must_check_ bool sbx_policy_from_json(struct sbx_policy *ret, const json_t *doc
 void sbx_policy_base(struct sbx_policy *ret, const struct sbx_policy *document);
 /* Narrows *base by *layer; id and version become the layer's. */
 void sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer);
-/* Extracts the input from a job request's body; false with *err when a field that policy reads has a wrong shape. */
-_must_check_ bool sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body,
-                                             struct sbx_field_error *err);
+/* Extracts the input from a request's body; false with *err when a field that policy reads has a wrong shape. */
+_must_check_ bool sbx_policy_input_from_json(struct sbx_policy_input *ret, enum sbx_policy_kind kind,
+                                             const json_t *body, struct sbx_field_error *err);
+/* The language of a session that names none. */
+#define SBX_SESSION_LANGUAGE "python"
+/* "ttl", "idle_timeout", "step_timeout", "cpu_time": in documents, requests and rules. */
+const char *sbx_session_time_key(enum sbx_session_time time);
 /* "isolation.minimum": the tier that was asked for is weaker than the policy's minimum. */
 void sbx_violation_isolation(struct sbx_violation *ret, enum sbx_isolation minimum, enum sbx_isolation asked);
 void sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input,

@@ -157,6 +157,94 @@ read_artifacts(struct sbx_policy_input *input, const json_t *body, struct sbx_fi
     return true;
 }
 
+/*
+ * The name under which the body has the member: this API's or that of an older form of it; not both.
+ */
+static const char *
+either_key(const json_t *body, const char *key, const char *other, struct sbx_field_error *err,
+           bool *ret_fine)
+{
+    const json_t *first = json_object_get(body, key), *second = json_object_get(body, other);
+    char field[sizeof(err->field)];
+
+    *ret_fine = true;
+    if (second == NULL || json_is_null(second)) {
+        return key;
+    }
+    if (first != NULL && !json_is_null(first)) {
+        sbx_json_pointer(field, sizeof(field), "", other, 0);
+        sbx_field_error_set(err, field, "says the same as %s: send one of them", key);
+        *ret_fine = false;
+    }
+    return other;
+}
+
+static bool
+read_either_name(char out[SBX_POLICY_NAME_LEN], const json_t *body, const char *key, const char *other,
+                 struct sbx_field_error *err)
+{
+    bool fine;
+    const char *found = either_key(body, key, other, err, &fine);
+
+    return fine && read_name(out, body, found, err);
+}
+
+static bool
+read_time(uint64_t *ret_ms, const json_t *body, const char *key, struct sbx_field_error *err)
+{
+    const json_t *value = json_object_get(body, key);
+    char field[sizeof(err->field)];
+
+    if (value == NULL || json_is_null(value)) {
+        return true;
+    }
+    sbx_json_pointer(field, sizeof(field), "", key, 0);
+    return sbx_limit_from_json(SBX_LIMIT_TIME, value, field, ret_ms, err);
+}
+
+static bool
+read_session_times(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
+{
+    bool fine;
+    const char *ttl = either_key(body, "ttl", "timeout", err, &fine);
+
+    return fine && read_time(&input->session_ms[SBX_SESSION_TTL], body, ttl, err) &&
+           read_time(&input->session_ms[SBX_SESSION_IDLE], body, "idle_timeout", err) &&
+           read_time(&input->session_ms[SBX_SESSION_STEP], body, "step_timeout", err);
+}
+
+static bool
+read_limits(struct sbx_policy_input *input, const json_t *body, const char *key, struct sbx_field_error *err)
+{
+    char path[sizeof(err->field)];
+    json_t *limits = NULL;
+
+    sbx_json_pointer(path, sizeof(path), "", key, 0);
+    return sbx_json_get_object(body, "", key, &limits, err) &&
+           (limits == NULL || sbx_limits_from_json(&input->limits, limits, path, err));
+}
+
+/* A session has one clock for its CPU and no limit of wall time but its ttl. */
+static bool
+read_session_limits(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
+{
+    bool fine;
+    const char *key = either_key(body, "limits", "resources", err, &fine);
+    char path[sizeof(err->field)];
+
+    if (!fine || !read_limits(input, body, key, err)) {
+        return false;
+    }
+    if (input->limits.value[SBX_LIMIT_TIME] != 0) {
+        sbx_json_pointer(path, sizeof(path), "", key, 0);
+        sbx_field_error_set(err, path, "must not bound the time: a session has a ttl, a step a timeout");
+        return false;
+    }
+    input->session_ms[SBX_SESSION_CPU_TIME] = input->limits.value[SBX_LIMIT_CPU];
+    input->limits.value[SBX_LIMIT_CPU] = 0;
+    return true;
+}
+
 static bool
 read_isolation(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
 {
@@ -174,36 +262,71 @@ read_isolation(struct sbx_policy_input *input, const json_t *body, struct sbx_fi
     return true;
 }
 
-bool
-sbx_policy_input_from_json(struct sbx_policy_input *ret, const json_t *body, struct sbx_field_error *err)
+static bool
+read_job(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
 {
-    struct sbx_policy_input input = { .template_name = "default" };
+    (void)snprintf(input->template_name, sizeof(input->template_name), "default"); /* fits */
+    if (!read_name(input->language, body, "language", err) ||
+        !read_name(input->template_name, body, "template", err) || !read_isolation(input, body, err)) {
+        return false;
+    }
+    if (input->language[0] == '\0') {
+        sbx_field_error_set(err, "/language", "is required");
+        return false;
+    }
+    return read_limits(input, body, "limits", err) && read_env(input, body, err) &&
+           read_files(input, body, err) && read_artifacts(input, body, err);
+}
+
+static bool
+read_session(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
+{
+    /* Both fit. */
+    (void)snprintf(input->language, sizeof(input->language), "%s", SBX_SESSION_LANGUAGE);
+    (void)snprintf(input->template_name, sizeof(input->template_name), "default");
+    return read_either_name(input->language, body, "language", "runtime", err) &&
+           read_either_name(input->template_name, body, "template", "template_id", err) &&
+           read_isolation(input, body, err) && read_session_limits(input, body, err) &&
+           read_session_times(input, body, err) && read_env(input, body, err) && read_files(input, body, err);
+}
+
+static bool
+read_kind(struct sbx_policy_input *input, const json_t *body, struct sbx_field_error *err)
+{
+    switch (input->kind) {
+    case SBX_POLICY_JOB:
+        return read_job(input, body, err);
+    case SBX_POLICY_SESSION:
+        return read_session(input, body, err);
+    case SBX_POLICY_EXTEND:
+        return read_session_times(input, body, err);
+    case SBX_POLICY_STEP:
+        return read_name(input->language, body, "language", err) && read_env(input, body, err) &&
+               read_time(&input->session_ms[SBX_SESSION_STEP], body, "timeout", err);
+    case SBX_POLICY_PROCESS:
+        return read_env(input, body, err);
+    }
+    return false;
+}
+
+bool
+sbx_policy_input_from_json(struct sbx_policy_input *ret, enum sbx_policy_kind kind, const json_t *body,
+                           struct sbx_field_error *err)
+{
+    struct sbx_policy_input input = { .kind = kind };
     char canonical[SBX_POLICY_NAME_LEN];
-    json_t *limits = NULL;
 
     if (!json_is_object(body)) {
         sbx_field_error_set(err, "", "must be an object");
         return false;
     }
-    if (!read_name(input.language, body, "language", err) ||
-        !read_name(input.template_name, body, "template", err) || !read_isolation(&input, body, err)) {
-        return false;
-    }
-    if (input.language[0] == '\0') {
-        sbx_field_error_set(err, "/language", "is required");
+    if (!read_kind(&input, body, err) ||
+        !sbx_json_get_duration(body, "", "wait", MAX_WAIT_MS, &input.wait_ms, err)) {
         return false;
     }
     (void)snprintf(canonical, sizeof(canonical), "%s",
                    sbx_language_canonical(input.language)); /* never longer */
     memcpy(input.language, canonical, sizeof(canonical));
-
-    if (!sbx_json_get_object(body, "", "limits", &limits, err) ||
-        (limits != NULL && !sbx_limits_from_json(&input.limits, limits, "/limits", err)) ||
-        !read_env(&input, body, err) || !read_files(&input, body, err) ||
-        !read_artifacts(&input, body, err) ||
-        !sbx_json_get_duration(body, "", "wait", MAX_WAIT_MS, &input.wait_ms, err)) {
-        return false;
-    }
 
     *ret = input;
     return true;
@@ -279,7 +402,7 @@ check_name(struct sbx_decision *decision, const char *rule, const char *name, co
 {
     struct sbx_violation *violation;
 
-    if (!set->set || sbx_name_set_has(set, name)) {
+    if (name[0] == '\0' || !set->set || sbx_name_set_has(set, name)) {
         return;
     }
     violation = refuse(decision, rule);
@@ -336,6 +459,48 @@ settle_limits(struct sbx_decision *decision, const struct sbx_policy *policy, co
     }
 }
 
+static void
+check_session_times(struct sbx_decision *decision, const struct sbx_session_policy *policy,
+                    const uint64_t asked[SBX_N_SESSION_TIMES])
+{
+    char rule[48], hint[128], most[32];
+    const char *key;
+    unsigned i;
+
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        key = sbx_session_time_key((enum sbx_session_time)i);
+        sbx_limit_text(most, sizeof(most), SBX_LIMIT_TIME, policy->longest[i]);
+        /* Our own words and one number: they fit. */
+        (void)snprintf(rule, sizeof(rule), "sessions.%s", key);
+        (void)snprintf(hint, sizeof(hint), "ask for at most %s, or leave it out", most);
+        check_amount(decision, rule, SBX_LIMIT_TIME, asked[i], policy->longest[i], hint);
+    }
+}
+
+/* The whole session's: its CPU time is not a job's, and nothing but its life bounds its wall clock. */
+static void
+settle_session(struct sbx_decision *decision, const struct sbx_session_policy *policy,
+               const struct sbx_policy_input *input)
+{
+    uint64_t asked = input->session_ms[SBX_SESSION_CPU_TIME];
+
+    decision->limits.value[SBX_LIMIT_CPU] = asked != 0 ? asked : policy->fallback[SBX_SESSION_CPU_TIME];
+    decision->limits.value[SBX_LIMIT_TIME] = policy->max_lifetime_ms;
+}
+
+static void
+settle(struct sbx_decision *decision, const struct sbx_policy *policy, const struct sbx_policy_input *input)
+{
+    if (input->kind == SBX_POLICY_JOB || input->kind == SBX_POLICY_SESSION) {
+        settle_isolation(decision, policy, input->isolation);
+        settle_limits(decision, policy, &input->limits);
+    }
+    if (input->kind == SBX_POLICY_SESSION) {
+        settle_session(decision, &policy->sessions, input);
+    }
+    check_session_times(decision, &policy->sessions, input->session_ms);
+}
+
 void
 sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input,
                   struct sbx_decision *ret)
@@ -349,8 +514,7 @@ sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input
 
     check_name(ret, "languages", input->language, &full.languages);
     check_name(ret, "templates", input->template_name, &full.templates);
-    settle_isolation(ret, &full, input->isolation);
-    settle_limits(ret, &full, &input->limits);
+    settle(ret, &full, input);
     check_amount(ret, "env.max", SBX_LIMIT_PROCESSES, input->n_env, full.max_env, "send fewer variables");
     check_amount(ret, "files.max", SBX_LIMIT_PROCESSES, input->n_files, full.max_files, "send fewer files");
     check_amount(ret, "files.max_bytes", SBX_LIMIT_MEMORY, input->file_bytes, full.max_file_bytes,

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #define MI (1024ull * 1024)
+#define GI (1024 * MI)
+#define MINUTE_MS (60 * MILLI)
+#define HOUR_MS (60 * MINUTE_MS)
 #define MILLI 1000ull
 
 bool
@@ -22,6 +25,22 @@ sbx_name_set_has(const struct sbx_name_set *set, const char *name)
         }
     }
     return false;
+}
+
+static void
+builtin_sessions(struct sbx_session_policy *ret)
+{
+    ret->max = 16;
+    ret->max_lifetime_ms = 24 * HOUR_MS;
+    ret->fallback[SBX_SESSION_TTL] = 30 * MINUTE_MS;
+    ret->longest[SBX_SESSION_TTL] = 24 * HOUR_MS;
+    ret->fallback[SBX_SESSION_IDLE] = 10 * MINUTE_MS;
+    ret->longest[SBX_SESSION_IDLE] = 24 * HOUR_MS;
+    ret->fallback[SBX_SESSION_STEP] = 30 * MILLI;
+    ret->longest[SBX_SESSION_STEP] = 10 * MINUTE_MS;
+    /* What a job may use is gone in the first minutes of a session. */
+    ret->fallback[SBX_SESSION_CPU_TIME] = 1 * HOUR_MS;
+    ret->longest[SBX_SESSION_CPU_TIME] = 24 * HOUR_MS;
 }
 
 void
@@ -51,7 +70,12 @@ sbx_policy_builtin(struct sbx_policy *ret)
     ret->max_artifacts = 64;
     ret->max_file_bytes = 8 * MI;
     ret->max_artifact_bytes = 16 * MI;
+    ret->max_stored_bytes = 10 * GI;
+    ret->max_upload_bytes = 2 * GI;
+    ret->retention_records_ms = 7 * 24 * HOUR_MS;
+    ret->retention_artifacts_ms = 30 * 24 * HOUR_MS;
     ret->max_wait_ms = 60 * MILLI;
+    builtin_sessions(&ret->sessions);
 }
 
 static uint64_t
@@ -125,16 +149,56 @@ narrow_route(struct sbx_policy *base, const char *route, const struct sbx_rate *
     base->n_routes++;
 }
 
+/* A default that is said is at most its maximum, where one is. */
+static void
+clamp(uint64_t *fallback, uint64_t max)
+{
+    if (*fallback != 0) {
+        *fallback = least_said(*fallback, max);
+    }
+}
+
 static void
 clamp_fallbacks(struct sbx_policy *policy)
 {
+    struct sbx_session_policy *sessions = &policy->sessions;
     unsigned i;
 
     for (i = 0; i < SBX_N_LIMITS; i++) {
-        if (policy->fallback.value[i] != 0) {
-            policy->fallback.value[i] = least_said(policy->fallback.value[i], policy->max.value[i]);
-        }
+        clamp(&policy->fallback.value[i], policy->max.value[i]);
     }
+    clamp(&sessions->longest[SBX_SESSION_TTL], sessions->max_lifetime_ms);
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        clamp(&sessions->fallback[i], sessions->longest[i]);
+    }
+}
+
+static void
+narrow_sessions(struct sbx_session_policy *base, const struct sbx_session_policy *layer)
+{
+    unsigned i;
+
+    base->max = (uint32_t)least(base->max, layer->max);
+    base->max_lifetime_ms = least_said(base->max_lifetime_ms, layer->max_lifetime_ms);
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        base->fallback[i] = least_said(base->fallback[i], layer->fallback[i]);
+        base->longest[i] = least_said(base->longest[i], layer->longest[i]);
+    }
+}
+
+static void
+narrow_sizes(struct sbx_policy *base, const struct sbx_policy *layer)
+{
+    base->max_env = (uint32_t)least(base->max_env, layer->max_env);
+    base->max_files = (uint32_t)least(base->max_files, layer->max_files);
+    base->max_artifacts = (uint32_t)least(base->max_artifacts, layer->max_artifacts);
+    base->max_file_bytes = least(base->max_file_bytes, layer->max_file_bytes);
+    base->max_artifact_bytes = least(base->max_artifact_bytes, layer->max_artifact_bytes);
+    base->max_stored_bytes = least(base->max_stored_bytes, layer->max_stored_bytes);
+    base->max_upload_bytes = least(base->max_upload_bytes, layer->max_upload_bytes);
+    base->retention_records_ms = least_said(base->retention_records_ms, layer->retention_records_ms);
+    base->retention_artifacts_ms = least_said(base->retention_artifacts_ms, layer->retention_artifacts_ms);
+    base->max_wait_ms = least(base->max_wait_ms, layer->max_wait_ms);
 }
 
 void
@@ -149,18 +213,14 @@ sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer)
         base->max.value[i] = least_said(base->max.value[i], layer->max.value[i]);
         base->fallback.value[i] = least_said(base->fallback.value[i], layer->fallback.value[i]);
     }
+    narrow_sessions(&base->sessions, &layer->sessions);
     clamp_fallbacks(base);
 
     narrow_set(&base->languages, &layer->languages);
     narrow_set(&base->templates, &layer->templates);
     base->min_isolation = sbx_isolation_stronger(base->min_isolation, layer->min_isolation);
     base->isolation = sbx_isolation_stronger(base->isolation, layer->isolation);
-    base->max_env = (uint32_t)least(base->max_env, layer->max_env);
-    base->max_files = (uint32_t)least(base->max_files, layer->max_files);
-    base->max_artifacts = (uint32_t)least(base->max_artifacts, layer->max_artifacts);
-    base->max_file_bytes = least(base->max_file_bytes, layer->max_file_bytes);
-    base->max_artifact_bytes = least(base->max_artifact_bytes, layer->max_artifact_bytes);
-    base->max_wait_ms = least(base->max_wait_ms, layer->max_wait_ms);
+    narrow_sizes(base, layer);
 
     for (i = 0; i < SBX_N_SCOPES; i++) {
         narrow_rate(&base->rate[i], &layer->rate[i]);
@@ -169,6 +229,36 @@ sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer)
     for (i = 0; i < layer->n_routes; i++) {
         narrow_route(base, layer->route[i].route, &layer->route[i].rate);
     }
+}
+
+/* Where a document says nothing the built-in value holds; a default above that says that this much is meant. */
+static void
+fill_span(uint64_t *fallback, uint64_t *max, uint64_t builtin_fallback, uint64_t builtin_max)
+{
+    if (*max == 0) {
+        *max = builtin_max > *fallback ? builtin_max : *fallback;
+    }
+    if (*fallback == 0) {
+        *fallback = builtin_fallback;
+    }
+}
+
+static void
+fill_sessions(struct sbx_session_policy *ret, const struct sbx_session_policy *builtin)
+{
+    unsigned i;
+
+    ret->max = ret->max == UINT32_MAX ? builtin->max : ret->max;
+    ret->max_lifetime_ms = ret->max_lifetime_ms == 0 ? builtin->max_lifetime_ms : ret->max_lifetime_ms;
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        fill_span(&ret->fallback[i], &ret->longest[i], builtin->fallback[i], builtin->longest[i]);
+    }
+}
+
+static void
+fill_size(uint64_t *size, uint64_t builtin)
+{
+    *size = *size == UINT64_MAX ? builtin : *size;
 }
 
 void
@@ -185,22 +275,24 @@ sbx_policy_base(struct sbx_policy *ret, const struct sbx_policy *document)
 
     *ret = *document;
     for (i = 0; i < SBX_N_LIMITS; i++) {
-        if (ret->max.value[i] == 0) {
-            /* A default above the built-in maximum says that this much is meant to be allowed. */
-            ret->max.value[i] =
-                builtin.max.value[i] > ret->fallback.value[i] ? builtin.max.value[i] : ret->fallback.value[i];
-        }
-        if (ret->fallback.value[i] == 0) {
-            ret->fallback.value[i] = builtin.fallback.value[i];
-        }
+        fill_span(&ret->fallback.value[i], &ret->max.value[i], builtin.fallback.value[i],
+                  builtin.max.value[i]);
     }
+    fill_sessions(&ret->sessions, &builtin.sessions);
     clamp_fallbacks(ret);
 
     ret->max_env = ret->max_env == UINT32_MAX ? builtin.max_env : ret->max_env;
     ret->max_files = ret->max_files == UINT32_MAX ? builtin.max_files : ret->max_files;
     ret->max_artifacts = ret->max_artifacts == UINT32_MAX ? builtin.max_artifacts : ret->max_artifacts;
-    ret->max_file_bytes = ret->max_file_bytes == UINT64_MAX ? builtin.max_file_bytes : ret->max_file_bytes;
-    ret->max_artifact_bytes =
-        ret->max_artifact_bytes == UINT64_MAX ? builtin.max_artifact_bytes : ret->max_artifact_bytes;
-    ret->max_wait_ms = ret->max_wait_ms == UINT64_MAX ? builtin.max_wait_ms : ret->max_wait_ms;
+    fill_size(&ret->max_file_bytes, builtin.max_file_bytes);
+    fill_size(&ret->max_artifact_bytes, builtin.max_artifact_bytes);
+    fill_size(&ret->max_stored_bytes, builtin.max_stored_bytes);
+    fill_size(&ret->max_upload_bytes, builtin.max_upload_bytes);
+    fill_size(&ret->max_wait_ms, builtin.max_wait_ms);
+    if (ret->retention_records_ms == 0) {
+        ret->retention_records_ms = builtin.retention_records_ms;
+    }
+    if (ret->retention_artifacts_ms == 0) {
+        ret->retention_artifacts_ms = builtin.retention_artifacts_ms;
+    }
 }

@@ -247,7 +247,7 @@ ngx_http_sandbox_policy_input(ngx_http_request_t *r, struct sbx_policy_input *in
         return NGX_DECLINED;
     }
 
-    fits = sbx_policy_input_from_json(input, json, err);
+    fits = sbx_policy_input_from_json(input, SBX_POLICY_JOB, json, err);
     json_decref(json);
 
     if (!fits) {
@@ -363,10 +363,25 @@ ngx_http_sandbox_policy_read_body(ngx_http_request_t *r)
 static void
 ngx_http_sandbox_policy_note(ngx_http_sandbox_ctx_t *ctx, const struct sbx_policy *policy)
 {
+    const struct sbx_session_policy *sessions = &policy->sessions;
+
     ngx_memcpy(ctx->context.policy_id, policy->id, sizeof(policy->id));
     ctx->context.policy_version = policy->version;
     ctx->context.max_wait_ms = policy->max_wait_ms;
     ctx->context.tenant_concurrency = policy->concurrency[SBX_SCOPE_TENANT];
+
+    ctx->context.max_sessions = sessions->max;
+    ctx->context.ttl_ms = sessions->fallback[SBX_SESSION_TTL];
+    ctx->context.max_ttl_ms = sessions->longest[SBX_SESSION_TTL];
+    ctx->context.idle_ms = sessions->fallback[SBX_SESSION_IDLE];
+    ctx->context.max_idle_ms = sessions->longest[SBX_SESSION_IDLE];
+    ctx->context.step_timeout_ms = sessions->fallback[SBX_SESSION_STEP];
+    ctx->context.max_step_timeout_ms = sessions->longest[SBX_SESSION_STEP];
+    ctx->context.max_lifetime_ms = sessions->max_lifetime_ms;
+    ctx->context.max_upload_bytes = policy->max_upload_bytes;
+    ctx->context.max_stored_bytes = policy->max_stored_bytes;
+    ctx->context.retention_records_ms = policy->retention_records_ms;
+    ctx->context.retention_artifacts_ms = policy->retention_artifacts_ms;
 }
 
 /* Never NGX_OK: with `satisfy any` that would let the request past the other access checks. */

@@ -39,7 +39,11 @@ FULL = {"version": 1, "id": "p", "limits": {
             "disk": {"default": 65536, "max": 68719476736}, "processes": {"default": 1, "max": 4096},
             "time": {"default": "10ms", "max": "24h"}, "output": {"default": 1, "max": "1Gi"}},
         "languages": ["python"], "templates": ["default"], "env": {"max": 1}, "files": {"max": 1, "max_bytes": "1Mi"},
-        "artifacts": {"max": 1, "max_bytes": 1}, "max_wait": "60s", "isolation": {"minimum": "process", "default": "gvisor"},
+        "artifacts": {"max": 1, "max_bytes": 1, "total_bytes": "1Ti"}, "uploads": {"max_bytes": 0},
+        "retention": {"records": 1, "artifacts": "87840h"},
+        "sessions": {"max": 0, "max_lifetime": 0.01, "ttl": {"default": "10ms", "max": 86400}, "idle_timeout": {"max": "24h"},
+                     "step_timeout": {"default": 1}, "cpu_time": {"default": 0.01, "max": "1h"}},
+        "max_wait": "60s", "isolation": {"minimum": "process", "default": "gvisor"},
         "rates": {"tenant": {"rate": "1/s", "burst": 1}, "app": {"rate": "4/h"}, "agent": {"rate": "999999/s"},
                   "routes": {"jobs.create": {"rate": "1/m", "burst": 1000000}}},
         "concurrency": {"tenant": 1, "app": 100000, "agent": 1}}
@@ -76,6 +80,7 @@ def has_pointed_integer(document):
     rates = document.get("rates", {})
     rates = [rates[key] for key in rates if key != "routes"] + list(rates.get("routes", {}).values())
     integers = [document["version"], *document.get("concurrency", {}).values()]
+    integers += [document["sessions"]["max"]] if "max" in document.get("sessions", {}) else []
     integers += [group["max"] for group in groups if "max" in group] + [rate["burst"] for rate in rates if "burst" in rate]
     return any(isinstance(value, float) for value in integers)
 
@@ -83,9 +88,10 @@ def has_pointed_integer(document):
 def beyond(schema, document):
     """Why the reader must refuse a document that the schema takes."""
     kinds = {"integer with a point"} if has_pointed_integer(document) else set()
-    for name, limit in document.get("limits", {}).items():
-        kind = {"cpu_time": "time"}.get(name, name)
-        values = {key: amount(schema, kind, value, kinds) for key, value in limit.items()}
+    spans = [({"cpu_time": "time"}.get(name, name), limit) for name, limit in document.get("limits", {}).items()]
+    spans += [("time", span) for name, span in document.get("sessions", {}).items() if name not in ("max", "max_lifetime")]
+    for kind, span in spans:
+        values = {key: amount(schema, kind, value, kinds) for key, value in span.items()}
         if len(values) == 2 and None not in values.values() and values["default"] > values["max"]:
             kinds.add("default above max")
     if document.get("isolation") == {"minimum": "gvisor", "default": "process"}:
@@ -93,6 +99,13 @@ def beyond(schema, document):
     for key in ("files", "artifacts"):
         if "max_bytes" in document.get(key, {}):
             amount(schema, "bytes", document[key]["max_bytes"], kinds)
+    for key, member in (("artifacts", "total_bytes"), ("uploads", "max_bytes")):
+        if member in document.get(key, {}):
+            amount(schema, "storedBytes", document[key][member], kinds)
+    for value in document.get("retention", {}).values():
+        amount(schema, "retention", value, kinds)
+    if "max_lifetime" in document.get("sessions", {}):
+        amount(schema, "time", document["sessions"]["max_lifetime"], kinds)
     if "max_wait" in document:
         amount(schema, "wait", document["max_wait"], kinds)
     return kinds

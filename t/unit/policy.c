@@ -391,6 +391,30 @@ random_limits(struct sbx_buf *out)
     sbx_buf_puts(out, "}");
 }
 
+static void
+random_sessions(struct sbx_buf *out)
+{
+    unsigned i;
+
+    sbx_buf_printf(out, ",\"sessions\":{\"max\":%u", (unsigned)below(10001));
+    if (below(2) == 0) {
+        sbx_buf_printf(out, ",\"max_lifetime\":%u", (unsigned)below(86400) + 1);
+    }
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        unsigned max = (unsigned)below(86400) + 1;
+
+        if (below(3) > 0) {
+            sbx_buf_printf(out, ",\"%s\":{\"default\":%u", sbx_session_time_key((enum sbx_session_time)i),
+                           (unsigned)below(max) + 1);
+            sbx_buf_printf(out, below(2) == 0 ? "}" : ",\"max\":%u}", max);
+        }
+    }
+    sbx_buf_printf(out, "},\"retention\":{\"records\":%u%s", (unsigned)below(316224000) + 1,
+                   below(2) == 0 ? ",\"artifacts\":\"2h\"}" : "}");
+    sbx_buf_printf(out, ",\"uploads\":{\"max_bytes\":%u},\"artifacts\":{\"total_bytes\":\"%uGi\"}",
+                   (unsigned)below(1u << 31), (unsigned)below(1025));
+}
+
 static struct sbx_policy
 random_policy(void)
 {
@@ -412,6 +436,8 @@ random_policy(void)
                        (unsigned)below(1025), (unsigned)below(1025), (unsigned)below(1u << 30));
     }
     if (below(2) == 0) {
+        random_sessions(&text);
+    } else if (below(2) == 0) {
         sbx_buf_printf(&text, ",\"artifacts\":{\"max\":%u,\"max_bytes\":%u},\"max_wait\":%u",
                        (unsigned)below(1025), (unsigned)below(1u << 30), (unsigned)below(601));
     }
@@ -477,10 +503,29 @@ within_routes(const struct sbx_policy *narrow, const struct sbx_policy *wide)
 }
 
 static bool
+within_sessions(const struct sbx_policy *narrow, const struct sbx_policy *wide)
+{
+    const struct sbx_session_policy *a = &narrow->sessions, *b = &wide->sessions;
+    bool fine = a->max <= b->max && within_said(a->max_lifetime_ms, b->max_lifetime_ms) &&
+                within_said(narrow->retention_records_ms, wide->retention_records_ms) &&
+                within_said(narrow->retention_artifacts_ms, wide->retention_artifacts_ms) &&
+                narrow->max_upload_bytes <= wide->max_upload_bytes &&
+                narrow->max_stored_bytes <= wide->max_stored_bytes &&
+                a->longest[SBX_SESSION_TTL] <= a->max_lifetime_ms;
+    unsigned i;
+
+    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
+        fine = fine && within_said(a->fallback[i], b->fallback[i]) &&
+               within_said(a->longest[i], b->longest[i]) && a->fallback[i] <= a->longest[i];
+    }
+    return fine;
+}
+
+static bool
 within(const struct sbx_policy *narrow, const struct sbx_policy *wide)
 {
     bool fine =
-        within_set(&narrow->languages, &wide->languages) &&
+        within_sessions(narrow, wide) && within_set(&narrow->languages, &wide->languages) &&
         within_set(&narrow->templates, &wide->templates) && within_routes(narrow, wide) &&
         narrow->max_env <= wide->max_env && narrow->max_files <= wide->max_files &&
         narrow->max_artifacts <= wide->max_artifacts && narrow->max_file_bytes <= wide->max_file_bytes &&

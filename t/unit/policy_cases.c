@@ -76,8 +76,10 @@ check_violations(const char *name, const json_t *expected, const struct sbx_deci
 }
 
 static void
-check_allowed(const char *name, const json_t *expect, const struct sbx_decision *decision)
+check_allowed(const char *name, const json_t *expect, const struct sbx_policy_input *input,
+              const struct sbx_decision *decision)
 {
+    bool grants = input->kind == SBX_POLICY_JOB || input->kind == SBX_POLICY_SESSION;
     const json_t *limits = json_object_get(expect, "limits"), *value;
     unsigned i;
 
@@ -87,7 +89,8 @@ check_allowed(const char *name, const json_t *expect, const struct sbx_decision 
             is_uint(decision->limits.value[i], json_integer_value(value), "%s: %s", name,
                     sbx_limit_key((enum sbx_limit)i));
         }
-        ok(decision->limits.value[i] > 0, "%s: %s has a value", name, sbx_limit_key((enum sbx_limit)i));
+        is_int(decision->limits.value[i] > 0, grants, "%s: %s has a value", name,
+               sbx_limit_key((enum sbx_limit)i));
     }
     value = json_object_get(expect, "isolation");
     if (value != NULL) {
@@ -123,6 +126,27 @@ check_written(const char *name, const struct sbx_decision *decision)
     sbx_buf_deinit(&buf);
 }
 
+static enum sbx_policy_kind
+kind_of(const json_t *test)
+{
+    static const char *const names[] = {
+        [SBX_POLICY_JOB] = "job",   [SBX_POLICY_SESSION] = "session", [SBX_POLICY_EXTEND] = "extend",
+        [SBX_POLICY_STEP] = "step", [SBX_POLICY_PROCESS] = "process",
+    };
+    const char *name = json_string_value(json_object_get(test, "kind"));
+    unsigned i;
+
+    for (i = 0; i < SBX_COUNT(names); i++) {
+        if (name != NULL && strcmp(name, names[i]) == 0) {
+            return (enum sbx_policy_kind)i;
+        }
+    }
+    if (name != NULL) {
+        BAIL_OUT("no such kind: %s", name);
+    }
+    return SBX_POLICY_JOB;
+}
+
 static void
 run_case(const json_t *test)
 {
@@ -139,7 +163,8 @@ run_case(const json_t *test)
         is_str(err.field, document_error, "%s: document refused", name);
         return;
     }
-    if (!sbx_policy_input_from_json(&input, json_object_get(test, "request"), &err) || error != NULL) {
+    if (!sbx_policy_input_from_json(&input, kind_of(test), json_object_get(test, "request"), &err) ||
+        error != NULL) {
         is_str(err.field, error, "%s: request refused", name);
         return;
     }
@@ -148,7 +173,7 @@ run_case(const json_t *test)
     is_int(decision.allowed, json_is_true(json_object_get(expect, "allowed")), "%s", name);
     check_violations(name, json_object_get(expect, "violations"), &decision);
     if (decision.allowed) {
-        check_allowed(name, expect, &decision);
+        check_allowed(name, expect, &input, &decision);
     } else {
         check_written(name, &decision);
     }
@@ -167,6 +192,12 @@ test_default_document(void)
     sbx_policy_builtin(&builtin);
     ok(memcmp(&base.max, &builtin.max, sizeof(base.max)) == 0, "and its maxima are the built-in ones");
     ok(memcmp(&base.fallback, &builtin.fallback, sizeof(base.max)) == 0, "and its defaults too");
+    ok(memcmp(&base.sessions, &builtin.sessions, sizeof(base.sessions)) == 0, "and what it says of sessions");
+    ok(base.max_upload_bytes == builtin.max_upload_bytes &&
+           base.max_stored_bytes == builtin.max_stored_bytes &&
+           base.retention_records_ms == builtin.retention_records_ms &&
+           base.retention_artifacts_ms == builtin.retention_artifacts_ms,
+       "and of what is kept");
     json_decref(document);
 }
 
