@@ -66,7 +66,7 @@ cgroup_weigh(int base, const char *file, unsigned normal, unsigned most, bool is
 _must_check_ int
 cgroup_read_u64(int fd, const char *key, uint64_t *ret)
 {
-    char text[2048];
+    char text[4096]; /* a memory.stat, the longest, as far as is asked for */
     ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
     size_t len = strlen(key);
 
@@ -88,6 +88,25 @@ cgroup_read_u64(int fd, const char *key, uint64_t *ret)
         }
     }
     return -ENODATA;
+}
+
+_must_check_ int
+cgroup_reclaim_read(int dir, const char *cache, struct cgroup_reclaim *ret)
+{
+    int r, fd = openat(dir, "memory.stat", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    r = cgroup_read_u64(fd, "workingset_refault_file ", &ret->refaults);
+    if (r == 0) {
+        r = cgroup_read_u64(fd, "pgmajfault ", &ret->major_faults);
+    }
+    if (r == 0) {
+        r = cgroup_read_u64(fd, cache, &ret->cache_bytes);
+    }
+    close(fd);
+    return r;
 }
 
 _must_check_ int

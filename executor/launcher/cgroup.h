@@ -56,6 +56,13 @@ struct cgroup_usage {
     uint64_t fork_refusals;
 };
 
+/* How the kernel keeps the group below its limit. */
+struct cgroup_reclaim {
+    uint64_t refaults;     /* pages of files read in again soon after they were thrown away */
+    uint64_t major_faults; /* that waited for a disk */
+    uint64_t cache_bytes;
+};
+
 /* Where the groups of this launcher are. */
 struct cgroup_tree {
     const struct cgroup_ops *ops;
@@ -76,6 +83,7 @@ struct cgroup_ops {
     int (*limit)(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage);
     int (*watch)(struct cgroup *group);
     int (*read)(struct cgroup *group, struct cgroup_usage *ret);
+    int (*reclaim)(const struct cgroup *group, struct cgroup_reclaim *ret);
     /* Its part of the processors when they are busy: `weight_normal` is what a new group has. */
     int (*weigh)(const struct cgroup *group, unsigned weight);
     /* Behind every other that wants a processor, whatever it weighs; given up, it weighs `weight_normal`. -ENOENT:
@@ -136,6 +144,8 @@ _must_check_ int cgroup_write_u64(int dir, const char *file, uint64_t value);
 _must_check_ int cgroup_weigh(int base, const char *file, unsigned normal, unsigned most, bool is_greedy);
 /* The number after `key` at the start of a line; `key` "" takes the first number. */
 _must_check_ int cgroup_read_u64(int fd, const char *key, uint64_t *ret);
+/* Of the group `dir`, whose memory.stat calls the page cache `cache`. */
+_must_check_ int cgroup_reclaim_read(int dir, const char *cache, struct cgroup_reclaim *ret);
 /* Opens (making it when absent) path/name and fills base, parent and path of `index`. */
 _must_check_ int cgroup_base_make(struct cgroup_tree *tree, unsigned index, const char *path);
 /* Kills, waits (a deadline of seconds) and removes every s<slot> in `base`. */

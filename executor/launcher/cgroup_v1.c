@@ -229,6 +229,12 @@ v1_read(struct cgroup *group, struct cgroup_usage *ret)
 }
 
 static int
+v1_reclaim(const struct cgroup *group, struct cgroup_reclaim *ret)
+{
+    return cgroup_reclaim_read(dir_of(group, MEMORY), "cache ", ret);
+}
+
+static int
 v1_weigh(const struct cgroup *group, unsigned weight)
 {
     return cgroup_write_u64(dir_of(group, CPU), "cpu.shares", weight);
@@ -302,6 +308,7 @@ const struct cgroup_ops cgroup_v1_ops = {
     .limit = v1_limit,
     .watch = v1_watch,
     .read = v1_read,
+    .reclaim = v1_reclaim,
     .weigh = v1_weigh,
     .idle = v1_idle,
     .weigh_all = v1_weigh_all,

@@ -205,6 +205,12 @@ v2_read(struct cgroup *group, struct cgroup_usage *ret)
 }
 
 static int
+v2_reclaim(const struct cgroup *group, struct cgroup_reclaim *ret)
+{
+    return cgroup_reclaim_read(group->dir[0], "file ", ret);
+}
+
+static int
 v2_weigh(const struct cgroup *group, unsigned weight)
 {
     return cgroup_write_u64(group->dir[0], "cpu.weight", weight);
@@ -264,6 +270,7 @@ const struct cgroup_ops cgroup_v2_ops = {
     .limit = v2_limit,
     .watch = v2_watch,
     .read = v2_read,
+    .reclaim = v2_reclaim,
     .weigh = v2_weigh,
     .idle = v2_idle,
     .weigh_all = v2_weigh_all,

@@ -9,6 +9,7 @@
 #define CPU_MILLIS_MIN 10 /* a quota of 1 ms, the kernel's least */
 #define CPU_MILLIS_MAX 1024000
 #define PROCESSES_MAX 4000000
+#define AT_LIMIT (1ull << 20) /* so near to it */
 
 /*
  * What gVisor itself takes of the group: gofer, sentry and runsc, each a Go program. The tenant's processes are
@@ -99,6 +100,14 @@ peak_of_tenant(const struct sandbox *sb)
     return peak > kept ? peak - kept : 0;
 }
 
+/* What the kernel would not call out of memory for as long as it finds a page of the program to throw away. */
+static bool
+is_thrashing(struct sandbox *sb, const struct sandbox_host *host)
+{
+    return sb->report.peak_memory_bytes + AT_LIMIT >= group_limits(sb, host).memory_bytes &&
+           thrash_check(&sb->thrash, &sb->cgroup, host->tree.ops, sandbox_now_ms());
+}
+
 struct finding {
     enum sbx_wall wall;
     bool is_over;
@@ -153,8 +162,8 @@ limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
     }
 
     const struct finding findings[] = {
-        { SBX_WALL_MEMORY, report->oom_kills > 0 && report->host_oom == 0, LAUNCH_LIMIT_MEMORY, false,
-          limits->memory_bytes,
+        { SBX_WALL_MEMORY, (report->oom_kills > 0 && report->host_oom == 0) || is_thrashing(sb, host),
+          LAUNCH_LIMIT_MEMORY, false, limits->memory_bytes,
           peak_of_tenant(sb) > limits->memory_bytes ? peak_of_tenant(sb) : limits->memory_bytes },
         { SBX_WALL_PIDS, report->fork_refusals > 0, LAUNCH_LIMIT_PROCESSES, false, limits->processes,
           (uint64_t)limits->processes + 1 },

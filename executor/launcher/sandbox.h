@@ -12,6 +12,7 @@
 #include "executor/launcher/seccomp.h"
 #include "executor/launcher/settings.h"
 #include "executor/launcher/share.h"
+#include "executor/launcher/thrash.h"
 #include "executor/launcher/wire.h"
 #include "lib/sbx_wall.h"
 
@@ -70,6 +71,7 @@ struct sandbox {
     uint64_t adopted_ms;
     uint64_t killed_ms;
     struct cgroup_usage before; /* counters at ADOPT */
+    struct thrash thrash;
     struct launch_report report;
 };
 

@@ -62,7 +62,22 @@ played_read(struct cgroup *group, struct cgroup_usage *ret)
     return usage_rc;
 }
 
-static const struct cgroup_ops played = { .name = "played", .watch = played_watch, .read = played_read };
+static struct cgroup_reclaim reclaim;
+static int reclaim_rc;
+static unsigned n_reclaims;
+
+static int
+played_reclaim(const struct cgroup *group, struct cgroup_reclaim *ret)
+{
+    (void)group;
+    *ret = reclaim;
+    n_reclaims++;
+    return reclaim_rc;
+}
+
+static const struct cgroup_ops played = {
+    .name = "played", .watch = played_watch, .read = played_read, .reclaim = played_reclaim
+};
 static struct sandbox_host host = { .tree = { .ops = &played } };
 
 enum { OOM, FORKS, BYTES, FILES, CPU, WALL, N_FINDINGS };
@@ -232,9 +247,70 @@ test_tiers(void)
     is_uint(sb.report.verdict_observed, 64u << 20, "and is never told as less than the limit");
 }
 
+/* `n` looks, each a sample apart, in which so much was read in again. */
+static bool
+thrashes(struct sandbox *sb, unsigned n, uint64_t refaults, uint64_t major_faults)
+{
+    for (unsigned i = 0; i < n; i++) {
+        reclaim.refaults += refaults;
+        reclaim.major_faults += major_faults;
+        now_ms += THRASH_SAMPLE_MS;
+        limits_check(sb, &host, true);
+    }
+    return sb->report.verdict == LAUNCH_LIMIT_MEMORY;
+}
+
+static void
+test_thrash(void)
+{
+    struct launch_limits patient = limits;
+    struct sandbox sb;
+
+    patient.wall_ms = 1000000;
+    play(&sb, 0);
+    sb.limits = patient;
+    n_reclaims = 0;
+    ok(!thrashes(&sb, 20, 100000, 100), "below its limit nothing thrashes");
+    is_uint(n_reclaims, 0, "and nobody looks");
+    usage.peak_bytes = 64u << 20;
+    reclaim = (struct cgroup_reclaim){ .cache_bytes = 4u << 20 };
+    ok(!thrashes(&sb, 5, 20000, 10), "at its limit, in four samples");
+    ok(!thrashes(&sb, 1, 0, 10), "not in the fifth");
+    ok(!thrashes(&sb, 4, 20000, 10), "four again");
+    ok(thrashes(&sb, 1, 20000, 10), "five in a row are a verdict");
+    is_uint(sb.report.verdict_limit, 64u << 20, "with the limit");
+    is_uint(sb.report.verdict_observed, 64u << 20, "and what it had");
+
+    play(&sb, 0);
+    sb.limits = patient;
+    usage.peak_bytes = 64u << 20;
+    ok(!thrashes(&sb, 20, 20000, 1), "a file that is read again and again is no program");
+    ok(!thrashes(&sb, 20, 1000, 10), "a little is nothing");
+    reclaim.cache_bytes = 60u << 20;
+    ok(!thrashes(&sb, 20, 20000, 10), "nor is what still fits for the most part");
+    reclaim.cache_bytes = 4u << 20;
+    reclaim_rc = -EIO;
+    ok(!thrashes(&sb, 20, 20000, 10), "counters that cannot be read prove nothing");
+    reclaim_rc = 0;
+    n_reclaims = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        now_ms++;
+        limits_check(&sb, &host, true);
+    }
+    ok(n_reclaims <= 1, "looks are samples apart");
+    play(&sb, 0);
+    sb.limits = patient;
+    sb.isolation = SBX_ISOLATION_GVISOR;
+    usage.peak_bytes = 64u << 20;
+    ok(!thrashes(&sb, 20, 20000, 10), "gvisor: at the tenant's part there is room");
+    usage.peak_bytes = 160u << 20;
+    ok(thrashes(&sb, 20, 20000, 10), "gvisor: at the group's limit there is none");
+}
+
 int
 main(void)
 {
+    test_thrash();
     test_tiers();
     test_sets(true);
     test_sets(false);

@@ -24,7 +24,8 @@ static const struct {
     { LAUNCH_HELLO, sizeof(struct launch_hello) },  { LAUNCH_CREATE, sizeof(struct launch_create) },
     { LAUNCH_ADOPT, sizeof(struct launch_adopt) },  { LAUNCH_STAT, sizeof(struct launch_head) },
     { LAUNCH_DESTROY, sizeof(struct launch_head) }, { LAUNCH_SETTLE, sizeof(struct launch_head) },
-    { LAUNCH_WALLS, sizeof(struct launch_head) },
+    { LAUNCH_WALLS, sizeof(struct launch_head) },   { LAUNCH_FREEZE, sizeof(struct launch_head) },
+    { LAUNCH_THAW, sizeof(struct launch_head) },
 };
 
 static void
@@ -60,7 +61,7 @@ kinds(void)
             n_taken += wire_decode(&decoded, &m, len) == 0;
         }
     }
-    is_uint(n_taken, SBX_COUNT(types), "seven types and no other");
+    is_uint(n_taken, SBX_COUNT(types), "these types and no other");
 }
 
 static void
