@@ -31,6 +31,45 @@ init_account(struct init *init, const struct rusage *usage, uint64_t *cpu_us)
     }
 }
 
+void
+init_watch_add(struct init *init, struct init_watch *watch)
+{
+    watch->next = init->watches;
+    init->watches = watch;
+}
+
+void
+init_watch_drop(struct init *init, struct init_watch *watch)
+{
+    struct init_watch **at;
+
+    for (at = &init->watches; *at != NULL; at = &(*at)->next) {
+        if (*at == watch) {
+            *at = watch->next;
+            break;
+        }
+    }
+    watch->pid = 0;
+}
+
+static void
+init_tell(struct init *init, pid_t pid, int status, const struct rusage *usage)
+{
+    const struct init_usage used = {
+        .cpu_ms = (timeval_us(&usage->ru_utime) + timeval_us(&usage->ru_stime) + 500) / 1000,
+        .peak_memory_bytes = (uint64_t)usage->ru_maxrss * 1024,
+    };
+    struct init_watch *watch;
+
+    for (watch = init->watches; watch != NULL; watch = watch->next) {
+        if (watch->pid == pid) {
+            init_watch_drop(init, watch);
+            watch->on_exit(watch->arg, status, &used);
+            return;
+        }
+    }
+}
+
 /* Reaps what is dead; true when no child is left at all. */
 static bool
 init_reap(struct init *init)
@@ -47,6 +86,8 @@ init_reap(struct init *init)
             init->main = 0;
             main_ended = true;
             main_status = status;
+        } else {
+            init_tell(init, pid, status, &usage);
         }
     }
     init->usage.cpu_ms += (cpu_us + 500) / 1000;

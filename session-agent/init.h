@@ -16,12 +16,21 @@ struct init_usage {
     uint64_t peak_memory_bytes; /* of the largest single process */
 };
 
+/* One child whose end somebody waits for; of its owner, who leaves it alone until the call or init_watch_drop. */
+struct init_watch {
+    pid_t pid; /* 0: not waited for */
+    void (*on_exit)(void *arg, int wait_status, const struct init_usage *usage);
+    void *arg;
+    struct init_watch *next;
+};
+
 struct init {
     uv_signal_t child_signal;
     uv_timer_t retry;
     bool is_pid1;
     pid_t main; /* 0: none */
     struct init_usage usage;
+    struct init_watch *watches;
     void (*on_main_exit)(void *arg, int wait_status);
     void (*on_swept)(void *arg, bool clean); /* NULL unless sweeping */
     unsigned turns;
@@ -31,6 +40,9 @@ struct init {
 _must_check_ int init_start(struct init *init, uv_loop_t *loop);
 /* Expects this child's end; resets the usage. */
 void init_watch(struct init *init, pid_t pid, void (*on_main_exit)(void *arg, int wait_status), void *arg);
+/* As many more as there are; each is called back at most once, from the loop, and may be added again then. */
+void init_watch_add(struct init *init, struct init_watch *watch);
+void init_watch_drop(struct init *init, struct init_watch *watch);
 /* SIGKILL to everything that descends from us, now. */
 void init_kill_all(const struct init *init);
 /* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After

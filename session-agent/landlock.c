@@ -79,8 +79,19 @@ rules_add(int ruleset, uint64_t known)
     return 0;
 }
 
+_must_check_ static int
+terminal_add(int ruleset, int terminal, uint64_t known)
+{
+    const struct path_beneath rule = { .allowed_access =
+                                           (FS_READ_FILE | FS_WRITE_FILE | FS_IOCTL_DEV) & known,
+                                       .parent_fd = terminal };
+
+    return terminal >= 0 && syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno
+                                                                                                     : 0;
+}
+
 _must_check_ int
-landlock_confine(void)
+landlock_confine(int terminal)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
     struct ruleset attr = { .handled_access_fs = fs_known(version) };
@@ -99,6 +110,7 @@ landlock_confine(void)
         return -errno;
     }
     r = rules_add(ruleset, attr.handled_access_fs);
+    r = r < 0 ? r : terminal_add(ruleset, terminal, attr.handled_access_fs);
     if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0) {
         r = -errno;
     }

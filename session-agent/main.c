@@ -20,7 +20,7 @@
 
 #define VERSION "0.1.0"
 
-enum { FD_CONTROL = 3, FD_STDIN, FD_STDOUT, FD_STDERR, FD_FILTER };
+enum { FD_CONTROL = 3, FD_STDIN, FD_STDOUT, FD_STDERR, FD_FILTER, FD_TERMINALS };
 
 #define MAX_FILTER 4096 /* BPF_MAXINSNS */
 
@@ -118,8 +118,8 @@ fds_cloexec(void)
 {
     int fd;
 
-    for (fd = FD_CONTROL; fd < FD_FILTER; fd++) {
-        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+    for (fd = FD_CONTROL; fd <= FD_TERMINALS; fd++) {
+        if (fd != FD_FILTER && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
             return false;
         }
     }
@@ -232,7 +232,8 @@ nested_start(void)
     if (!nested_arrange()) {
         return fail("descriptors 0 to 2", "are not what a launcher passes");
     }
-    r = census_open();
+    r = nested_terminals_keep(FD_TERMINALS); /* the first after the filter's, and no other's yet */
+    r = r < 0 ? r : census_open();
     r = r < 0 ? r : nested_root_strip();
     r = r < 0 ? r : nested_rights_drop();
     return r < 0 ? fail("root", strerror(-r)) : 0;
@@ -252,7 +253,7 @@ agent_start(struct agent *agent)
         return r;
     }
     if (agent->options.inside && (!filter_read(&agent->filter, agent->options.nested) || !fds_cloexec())) {
-        return fail("descriptors 3 to 7", "are not what a launcher passes");
+        return fail("descriptors 3 to 8", "are not what a launcher passes");
     }
     r = uv_loop_init(&agent->loop);
     if (r == 0) {

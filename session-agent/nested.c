@@ -132,6 +132,17 @@ cover(const char *path)
 }
 
 _must_check_ int
+nested_terminals_keep(int fd)
+{
+    int dir = open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (dir < 0) {
+        return -errno;
+    }
+    return dir == fd ? 0 : -EBADF;
+}
+
+_must_check_ int
 nested_root_strip(void)
 {
     int r = dev_strip();

@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -21,6 +22,7 @@
 enum stage {
     STAGE_DESCRIPTORS,
     STAGE_SESSION,
+    STAGE_TERMINAL,
     STAGE_LIMITS,
     STAGE_BOUNDING_SET,
     STAGE_GROUPS,
@@ -38,6 +40,7 @@ enum stage {
 static const char *const stage_names[N_STAGES] = {
     [STAGE_DESCRIPTORS] = "descriptors",
     [STAGE_SESSION] = "session",
+    [STAGE_TERMINAL] = "terminal",
     [STAGE_LIMITS] = "resource limits",
     [STAGE_BOUNDING_SET] = "capability bounding set",
     [STAGE_GROUPS] = "groups",
@@ -228,7 +231,7 @@ child_landlock(const struct payload_spec *spec)
         sbx_wall_is_off(SBX_WALL_NO_NEW_PRIVS)) {
         return true;
     }
-    r = landlock_confine();
+    r = landlock_confine(spec->has_terminal ? STDIN_FILENO : -1);
     errno = -r;
     return r == 0;
 }
@@ -264,6 +267,9 @@ child_prepare(const struct payload_spec *spec, pid_t parent)
 {
     if (setsid() < 0) {
         return STAGE_SESSION;
+    }
+    if (spec->has_terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0) {
+        return STAGE_TERMINAL;
     }
     if (!child_limits(spec)) {
         return STAGE_LIMITS;

@@ -247,6 +247,33 @@ proc_attach(void)
     return r < 0 ? r : proc_cover();
 }
 
+/*
+ * Mounted nowhere: the agent opens terminals by this descriptor, the payload has no name for any, its own included. A few
+ * more than a session has commands, of the 3072 that namespaces have together. Each belongs to the payload: a program may
+ * open the one it was given once more, as /dev/stdin.
+ */
+_must_check_ static int
+terminals_new(int *ret_fd)
+{
+    bool is_open = sbx_wall_is_off(SBX_WALL_DEVICES);
+    const char *const options[] = { "mode", "0600", "ptmxmode", is_open ? "0666" : "0600",
+                                    "uid",  "1000", "gid",      "1000",
+                                    "max",  "35",   NULL };
+    int fd = -1, r = template_fs_new(&fd, "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+
+    if (r == 0 && is_open) {
+        r = mounts_attach(fd, "dev/pts");
+    }
+    if (r < 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
 /* The old root is stacked on the new one for a moment, and goes with everything below. */
 _must_check_ int
 mounts_root_enter(void)
@@ -303,7 +330,7 @@ template_attach(const char *template_name)
 
 _must_check_ int
 mounts_apply(const struct settings_template *template, const struct overlay *overlay, int disk_fd,
-             const char **ret_stage)
+             int *ret_terminals, const char **ret_stage)
 {
     int r;
 
@@ -316,6 +343,10 @@ mounts_apply(const struct settings_template *template, const struct overlay *ove
     if (r == 0) {
         *ret_stage = "mount workspace";
         r = disk_attach(disk_fd, template->workspace_exec);
+    }
+    if (r == 0) {
+        *ret_stage = "terminals";
+        r = terminals_new(ret_terminals);
     }
     if (r == 0) {
         *ret_stage = "pivot_root";

@@ -31,9 +31,9 @@ _must_check_ int mounts_disk_new(int *ret_fd, uid_t uid);
 _must_check_ int mounts_disk_resize(int disk_fd, uint64_t bytes);
 _must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 
-/* In the child: root of the sandbox. */
+/* In the child: root of the sandbox. *ret_terminals is its pseudo-terminals' file system, mounted nowhere. */
 _must_check_ int mounts_apply(const struct settings_template *template, const struct overlay *overlay,
-                              int disk_fd, const char **ret_stage);
+                              int disk_fd, int *ret_terminals, const char **ret_stage);
 
 /* Adds MOUNT_ATTR_* to the one mount at `fd`. */
 _must_check_ int mounts_restrict(int fd, uint64_t attributes);

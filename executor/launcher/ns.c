@@ -98,9 +98,9 @@ limits_set(void)
     return 0;
 }
 
-/* Standard streams are the sandbox's own /dev/null; 3 to 7 as the agent expects; the rest closes at exec. */
+/* Standard streams are the sandbox's own /dev/null; 3 to 8 as the agent expects; the rest closes at exec. */
 _must_check_ static int
-fds_arrange(const struct ns_spec *spec)
+fds_arrange(const struct ns_spec *spec, int terminals)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -114,10 +114,13 @@ fds_arrange(const struct ns_spec *spec)
             return -errno;
         }
     }
+    if (dup2(terminals, NS_AGENT_FD_TERMINALS) < 0) {
+        return -errno;
+    }
     if (sbx_wall_is_off(SBX_WALL_DESCRIPTORS)) {
         return 0;
     }
-    return close_range(NS_AGENT_FD_FIRST + NS_N_AGENT_FDS, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+    return close_range(NS_AGENT_FD_TERMINALS + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
 /* runsc takes the first three for the agent within, and has its own, which also open /dev/null, from 3 on. */
@@ -186,7 +189,7 @@ child_filter(const struct ns_spec *spec, bool is_early)
 }
 
 _must_check_ static int
-child_isolate(const struct ns_spec *spec, const char **stage)
+child_isolate(const struct ns_spec *spec, int *ret_terminals, const char **stage)
 {
     int r;
 
@@ -220,16 +223,16 @@ child_isolate(const struct ns_spec *spec, const char **stage)
     }
     *stage = "loopback";
     r = loopback_up();
-    return r < 0 ? r : mounts_apply(spec->template, &spec->overlay, spec->disk_fd, stage);
+    return r < 0 ? r : mounts_apply(spec->template, &spec->overlay, spec->disk_fd, ret_terminals, stage);
 }
 
 _must_check_ static int
-child_confine(const struct ns_spec *spec, const char **stage)
+child_confine(const struct ns_spec *spec, int terminals, const char **stage)
 {
     int r;
 
     *stage = "descriptors";
-    r = spec->runsc != NULL ? fds_arrange_runsc(spec) : fds_arrange(spec);
+    r = spec->runsc != NULL ? fds_arrange_runsc(spec) : fds_arrange(spec, terminals);
     if (r < 0) {
         return r;
     }
@@ -302,7 +305,7 @@ child_run(const struct ns_spec *spec)
     struct ns_failure failure = { 0 };
     const char *stage = "start";
     char go;
-    int r;
+    int r, terminals = -1;
 
 #ifdef SANDBOX_MUTANT
     fds_leak();
@@ -313,9 +316,9 @@ child_run(const struct ns_spec *spec)
     if (read(spec->sync_fd, &go, 1) != 1) {
         _exit(125);
     }
-    r = child_isolate(spec, &stage);
+    r = child_isolate(spec, &terminals, &stage);
     if (r == 0) {
-        r = child_confine(spec, &stage);
+        r = child_confine(spec, terminals, &stage);
     }
     if (r == 0) {
         stage = "exec";

@@ -185,8 +185,22 @@ static const uint32_t fcntls[] = {
 /* TIOCSTI, TIOCLINUX and everything a device driver offers are absent by not being here. */
 static const uint32_t ioctls[] = {
     TCGETS,
+    TCSETS,
+    TCSETSW,
+    TCSETSF,
+    0x802c542a /* TCGETS2 */,
+    0x402c542b /* TCSETS2, TCSETSW2, TCSETSF2 */,
+    0x402c542c,
+    0x402c542d,
+    TCSBRK,
+    TCXONC,
+    TCFLSH,
     TIOCGWINSZ,
+    TIOCSWINSZ,
     TIOCGPGRP,
+    TIOCSPGRP,
+    TIOCGSID,
+    TIOCOUTQ,
     FIONREAD,
     FIONBIO,
     FIOCLEX,
@@ -200,21 +214,12 @@ static const uint32_t ioctls[] = {
 };
 /* Asked of ordinary files by cp, tar and terminals' libraries. */
 static const uint32_t ioctls_not_here[] = {
-    0x40049409 /* FICLONE */,
-    0x4020940d /* FICLONERANGE */,
-    0x80086601 /* FS_IOC_GETFLAGS */,
-    0x40086602 /* FS_IOC_SETFLAGS */,
-    0xc020660b /* FS_IOC_FIEMAP */,
-    TCSETS,
-    TCSETSW,
-    TCSETSF,
-    TIOCSWINSZ,
-    TIOCSPGRP,
-    TIOCGSID,
-    TIOCSCTTY,
-    TIOCNOTTY,
-    0x5422 /* TIOCSETD */
+    0x40049409 /* FICLONE */,         0x4020940d /* FICLONERANGE */,  0x80086601 /* FS_IOC_GETFLAGS */,
+    0x40086602 /* FS_IOC_SETFLAGS */, 0xc020660b /* FS_IOC_FIEMAP */, TIOCNOTTY
 };
+
+/* The agent opens terminals, and its child takes one as its own before the payload's filter is on. */
+static const uint32_t ioctls_of_agent[] = { TIOCSCTTY, TIOCGPTN, TIOCSPTLCK, TIOCGPTPEER };
 
 /* Packet filters, which the kernel translates to machine code for anybody, zero copy and busy polling are absent. */
 static const uint32_t socket_options[] = {
@@ -393,8 +398,9 @@ socket_rules_add(scmp_filter_ctx ctx, bool inet, bool is_tenant)
 }
 
 static bool
-ioctl_rules_add(scmp_filter_ctx ctx)
+ioctl_rules_add(scmp_filter_ctx ctx, bool is_agent)
 {
+    const uint32_t take = TIOCSCTTY;
     static const char *const names[] = { "ioctl" };
     bool is_ok;
 
@@ -402,7 +408,9 @@ ioctl_rules_add(scmp_filter_ctx ctx)
         return is_ok;
     }
     return values_add(ctx, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
-           values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here));
+           values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here)) &&
+           (is_agent ? values_add(ctx, "ioctl", 1, LOW32, 0, ioctls_of_agent, SBX_COUNT(ioctls_of_agent))
+                     : values_add(ctx, "ioctl", 1, LOW32, ENOTTY, &take, 1));
 }
 
 static bool
@@ -482,9 +490,9 @@ argument_rules_add(scmp_filter_ctx ctx)
 }
 
 static bool
-tenant_rules_add(scmp_filter_ctx ctx, bool inet)
+tenant_rules_add(scmp_filter_ctx ctx, bool inet, bool is_agent)
 {
-    return clone_rules_add(ctx) && argument_rules_add(ctx) && ioctl_rules_add(ctx) &&
+    return clone_rules_add(ctx) && argument_rules_add(ctx) && ioctl_rules_add(ctx, is_agent) &&
            socket_rules_add(ctx, inet, true);
 }
 
@@ -571,12 +579,12 @@ kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
     case FILTER_PAYLOAD:
     case FILTER_PAYLOAD_GVISOR:
         if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, wide, 1, &is_ok)) {
-            return is_ok && tenant_rules_add(ctx, inet);
+            return is_ok && tenant_rules_add(ctx, inet, false);
         }
-        return tenant_rules_add(ctx, inet) &&
+        return tenant_rules_add(ctx, inet, false) &&
                values_add(ctx, "prctl", 0, LOW32, 0, payload_prctls, SBX_COUNT(payload_prctls));
     case FILTER_AGENT:
-        return tenant_rules_add(ctx, inet) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide));
+        return tenant_rules_add(ctx, inet, true) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide));
     case FILTER_RUNSC:
         return socket_rules_add(ctx, inet, false) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
                names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&

@@ -289,9 +289,12 @@ etc_fill(int root, int source)
     };
     static const char *const dirs[] = { "etc/ssl", "etc/ssl/certs" };
     /* Nothing secret is among them: OpenSSL's defaults and the public certificates, names of ports. */
-    static const char *const copied[] = { "etc/ld.so.cache", "etc/alternatives",
-                                          "etc/mime.types",  "etc/services",
-                                          "etc/protocols",   "etc/ssl/openssl.cnf",
+    static const char *const copied[] = { "etc/ld.so.cache",
+                                          "etc/alternatives",
+                                          "etc/mime.types",
+                                          "etc/services",
+                                          "etc/protocols",
+                                          "etc/ssl/openssl.cnf",
                                           "etc/ssl/certs/ca-certificates.crt" };
     struct budget budget = { 0 };
 
@@ -343,6 +346,9 @@ dev_nodes(int dev)
         if (symlinkat(links[i].target, dev, links[i].name) < 0) {
             return -errno;
         }
+    }
+    if (sbx_wall_is_off(SBX_WALL_DEVICES) && mkdirat(dev, "pts", 0755) < 0) {
+        return -errno;
     }
     return mkdirat(dev, "shm", 0755) < 0 ? -errno : 0;
 }

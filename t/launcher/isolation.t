@@ -30,7 +30,7 @@ like($status, qr/^SigBlk:\s+0+$/m, 'no signal is blocked');
 like($status, qr/^SigIgn:\s+0+$/m, 'no signal is ignored');
 like($status, qr/^Groups:\s*$/m, 'no supplementary group');
 my $fds = $c->tell($id, 'fds');
-is(join(' ', map { (split)[0] } split /\n/, $fds), '0 1 2 3 4 5 6 7', 'descriptors 0 to 7 and no other');
+is(join(' ', map { (split)[0] } split /\n/, $fds), '0 1 2 3 4 5 6 7 8', 'descriptors 0 to 8 and no other');
 like($fds, qr{^$_ /dev/null$}m, "$_ is /dev/null") for 0 .. 2;
 like($fds, qr{^7 /memfd:seccomp}m, '7 is the program');
 like($c->tell($id, 'try write-filter'), qr/result=-1/, 'which cannot be written');
