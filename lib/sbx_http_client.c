@@ -6,6 +6,7 @@
  */
 #include "sbx_http_client.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -396,6 +397,23 @@ sbx_http_client_send(struct sbx_http_client *client, const struct sbx_http_excha
     client->exchanging = true;
     (void)uv_timer_start(&client->deadline, client_on_deadline, exchange->deadline_ms, 0); /* callback set */
     return 0;
+}
+
+int
+sbx_http_client_detach(struct sbx_http_client *client)
+{
+    uv_os_fd_t fd = -1;
+    int r = client->state == CLIENT_BUSY ? -EBUSY : client->state == CLIENT_BROKEN ? -ECONNRESET : 0;
+
+    if (r == 0) {
+        r = uv_fileno(&client->peer.handle, &fd);
+    }
+    if (r == 0) {
+        r = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* closing takes the loop's own */
+        r = r < 0 ? -errno : r;
+    }
+    sbx_http_client_close(client);
+    return r;
 }
 
 struct sbx_http_client *

@@ -40,6 +40,11 @@ _must_check_ int sbx_http_client_new(struct sbx_http_client **ret, uv_loop_t *lo
 /* -EBUSY while another exchange runs. */
 _must_check_ int sbx_http_client_send(struct sbx_http_client *client,
                                       const struct sbx_http_exchange *exchange);
+/*
+ * Gives the socket away and frees the client: a descriptor of the caller's, or a negative errno. Between exchanges only
+ * (-EBUSY), on_done's call included; then the peer has said nothing that was not asked for.
+ */
+_must_check_ int sbx_http_client_detach(struct sbx_http_client *client);
 /* Closes and frees; a running exchange gets no callback. Accepts NULL, returns NULL. */
 struct sbx_http_client *sbx_http_client_close(struct sbx_http_client *client);
 

@@ -6,6 +6,7 @@
  */
 #include "sbx_http_conn.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -105,6 +106,9 @@ conn_on_handle_closed(uv_handle_t *handle)
         conn->next->prev = conn->prev;
     }
 
+    if (request->on_detached != NULL) {
+        request->on_detached(request->detached_arg, request->detached_fd);
+    }
     sbx_http_request_deinit(request);
     sbx_buf_deinit(&conn->stash);
     free(conn);
@@ -365,6 +369,25 @@ conn_linger(struct sbx_http_conn *conn)
     conn_set_deadline(conn, LINGER_MS);
 }
 
+/* The socket's way out: closing takes only the loop's descriptor of it. */
+static void
+conn_detach(struct sbx_http_conn *conn)
+{
+    struct sbx_http_request *request = &conn->request;
+    uv_os_fd_t fd = -1;
+    int r = uv_fileno(&conn->peer.handle, &fd);
+
+    if (r == 0 && (conn->stash.len > 0 || conn->eof)) {
+        r = -EPROTO; /* what was read already is nobody's */
+    }
+    if (r == 0) {
+        r = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        r = r < 0 ? -errno : r;
+    }
+    request->detached_fd = r;
+    sbx_http_conn_close(conn);
+}
+
 /* What follows from the reply being complete. */
 static void
 conn_settle(struct sbx_http_conn *conn)
@@ -382,6 +405,9 @@ conn_settle(struct sbx_http_conn *conn)
         return;
     }
 
+    if (request->on_detached != NULL) {
+        return; /* conn_run sees to it, when it knows what else was read */
+    }
     if (request->keep && !conn->server->draining) {
         sbx_http_request_reset(request);
         conn->state = SBX_HTTP_IDLE;
@@ -499,6 +525,10 @@ conn_run(struct sbx_http_conn *conn, const char *data, size_t len)
 
     if (stash->failed) {
         sbx_http_conn_close(conn);
+    }
+    if (conn->state == SBX_HTTP_FLUSH && conn->request.on_detached != NULL &&
+        uv_stream_get_write_queue_size(&conn->peer.stream) == 0) {
+        conn_detach(conn);
     }
     conn_settle_eof(conn);
     conn_set_reading(conn);

@@ -50,6 +50,9 @@ struct sbx_http_request {
     bool (*on_data)(struct sbx_http_request *request, const char *data, size_t len);
     void (*on_abort)(struct sbx_http_request *request);
     void (*on_drain)(struct sbx_http_request *request);
+    void (*on_detached)(void *arg, int fd); /* NULL: this is no detaching */
+    void *detached_arg;
+    int detached_fd; /* or a negative errno */
     void *user;
 };
 

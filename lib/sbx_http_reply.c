@@ -208,6 +208,20 @@ sbx_http_reply(struct sbx_http_request *request, int status, const char *content
 }
 
 void
+sbx_http_reply_detach(struct sbx_http_request *request, const struct sbx_http_header *headers,
+                      unsigned n_headers, void (*on_detached)(void *arg, int fd), void *arg)
+{
+    request->on_detached = on_detached;
+    request->detached_arg = arg;
+    request->detached_fd = -ECONNRESET;
+    if (request->reply != SBX_HTTP_REPLY_NONE || request->conn->state != SBX_HTTP_WAIT) {
+        sbx_http_conn_close(request->conn);
+        return;
+    }
+    sbx_http_reply(request, 200, NULL, headers, n_headers, "", 0);
+}
+
+void
 sbx_http_reply_error(struct sbx_http_request *request, int status)
 {
     const struct sbx_http_server_spec *spec = &request->conn->server->spec;

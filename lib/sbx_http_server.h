@@ -94,5 +94,12 @@ size_t sbx_http_reply_pending(const struct sbx_http_request *request);
 void sbx_http_reply_on_drain(struct sbx_http_request *request,
                              void (*on_drain)(struct sbx_http_request *request));
 void sbx_http_reply_end(struct sbx_http_request *request);
+/*
+ * Answers 200 with nothing, and when the kernel has that gives the socket away: on_detached is called once, when the
+ * connection is gone from the server, with a descriptor of the callee's, or a negative errno when there is none: the
+ * client left, or spoke before it had the answer, or the server is closed. Of a complete request only.
+ */
+void sbx_http_reply_detach(struct sbx_http_request *request, const struct sbx_http_header *headers,
+                           unsigned n_headers, void (*on_detached)(void *arg, int fd), void *arg);
 
 #pragma GCC visibility pop

@@ -26,7 +26,8 @@ static struct {
     char body[4096];
     size_t len;
     size_t n_data;
-    bool close_in_done, close_in_data, send_in_done;
+    bool close_in_done, close_in_data, send_in_done, detach_in_done;
+    int fd; /* of a detach */
 } got;
 
 static void test_on_data(void *arg, int status, const char *data, size_t len);
@@ -53,6 +54,10 @@ test_on_done(void *arg, int rc, int status, const char *body, size_t len)
     (void)arg;
     got.n_done++;
     got.rc = rc;
+    if (got.detach_in_done) {
+        got.fd = sbx_http_client_detach(client);
+        client = NULL;
+    }
     got.status = status;
     got.len = len;
     (void)snprintf(got.body, sizeof(got.body), "%.*s", (int)len, body);
@@ -377,6 +382,48 @@ test_good(void)
     ok(sbx_http_client_close(NULL) == NULL, "close takes NULL");
 }
 
+static void
+test_detach(void)
+{
+    static const char plain[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    static const char with_more[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore";
+    static const char last[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    struct sbx_http_exchange spec = exchange_of("GET", DEADLINE_MS);
+    char bytes[256];
+
+    setup();
+    got.detach_in_done = true;
+    exchange("GET", plain, sizeof(plain) - 1, false, false);
+    ok(got.fd > 2 && client == NULL, "the socket is given away in on_done");
+    is_int(fcntl(got.fd, F_GETFD), FD_CLOEXEC, "closed on exec");
+    spin(5);
+    (void)send(peer, "abc", 3, MSG_NOSIGNAL);
+    spin(5);
+    is_int(recv(got.fd, bytes, sizeof(bytes), 0), 3, "the client reads no more");
+    close(got.fd);
+    teardown();
+
+    setup();
+    got.detach_in_done = true;
+    exchange("GET", with_more, sizeof(with_more) - 1, false, false);
+    ok(got.rc == SBX_HTTP_CLIENT_E_PROTOCOL && got.fd == -ECONNRESET, "not with bytes nobody asked for");
+    teardown();
+
+    setup();
+    got.detach_in_done = true;
+    exchange("GET", last, sizeof(last) - 1, false, false);
+    ok(got.rc == 0 && got.fd == -ECONNRESET, "nor when the peer closes");
+    teardown();
+
+    setup();
+    is_int(sbx_http_client_send(client, &spec), 0, "while an exchange runs");
+    is_int(sbx_http_client_detach(client), -EBUSY, "there is nothing to give away");
+    client = NULL;
+    spin(5);
+    is_int((int)got.n_done, 0, "and the client is gone");
+    teardown();
+}
+
 int
 main(void)
 {
@@ -386,6 +433,7 @@ main(void)
     test_broken_off();
     test_floods();
     test_good();
+    test_detach();
     ok(sbx_http_client_new(&client, &loop, open("/dev/null", O_RDWR | O_CLOEXEC)) < 0,
        "a descriptor that is no socket");
     spin(5);

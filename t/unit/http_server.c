@@ -21,6 +21,8 @@ static struct sbx_http_server *server;
 static struct sbx_http_request *held; /* answered later by the test */
 static unsigned n_requests, n_aborts, n_drains;
 static size_t streamed;
+static unsigned n_detached;
+static int detached_fd;
 static bool pause_stream;
 
 static void
@@ -63,6 +65,13 @@ test_on_head(struct sbx_http_request *request, void *arg)
 }
 
 static void
+test_on_detached(void *arg, int fd)
+{
+    *(int *)arg = fd;
+    n_detached++;
+}
+
+static void
 reply_large(struct sbx_http_request *request)
 {
     static char block[1 << 20];
@@ -89,7 +98,9 @@ test_on_request(struct sbx_http_request *request, void *arg)
 
     (void)arg;
     n_requests++;
-    if (strcmp(path, "/hold") == 0) {
+    if (strcmp(path, "/detach") == 0) {
+        sbx_http_reply_detach(request, split, 1, test_on_detached, &detached_fd);
+    } else if (strcmp(path, "/hold") == 0) {
         held = request;
     } else if (strcmp(path, "/large") == 0) {
         reply_large(request);
@@ -149,7 +160,8 @@ server_start(uint64_t ms)
         abort();
     }
     held = NULL;
-    n_requests = n_aborts = n_drains = 0;
+    n_requests = n_aborts = n_drains = n_detached = 0;
+    detached_fd = 0;
     streamed = 0;
     pause_stream = false;
 }
@@ -824,6 +836,78 @@ test_drain(void)
     server_stop();
 }
 
+static void
+run_until_detached(void)
+{
+    uint64_t end = sbx_now_mono_ms() + DEADLINE_MS;
+
+    while (n_detached == 0 && sbx_now_mono_ms() < end) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+}
+
+static void
+test_detach(void)
+{
+    char bytes[8];
+    const char *reply;
+    size_t len;
+    int fd;
+
+    server_start(5000);
+    fd = peer_new();
+    peer_say(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\n");
+    reply = peer_read(fd, "\r\n\r\n", &len);
+    ok(status_of(reply) == 200 && strstr(reply, "X-Fine: yes") != NULL, "the answer comes first");
+    run_until_detached();
+    ok(detached_fd > 2, "then the socket is given away");
+    is_uint(sbx_http_server_connections(server), 0, "the server has it no more");
+    is_int(fcntl(detached_fd, F_GETFD), FD_CLOEXEC, "it is closed on exec");
+    peer_say(fd, "hello");
+    is_int(recv(detached_fd, bytes, sizeof(bytes), 0), 5, "what the client says now is its new owner's");
+    is_int(send(detached_fd, "world!", 6, MSG_NOSIGNAL), 6, "and back");
+    is_int(recv(fd, bytes, sizeof(bytes), 0), 6, "to the client");
+    close(detached_fd);
+    close(fd);
+    server_stop();
+    is_uint(n_detached, 1, "told once");
+    is_uint(n_aborts, 0, "and no abort");
+
+    server_start(5000);
+    fd = peer_new();
+    peer_say(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\nearly");
+    run_until_detached();
+    is_int(detached_fd, -EPROTO, "a client that speaks before it has the answer");
+    close(fd);
+    server_stop();
+
+    server_start(5000);
+    fd = peer_new();
+    peer_say(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\nGET / HTTP/1.1\r\n" HOST "\r\n");
+    run_until_detached();
+    is_int(detached_fd, -EPROTO, "or asks for more");
+    is_uint(n_requests, 1, "which is not answered");
+    close(fd);
+    server_stop();
+
+    server_start(5000);
+    fd = peer_new();
+    (void)send(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\n", 42, MSG_NOSIGNAL);
+    (void)shutdown(fd, SHUT_WR);
+    run_until_detached();
+    ok(n_detached == 1 && (detached_fd < 0 || close(detached_fd) == 0),
+       "a client that leaves: told all the same");
+    close(fd);
+    server_stop();
+
+    server_start(5000);
+    fd = peer_new();
+    (void)send(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\n", 42, MSG_NOSIGNAL);
+    server_stop();
+    ok(n_detached == 0 || detached_fd < 0, "a server that closes first gives nothing away");
+    close(fd);
+}
+
 int
 main(void)
 {
@@ -840,6 +924,7 @@ main(void)
     test_aborts();
     test_listen();
     test_drain();
+    test_detach();
     is_int(uv_loop_close(&loop), 0, "nothing is left in the loop");
     return done_testing();
 }
