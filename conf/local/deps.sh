@@ -8,7 +8,7 @@ build="gcc make pkg-config nginx nginx-dev libjwt-dev libjansson-dev libuv1-dev 
 run="$build runsc netbase" # both tiers; names of ports
 test="$run clang clang-format clang-tidy libclang-rt-14-dev cppcheck libcrypt-jwt-perl libcryptx-perl
       sqlite3 wrk bubblewrap universal-ctags libjson-perl python3-jsonschema dpkg-dev libpcre2-dev zlib1g-dev
-      python3-numpy python3-pandas python3-pip" # what tenants use: t/launcher/controls
+      python3-numpy python3-pandas python3-matplotlib python3-pil python3-pip" # what tenants use: t/launcher/controls, t/agent/repl_python.t
 
 extra="$test python3-venv"
 

@@ -1,0 +1,216 @@
+package Sandbox::Driver;
+
+# An interpreter of sessions as its agent starts it, without the agent: frames on descriptor 3 (docs/agent.md).
+# As root it runs as nobody.
+#
+#   my $driver = Sandbox::Driver->new('python');
+#   my $step = $driver->step('1 + 1');     # {status, error, exit_code, dropped, stdout, stderr, displays}, or {dead, exit, signal}
+#   $driver->finish; done_testing();       # asserts that the end of descriptor 3 ends it
+
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use IO::Select;
+use JSON::PP;
+use POSIX qw(:sys_wait_h);
+use Socket;
+use Test::More ();
+use Time::HiRes qw(time);
+
+our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+our $DEADLINE = 60;
+my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
+
+sub new {
+    my ($class, $language, %option) = @_;
+    my $dir = tempdir('sbx-driver.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    chmod 0755, $dir;
+    mkdir "$dir/$_" or die $! for qw(ws tmp);
+    system('cp', '-r', "$ROOT/session-agent/drivers", $dir) == 0 or die;
+    system('chmod', '-R', 'a+rX', "$dir/drivers");
+    my ($uid, $gid) = $> == 0 ? (getpwnam 'nobody')[2, 3] : ($>, $) + 0);
+    chown $uid, $gid, "$dir/ws", "$dir/tmp";
+    open my $in, '<', "$ROOT/session-agent/runtimes.json" or die $!;
+    my ($entry) = grep { $_->{name} eq $language } @{ $JSON->decode(do { local $/; <$in> })->{runtimes} };
+    my @argv = map { s{^/opt/sandbox/}{$dir/}r } @{ $entry->{repl} };
+    my $self = bless { dir => $dir, ws => "$dir/ws", argv => \@argv, uid => $uid, gid => $gid, env => $option{env} // {}, owner => $$, n => 0 }, $class;
+    $self->start unless $option{idle};
+    return $self;
+}
+
+sub start {
+    my ($self) = @_;
+    socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die $!;
+    pipe my $out, my $out_w or die $!;
+    pipe my $err, my $err_w or die $!;
+    my $pid = fork // die $!;
+    if (!$pid) {
+        my $low = sub { POSIX::_exit(125) };
+        setpgrp 0, 0;
+        open my $null, '<', '/dev/null' or $low->();
+        # Away from the numbers that are given out below.
+        my @from = map { POSIX::dup2(fileno $_, fileno($_) + 40) or $low->(); fileno($_) + 40 } $null, $out_w, $err_w, $theirs;
+        POSIX::dup2($from[$_], $_) // $low->() for 0 .. 3;
+        POSIX::close($_) for 4 .. 120;
+        if ($> == 0) { $) = "$self->{gid} $self->{gid}"; $( = $self->{gid}; POSIX::setgid($self->{gid}); POSIX::setuid($self->{uid}) }
+        chdir $self->{ws} or $low->();
+        %ENV = (PATH => '/usr/local/bin:/usr/bin:/bin', HOME => $self->{ws}, TMPDIR => "$self->{dir}/tmp", LANG => 'C.UTF-8', %{ $self->{env} });
+        exec { $self->{argv}[0] } @{ $self->{argv} } or $low->();
+    }
+    @$self{qw(pid fd out err)} = ($pid, $ours, $out, $err);
+    $self->{in} = '';
+    my $first = $self->wait_for(sub { $_[0]{frames} });
+    die "the driver does not start: $first->{stderr}\n" unless $first->{frames} && $first->{frames}[0] eq 'R';
+    return $self;
+}
+
+# Reads what the driver says until `until` is content with it, or it has died.
+sub wait_for {
+    my ($self, $until, $got) = @_;
+    $got //= { stdout => '', stderr => '' };
+    my $end = time + $DEADLINE;
+    my %name = ($self->{out} => 'stdout', $self->{err} => 'stderr');
+    my $select = IO::Select->new(grep { $_ } @$self{qw(fd out err)});
+    while (!$until->($got)) {
+        my @ready = $select->can_read($end - time);
+        if (!@ready) { $got->{late} = 1; Test::More::diag("no answer in time: $got->{stdout}$got->{stderr}"); last }
+        # Output first: what was written before a frame is there when the frame is.
+        for my $handle (sort { !$name{$a} <=> !$name{$b} } @ready) {
+            my $n = sysread $handle, my $data, 1 << 20;
+            if (!$n) {
+                $select->remove($handle);
+                $got->{gone} = 1 if $handle == $self->{fd};
+                next;
+            }
+            if ($name{$handle}) { $got->{ $name{$handle} } .= $data; next }
+            $self->{in} .= $data;
+            while (length $self->{in} >= 4 && length $self->{in} >= 4 + unpack 'V', $self->{in}) {
+                my $size = unpack 'V', $self->{in};
+                push @{ $got->{frames} }, substr $self->{in}, 4, $size;
+                substr $self->{in}, 0, 4 + $size, '';
+            }
+        }
+        last if $got->{gone};
+    }
+    return $got;
+}
+
+sub drain {
+    my ($self, $got) = @_;
+    my %name = ($self->{out} => 'stdout', $self->{err} => 'stderr');
+    my $select = IO::Select->new(@$self{qw(out err)});
+    while (my @ready = $select->can_read(0)) {
+        for my $handle (@ready) {
+            if (!sysread $handle, my $data, 1 << 20) { $select->remove($handle) } else { $got->{ $name{$handle} } .= $data }
+        }
+    }
+}
+
+sub write_all {
+    my ($self, $bytes) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    while (length $bytes) {
+        my $n = syswrite $self->{fd}, $bytes;
+        return if !defined $n;
+        substr $bytes, 0, $n, '';
+    }
+}
+
+sub begin {
+    my ($self, $code, %option) = @_;
+    utf8::encode($code) if utf8::is_utf8($code);
+    my %head = (id => 'stp_' . ++$self->{n}, max_displays => $option{max_displays} // 32, max_display_bytes => $option{max_display_bytes} // 4 << 20);
+    $head{env} = $option{env} if $option{env};
+    my $frame = 'S' . $JSON->encode(\%head) . "\n$code";
+    $self->write_all(pack('V', length $frame) . $frame);
+}
+
+# SIGINT to the group, as the agent does it.
+sub interrupt { my ($self) = @_; kill 'INT', -$self->{pid} }
+
+# interrupt_at: a pattern of standard output, when it has come.
+sub step {
+    my ($self, $code, %option) = @_;
+    $self->begin($code, %option);
+    my $got;
+    if ($option{interrupt_at}) {
+        $got = $self->wait_for(sub { $_[0]{frames} || $_[0]{stdout} =~ $option{interrupt_at} });
+        $self->interrupt;
+    }
+    return $self->result($self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ }, $got));
+}
+
+sub result {
+    my ($self, $got) = @_;
+    if ($got->{gone}) {
+        $self->drain($got);
+        waitpid $self->{pid}, 0;
+        delete $self->{pid};
+        return { %$got, dead => 1, exit => $? >> 8, signal => $? & 127, status => 'dead' };
+    }
+    my $last = pop @{ $got->{frames} } // 'E{}';
+    $self->drain($got);
+    my $end = eval { $JSON->decode(substr $last, 1) } // {};
+    my $keys = join ',', sort keys %$end;
+    Test::More::diag("not the outcome of a step: $last") if $keys ne 'dropped,error,exit_code,status' || length $last > 56 << 10;
+    my @displays = map { $self->display($_) } @{ $got->{frames} // [] };
+    utf8::decode($got->{$_}) for qw(stdout stderr);
+    return { %$end, stdout => $got->{stdout}, stderr => $got->{stderr}, displays => \@displays, late => $got->{late} };
+}
+
+sub display {
+    my ($self, $frame) = @_;
+    my ($head, $data) = $frame =~ /\AD([^\n]*)\n(.*)\z/s or die "no display: $frame";
+    my $display = $JSON->decode($head);
+    for my $item (@{ $display->{items} }) {
+        $item->{data} = substr $data, 0, $item->{size}, '';
+        utf8::decode($item->{data}) if $item->{mime} =~ m{^text/|json|svg};
+        $display->{ $item->{mime} } = $item->{data};
+    }
+    Test::More::diag(length($data) . ' bytes too many in a display') if length $data;
+    return $display;
+}
+
+sub write_file {
+    my ($self, $name, $content) = @_;
+    my $path = "$self->{ws}/$name";
+    system 'mkdir', '-p', dirname($path);
+    open my $out, '>', $path or die $!;
+    print {$out} $content;
+    close $out;
+    chown $self->{uid}, $self->{gid}, $path;
+}
+
+sub stop {
+    my ($self) = @_;
+    return unless $self->{pid};
+    close $self->{fd};
+    my $end = time + 20;
+    my $gone;
+    until ($gone = waitpid($self->{pid}, WNOHANG) == $self->{pid}) {
+        last if time > $end;
+        select undef, undef, undef, 0.01;
+    }
+    $self->{last_status} = $gone ? $? : undef;
+    kill 'KILL', -$self->{pid};
+    waitpid $self->{pid}, 0 unless $gone;
+    delete $self->{pid};
+    return $gone;
+}
+
+sub finish {
+    my ($self) = @_;
+    Test::More::ok($self->stop, 'it ends when nobody speaks to it any more');
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return unless $self->{pid} && $self->{owner} == $$;
+    local ($?, $!);
+    kill 'KILL', -$self->{pid};
+    waitpid $self->{pid}, 0;
+}
+
+1;
