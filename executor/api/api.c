@@ -99,6 +99,9 @@ api_on_head(struct sbx_http_request *request, void *arg)
         call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_QUEUE_FULL, .retry_after_s = 1 });
     } else {
         sbx_http_request_set_max_body(request, method->max_body);
+        if (method->begin != NULL) {
+            method->begin(call);
+        }
     }
 }
 

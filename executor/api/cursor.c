@@ -49,12 +49,16 @@ static bool
 cursor_parse(struct cursor *ret, const char *plain, size_t len)
 {
     char text[CURSOR_PLAIN_MAX];
+    char prefix[4] = "";
     char *dot;
 
     memcpy(text, plain, len);
     text[len] = '\0';
     dot = strchr(text, '.');
-    if (dot == NULL || !sbx_id_valid(dot + 1, strlen(dot + 1), "job")) {
+    if (dot != NULL) {
+        (void)snprintf(prefix, sizeof(prefix), "%s", dot + 1); /* cut: of which kind, the scope says */
+    }
+    if (dot == NULL || !sbx_id_valid(dot + 1, strlen(dot + 1), prefix)) {
         return false;
     }
     errno = 0;

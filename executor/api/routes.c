@@ -6,27 +6,25 @@
 #include "executor/api/api_inside.h"
 #include "executor/api/handlers.h"
 
-#define SCOPE_FAMILY "jobs:"
-
 /* clang-format off */
 static const struct route routes[] = {
-    { "health.live", "/healthz", "GET, HEAD", true, { { "GET", NULL, handle_healthz, 0, false, NULL } } },
-    { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false, NULL } } },
-    { "metrics", "/metrics", "GET, HEAD", true, { { "GET", NULL, handle_metrics, 0, false, NULL } } },
+    { "health.live", "/healthz", "GET, HEAD", true, { { "GET", NULL, handle_healthz, 0, false, NULL, NULL } } },
+    { "health.ready", "/readyz", "GET, HEAD", true, { { "GET", NULL, handle_readyz, 0, false, NULL, NULL } } },
+    { "metrics", "/metrics", "GET, HEAD", true, { { "GET", NULL, handle_metrics, 0, false, NULL, NULL } } },
     { "jobs", "/v1/jobs", "GET, HEAD, POST", false,
-      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false, "status language agent app isolation limit cursor" },
-        { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true, "" } } },
+      { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false, "status language agent app isolation limit cursor", NULL },
+        { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true, "", NULL } } },
     { "job", "/v1/jobs/{id}", "GET, HEAD, DELETE", false,
-      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait" },
-        { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false, "" } } },
+      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait", NULL },
+        { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false, "", NULL } } },
     { "job.stdout", "/v1/jobs/{id}/stdout", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_job_stdout, API_MAX_BODY, false, "" } } },
+      { { "GET", "jobs:read", handle_job_stdout, API_MAX_BODY, false, "", NULL } } },
     { "job.stderr", "/v1/jobs/{id}/stderr", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_job_stderr, API_MAX_BODY, false, "" } } },
+      { { "GET", "jobs:read", handle_job_stderr, API_MAX_BODY, false, "", NULL } } },
     { "job.artifacts", "/v1/jobs/{id}/artifacts", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false, "" } } },
+      { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false, "", NULL } } },
     { "job.artifact", "/v1/jobs/{id}/artifacts/{path}", "GET, HEAD", false,
-      { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false, "" } } },
+      { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false, "", NULL } } },
 };
 /* clang-format on */
 
@@ -67,10 +65,30 @@ path_decode(const char *text)
     return out;
 }
 
-static void
-take_id(struct call *call, const char *text, size_t len)
+/* Of the ids that a pattern's {id} stands for. */
+static const char *
+id_prefix(const char *pattern)
 {
-    if (sbx_id_valid(text, len, "job")) {
+    static const struct {
+        const char *under, *prefix;
+    } kinds[] = {
+        { "/v1/jobs/", "job" },
+        { "/v1/sessions/", "ses" },
+        { "/v1/artifacts/", "art" },
+    };
+
+    for (size_t i = 0; i < SBX_COUNT(kinds); i++) {
+        if (strncmp(pattern, kinds[i].under, strlen(kinds[i].under)) == 0) {
+            return kinds[i].prefix;
+        }
+    }
+    return "";
+}
+
+static void
+take_id(struct call *call, const char *text, size_t len, const char *prefix)
+{
+    if (sbx_id_valid(text, len, prefix)) {
         memcpy(call->id, text, len);
         call->id[len] = '\0';
     }
@@ -80,6 +98,8 @@ take_id(struct call *call, const char *text, size_t len)
 static bool
 pattern_match(struct call *call, const char *pattern, const char *path)
 {
+    const char *prefix = id_prefix(pattern);
+
     while (*pattern != '\0') {
         if (strncmp(pattern, "{id}", 4) == 0) {
             size_t len = strcspn(path, "/");
@@ -87,7 +107,7 @@ pattern_match(struct call *call, const char *pattern, const char *path)
             if (len == 0) {
                 return false;
             }
-            take_id(call, path, len);
+            take_id(call, path, len, prefix);
             pattern += 4;
             path += len;
         } else if (strcmp(pattern, "{path}") == 0) {
@@ -160,6 +180,21 @@ route_takes_query(const struct route_method *method, const char *query)
     return true;
 }
 
+static bool
+in_family(const char *scope, size_t len)
+{
+    static const char *const families[] = { "jobs:", "sessions:", "artifacts:" };
+
+    for (size_t i = 0; i < SBX_COUNT(families); i++) {
+        const size_t n = strlen(families[i]);
+
+        if (len > n && strncmp(scope, families[i], n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
 route_permits(const struct route_method *method, const char *scopes)
 {
@@ -171,7 +206,7 @@ route_permits(const struct route_method *method, const char *scopes)
     for (const char *p = scopes; *p != '\0';) {
         size_t len = strcspn(p, " ");
 
-        any = any || (len > strlen(SCOPE_FAMILY) && strncmp(p, SCOPE_FAMILY, strlen(SCOPE_FAMILY)) == 0);
+        any = any || in_family(p, len);
         p += len;
         p += strspn(p, " ");
     }

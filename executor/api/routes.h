@@ -10,13 +10,19 @@ struct route_method {
     size_t max_body;
     bool takes_json;
     const char *params; /* names in the query, space separated; NULL: none is looked at */
+    /*
+     * NULL, or called when the head has come and the request may be made: makes the body a stream
+     * (sbx_http_request_stream), which is then nowhere bounded but by it, or answers. `handle` comes when the body has ended.
+     */
+    void (*begin)(struct call *call);
 };
 
-#define ROUTE_MAX_METHODS 2
+#define ROUTE_MAX_METHODS 4
 
 struct route {
-    const char *name;    /* in logs and metrics */
-    const char *pattern; /* "/v1/jobs/{id}/artifacts/{path}": {path} takes the rest */
+    const char *name; /* in logs and metrics */
+    const char
+        *pattern; /* "/v1/jobs/{id}/artifacts/{path}": {id} is of a job's form here, {path} takes the rest */
     const char *allow;
     bool open; /* needs no identity */
     struct route_method methods[ROUTE_MAX_METHODS];
