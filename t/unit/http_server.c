@@ -849,6 +849,7 @@ run_until_detached(void)
 static void
 test_detach(void)
 {
+    static const char detach[] = "GET /detach HTTP/1.1\r\n" HOST "\r\n";
     char bytes[8];
     const char *reply;
     size_t len;
@@ -892,7 +893,7 @@ test_detach(void)
 
     server_start(5000);
     fd = peer_new();
-    (void)send(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\n", 42, MSG_NOSIGNAL);
+    (void)send(fd, detach, sizeof(detach) - 1, MSG_NOSIGNAL);
     (void)shutdown(fd, SHUT_WR);
     run_until_detached();
     ok(n_detached == 1 && (detached_fd < 0 || close(detached_fd) == 0),
@@ -902,7 +903,7 @@ test_detach(void)
 
     server_start(5000);
     fd = peer_new();
-    (void)send(fd, "GET /detach HTTP/1.1\r\n" HOST "\r\n", 42, MSG_NOSIGNAL);
+    (void)send(fd, detach, sizeof(detach) - 1, MSG_NOSIGNAL);
     server_stop();
     ok(n_detached == 0 || detached_fd < 0, "a server that closes first gives nothing away");
     close(fd);
