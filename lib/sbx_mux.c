@@ -338,6 +338,15 @@ sbx_mux_new(struct sbx_mux **ret, const struct sbx_mux_spec *spec)
     return 0;
 }
 
+void
+sbx_mux_abort(struct sbx_mux *mux, const char *why)
+{
+    if (mux->state == SBX_MUX_UP && mux->doom == NULL) {
+        mux->doom = why;
+        mux_kick(mux);
+    }
+}
+
 unsigned
 sbx_mux_channels(const struct sbx_mux *mux)
 {

@@ -32,6 +32,7 @@
 #define SBX_MUX_OPEN_MAX (4u << 20)    /* of an OPEN */
 #define SBX_MUX_PENDING_MAX (8u << 20) /* bytes not yet taken by the kernel, of all channels */
 #define SBX_MUX_N_STREAMS 4u
+#define SBX_MUX_SESSION_CHANNELS 128u /* at once, of one session: as many as both ends of it allow */
 
 struct sbx_mux;
 struct sbx_channel;
@@ -73,6 +74,8 @@ struct sbx_mux_spec {
 _must_check_ int sbx_mux_new(struct sbx_mux **ret, const struct sbx_mux_spec *spec);
 /* Channels go with it, silently. Accepts NULL, returns NULL. */
 struct sbx_mux *sbx_mux_close(struct sbx_mux *mux);
+/* On the loop's next turn it is lost, for this constant reason, unless it is before. */
+void sbx_mux_abort(struct sbx_mux *mux, const char *why);
 /* Those that have not ended, also of what the opener gave up. */
 unsigned sbx_mux_channels(const struct sbx_mux *mux);
 

@@ -284,6 +284,53 @@ agent_client_run(struct agent_client *client, const struct runtime_run *run, str
 }
 
 static void
+client_on_attach(void *arg, int rc, int status, const char *body _unused_, size_t len)
+{
+    struct agent_client *client = arg;
+
+    if (rc != 0) {
+        client_finish(client, AGENT_CLIENT_E_LOST);
+    } else if (status != 200 || len != 0) {
+        client_finish_nonsense(client, "no consent to a session");
+    } else {
+        client_finish(client, 0);
+    }
+}
+
+int
+agent_client_attach(struct agent_client *client, unsigned processes, agent_done_fn done, void *arg)
+{
+    struct sbx_http_exchange exchange = {
+        .method = "POST",
+        .path = "/v1/attach",
+        .max_reply = MAX_SMALL_REPLY,
+        .deadline_ms = client->spec.timeout_ms,
+        .on_done = client_on_attach,
+    };
+
+    assert(client->done == NULL);
+    sbx_buf_printf(&client->step, "{\"limits\":{\"processes\":%u}}", processes);
+    if (client->step.failed) {
+        return -ENOMEM;
+    }
+    exchange.body = client->step.data;
+    exchange.len = client->step.len;
+    client->done = done;
+    client->arg = arg;
+    return client_start(client, &exchange);
+}
+
+int
+agent_client_detach(struct agent_client *client)
+{
+    int fd = sbx_http_client_detach(client->http);
+
+    client->http = NULL;
+    agent_client_close(client);
+    return fd;
+}
+
+static void
 client_on_file_data(void *arg, int status, const char *data, size_t len)
 {
     struct agent_client *client = arg;

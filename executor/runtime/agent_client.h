@@ -46,6 +46,11 @@ _must_check_ int agent_client_health(struct agent_client *client, uint64_t deadl
 /* Opens the session and runs its one step; fills *outcome (zeroed by the caller) before done. */
 _must_check_ int agent_client_run(struct agent_client *client, const struct runtime_run *run,
                                   struct runtime_outcome *outcome, agent_done_fn done, void *arg);
+/* Makes the sandbox a session's, with at most so many processes; after done with 0 detach is due. */
+_must_check_ int agent_client_attach(struct agent_client *client, unsigned processes, agent_done_fn done,
+                                     void *arg);
+/* The socket, on which the agent speaks lib/sbx_mux.h now, or a negative errno; frees the client. */
+_must_check_ int agent_client_detach(struct agent_client *client);
 /* After a run: done says REFUSED when there is no such file, NONSENSE when it is larger than allowed. */
 _must_check_ int agent_client_fetch(struct agent_client *client, const struct agent_fetch *fetch,
                                     agent_done_fn done, void *arg);

@@ -2,6 +2,8 @@
  * Sandboxes made by sandbox-launch, each with a session agent: the process tier, and
  * what the gVisor tier shares with it, which is nearly all.
  *
+ *                                         +--> ATTACHED
+ *                                        /           \
  *   CREATING --> WARM --> ADOPTING --> ADOPTED --> RUNNING --> ENDED
  *       \          \          \           \           \          \
  *        +----------+----------+-----------+-----------+----------+--> GONE
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "executor/runtime/agent_reply.h"
+#include "lib/sbx_mux.h"
 
 enum {
     DESTROY_TIMEOUT_MS = 30000,
@@ -30,9 +33,10 @@ static const unsigned process_next[N_PROCESS_STATES] = {
     [PROCESS_CREATING] = B(WARM) | B(GONE),
     [PROCESS_WARM] = B(ADOPTING) | B(GONE),
     [PROCESS_ADOPTING] = B(ADOPTED) | B(GONE),
-    [PROCESS_ADOPTED] = B(RUNNING) | B(GONE),
+    [PROCESS_ADOPTED] = B(RUNNING) | B(ATTACHED) | B(GONE),
     [PROCESS_RUNNING] = B(ENDED) | B(GONE),
     [PROCESS_ENDED] = B(GONE),
+    [PROCESS_ATTACHED] = B(GONE),
     [PROCESS_GONE] = 0,
 };
 #undef B
@@ -44,7 +48,7 @@ process_set_state(struct process_sandbox *sandbox, enum process_state state)
     sandbox->state = state;
 }
 
-static void
+void
 process_log(const struct process *process, const char *event, const char *detail)
 {
     if (process->spec.log != NULL) {
@@ -63,10 +67,17 @@ sandbox_on_turn(uv_timer_t *timer)
 void
 process_defer(struct process_sandbox *sandbox, void (*fn)(struct process_sandbox *sandbox, int rc), int rc)
 {
+    process_defer_by(sandbox, 0, fn, rc);
+}
+
+void
+process_defer_by(struct process_sandbox *sandbox, uint64_t ms,
+                 void (*fn)(struct process_sandbox *sandbox, int rc), int rc)
+{
     sandbox->turn_fn = fn;
     sandbox->turn_rc = rc;
     /* Fails only for a closing handle, and that is closed last. */
-    (void)uv_timer_start(&sandbox->turn, sandbox_on_turn, 0, 0);
+    (void)uv_timer_start(&sandbox->turn, sandbox_on_turn, ms, 0);
 }
 
 static int
@@ -85,6 +96,25 @@ sandbox_request(struct process_sandbox *sandbox, const union launch_message *mes
         return -ESHUTDOWN;
     }
     return launch_client_call(sandbox->process->launcher, &sandbox->call, &request);
+}
+
+int
+process_call_beside(struct process_sandbox *sandbox, struct launch_call **ret_call, uint16_t type,
+                    launch_reply_fn done)
+{
+    union launch_message message = { .head = { .type = type, .sandbox = sandbox->launch_id } };
+    struct launch_request request = {
+        .message = &message,
+        .deadline_ms = sandbox->process->spec.agent_timeout_ms,
+        .done = done,
+        .arg = sandbox,
+    };
+
+    assert(*ret_call == NULL);
+    if (sandbox->process->closing) {
+        return -ESHUTDOWN;
+    }
+    return launch_client_call(sandbox->process->launcher, ret_call, &request);
 }
 
 int
@@ -196,6 +226,9 @@ static void
 sandbox_detach(struct process_sandbox *sandbox)
 {
     sandbox->call = launch_call_cancel(sandbox->call);
+    sandbox->stat_call = launch_call_cancel(sandbox->stat_call);
+    sandbox->lost_call = launch_call_cancel(sandbox->lost_call);
+    sandbox->mux = sbx_mux_close(sandbox->mux);
     sandbox->agent = agent_client_close(sandbox->agent);
     sandbox->io = payload_io_close(sandbox->io);
     sandbox_close_fds(sandbox);
@@ -430,6 +463,7 @@ process_adopt(struct sandbox *base, const struct sbx_limits *limits, uint64_t sh
         return -EINVAL;
     }
     process_set_state(sandbox, PROCESS_ADOPTING);
+    sandbox->processes = message.adopt.limits.processes;
     sandbox->on_dead = NULL;
     sandbox->done = done;
     sandbox->arg = arg;
@@ -485,7 +519,10 @@ sandbox_died(struct process_sandbox *sandbox, int why)
     case PROCESS_ENDED:
         process_run_died(sandbox);
         break;
-    case PROCESS_ADOPTED: /* run will say so */
+    case PROCESS_ATTACHED:
+        process_attach_died(sandbox);
+        break;
+    case PROCESS_ADOPTED: /* run or attach will say so */
     case PROCESS_GONE:
     case N_PROCESS_STATES:
         break;
@@ -634,6 +671,8 @@ static const struct runtime_ops process_ops = {
     .adopt = process_adopt,
     .run = process_run,
     .fetch = process_fetch,
+    .attach = process_attach,
+    .stat = process_stat,
     .destroy = process_destroy,
     .on_dead = process_on_dead,
     .available = process_available,

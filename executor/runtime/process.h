@@ -1,6 +1,6 @@
 /*
  * Inside of the tiers that sandbox-launch makes: process.c creates, adopts and destroys; process_run.c runs and
- * fetches; gvisor.c says what is different there.
+ * fetches; process_attach.c holds conversations; gvisor.c says what is different there.
  */
 #pragma once
 
@@ -19,6 +19,7 @@ enum process_state {
     PROCESS_ADOPTED,
     PROCESS_RUNNING,
     PROCESS_ENDED,
+    PROCESS_ATTACHED,
     PROCESS_GONE,
     N_PROCESS_STATES
 };
@@ -85,6 +86,17 @@ struct process_sandbox {
 
     void (*on_data)(void *arg, const char *data, size_t len);
     bool fetching;
+
+    unsigned processes; /* limit of them */
+    struct sbx_mux *mux;
+    bool is_lost;                 /* attached, and that it no longer is was told or is being asked about */
+    runtime_attached_fn attached; /* NULL: told */
+    runtime_stat_fn on_lost;
+    void *lost_arg; /* of attached and on_lost */
+    struct launch_call *lost_call;
+    struct launch_call *stat_call;
+    runtime_stat_fn on_stat;
+    void *stat_arg;
 };
 
 static inline struct process_sandbox *
@@ -100,14 +112,25 @@ void process_set_state(struct process_sandbox *sandbox, enum process_state state
 /* Calls fn(sandbox, rc) on the loop's next turn, unless the sandbox is destroyed before. */
 void process_defer(struct process_sandbox *sandbox, void (*fn)(struct process_sandbox *sandbox, int rc),
                    int rc);
+/* The same after a while. */
+void process_defer_by(struct process_sandbox *sandbox, uint64_t ms,
+                      void (*fn)(struct process_sandbox *sandbox, int rc), int rc);
 /* Sends a request about this sandbox that needs no more than its head. */
 _must_check_ int process_call(struct process_sandbox *sandbox, uint16_t type, uint64_t deadline_ms,
                               launch_reply_fn done);
+/* The same beside sandbox->call, as a call of its own. */
+_must_check_ int process_call_beside(struct process_sandbox *sandbox, struct launch_call **ret_call,
+                                     uint16_t type, launch_reply_fn done);
+void process_log(const struct process *process, const char *event, const char *detail);
 void process_report(struct process_sandbox *sandbox, const struct launch_report *report);
 
 int process_run(struct sandbox *base, const struct runtime_run *run, const struct runtime_events *events,
                 void *arg);
 int process_fetch(struct sandbox *base, const char *path, uint64_t max_bytes,
                   void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
+int process_attach(struct sandbox *base, runtime_stat_fn on_lost, runtime_attached_fn done, void *arg);
+int process_stat(struct sandbox *base, runtime_stat_fn done, void *arg);
+/* The sandbox died (sandbox->dead is set) in ATTACHED. */
+void process_attach_died(struct process_sandbox *sandbox);
 /* The sandbox died (sandbox->dead is set) in RUNNING or ENDED. */
 void process_run_died(struct process_sandbox *sandbox);

@@ -4,6 +4,7 @@
  * sandbox was freed by destroy's callback.
  *
  *   create -> WARM -> adopt -> run -> (fetch)* -> destroy
+ *                           -> attach -> (stat)* -> destroy
  * destroy is legal in every state and cancels what is under way (its callback is not made).
  * An int returned by a starting call is 0, or < 0 and then there is no callback; a
  * runtime that is away says so in the callback.
@@ -79,8 +80,9 @@ struct runtime_artifact {
 struct runtime_outcome {
     bool exited; /* exit_code is set; else signal */
     int exit_code;
-    char signal[16];   /* "SIGKILL" or "" */
-    bool crowded;      /* there were more processes than allowed: of the tier whose kernel counts no refused fork */
+    char signal[16]; /* "SIGKILL" or "" */
+    bool
+        crowded; /* there were more processes than allowed: of the tier whose kernel counts no refused fork */
     char *result_json; /* NULL when none; one valid JSON value */
     size_t result_len;
     char result_error[128]; /* "" when fine */
@@ -107,6 +109,10 @@ struct runtime_walls {
     uint64_t missing; /* required ones, accepted or not */
 };
 
+struct sbx_mux;
+
+typedef void (*runtime_stat_fn)(void *arg, int rc, const struct runtime_report *report);
+typedef void (*runtime_attached_fn)(void *arg, int rc, struct sbx_mux *mux);
 typedef void (*runtime_created_fn)(void *arg, int rc, struct sandbox *sandbox);
 typedef void (*runtime_done_fn)(void *arg, int rc);
 
@@ -122,6 +128,14 @@ struct runtime_ops {
     /* Streams one declared artifact of an ended run. on_data with len 0 never happens. */
     int (*fetch)(struct sandbox *sandbox, const char *path, uint64_t max_bytes,
                  void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
+    /*
+     * Instead of a run, in an adopted sandbox: lib/sbx_mux.h with its agent. done: 0 and the opener's end, which goes
+     * with the sandbox, or RUNTIME_E_* and NULL. Then on_lost, once: the sandbox died or its agent is lost; all
+     * channels have ended. ENDED: the report says of what, AGENT: of nothing that it could tell, UNAVAILABLE: NULL.
+     */
+    int (*attach)(struct sandbox *sandbox, runtime_stat_fn on_lost, runtime_attached_fn done, void *arg);
+    /* Of an attached sandbox: the kernel's numbers now. One at a time (-EBUSY). 0, or RUNTIME_E_* and NULL. */
+    int (*stat)(struct sandbox *sandbox, runtime_stat_fn done, void *arg);
     /* Kills the whole tree and removes everything; done (may be NULL) when nothing is left. Takes the
      * sandbox. */
     void (*destroy)(struct sandbox *sandbox, runtime_done_fn done, void *arg);
