@@ -18,6 +18,7 @@
 #include <uv.h>
 
 #include "executor/api/api.h"
+#include "executor/api/job_reply.h"
 #include "executor/core/denials.h"
 #include "executor/core/engine.h"
 #include "executor/core/janitor.h"
@@ -234,6 +235,10 @@ daemon_open_engine(struct daemon *daemon)
         },
         .queue_timeout_ms = config->limits_queue_timeout_ms,
         .output_keep = (size_t)config->output_keep,
+        .feed_keep = (size_t)config->streams_keep,
+        .shelf_bytes = (size_t)config->streams_linger_bytes,
+        .shelf_ms = config->streams_linger_ms,
+        .describe = job_reply_describe,
         .key_ttl_ms = config->idempotency_ttl_ms,
     };
     int r;
@@ -258,6 +263,9 @@ daemon_open_api(struct daemon *daemon)
         .context_key_len = daemon->key.len,
         .accept_bypass = config->authz_bypass,
         .max_connections = (unsigned)config->listen_max_connections,
+        .max_streams = (unsigned)config->streams_max,
+        .max_streams_per_tenant = (unsigned)config->streams_max_per_tenant,
+        .stream_keepalive_ms = config->streams_keepalive_ms,
         .max_body_bytes = config->limits_max_queued_bytes,
     };
     int r;

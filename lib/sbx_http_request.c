@@ -175,6 +175,12 @@ sbx_http_request_body(const struct sbx_http_request *request, size_t *ret_len)
 }
 
 void
+sbx_http_request_drop_body(struct sbx_http_request *request)
+{
+    sbx_buf_deinit(&request->body);
+}
+
+void
 sbx_http_request_set_max_body(struct sbx_http_request *request, size_t max_body)
 {
     request->max_body = max_body;

@@ -71,6 +71,8 @@ bool sbx_http_request_param(const struct sbx_http_request *request, const char *
 const char *sbx_http_request_header(const struct sbx_http_request *request, const char *name);
 unsigned sbx_http_request_header_count(const struct sbx_http_request *request, const char *name);
 const char *sbx_http_request_body(const struct sbx_http_request *request, size_t *ret_len);
+/* The body is not wanted any more; its memory is given back. */
+void sbx_http_request_drop_body(struct sbx_http_request *request);
 /* In on_head: another ceiling for this request's buffered body. */
 void sbx_http_request_set_max_body(struct sbx_http_request *request, size_t max_body);
 /* In on_head: stream the body instead of buffering it. on_data returns false to pause until resume. */

@@ -163,6 +163,7 @@ api_new(struct api **ret, const struct api_spec *spec)
         return -ENOMEM;
     }
     api->spec = *spec;
+    list_init(&api->streams);
     with_arg.arg = api;
     r = api_make_cursor_key(api);
     if (r == 0) {

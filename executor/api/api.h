@@ -20,6 +20,8 @@ struct api_spec {
     size_t context_key_len;
     bool accept_bypass;
     unsigned max_connections;
+    unsigned max_streams, max_streams_per_tenant;
+    uint64_t stream_keepalive_ms;
     uint64_t max_body_bytes; /* of all requests that are not answered yet */
 };
 

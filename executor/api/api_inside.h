@@ -15,6 +15,8 @@ struct api {
     uint8_t cursor_key[SBX_SHA256_LEN];
     uint64_t requests[API_STATUS_CLASSES]; /* by first digit of the status */
     uint64_t replays, unauthorized;
+    struct list streams;   /* that are open, or are about to be */
+    uint64_t stream_gaps;
     uint64_t body_bytes; /* promised by the heads of requests not yet answered */
     void (*closed)(void *arg);
     void *closed_arg;

@@ -8,11 +8,19 @@
 #include "executor/api/api_inside.h"
 #include "executor/api/download.h"
 #include "executor/api/routes.h"
+#include "executor/api/stream.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
 
 #define CALL_MAX_HEADERS 12
 #define CALL_PROBLEM_MAX 32768
+
+static void
+call_forget_body(struct call *call)
+{
+    call->api->body_bytes -= call->body_bytes;
+    call->body_bytes = 0;
+}
 
 static void
 call_release(struct call *call)
@@ -21,9 +29,9 @@ call_release(struct call *call)
     idempotency_answered(steal(&call->idempotency));
     call->spec = job_spec_free(call->spec);
     call->download = download_free(call->download);
+    call->stream = stream_free(call->stream);
     job_record_deinit(&call->record);
-    call->api->body_bytes -= call->body_bytes;
-    call->body_bytes = 0;
+    call_forget_body(call);
     call->request = NULL;
 }
 
@@ -195,6 +203,9 @@ call_start_stream(struct call *call, int status, const char *content_type,
     unsigned n = call_headers(call, all, headers, n_headers);
 
     call_count(call, status);
+    idempotency_answered(steal(&call->idempotency));
+    call_forget_body(call);
+    sbx_http_request_drop_body(call->request);
     sbx_http_reply_start(call->request, status, content_type, all, n, (int64_t)length);
 }
 

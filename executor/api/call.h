@@ -15,6 +15,7 @@ struct api;
 struct route;
 struct call;
 struct download;
+struct stream;
 
 typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *result);
 
@@ -46,6 +47,7 @@ struct call {
     bool replayed;
     struct job_record record;
     struct download *download;
+    struct stream *stream; /* the client wants events */
     unsigned page;
 };
 
@@ -69,7 +71,11 @@ void call_problem(struct call *call, enum sbx_problem_code code, const char *det
 void call_problem_field(struct call *call, const struct sbx_field_error *field);
 /* -ENOMEM and the like: logged, answered 500 or 503. */
 void call_problem_internal(struct call *call, int rc);
-/* Head of a streamed reply; the call lives until call_end_stream. */
+#define CALL_STREAM_CHUNKED UINT64_MAX
+/*
+ * Head of a streamed reply; the call lives until call_end_stream. What was asked is known: its body is let go of, and
+ * its Idempotency-Key is answered.
+ */
 void call_start_stream(struct call *call, int status, const char *content_type,
                        const struct sbx_http_header *headers, unsigned n_headers, uint64_t length);
 void call_end_stream(struct call *call);

@@ -249,6 +249,18 @@ metrics_store(struct sbx_buf *out, const struct db_stats *stats)
     metric(out, "audit_events_total", "counter", "Events appended to the audit chain.", stats->audit_events);
 }
 
+static unsigned
+streams_open(const struct api *api)
+{
+    struct list *it, *after;
+    unsigned n = 0;
+
+    list_each (it, after, &api->streams) {
+        n++;
+    }
+    return n;
+}
+
 static void
 metrics_http(struct sbx_buf *out, const struct api *api)
 {
@@ -261,6 +273,9 @@ metrics_http(struct sbx_buf *out, const struct api *api)
            api->unauthorized);
     metric(out, "http_connections", "gauge", "Open connections.", sbx_http_server_connections(api->server));
     metric(out, "idempotent_replays_total", "counter", "Answers given again for a known key.", api->replays);
+    metric(out, "streams", "gauge", "Open event streams.", streams_open(api));
+    metric(out, "stream_gaps_total", "counter",
+           "Times that a stream left out what its reader was too slow for.", api->stream_gaps);
     metric(out, "draining", "gauge", "1 while the executor stops.",
            engine_draining(api->spec.engine) ? 1 : 0);
 }

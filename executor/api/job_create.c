@@ -9,6 +9,7 @@
 #include "executor/api/handlers.h"
 #include "executor/api/job_request.h"
 #include "executor/api/jobs.h"
+#include "executor/api/stream.h"
 #include "executor/log.h"
 #include "executor/runtime/registry.h"
 #include "lib/sbx_time.h"
@@ -177,6 +178,16 @@ create_replay_unfinished(struct call *call)
 }
 
 static void
+create_answer(struct call *call, struct job *job)
+{
+    if (call->stream != NULL) {
+        job_stream_live(call, job);
+    } else {
+        job_answer_later(call, job, 202);
+    }
+}
+
+static void
 create_replay(struct call *call, const char *job_id)
 {
     struct job *job = engine_find(call->api->spec.engine, call->context.tenant, job_id);
@@ -184,7 +195,9 @@ create_replay(struct call *call, const char *job_id)
     (void)snprintf(call->id, sizeof(call->id), "%s", job_id); /* an id fits */
     call->replayed = true;
     if (job != NULL) {
-        job_answer_later(call, job, 202);
+        create_answer(call, job);
+    } else if (call->stream != NULL) {
+        job_stream_ended(call);
     } else {
         job_load(call, create_replay_unfinished);
     }
@@ -298,7 +311,7 @@ create_submit(struct call *call)
         return;
     }
     call->spec = NULL;
-    job_answer_later(call, job, 202);
+    create_answer(call, job);
 }
 
 void
@@ -318,7 +331,7 @@ handle_job_create(struct call *call)
                      "Idempotency-Key must be 1 to 255 visible ASCII characters, once");
         return;
     }
-    if (!create_hash_body(call) || !create_parse(call) || !create_check_names(call) ||
+    if (!stream_ask(call) || !create_hash_body(call) || !create_parse(call) || !create_check_names(call) ||
         !create_check_grant(call)) {
         return;
     }

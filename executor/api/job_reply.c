@@ -5,6 +5,13 @@
 #include "lib/sbx_time.h"
 #include "lib/sbx_utf8.h"
 
+/* How much of a job an answer tells. */
+enum reply_form {
+    REPLY_FULL,
+    REPLY_BRIEF, /* without output, result and files */
+    REPLY_END,   /* without output and result */
+};
+
 #define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"cpu_throttled_ms\":0,\"peak_memory_bytes\":0}"
 
 static void
@@ -62,9 +69,9 @@ write_stream(struct sbx_jsonw *w, const char *key, const char *key_base64, const
 }
 
 static void
-write_output(struct sbx_jsonw *w, const struct job_record *record)
+write_output(struct sbx_jsonw *w, const struct job_record *record, enum reply_form form)
 {
-    if (!record->brief) {
+    if (form == REPLY_FULL) {
         write_stream(w, "stdout", "stdout_base64", &record->stream[JOB_STDOUT]);
         write_stream(w, "stderr", "stderr_base64", &record->stream[JOB_STDERR]);
     }
@@ -146,12 +153,14 @@ write_no_end(struct sbx_jsonw *w, const struct job_record *record)
 }
 
 static void
-write_files(struct sbx_jsonw *w, const struct job_record *record)
+write_files(struct sbx_jsonw *w, const struct job_record *record, enum reply_form form)
 {
-    if (record->brief) {
+    if (form == REPLY_BRIEF) {
         return;
     }
-    write_raw(w, "result", record->result_json, "null");
+    if (form == REPLY_FULL) {
+        write_raw(w, "result", record->result_json, "null");
+    }
     sbx_jsonw_array(w, "files");
     for (unsigned i = 0; i < record->n_artifacts; i++) {
         artifact_reply_write(w, NULL, record, &record->artifacts[i]);
@@ -163,14 +172,14 @@ write_files(struct sbx_jsonw *w, const struct job_record *record)
 }
 
 static void
-write_end(struct sbx_jsonw *w, const struct job_record *record)
+write_end(struct sbx_jsonw *w, const struct job_record *record, enum reply_form form)
 {
     if (!job_state_final(record->state)) {
         write_no_end(w, record);
         return;
     }
     write_exit(w, record);
-    write_files(w, record);
+    write_files(w, record, form);
     write_raw(w, "violation", record->violation_json, "null");
     write_raw(w, "usage", record->usage_json, NO_USAGE);
     if (record->message[0] != '\0') {
@@ -178,8 +187,8 @@ write_end(struct sbx_jsonw *w, const struct job_record *record)
     }
 }
 
-void
-job_reply_write(struct sbx_jsonw *w, const char *key, const struct job_record *record)
+static void
+write_job(struct sbx_jsonw *w, const char *key, const struct job_record *record, enum reply_form form)
 {
     sbx_jsonw_object(w, key);
     sbx_jsonw_str(w, "job_id", record->id.text);
@@ -190,11 +199,26 @@ job_reply_write(struct sbx_jsonw *w, const char *key, const struct job_record *r
     sbx_jsonw_str(w, "isolation", sbx_isolation_name(record->isolation));
     write_text(w, "app", record->app);
     write_text(w, "agent", record->agent);
-    write_output(w, record);
-    write_end(w, record);
+    write_output(w, record, form);
+    write_end(w, record, form);
     write_raw(w, "metadata", record->metadata_json, "{}");
     write_time(w, "created_at", record->created_ms);
     write_time(w, "started_at", record->started_ms);
     write_time(w, "finished_at", job_state_final(record->state) ? record->finished_ms : 0);
     sbx_jsonw_object_end(w);
+}
+
+void
+job_reply_write(struct sbx_jsonw *w, const char *key, const struct job_record *record)
+{
+    write_job(w, key, record, record->brief ? REPLY_BRIEF : REPLY_FULL);
+}
+
+void
+job_reply_describe(struct sbx_buf *out, const struct job_record *record)
+{
+    struct sbx_jsonw w;
+
+    sbx_jsonw_init(&w, out);
+    write_job(&w, NULL, record, REPLY_END);
 }

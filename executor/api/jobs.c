@@ -9,26 +9,32 @@
 #include "executor/api/handlers.h"
 #include "executor/api/job_reply.h"
 #include "executor/api/job_request.h"
+#include "executor/api/stream.h"
 #include "executor/core/job_store.h"
+
+void
+job_headers(struct call *call, const char *id, struct job_headers *ret)
+{
+    ret->n = 0;
+    (void)snprintf(ret->location, sizeof(ret->location), "/v1/jobs/%s", id); /* fits */
+    ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
+    if (call->replayed) {
+        call->api->replays++;
+        ret->header[ret->n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
+    }
+}
 
 void
 job_answer(struct call *call, int status, struct job_record *record)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(JOB_REPLY_MAX);
-    struct sbx_http_header headers[2];
-    char location[16 + SBX_ID_LEN];
+    struct job_headers headers;
     struct sbx_jsonw w;
-    unsigned n = 0;
 
     sbx_jsonw_init(&w, &body);
     job_reply_write(&w, NULL, record);
-    (void)snprintf(location, sizeof(location), "/v1/jobs/%s", record->id.text); /* fits */
-    headers[n++] = (struct sbx_http_header){ "Location", location };
-    if (call->replayed) {
-        call->api->replays++;
-        headers[n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
-    }
-    call_reply_json(call, status, headers, n, &body);
+    job_headers(call, record->id.text, &headers);
+    call_reply_json(call, status, headers.header, headers.n, &body);
 }
 
 /* A live job: its output so far is in the answer. */
@@ -195,10 +201,14 @@ handle_job_get(struct call *call)
 {
     struct job *job = job_live(call);
 
-    if (!wait_param(call)) {
+    if (!stream_ask(call) || !wait_param(call)) {
         return;
     }
-    if (job == NULL) {
+    if (call->stream != NULL && job != NULL) {
+        job_stream_live(call, job);
+    } else if (call->stream != NULL) {
+        job_stream_ended(call);
+    } else if (job == NULL) {
         job_load(call, job_answer_loaded);
     } else if (call->wait_ms == 0 && job->accepted) {
         job_answer_live(call, 200, job);

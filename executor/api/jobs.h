@@ -13,5 +13,17 @@ void job_answer(struct call *call, int status, struct job_record *record);
 void job_answer_later(struct call *call, struct job *job, int unfinished);
 /* Reads the job of call->id from the database, then calls `then` with call->record filled, or answers 404. */
 void job_load(struct call *call, void (*then)(struct call *call));
+#define JOB_MAX_HEADERS 2
+struct job_headers {
+    struct sbx_http_header header[JOB_MAX_HEADERS];
+    unsigned n;
+    char location[16 + SBX_ID_LEN];
+};
+/* What every answer with a job has: where it is, and whether it was asked for before. */
+void job_headers(struct call *call, const char *id, struct job_headers *ret);
+/* Streams instead, when the client wants events. */
+void job_stream_live(struct call *call, struct job *job);
+/* So for the job of call->id, which is not live. */
+void job_stream_ended(struct call *call);
 /* The ceiling of every wait: the policy's, else the product's. */
 uint64_t job_wait_limit(const struct call *call);

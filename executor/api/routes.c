@@ -15,7 +15,7 @@ static const struct route routes[] = {
       { { "GET", "jobs:read", handle_job_list, API_MAX_BODY, false, "status language agent app isolation limit cursor", NULL },
         { "POST", "jobs:write", handle_job_create, API_MAX_JOB_BODY, true, "", NULL } } },
     { "job", "/v1/jobs/{id}", "GET, HEAD, DELETE", false,
-      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait", NULL },
+      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait cursor", NULL },
         { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false, "", NULL } } },
     { "job.stdout", "/v1/jobs/{id}/stdout", "GET, HEAD", false,
       { { "GET", "jobs:read", handle_job_stdout, API_MAX_BODY, false, "", NULL } } },

@@ -25,6 +25,7 @@ struct engine {
     struct runner *runner;
     struct job_table *table;
     struct idempotency *idempotency;
+    struct feed_shelf *shelf;
     struct timer *pump; /* looks for work on the loop's next turn, or when the launcher may be back */
     struct timer *drain_timer;
     enum drain_phase drain;
@@ -63,6 +64,11 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         .on_ended = engine_on_ended,
         .on_room = engine_on_room,
     };
+    const struct feed_shelf_spec shelf = {
+        .timers = spec->timers,
+        .max_bytes = spec->shelf_bytes,
+        .linger_ms = spec->shelf_ms,
+    };
     int r;
 
     engine = calloc(1, sizeof(*engine));
@@ -87,6 +93,9 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         r = idempotency_new(&engine->idempotency);
     }
     if (r == 0) {
+        r = feed_shelf_new(&engine->shelf, &shelf);
+    }
+    if (r == 0) {
         r = timer_new(&engine->pump, spec->timers, engine_on_pump, engine);
     }
     if (r == 0) {
@@ -107,6 +116,7 @@ engine_free(struct engine *engine)
     }
     timer_free(engine->drain_timer);
     timer_free(engine->pump);
+    feed_shelf_free(engine->shelf);
     idempotency_free(engine->idempotency);
     job_table_free(engine->table);
     runner_free(engine->runner);
@@ -295,7 +305,7 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
     if (r) {
         return r;
     }
-    r = job_new(&job, submission->spec, engine->spec.output_keep);
+    r = job_new(&job, submission->spec, engine->spec.output_keep, engine->spec.feed_keep);
     if (r) {
         return r;
     }
@@ -523,6 +533,18 @@ job_count_end(struct job *job)
              LOG_INT("total_ms", total));
 }
 
+/* The result is durable now: only that may be told. */
+static void
+job_tell_feed(struct job *job)
+{
+    const struct job_record *record = &job->record;
+
+    job_feed_end(job->feed, record, job->engine->spec.describe);
+    if (feed_was_read(job->feed)) {
+        feed_shelf_put(job->engine->shelf, record->tenant, record->id.text, job->feed);
+    }
+}
+
 /* A conflict says that the row can never be written as it is, and only the files it names can clash. */
 static void
 job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
@@ -543,6 +565,7 @@ job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
     }
     job_set_state(job, job->verdict.state);
     job_count_end(job);
+    job_tell_feed(job);
     job_wait_tell(job, JOB_WAIT_OVER);
     job_forget(job);
 }
@@ -652,6 +675,12 @@ struct idempotency *
 engine_idempotency(struct engine *engine)
 {
     return engine->idempotency;
+}
+
+struct feed_shelf *
+engine_shelf(const struct engine *engine)
+{
+    return engine->shelf;
 }
 
 struct db *

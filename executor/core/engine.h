@@ -11,8 +11,10 @@
 #pragma once
 
 #include "executor/core/audit.h"
+#include "executor/core/feed_shelf.h"
 #include "executor/core/histogram.h"
 #include "executor/core/idempotency.h"
+#include "executor/core/job_feed.h"
 #include "executor/core/job_wait.h"
 #include "executor/core/runner.h"
 #include "executor/store/db.h"
@@ -36,6 +38,10 @@ struct engine_spec {
     struct queue_spec queue;
     uint64_t queue_timeout_ms;
     size_t output_keep;
+    size_t feed_keep;
+    size_t shelf_bytes; /* for feeds of jobs that ended */
+    uint64_t shelf_ms;
+    job_feed_describe_fn describe;
     uint64_t key_ttl_ms;
 };
 
@@ -66,6 +72,8 @@ unsigned engine_retry_after_s(const struct engine *engine, const char *tenant);
 enum sbx_isolation engine_template_tier(const struct engine *engine, const char *name);
 bool engine_offers(const struct engine *engine, const char *template_name, enum sbx_isolation isolation);
 struct idempotency *engine_idempotency(struct engine *engine);
+/* Of jobs that ended and were streamed. */
+struct feed_shelf *engine_shelf(const struct engine *engine);
 struct db *engine_db(const struct engine *engine);
 struct timers *engine_timers(const struct engine *engine);
 uint64_t engine_key_ttl_ms(const struct engine *engine);

@@ -38,7 +38,7 @@ struct feed {
     uint64_t next_seq;             /* of pieces */
     struct feed_cursor start, end; /* of what is held; what was ever said */
     uint64_t n_plain;              /* events before the closing ones, once there is one */
-    bool closing, closed;
+    bool closing, closed, read;
 };
 
 struct feed_reader {
@@ -306,6 +306,12 @@ feed_closed(const struct feed *feed)
     return feed->closed;
 }
 
+bool
+feed_was_read(const struct feed *feed)
+{
+    return feed->read;
+}
+
 size_t
 feed_held(const struct feed *feed)
 {
@@ -324,6 +330,7 @@ feed_reader_new(struct feed_reader **ret, struct feed *feed, const struct feed_c
     }
     list_init(&reader->link);
     reader->feed = feed_ref(feed);
+    feed->read = true;
     if (cursor != NULL) {
         reader->cursor = *cursor;
     }

@@ -64,6 +64,8 @@ void feed_skip(struct feed *feed, unsigned stream, uint64_t len);
 /* Nothing follows; readers that have all see the end. */
 void feed_close(struct feed *feed);
 bool feed_closed(const struct feed *feed);
+/* Whether there ever was a reader. */
+bool feed_was_read(const struct feed *feed);
 /* Memory that output and events take now. */
 size_t feed_held(const struct feed *feed);
 

@@ -7,7 +7,7 @@
 #include "executor/log.h"
 
 int
-job_new(struct job **ret, struct job_spec *spec, size_t output_keep)
+job_new(struct job **ret, struct job_spec *spec, size_t output_keep, size_t feed_keep)
 {
     _cleanup_(job_freep) struct job *job = NULL;
     int r;
@@ -24,6 +24,10 @@ job_new(struct job **ret, struct job_spec *spec, size_t output_keep)
         if (r) {
             return r;
         }
+    }
+    r = feed_new(&job->feed, feed_keep);
+    if (r) {
+        return r;
     }
     r = sbx_id_new(&job->record.id, "job");
     if (r) {
@@ -47,6 +51,10 @@ job_free(struct job *job)
         sbx_capture_deinit(&job->capture[i]);
         sbx_sha256_free(job->digest[i]);
     }
+    if (job->feed != NULL) {
+        feed_close(job->feed); /* without an end, if there was none: its readers come back */
+        feed_unref(job->feed);
+    }
     timer_free(job->deadline);
     job_spec_free(job->spec);
     job_record_deinit(&job->record);
@@ -68,6 +76,7 @@ job_set_state(struct job *job, enum job_state state)
 uint64_t
 job_output_add(struct job *job, unsigned stream, const char *data, size_t len)
 {
+    feed_output(job->feed, stream, data, len);
     /* Out of memory for what is kept: the bytes count all the same and the text shows the gap. */
     (void)sbx_capture_add(&job->capture[stream], data, len);
     if (sbx_sha256_update(job->digest[stream], data, len) != 0) {

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "executor/core/feed.h"
 #include "executor/core/job_record.h"
 #include "executor/core/job_spec.h"
 #include "executor/core/list.h"
@@ -35,6 +36,7 @@ struct job {
     unsigned attempts;    /* sandboxes asked for */
     struct sbx_capture capture[JOB_N_STREAMS];
     struct sbx_sha256 *digest[JOB_N_STREAMS];
+    struct feed *feed;                /* what it says, for those who stream it */
     uint64_t admitted_ms, running_ms; /* monotonic; running_ms 0: it never ran */
     struct verdict verdict;           /* once `ended` */
     bool ended;                       /* nothing runs; the result waits to be durable */
@@ -43,8 +45,8 @@ struct job {
     bool holds_for_accept;            /* the store failed last time: run only what is durable */
 };
 
-_must_check_ int job_new(struct job **ret, struct job_spec *spec,
-                         size_t output_keep); /* takes spec on success */
+/* Takes spec on success. output_keep is for the record, feed_keep for those who stream. */
+_must_check_ int job_new(struct job **ret, struct job_spec *spec, size_t output_keep, size_t feed_keep);
 /* No waiter may be left. */
 struct job *job_free(struct job *job);
 static inline void

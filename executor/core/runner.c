@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "executor/core/collect.h"
+#include "executor/core/job_feed.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
 
@@ -435,6 +436,7 @@ run_on_adopted(void *arg, int rc)
     job->running_ms = sbx_now_mono_ms();
     job->record.started_ms = sbx_now_unix_ms();
     job_set_state(job, JOB_RUNNING);
+    job_feed_start(job->feed, &job->record);
     run_arm(run, RUN_TIMER_OVERDUE, job->limits.value[SBX_LIMIT_TIME] + RUN_OVERDUE_MS);
 }
 

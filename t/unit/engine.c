@@ -494,6 +494,12 @@ static struct {
 } bench;
 
 static void
+no_description(struct sbx_buf *out, const struct job_record *record _unused_)
+{
+    sbx_buf_puts(out, "{}");
+}
+
+static void
 bench_open(void)
 {
     const struct pool_spec pool = {
@@ -511,6 +517,8 @@ bench_open(void)
         .queue = { .max_running = 1, .max_waiting = 4, .max_waiting_per_tenant = 4, .max_bytes = 1 << 20 },
         .queue_timeout_ms = 5000,
         .output_keep = 4096,
+        .feed_keep = 65536,
+        .describe = no_description,
         .key_ttl_ms = 60000,
     };
 

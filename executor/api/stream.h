@@ -1,0 +1,25 @@
+/*
+ * A feed on its way to a client as server-sent events (HTML, 9.2), no faster than the client reads: who is too slow
+ * for the feed's window gets a `gap`. Data of stdout and stderr is {"text"}, or {"base64"} when it is not UTF-8; a
+ * character that was cut in two waits for its rest. Who leaves a stream ends nothing but the stream.
+ */
+#pragma once
+
+#include "executor/core/feed.h"
+#include "lib/sbx_http_server.h"
+
+struct call;
+struct stream;
+
+/*
+ * Reads Accept, Last-Event-ID and ?cursor=. False: a problem was answered (422 for a cursor that is none, 429 or 503
+ * for one stream too many). True: call->stream is not NULL when the client wants events.
+ */
+_must_check_ bool stream_ask(struct call *call);
+/* Answers the call: 200 and events from the client's cursor on until the feed is closed, or 204 when it has them all. */
+void stream_start(struct call *call, struct feed *feed, const struct sbx_http_header *headers,
+                  unsigned n_headers);
+/* For a source of events that cannot be resumed, such as a watch: events have no ids, no stream_ask is needed. */
+void stream_start_plain(struct call *call, struct feed *feed);
+/* The call is over. Accepts NULL, returns NULL. */
+struct stream *stream_free(struct stream *stream);
