@@ -21,7 +21,8 @@ typedef enum {
     NGX_HTTP_SANDBOX_AUTH_NONE = 0, /* nobody yet: nothing may be done in a tenant's name */
     NGX_HTTP_SANDBOX_AUTH_BEARER,
     NGX_HTTP_SANDBOX_AUTH_API_KEY,
-    NGX_HTTP_SANDBOX_AUTH_BYPASS
+    NGX_HTTP_SANDBOX_AUTH_BYPASS,
+    NGX_HTTP_SANDBOX_AUTH_SIGNED_URL /* no token: a URL that the executor signed for one artifact */
 } ngx_http_sandbox_auth_e;
 
 /*
@@ -29,7 +30,8 @@ typedef enum {
  * `context` is what gets signed. Core fills request_id, traceparent and client; auth
  * fills tenant, app, agent, subject, token_id, scopes and bypass; policy fills policy_id,
  * policy_version, has_limits, limits, isolation, min_isolation, max_artifacts,
- * max_artifact_bytes, max_wait_ms and tenant_concurrency; core fills issued_ms when it signs.
+ * max_artifact_bytes, max_wait_ms, tenant_concurrency and all that is said of sessions, uploads
+ * and retention; core fills issued_ms when it signs.
  */
 typedef struct {
     struct sbx_context context;
@@ -37,7 +39,7 @@ typedef struct {
     const char *auth_cache;       /* "HIT", "MISS", "" when no cache was asked */
     /*
      * Why we refused, a constant slug; NULL when we did not. Of core and auth: "form", "host", "method",
-     * "token_missing", "token_invalid", "scope", "context", "internal".
+     * "token_missing", "token_invalid", "signed_url", "scope", "context", "internal".
      */
     const char *denied;
     const char *policy;           /* "allow", "deny"; NULL when policy did not run */
@@ -99,6 +101,9 @@ ngx_table_elt_t *ngx_http_sandbox_header_in(ngx_http_request_t *r, ngx_str_t *lo
 
 /* True when `sandbox_context_key_file` was given (complete after the configuration was read). */
 ngx_flag_t ngx_http_sandbox_has_context_key(ngx_conf_t *cf);
+
+/* What sandbox_context_key_file says; empty without it. */
+const ngx_str_t *ngx_http_sandbox_context_key(ngx_http_request_t *r);
 
 /*
  * A configuration file read whole into cf->pool, at most max bytes, path relative to the

@@ -219,6 +219,7 @@ ngx_http_sandbox_auth_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
     conf->enable = NGX_CONF_UNSET;
+    conf->signed_url = NGX_CONF_UNSET;
     conf->issuers = NGX_CONF_UNSET_PTR;
     conf->audiences = NGX_CONF_UNSET_PTR;
     conf->scopes = NGX_CONF_UNSET_PTR;
@@ -323,6 +324,7 @@ ngx_http_sandbox_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_auth_module);
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    ngx_conf_merge_value(conf->signed_url, prev->signed_url, 0);
     ngx_conf_merge_bitmask_value(conf->algs, prev->algs,
                                  (NGX_CONF_BITMASK_SET|(((1 << NGX_SANDBOX_N_ALGS) - 1) << 1)));
     ngx_conf_merge_ptr_value(conf->issuers, prev->issuers, amcf->env_issuers);

@@ -21,6 +21,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t enable;
+    ngx_flag_t signed_url; /* a signed URL is as good as a token here */
     ngx_uint_t algs;
     ngx_array_t *issuers; /* ngx_str_t, NUL-terminated */
     ngx_array_t *audiences;

@@ -6,6 +6,8 @@
 #include "ngx_http_sandbox_auth_conf.h"
 #include "ngx_http_sandbox_token_cache.h"
 
+#include "lib/sbx_signed_url.h"
+
 
 typedef struct {
     ngx_str_t token;
@@ -45,6 +47,13 @@ static ngx_command_t ngx_http_sandbox_auth_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_sandbox_auth_loc_conf_t, enable),
+      NULL },
+
+    { ngx_string("sandbox_signed_url"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sandbox_auth_loc_conf_t, signed_url),
       NULL },
 
     { ngx_string("sandbox_auth_bypass"),
@@ -372,6 +381,97 @@ ngx_http_sandbox_auth_bypassed(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ct
 }
 
 
+/* NGX_OK and the identity; NGX_DECLINED with the reason; NGX_ERROR. The path counts as the client spelt it. */
+static ngx_int_t
+ngx_http_sandbox_auth_verify_url(ngx_http_request_t *r, struct ngx_sandbox_identity *ret, const char **ret_why)
+{
+    static const char *const reasons[] = {
+        [SBX_SIGNED_URL_E_FORM] = "it is not of the form",
+        [SBX_SIGNED_URL_E_MAC] = "its signature is not ours",
+        [SBX_SIGNED_URL_E_TIME] = "it has expired, or lives for too long"
+    };
+    const ngx_str_t *key = ngx_http_sandbox_context_key(r);
+    struct sbx_signed_url_request request = {
+        .method = (const char *) r->method_name.data,
+        .method_len = r->method_name.len,
+        .path = (const char *) r->unparsed_uri.data,
+        .path_len = r->unparsed_uri.len - r->args.len - 1,
+        .query = (const char *) r->args.data,
+        .query_len = r->args.len
+    };
+    struct sbx_signed_url url;
+    u_char url_key[SBX_SIGNED_URL_KEY_LEN];
+    int rc;
+
+    /* A rewritten path, an absolute target or a fragment: what was spelt is not what will be served. */
+    if (r->unparsed_uri.len != r->uri.len + 1 + r->args.len
+        || ngx_memcmp(r->unparsed_uri.data, r->uri.data, r->uri.len) != 0)
+    {
+        *ret_why = reasons[SBX_SIGNED_URL_E_FORM];
+        return NGX_DECLINED;
+    }
+
+    rc = sbx_signed_url_key(url_key, key->data, key->len);
+    if (rc == 0) {
+        rc = sbx_signed_url_verify(&url, &request, url_key, (uint64_t) ngx_time());
+    }
+    ngx_explicit_memzero(url_key, sizeof(url_key));
+    if (rc > 0) {
+        *ret_why = reasons[rc];
+        return NGX_DECLINED;
+    }
+    if (rc != 0) {
+        return NGX_ERROR;
+    }
+    if (!ngx_sandbox_identity_name_valid(url.tenant, ngx_strlen(url.tenant))) {
+        *ret_why = "no token has such a tenant";
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(ret, sizeof(*ret));
+    ngx_memcpy(ret->tenant, url.tenant, sizeof(url.tenant));
+    ngx_memcpy(ret->subject, "signed-url", sizeof("signed-url"));
+    ngx_memcpy(ret->scopes, "artifacts:read", sizeof("artifacts:read"));
+    return NGX_OK;
+}
+
+
+/*
+ * A request whose URL brings a signature. It stands or falls with that: no token makes up for a bad one, and none may
+ * come along, because only one of both could be meant.
+ */
+static ngx_int_t
+ngx_http_sandbox_auth_signed_url(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    struct ngx_sandbox_identity identity;
+    ngx_http_sandbox_auth_token_t token;
+    const char *why = NULL;
+    ngx_int_t rc;
+
+    rc = ngx_http_sandbox_auth_find_token(r, &token, &why);
+    if (rc == NGX_OK || why != NULL) {
+        return ngx_http_sandbox_problem(r, "signed_url_and_token", SBX_PROBLEM_BAD_REQUEST,
+                                        "Send a token or a signed URL, not both.");
+    }
+
+    rc = ngx_http_sandbox_auth_verify_url(r, &identity, &why);
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "sandbox auth: signed URL refused: %s", why);
+        return ngx_http_sandbox_problem(r, "signed_url", SBX_PROBLEM_UNAUTHORIZED,
+                                        "The signed URL is not valid, or has expired.");
+    }
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "sandbox auth: a signed URL could not be verified");
+        return ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
+    }
+
+    if (r == r->main) {
+        ngx_http_sandbox_auth_set_identity(ctx, &identity, NGX_HTTP_SANDBOX_AUTH_SIGNED_URL);
+    }
+    return ngx_http_sandbox_auth_check_scopes(r, identity.scopes);
+}
+
+
 /*
  * NGX_DECLINED lets the request go on to the next handler; everything else ends it. The
  * identity of an earlier pass (internal redirect) is forgotten first, so that a location
@@ -401,6 +501,9 @@ ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
     }
     if (!alcf->enable) {
         return NGX_DECLINED;
+    }
+    if (alcf->signed_url && sbx_signed_url_wanted((const char *) r->args.data, r->args.len)) {
+        return ngx_http_sandbox_auth_signed_url(r, ctx);
     }
     if (amcf->bypass) {
         return ngx_http_sandbox_auth_bypassed(r, ctx, amcf);

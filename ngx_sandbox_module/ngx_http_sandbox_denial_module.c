@@ -24,6 +24,7 @@ typedef struct {
 static const ngx_http_sandbox_denial_kind_t ngx_http_sandbox_denial_kinds[] = {
     { "token_missing", SBX_PROBLEM_UNAUTHORIZED, 1 },
     { "token_invalid", SBX_PROBLEM_UNAUTHORIZED, 1 },
+    { "signed_url", SBX_PROBLEM_UNAUTHORIZED, 1 },
     { "rate", SBX_PROBLEM_RATE_LIMITED, 1 },
     { "concurrency", SBX_PROBLEM_CONCURRENCY_LIMITED, 1 },
     { "scope", SBX_PROBLEM_FORBIDDEN, 0 },

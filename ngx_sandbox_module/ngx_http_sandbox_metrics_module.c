@@ -207,7 +207,9 @@ ngx_http_sandbox_metrics_count_auth(ngx_http_sandbox_metrics_shared_t *shared, n
         result = ngx_strcmp(ctx->auth_cache, "HIT") == 0 ? AUTH_CACHED : AUTH_OK;
     } else if (ctx->denied != NULL && ngx_strcmp(ctx->denied, "token_missing") == 0) {
         result = AUTH_MISSING;
-    } else if (ctx->denied != NULL && ngx_strcmp(ctx->denied, "token_invalid") == 0) {
+    } else if (ctx->denied != NULL
+               && (ngx_strcmp(ctx->denied, "token_invalid") == 0 || ngx_strcmp(ctx->denied, "signed_url") == 0))
+    {
         result = AUTH_INVALID;
     } else {
         return;

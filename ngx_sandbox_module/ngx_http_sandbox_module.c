@@ -455,7 +455,8 @@ ngx_http_sandbox_core_method_variable(ngx_http_request_t *r, ngx_http_variable_v
         [NGX_HTTP_SANDBOX_AUTH_NONE] = ngx_string("none"),
         [NGX_HTTP_SANDBOX_AUTH_BEARER] = ngx_string("bearer"),
         [NGX_HTTP_SANDBOX_AUTH_API_KEY] = ngx_string("api_key"),
-        [NGX_HTTP_SANDBOX_AUTH_BYPASS] = ngx_string("bypass")
+        [NGX_HTTP_SANDBOX_AUTH_BYPASS] = ngx_string("bypass"),
+        [NGX_HTTP_SANDBOX_AUTH_SIGNED_URL] = ngx_string("signed_url")
     };
     ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx_peek(r);
     ngx_str_t *name = &names[ctx == NULL ? NGX_HTTP_SANDBOX_AUTH_NONE : ctx->auth];
@@ -465,10 +466,14 @@ ngx_http_sandbox_core_method_variable(ngx_http_request_t *r, ngx_http_variable_v
 }
 
 
-/* What was decided on is what is forwarded: the normalised path, escaped again, never the raw one. */
+/*
+ * What was decided on is what is forwarded: the normalised path, escaped again, never the raw one. The arguments of a
+ * signed URL have done their work: behind the edge the identity is in the context alone.
+ */
 static ngx_int_t
 ngx_http_sandbox_core_uri_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx_peek(r);
     u_char *p, *start;
     size_t len;
 
@@ -478,7 +483,7 @@ ngx_http_sandbox_core_uri_variable(ngx_http_request_t *r, ngx_http_variable_valu
         return NGX_ERROR;
     }
     p = (u_char *) ngx_escape_uri(start, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
-    if (r->args.len != 0) {
+    if (r->args.len != 0 && (ctx == NULL || ctx->auth != NGX_HTTP_SANDBOX_AUTH_SIGNED_URL)) {
         *p++ = '?';
         p = ngx_cpymem(p, r->args.data, r->args.len);
     }
@@ -518,6 +523,16 @@ ngx_http_sandbox_has_context_key(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_module);
     return cmcf->context_key.len != 0;
+}
+
+
+const ngx_str_t *
+ngx_http_sandbox_context_key(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
+    return &cmcf->context_key;
 }
 
 

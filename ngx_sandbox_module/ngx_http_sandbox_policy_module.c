@@ -11,8 +11,9 @@
 /* Whatever client_max_body_size says: parsing takes a multiple of this in memory. */
 #define NGX_HTTP_SANDBOX_POLICY_BODY_MAX (64l * 1024 * 1024)
 
-#define NGX_HTTP_SANDBOX_POLICY_OFF  0
-#define NGX_HTTP_SANDBOX_POLICY_ON   1
+#define NGX_HTTP_SANDBOX_POLICY_OFF 0
+#define NGX_HTTP_SANDBOX_POLICY_ON  1
+/* The modes that read a body: this and a kind of lib's. */
 #define NGX_HTTP_SANDBOX_POLICY_BODY 2
 
 typedef struct {
@@ -39,7 +40,11 @@ static ngx_int_t ngx_http_sandbox_policy_init(ngx_conf_t *cf);
 static ngx_conf_enum_t ngx_http_sandbox_policy_modes[] = {
     { ngx_string("off"), NGX_HTTP_SANDBOX_POLICY_OFF },
     { ngx_string("on"), NGX_HTTP_SANDBOX_POLICY_ON },
-    { ngx_string("body"), NGX_HTTP_SANDBOX_POLICY_BODY },
+    { ngx_string("body"), NGX_HTTP_SANDBOX_POLICY_BODY + SBX_POLICY_JOB },
+    { ngx_string("session"), NGX_HTTP_SANDBOX_POLICY_BODY + SBX_POLICY_SESSION },
+    { ngx_string("extend"), NGX_HTTP_SANDBOX_POLICY_BODY + SBX_POLICY_EXTEND },
+    { ngx_string("step"), NGX_HTTP_SANDBOX_POLICY_BODY + SBX_POLICY_STEP },
+    { ngx_string("process"), NGX_HTTP_SANDBOX_POLICY_BODY + SBX_POLICY_PROCESS },
     { ngx_null_string, 0 }
 };
 
@@ -218,6 +223,7 @@ static ngx_int_t
 ngx_http_sandbox_policy_input(ngx_http_request_t *r, struct sbx_policy_input *input, struct sbx_problem *problem,
     struct sbx_field_error *err)
 {
+    ngx_http_sandbox_policy_loc_conf_t *plcf;
     ngx_str_t body;
     u_char *copy;
     ngx_int_t rc;
@@ -247,7 +253,9 @@ ngx_http_sandbox_policy_input(ngx_http_request_t *r, struct sbx_policy_input *in
         return NGX_DECLINED;
     }
 
-    fits = sbx_policy_input_from_json(input, SBX_POLICY_JOB, json, err);
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_policy_module);
+    fits = sbx_policy_input_from_json(input, (enum sbx_policy_kind) (plcf->mode - NGX_HTTP_SANDBOX_POLICY_BODY),
+                                      json, err);
     json_decref(json);
 
     if (!fits) {
@@ -311,6 +319,10 @@ ngx_http_sandbox_policy_decide(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ct
     }
 
     ctx->policy = "allow";
+    if (input.kind != SBX_POLICY_JOB && input.kind != SBX_POLICY_SESSION) {
+        return NGX_DECLINED;
+    }
+
     ctx->context.has_limits = true;
     ctx->context.limits = ctx->decision->limits;
     ctx->context.isolation = ctx->decision->isolation;
@@ -392,6 +404,7 @@ ngx_http_sandbox_policy_handler(ngx_http_request_t *r)
     ngx_http_sandbox_policy_wait_t *wait;
     const struct sbx_policy *policy;
     ngx_http_sandbox_ctx_t *ctx;
+    ngx_uint_t asking;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_policy_module);
 
@@ -418,8 +431,9 @@ ngx_http_sandbox_policy_handler(ngx_http_request_t *r)
     }
     ngx_http_sandbox_policy_note(ctx, policy);
 
-    /* Only POST creates; reading, listing and cancelling ask for no limits. */
-    if (plcf->mode == NGX_HTTP_SANDBOX_POLICY_ON || r->method != NGX_HTTP_POST) {
+    /* Only what creates or extends has a body to decide on; reading, listing and ending ask for nothing. */
+    asking = plcf->mode == NGX_HTTP_SANDBOX_POLICY_BODY + SBX_POLICY_EXTEND ? NGX_HTTP_PATCH : NGX_HTTP_POST;
+    if (plcf->mode == NGX_HTTP_SANDBOX_POLICY_ON || r->method != asking) {
         ctx->policy = "allow";
         return NGX_DECLINED;
     }

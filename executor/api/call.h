@@ -27,8 +27,9 @@ struct call {
     struct sbx_context context;
     char request_id[SBX_NAME_MAX + 1];
     char traceparent[56];
-    char id[SBX_ID_LEN + 1]; /* {id} of the path; "" when it is no id at all */
-    char *rest;              /* {path...}, decoded; NULL when it does not decode */
+    char id[SBX_ID_LEN + 1];    /* {id} of the path; "" when it is no id at all */
+    char sub[SBX_NAME_MAX + 1]; /* {step}, {process} or {name}; "" likewise */
+    char *rest;                 /* {path...}, decoded; NULL when it does not decode */
     uint64_t started_ms;
     uint64_t body_bytes; /* its share of api->body_bytes */
 

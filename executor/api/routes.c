@@ -72,9 +72,8 @@ id_prefix(const char *pattern)
     static const struct {
         const char *under, *prefix;
     } kinds[] = {
-        { "/v1/jobs/", "job" },
-        { "/v1/sessions/", "ses" },
-        { "/v1/artifacts/", "art" },
+        { "/v1/jobs/", "job" },  { "/v1/sessions/", "ses" },     { "/v1/artifacts/", "art" },
+        { "/sessions/", "ses" }, { "/api/v1/sessions/", "ses" },
     };
 
     for (size_t i = 0; i < SBX_COUNT(kinds); i++) {
@@ -85,38 +84,59 @@ id_prefix(const char *pattern)
     return "";
 }
 
-static void
-take_id(struct call *call, const char *text, size_t len, const char *prefix)
+/*
+ * One segment of a path for one placeholder of a pattern; prefix is that of the ids that {id} stands for. What has no
+ * such form leaves "", so the handler finds nothing and says what it says of any other that is not there. Returns the
+ * placeholder's length.
+ */
+static size_t
+take_segment(struct call *call, const char *placeholder, const char *prefix, const char *text, size_t len)
 {
-    if (sbx_id_valid(text, len, prefix)) {
-        memcpy(call->id, text, len);
-        call->id[len] = '\0';
+    const struct {
+        const char *name, *prefix; /* NULL: a name */
+        char *to;
+    } kinds[] = {
+        { "{id}", prefix, call->id },
+        { "{step}", "stp", call->sub },
+        { "{process}", "prc", call->sub },
+        { "{name}", NULL, call->sub },
+    };
+
+    for (size_t i = 0; i < SBX_COUNT(kinds); i++) {
+        const size_t n = strlen(kinds[i].name);
+
+        if (strncmp(placeholder, kinds[i].name, n) == 0) {
+            const bool fine = kinds[i].prefix == NULL ? sbx_name_valid(text, len)
+                                                      : sbx_id_valid(text, len, kinds[i].prefix);
+
+            memcpy(kinds[i].to, text, fine ? len : 0);
+            kinds[i].to[fine ? len : 0] = '\0';
+            return n;
+        }
     }
+    return 0;
 }
 
-/* Literal characters match themselves, {id} one non-empty segment, {path} a non-empty rest. */
+/* Literal characters match themselves, a placeholder one non-empty segment, {path} the rest after its slash. */
 static bool
 pattern_match(struct call *call, const char *pattern, const char *path)
 {
     const char *prefix = id_prefix(pattern);
 
     while (*pattern != '\0') {
-        if (strncmp(pattern, "{id}", 4) == 0) {
-            size_t len = strcspn(path, "/");
+        if (strcmp(pattern, "{path}") == 0) {
+            free(call->rest);
+            call->rest = path_decode(path);
+            return true;
+        }
+        if (*pattern == '{') {
+            const size_t len = strcspn(path, "/");
 
             if (len == 0) {
                 return false;
             }
-            take_id(call, path, len, prefix);
-            pattern += 4;
+            pattern += take_segment(call, pattern, prefix, path, len);
             path += len;
-        } else if (strcmp(pattern, "{path}") == 0) {
-            if (*path == '\0') {
-                return false;
-            }
-            free(call->rest);
-            call->rest = path_decode(path);
-            return true;
         } else if (*pattern++ != *path++) {
             return false;
         }

@@ -21,14 +21,14 @@ struct route_method {
 
 struct route {
     const char *name; /* in logs and metrics */
-    const char
-        *pattern; /* "/v1/jobs/{id}/artifacts/{path}": {id} is of a job's form here, {path} takes the rest */
+    /* "/v1/jobs/{id}/artifacts/{path}": {id} has its form from its parent, {path} takes the rest, even an empty one. */
+    const char *pattern;
     const char *allow;
     bool open; /* needs no identity */
     struct route_method methods[ROUTE_MAX_METHODS];
 };
 
-/* Fills call->route, id and rest; false when no pattern matches. */
+/* Fills call->route, id, sub and rest; false when no pattern matches. */
 _must_check_ bool route_match(struct call *call, const char *path);
 /* NULL: not allowed here. HEAD is GET. */
 const struct route_method *route_method(const struct route *route, const char *method);

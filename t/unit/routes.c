@@ -1,0 +1,103 @@
+/* What a path of the interface names, and which scopes let a token do what. */
+#include "executor/api/routes.h"
+
+#include <stdlib.h>
+
+#include "t/unit/tap.h"
+
+#define JOB "job_01m7yep0vh3nhv2pk7vh28r48r"
+
+static const struct {
+    const char *scopes;
+    bool jobs_read, jobs_write, sessions_read, artifacts_read;
+} tokens[] = {
+    { "", true, true, true, true },
+    { "openid profile", true, true, true, true },
+    { "job: jobsread jobs sessions.read Jobs:read", true, true, true, true },
+    { "jobs:", true, true, true, true },
+    { "jobs:read", true, false, false, false },
+    { "openid jobs:read", true, false, false, false },
+    { "jobs:write", false, true, false, false },
+    { "jobs:read jobs:write", true, true, false, false },
+    { "sessions:read", false, false, true, false },
+    { "sessions:write openid", false, false, false, false },
+    { "artifacts:read", false, false, false, true },
+    { "artifacts:none", false, false, false, false },
+    { "jobs:*", false, false, false, false },
+    { "jobs:readonly", false, false, false, false },
+    { "xjobs:read artifacts:read", false, false, false, true },
+    { "  jobs:read   sessions:read ", true, false, true, false },
+};
+
+static void
+test_scopes(void)
+{
+    const struct route_method jobs_read = { .scope = "jobs:read" }, jobs_write = { .scope = "jobs:write" },
+                              sessions_read = { .scope = "sessions:read" },
+                              artifacts_read = { .scope = "artifacts:read" }, none = { 0 };
+
+    for (size_t i = 0; i < SBX_COUNT(tokens); i++) {
+        const char *scopes = tokens[i].scopes;
+
+        is_int(route_permits(&jobs_read, scopes), tokens[i].jobs_read, "\"%s\" and jobs:read", scopes);
+        is_int(route_permits(&jobs_write, scopes), tokens[i].jobs_write, "\"%s\" and jobs:write", scopes);
+        is_int(route_permits(&sessions_read, scopes), tokens[i].sessions_read, "\"%s\" and sessions:read",
+               scopes);
+        is_int(route_permits(&artifacts_read, scopes), tokens[i].artifacts_read, "\"%s\" and artifacts:read",
+               scopes);
+        ok(route_permits(&none, scopes), "\"%s\" where none is needed", scopes);
+    }
+}
+
+static const struct {
+    const char *path, *route; /* NULL: none */
+    const char *id, *rest;
+} paths[] = {
+    { "/healthz", "health.live", "", NULL },
+    { "/healthz/", NULL, "", NULL },
+    { "/", NULL, "", NULL },
+    { "", NULL, "", NULL },
+    { "/v1/jobs", "jobs", "", NULL },
+    { "/v1/jobs/", NULL, "", NULL },
+    { "/v1/jobsx", NULL, "", NULL },
+    { "/v1/jobs/" JOB, "job", JOB, NULL },
+    { "/v1/jobs/" JOB "/", NULL, "", NULL },
+    { "/v1/jobs/job_1", "job", "", NULL },
+    { "/v1/jobs/ses_01m7yep0vh3nhv2pk7vh28r48r", "job", "", NULL },
+    { "/v1/jobs//stdout", NULL, "", NULL },
+    { "/v1/jobs/" JOB "/stdout", "job.stdout", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts", "job.artifacts", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/", "job.artifact", JOB, "" },
+    { "/v1/jobs/" JOB "/artifacts/a/b", "job.artifact", JOB, "a/b" },
+    { "/v1/jobs/" JOB "/artifacts/a%2Fb%20%25", "job.artifact", JOB, "a/b %" },
+    { "/v1/jobs/" JOB "/artifacts/a%00b", "job.artifact", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/a%", "job.artifact", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/a%2", "job.artifact", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/a%zz", "job.artifact", JOB, NULL },
+};
+
+static void
+test_paths(void)
+{
+    for (size_t i = 0; i < SBX_COUNT(paths); i++) {
+        struct call call = { 0 };
+        bool found = route_match(&call, paths[i].path);
+
+        is_str(found ? call.route->name : "none", paths[i].route == NULL ? "none" : paths[i].route, "%s",
+               paths[i].path);
+        if (found) {
+            is_str(call.id, paths[i].id, "%s: id", paths[i].path);
+            is_str(call.rest == NULL ? "(none)" : call.rest, paths[i].rest == NULL ? "(none)" : paths[i].rest,
+                   "%s: rest", paths[i].path);
+        }
+        free(call.rest);
+    }
+}
+
+int
+main(void)
+{
+    test_scopes();
+    test_paths();
+    return done_testing();
+}
