@@ -114,6 +114,7 @@ walk_open(int *ret_fd, int root, const char *path, int flags, mode_t mode)
 {
     char name[NAME_MAX + 1];
     const char *slash;
+    struct stat st;
     int r = 0, at = root;
 
     for (; r == 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1) {
@@ -134,6 +135,10 @@ walk_open(int *ret_fd, int root, const char *path, int flags, mode_t mode)
         *ret_fd = openat(at, path, flags, mode);
         r = *ret_fd < 0 ? -errno : 0;
     }
+    /* As openat2 says it. */
+    if (r == -ENOTDIR && fstatat(at, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
+        r = -ELOOP;
+    }
     if (at != root) {
         (void)close(at); /* a directory */
     }
@@ -143,8 +148,12 @@ walk_open(int *ret_fd, int root, const char *path, int flags, mode_t mode)
 int
 workspace_open(int *ret_fd, int root, const char *path, int flags)
 {
+    /* openat2 takes nothing that has no meaning with O_PATH. */
+    int more = (flags & O_PATH) != 0 ? 0 : O_NOCTTY | O_NONBLOCK;
+    /* Without O_NOFOLLOW a link in a directory's place is told as what it is; RESOLVE_NO_SYMLINKS stops it. */
+    int last = (flags & O_DIRECTORY) != 0 ? 0 : O_NOFOLLOW, last_by_walk = O_NOFOLLOW;
     struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+        .flags = (uint64_t)(unsigned)(flags | more | last | O_CLOEXEC),
         .mode = (flags & O_CREAT) != 0 ? 0644 : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
     };
@@ -154,10 +163,11 @@ workspace_open(int *ret_fd, int root, const char *path, int flags)
     if (sbx_wall_is_off(SBX_WALL_WORKSPACE)) {
         how.flags &= ~(uint64_t)O_NOFOLLOW;
         how.resolve = 0;
+        last_by_walk = 0;
     }
     fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
     if (fd < 0 && errno == ENOSYS) {
-        return walk_open(ret_fd, root, path, (int)how.flags, (mode_t)how.mode);
+        return walk_open(ret_fd, root, path, (int)how.flags | last_by_walk, (mode_t)how.mode);
     }
     *ret_fd = (int)fd;
     return fd < 0 ? -errno : 0;
@@ -208,9 +218,8 @@ write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
-/* Makes each directory on the way; opens only what is no link. */
-static int
-make_parents(int root, const char *path)
+int
+workspace_make_parents(int root, const char *path)
 {
     char part[PATH_MAX];
     const char *slash;
@@ -249,7 +258,7 @@ workspace_create(int root, const char *path, const void *data, size_t len)
     _cleanup_(fd_close) int fd = -1;
     int r;
 
-    r = make_parents(root, path);
+    r = workspace_make_parents(root, path);
     if (r < 0) {
         return r;
     }

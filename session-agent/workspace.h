@@ -34,6 +34,8 @@ _must_check_ int workspace_open(int *ret_fd, int root, const char *path, int fla
 /* For reading: 0, WORKSPACE_E_KIND, WORKSPACE_E_SIZE or -errno. */
 _must_check_ int workspace_open_file(int *ret_fd, struct stat *ret, int root, const char *path,
                                      uint64_t max_size);
+/* Makes each directory above the path; opens only what is no link. */
+_must_check_ int workspace_make_parents(int root, const char *path);
 /* A new file with its parents; -EEXIST when something is there. */
 _must_check_ int workspace_create(int root, const char *path, const void *data, size_t len);
 /* The same in place of whatever file has the name. */
