@@ -673,6 +673,7 @@ static const struct runtime_ops process_ops = {
     .fetch = process_fetch,
     .attach = process_attach,
     .stat = process_stat,
+    .pause = process_pause,
     .destroy = process_destroy,
     .on_dead = process_on_dead,
     .available = process_available,

@@ -130,6 +130,7 @@ int process_fetch(struct sandbox *base, const char *path, uint64_t max_bytes,
                   void (*on_data)(void *arg, const char *data, size_t len), runtime_done_fn done, void *arg);
 int process_attach(struct sandbox *base, runtime_stat_fn on_lost, runtime_attached_fn done, void *arg);
 int process_stat(struct sandbox *base, runtime_stat_fn done, void *arg);
+int process_pause(struct sandbox *base, bool is_paused, runtime_stat_fn done, void *arg);
 /* The sandbox died (sandbox->dead is set) in ATTACHED. */
 void process_attach_died(struct process_sandbox *sandbox);
 /* The sandbox died (sandbox->dead is set) in RUNNING or ENDED. */

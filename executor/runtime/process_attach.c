@@ -150,26 +150,45 @@ stat_on_stats(void *arg, int rc, struct launch_reply *reply)
     struct process_sandbox *sandbox = arg;
 
     sandbox->stat_call = NULL;
+    if (rc == LAUNCH_CLIENT_E_ERROR && reply->message.error.error == EOPNOTSUPP) {
+        stat_finish(sandbox, RUNTIME_E_UNSUPPORTED);
+        return;
+    }
     if (rc == 0 && sandbox->dead == 0) {
         process_report(sandbox, &reply->message.report);
     }
     stat_finish(sandbox, rc == 0 ? 0 : RUNTIME_E_UNAVAILABLE);
 }
 
-int
-process_stat(struct sandbox *base, runtime_stat_fn done, void *arg)
+/* What the launcher answers with its numbers. */
+static int
+stat_ask(struct process_sandbox *sandbox, uint16_t type, runtime_stat_fn done, void *arg)
 {
-    struct process_sandbox *sandbox = process_sandbox(base);
     int r;
 
     if (sandbox->on_stat != NULL) {
         return -EBUSY;
     }
+    if (sandbox->launch_id == 0) {
+        return -ESHUTDOWN; /* on_lost is on its way; a launcher that came back knows nothing of it */
+    }
     sandbox->on_stat = done;
     sandbox->stat_arg = arg;
-    r = process_call_beside(sandbox, &sandbox->stat_call, LAUNCH_STAT, stat_on_stats);
+    r = process_call_beside(sandbox, &sandbox->stat_call, type, stat_on_stats);
     if (r < 0) {
         sandbox->on_stat = NULL;
     }
     return r;
+}
+
+int
+process_stat(struct sandbox *base, runtime_stat_fn done, void *arg)
+{
+    return stat_ask(process_sandbox(base), LAUNCH_STAT, done, arg);
+}
+
+int
+process_pause(struct sandbox *base, bool is_paused, runtime_stat_fn done, void *arg)
+{
+    return stat_ask(process_sandbox(base), is_paused ? LAUNCH_FREEZE : LAUNCH_THAW, done, arg);
 }

@@ -4,7 +4,7 @@
  * sandbox was freed by destroy's callback.
  *
  *   create -> WARM -> adopt -> run -> (fetch)* -> destroy
- *                           -> attach -> (stat)* -> destroy
+ *                           -> attach -> (stat | pause)* -> destroy
  * destroy is legal in every state and cancels what is under way (its callback is not made).
  * An int returned by a starting call is 0, or < 0 and then there is no callback; a
  * runtime that is away says so in the callback.
@@ -136,6 +136,9 @@ struct runtime_ops {
     int (*attach)(struct sandbox *sandbox, runtime_stat_fn on_lost, runtime_attached_fn done, void *arg);
     /* Of an attached sandbox: the kernel's numbers now. One at a time (-EBUSY). 0, or RUNTIME_E_* and NULL. */
     int (*stat)(struct sandbox *sandbox, runtime_stat_fn done, void *arg);
+    /* Of an attached sandbox: all of its processes stop where they are, or go on; its clocks do. In turn with stat
+     * (-EBUSY), answered as stat is, or with UNSUPPORTED where the host cannot: then nothing has changed. */
+    int (*pause)(struct sandbox *sandbox, bool is_paused, runtime_stat_fn done, void *arg);
     /* Kills the whole tree and removes everything; done (may be NULL) when nothing is left. Takes the
      * sandbox. */
     void (*destroy)(struct sandbox *sandbox, runtime_done_fn done, void *arg);
