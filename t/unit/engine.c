@@ -444,8 +444,16 @@ fake_walls(const struct runtime *runtime, struct runtime_walls *ret)
 }
 
 static const struct runtime_ops fake_ops = {
-    "fake",       fake_create,  fake_adopt,     fake_run,  fake_fetch,
-    fake_destroy, fake_on_dead, fake_available, fake_free, fake_walls,
+    .name = "fake",
+    .create = fake_create,
+    .adopt = fake_adopt,
+    .run = fake_run,
+    .fetch = fake_fetch,
+    .destroy = fake_destroy,
+    .on_dead = fake_on_dead,
+    .available = fake_available,
+    .free = fake_free,
+    .walls = fake_walls,
 };
 static struct runtime fake_runtime = { &fake_ops };
 
