@@ -6,13 +6,14 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "lib/sbx_id.h"
-#include "lib/sbx_problem.h"
+#include "session-agent/answer.h"
 #include "session-agent/download.h"
+#include "session-agent/hub.h"
 
 #define MAX_HEAD 16384
 #define MAX_SESSION_BODY (96u * 1024 * 1024)
 #define MAX_STEP_BODY (32u * 1024 * 1024)
+#define MAX_ATTACH_BODY 4096u
 #define REPLY_MAX 65536
 
 struct face {
@@ -22,108 +23,12 @@ struct face {
     unsigned n_sessions;
     struct step *step;                   /* NULL: none runs */
     struct sbx_http_request *step_reply; /* NULL: the caller has left */
-    struct session *doomed;              /* deleted while its step ran */
+    struct session *doomed;              /* deleted while its step ran, or while it was attached */
+    struct session *attached;            /* whose conversation the hub is, or is about to be */
+    struct hub *hub;                     /* NULL: none yet, or no more */
+    unsigned attached_processes;
     bool closing;
 };
-
-struct request_id {
-    char text[65];
-};
-
-/* The caller's own when it is harmless. */
-static void
-request_id_of(const struct sbx_http_request *request, struct request_id *ret)
-{
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-    const char *own = sbx_http_request_header(request, "x-request-id");
-    size_t len = own == NULL ? 0 : strlen(own);
-    struct sbx_id id;
-
-    if (len >= 1 && len < sizeof(ret->text) && strspn(own, allowed) == len) {
-        memcpy(ret->text, own, len + 1);
-    } else if (sbx_id_new(&id, "req") == 0) {
-        memcpy(ret->text, id.text, sizeof(id.text));
-    } else {
-        memcpy(ret->text, "req_unknown", sizeof("req_unknown"));
-    }
-}
-
-static void
-reply(struct sbx_http_request *request, int status, const char *type, const struct sbx_http_header *more,
-      const struct sbx_buf *body)
-{
-    struct sbx_http_header headers[2];
-    struct request_id id;
-    unsigned n = 1;
-
-    request_id_of(request, &id);
-    headers[0] = (struct sbx_http_header){ "X-Request-Id", id.text };
-    if (more != NULL) {
-        headers[n++] = *more;
-    }
-    sbx_http_reply(request, status, type, headers, n, body->len == 0 ? "" : body->data, body->len);
-}
-
-static void
-reply_problem(struct sbx_http_request *request, const struct sbx_problem *problem,
-              const struct sbx_http_header *more)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
-    struct sbx_problem full = *problem;
-    struct request_id id;
-
-    request_id_of(request, &id);
-    full.request_id = id.text;
-    sbx_problem_write(&body, &full);
-    reply(request, sbx_problem_status(full.code), SBX_PROBLEM_TYPE, more, &body);
-}
-
-static void
-refuse(struct sbx_http_request *request, enum sbx_problem_code code, const char *detail)
-{
-    const struct sbx_problem problem = { .code = code, .detail = detail };
-
-    reply_problem(request, &problem, NULL);
-}
-
-static void
-refuse_field(struct sbx_http_request *request, const struct sbx_field_error *err)
-{
-    char detail[sizeof(err->field) + sizeof(err->message)];
-    const struct sbx_problem problem = {
-        .code = err->too_large ? SBX_PROBLEM_PAYLOAD_TOO_LARGE : SBX_PROBLEM_INVALID_REQUEST,
-        .detail = detail,
-        .field = err,
-    };
-
-    (void)snprintf(detail, sizeof(detail), "%s%s%s", err->field, err->field[0] == '\0' ? "" : " ",
-                   err->message); /* fits */
-    reply_problem(request, &problem, NULL);
-}
-
-/* The answer to a document that could not be read. */
-static void
-refuse_document(struct sbx_http_request *request, int r, const struct sbx_field_error *err)
-{
-    if (r < 0) {
-        refuse(request, SBX_PROBLEM_INTERNAL, NULL);
-    } else if (r == REQUEST_E_SYNTAX && !err->too_large) {
-        refuse(request, SBX_PROBLEM_MALFORMED_JSON, err->message);
-    } else {
-        refuse_field(request, err);
-    }
-}
-
-static void
-refuse_error(struct sbx_http_request *request, int error)
-{
-    const struct sbx_problem problem = {
-        .code = error == -ENOSPC || error == -EDQUOT ? SBX_PROBLEM_PAYLOAD_TOO_LARGE : SBX_PROBLEM_INTERNAL,
-        .detail = strerror(-error),
-    };
-
-    reply_problem(request, &problem, NULL);
-}
 
 static struct session *
 session_find(struct face *face, const char *id)
@@ -150,11 +55,11 @@ session_allowed(struct face *face, struct sbx_http_request *request, const char 
 
     /* Who has no token for it does not learn whether a session exists. */
     if (!face->spec.auth_bypass && (session == NULL || !one || !session_token_ok(session, token))) {
-        reply_problem(request, &unauthorized, &challenge);
+        answer_problem(request, &unauthorized, &challenge);
         return NULL;
     }
     if (session == NULL) {
-        refuse(request, SBX_PROBLEM_NOT_FOUND, "there is no such session");
+        answer_refusal(request, SBX_PROBLEM_NOT_FOUND, "there is no such session");
     }
     return session;
 }
@@ -184,7 +89,7 @@ on_health(struct face *face, struct sbx_http_request *request, const char *rest)
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_str(&w, "status", "ok");
     sbx_jsonw_uint(&w, "sessions", face->n_sessions);
-    sbx_jsonw_bool(&w, "busy", face->step != NULL);
+    sbx_jsonw_bool(&w, "busy", face->step != NULL || face->attached != NULL);
     sbx_jsonw_array(&w, "runtimes");
     for (i = 0; i < runtimes_count(face->spec.runtimes); i++) {
         runtimes_at(face->spec.runtimes, i, &entry);
@@ -192,7 +97,7 @@ on_health(struct face *face, struct sbx_http_request *request, const char *rest)
     }
     sbx_jsonw_array_end(&w);
     sbx_jsonw_object_end(&w);
-    reply(request, 200, "application/json", NULL, &body);
+    answer(request, 200, "application/json", NULL, &body);
 }
 
 static void
@@ -207,7 +112,7 @@ reply_session(struct sbx_http_request *request, const struct session *session)
     sbx_jsonw_str(&w, "runtime", session->runtime.name);
     sbx_jsonw_str(&w, "status", "ready");
     sbx_jsonw_object_end(&w);
-    reply(request, 201, "application/json", NULL, &body);
+    answer(request, 201, "application/json", NULL, &body);
 }
 
 /* True when a session may be made from the document; else answers. */
@@ -219,14 +124,14 @@ session_acceptable(struct face *face, struct sbx_http_request *request,
 
     if (!runtimes_find(face->spec.runtimes, document->runtime, ret_runtime)) {
         sbx_field_error_set(&err, "/runtime", "is not a runtime of this agent");
-        refuse_field(request, &err);
+        answer_field_error(request, &err);
     } else if (document->token == NULL && !face->spec.auth_bypass) {
         sbx_field_error_set(&err, "/token", "is missing: without it no later call could be allowed");
-        refuse_field(request, &err);
+        answer_field_error(request, &err);
     } else if (session_find(face, document->id) != NULL) {
-        refuse(request, SBX_PROBLEM_CONFLICT, "the session exists already");
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "the session exists already");
     } else if (face->n_sessions >= face->spec.max_sessions) {
-        refuse(request, SBX_PROBLEM_CONFLICT, "the agent has as many sessions as it takes");
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "the agent has as many sessions as it takes");
     } else {
         return true;
     }
@@ -248,7 +153,7 @@ on_session_create(struct face *face, struct sbx_http_request *request, const cha
     body = sbx_http_request_body(request, &len);
     r = session_request_parse(&document, body, len, &err);
     if (r) {
-        refuse_document(request, r, &err);
+        answer_document_error(request, r, &err);
         return;
     }
     if (!session_acceptable(face, request, &document, &spec.runtime)) {
@@ -257,11 +162,11 @@ on_session_create(struct face *face, struct sbx_http_request *request, const cha
 
     r = session_new(&session, &document, &spec, &err);
     if (r == SESSION_E_EXISTS) {
-        refuse(request, SBX_PROBLEM_CONFLICT, "the session's directory exists already");
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "the session's directory exists already");
     } else if (r == SESSION_E_FILE) {
-        refuse_field(request, &err);
+        answer_field_error(request, &err);
     } else if (r < 0) {
-        refuse_error(request, r);
+        answer_errno(request, r);
     } else {
         session->next = face->sessions;
         face->sessions = session;
@@ -283,10 +188,15 @@ on_session_delete(struct face *face, struct sbx_http_request *request, const cha
     if (face->step != NULL && step_session(face->step) == session) {
         face->doomed = session;
         step_cancel(face->step);
+    } else if (face->attached == session) {
+        face->doomed = session;
+        if (face->hub != NULL) {
+            hub_end(face->hub);
+        }
     } else {
         session_free(session, &face->spec.host.identity);
     }
-    reply(request, 204, NULL, NULL, &empty);
+    answer(request, 204, NULL, NULL, &empty);
 }
 
 static void
@@ -307,7 +217,7 @@ face_on_closed(void *arg)
     struct face *face = arg;
 
     face->server = NULL;
-    if (face->step == NULL) {
+    if (face->step == NULL && face->hub == NULL) {
         face_free(face);
     }
 }
@@ -324,9 +234,9 @@ face_on_step_done(void *arg, const struct step_outcome *outcome)
 
     face->step_reply = NULL;
     if (request != NULL && outcome->failure != NULL) {
-        refuse(request, SBX_PROBLEM_INTERNAL, outcome->failure);
+        answer_refusal(request, SBX_PROBLEM_INTERNAL, outcome->failure);
     } else if (request != NULL) {
-        reply(request, 200, "application/json", NULL, &report);
+        answer(request, 200, "application/json", NULL, &report);
     }
 
     face->step = step_free(face->step);
@@ -358,15 +268,15 @@ step_begin(struct face *face, struct sbx_http_request *request, struct session *
 
     if (document->runtime != NULL && !runtimes_find(face->spec.runtimes, document->runtime, &spec.runtime)) {
         sbx_field_error_set(&err, "/runtime", "is not a runtime of this agent");
-        refuse_field(request, &err);
+        answer_field_error(request, &err);
         return;
     }
 
     r = step_start(&face->step, &spec, document, &err);
     if (r == STEP_E_FIELD) {
-        refuse_field(request, &err);
+        answer_field_error(request, &err);
     } else if (r < 0) {
-        refuse_error(request, r);
+        answer_errno(request, r);
     } else {
         step_on_done(face->step, face_on_step_done, face);
         face->step_reply = request;
@@ -389,18 +299,126 @@ on_step(struct face *face, struct sbx_http_request *request, const char *rest)
     body = sbx_http_request_body(request, &len);
     r = step_request_parse(&document, body, len, &err);
     if (r) {
-        refuse_document(request, r, &err);
+        answer_document_error(request, r, &err);
         return;
     }
     session = session_allowed(face, request, document.session_id);
     if (session == NULL) {
         return;
     }
-    if (face->step != NULL) {
-        refuse(request, SBX_PROBLEM_CONFLICT, "a step is running");
+    if (face->step != NULL || face->attached != NULL) {
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
         return;
     }
     step_begin(face, request, session, &document);
+}
+
+/* Inside, its executor is all there is to talk to. */
+static bool
+is_inside(const struct face *face)
+{
+    return face->spec.workspace_root == NULL;
+}
+
+static void
+face_release_attached(struct face *face)
+{
+    struct session *session = steal(&face->attached);
+
+    if (is_inside(face) || session == face->doomed) {
+        session_free(session, &face->spec.host.identity);
+        face->doomed = session == face->doomed ? NULL : face->doomed;
+    }
+}
+
+static void
+face_on_hub_gone(void *arg)
+{
+    struct face *face = arg;
+
+    face->hub = NULL;
+    face_release_attached(face);
+    if (face->server == NULL) {
+        face_free(face);
+    } else if (is_inside(face) && !face->closing) {
+        face_close(face);
+    }
+}
+
+static void
+face_on_detached(void *arg, int fd)
+{
+    struct face *face = arg;
+    const struct hub_spec spec = {
+        .host = &face->spec.host,
+        .runtimes = face->spec.runtimes,
+        .session = face->attached,
+        .processes = face->attached_processes,
+        .fd = fd,
+        .on_gone = face_on_hub_gone,
+        .arg = face,
+    };
+    bool is_wanted = fd >= 0 && !face->closing && face->attached != face->doomed;
+
+    if (fd >= 0 && !is_wanted) {
+        (void)close(fd); /* nobody spoke on it yet */
+    }
+    if (!is_wanted || hub_new(&face->hub, &spec) < 0) {
+        face->hub = NULL;
+        face_release_attached(face);
+    }
+}
+
+/* The session that is to be attached, or NULL after an answer. */
+static struct session *
+attach_session(struct face *face, struct sbx_http_request *request, const char *id)
+{
+    struct session *session = NULL;
+    struct sbx_field_error err;
+
+    if (face->step != NULL || face->attached != NULL) {
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
+    } else if (id != NULL) {
+        session = session_allowed(face, request, id);
+    } else if (!is_inside(face)) {
+        sbx_field_error_set(&err, "/sessionId", "is missing");
+        answer_field_error(request, &err);
+    } else if (face->n_sessions > 0) {
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "there is a session already");
+    } else if (session_new_inside(&session) < 0) {
+        answer_errno(request, -ENOMEM);
+    }
+    return session;
+}
+
+static void
+on_attach(struct face *face, struct sbx_http_request *request, const char *rest)
+{
+    _cleanup_(attach_request_deinit) struct attach_request document = { 0 };
+    struct sbx_http_header header = { .name = "X-Request-Id" };
+    struct sbx_field_error err;
+    struct session *session;
+    struct request_id id;
+    const char *body;
+    size_t len;
+    int r;
+
+    (void)rest; /* the route has none */
+    body = sbx_http_request_body(request, &len);
+    r = attach_request_parse(&document, body, len, &err);
+    if (r) {
+        answer_document_error(request, r, &err);
+        return;
+    }
+    session = attach_session(face, request, document.session_id);
+    if (session == NULL) {
+        return;
+    }
+    face->attached = session;
+    face->attached_processes = document.processes;
+    answer_request_id(request, &id);
+    header.value = id.text;
+    sbx_http_reply_detach(request, &header, 1, face_on_detached, face);
 }
 
 static void
@@ -413,7 +431,7 @@ on_file(struct face *face, struct sbx_http_request *request, const char *rest)
     int r;
 
     if (len >= sizeof(id)) {
-        refuse(request, SBX_PROBLEM_NOT_FOUND, NULL);
+        answer_refusal(request, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
     memcpy(id, rest, len);
@@ -427,9 +445,9 @@ on_file(struct face *face, struct sbx_http_request *request, const char *rest)
     spec.path = rest + len + strlen("/files/");
     r = download_reply(request, &spec);
     if (r == DOWNLOAD_E_NONE) {
-        refuse(request, SBX_PROBLEM_NOT_FOUND, "there is no such regular file");
+        answer_refusal(request, SBX_PROBLEM_NOT_FOUND, "there is no such regular file");
     } else if (r < 0) {
-        refuse_error(request, r);
+        answer_errno(request, r);
     }
 }
 
@@ -446,6 +464,7 @@ static const struct route routes[] = {
     { "POST", "/v1/sessions", "", on_session_create },
     { "DELETE", "/v1/sessions/", NULL, on_session_delete },
     { "POST", "/v1/steps", "", on_step },
+    { "POST", "/v1/attach", "", on_attach },
     { "GET", "/v1/sessions/", "/files/", on_file },
 };
 
@@ -507,7 +526,7 @@ is_json(const struct sbx_http_request *request)
 static bool
 takes_document(const struct route *route)
 {
-    return route->handler == on_session_create || route->handler == on_step;
+    return route->handler == on_session_create || route->handler == on_step || route->handler == on_attach;
 }
 
 static void
@@ -521,13 +540,15 @@ face_on_head(struct sbx_http_request *request, void *arg)
     if (route == NULL && allow.len > 0) {
         const struct sbx_http_header header = { "Allow", allow.data };
 
-        reply_problem(request, &problem, &header);
+        answer_problem(request, &problem, &header);
     } else if (route == NULL) {
-        refuse(request, SBX_PROBLEM_NOT_FOUND, NULL);
+        answer_refusal(request, SBX_PROBLEM_NOT_FOUND, NULL);
     } else if (takes_document(route) && !is_json(request)) {
-        refuse(request, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+        answer_refusal(request, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
     } else if (takes_document(route)) {
-        sbx_http_request_set_max_body(request, route->handler == on_step ? MAX_STEP_BODY : MAX_SESSION_BODY);
+        sbx_http_request_set_max_body(request, route->handler == on_attach ? MAX_ATTACH_BODY
+                                               : route->handler == on_step ? MAX_STEP_BODY
+                                                                           : MAX_SESSION_BODY);
     }
 }
 
@@ -540,7 +561,7 @@ face_on_request(struct sbx_http_request *request, void *arg)
 
     sbx_buf_deinit(&allow);
     if (route == NULL || face->closing) {
-        refuse(request, SBX_PROBLEM_UNAVAILABLE, NULL);
+        answer_refusal(request, SBX_PROBLEM_UNAVAILABLE, NULL);
         return;
     }
     route->handler(face, request, sbx_http_request_path(request) + strlen(route->path));
@@ -600,6 +621,9 @@ face_close(struct face *face)
     face->closing = true;
     if (face->step != NULL) {
         step_cancel(face->step);
+    }
+    if (face->hub != NULL) {
+        hub_end(face->hub);
     }
     sbx_http_server_close(face->server, face_on_closed, face);
 }

@@ -38,8 +38,8 @@ request_path_valid(const char *path, size_t len)
     return true;
 }
 
-static bool
-env_check(json_t *env, struct sbx_field_error *err)
+bool
+request_env_check(json_t *env, struct sbx_field_error *err)
 {
     char field[sizeof(err->field)];
     const char *name;
@@ -218,7 +218,7 @@ session_read(struct session_request *ret, struct sbx_field_error *err)
         sbx_field_error_set(err, "/runtime", "is missing");
         return false;
     }
-    return env_check(ret->env, err) && files_check(ret->files, err);
+    return request_env_check(ret->env, err) && files_check(ret->files, err);
 }
 
 int
@@ -242,27 +242,67 @@ session_request_deinit(struct session_request *request)
 }
 
 static bool
-step_read_limits(struct step_request *ret, struct sbx_field_error *err)
+limits_read(const json_t *root, unsigned *ret_processes, struct sbx_field_error *err)
 {
     static const char *const known[] = { "processes", NULL };
-    int64_t timeout_ms = REQUEST_DEFAULT_TIMEOUT_MS, files = REQUEST_MAX_ARTIFACT_FILES, bytes = INT64_MAX;
     int64_t processes = 0;
     json_t *limits = NULL;
+
+    if (!sbx_json_get_object(root, "", "limits", &limits, err) ||
+        (limits != NULL &&
+         (!sbx_json_only(limits, "/limits", known, err) ||
+          !sbx_json_get_int(limits, "/limits", "processes", 0, 1 << 20, &processes, err)))) {
+        return false;
+    }
+    *ret_processes = (unsigned)processes;
+    return true;
+}
+
+static bool
+attach_read(struct attach_request *ret, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "sessionId", "limits", NULL };
+
+    return sbx_json_only(ret->root, "", known, err) &&
+           (json_object_get(ret->root, "sessionId") == NULL ||
+            get_id(ret->root, "sessionId", &ret->session_id, err)) &&
+           limits_read(ret->root, &ret->processes, err);
+}
+
+int
+attach_request_parse(struct attach_request *ret, const char *body, size_t len, struct sbx_field_error *err)
+{
+    int r;
+
+    *ret = (struct attach_request){ 0 };
+    r = root_parse(&ret->root, body, len, err);
+    if (r) {
+        return r;
+    }
+    return attach_read(ret, err) ? 0 : REQUEST_E_INVALID;
+}
+
+void
+attach_request_deinit(struct attach_request *request)
+{
+    json_decref(request->root);
+    *request = (struct attach_request){ 0 };
+}
+
+static bool
+step_read_limits(struct step_request *ret, struct sbx_field_error *err)
+{
+    int64_t timeout_ms = REQUEST_DEFAULT_TIMEOUT_MS, files = REQUEST_MAX_ARTIFACT_FILES, bytes = INT64_MAX;
 
     if (!sbx_json_get_int(ret->root, "", "timeout_ms", 1, REQUEST_MAX_TIMEOUT_MS, &timeout_ms, err) ||
         !sbx_json_get_int(ret->root, "", "max_artifacts", 0, REQUEST_MAX_ARTIFACT_FILES, &files, err) ||
         !sbx_json_get_int(ret->root, "", "max_artifact_bytes", 0, INT64_MAX, &bytes, err) ||
-        !sbx_json_get_object(ret->root, "", "limits", &limits, err)) {
-        return false;
-    }
-    if (limits != NULL && (!sbx_json_only(limits, "/limits", known, err) ||
-                           !sbx_json_get_int(limits, "/limits", "processes", 0, 1 << 20, &processes, err))) {
+        !limits_read(ret->root, &ret->processes, err)) {
         return false;
     }
     ret->timeout_ms = (uint64_t)timeout_ms;
     ret->max_artifacts = (unsigned)files;
     ret->max_artifact_bytes = (uint64_t)bytes;
-    ret->processes = (unsigned)processes;
     return true;
 }
 
@@ -321,7 +361,7 @@ step_read(struct step_request *ret, struct sbx_field_error *err)
     }
     ret->event = json_object_get(root, "event");
     return strings_check(ret->args, "/args", REQUEST_MAX_ARG, err) && artifacts_check(ret->artifacts, err) &&
-           env_check(ret->env, err) && step_read_limits(ret, err) && step_read_stdin(ret, err);
+           request_env_check(ret->env, err) && step_read_limits(ret, err) && step_read_stdin(ret, err);
 }
 
 int

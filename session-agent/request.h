@@ -60,11 +60,22 @@ struct step_request {
     unsigned processes; /* 0: no limit given */
 };
 
+struct attach_request {
+    json_t *root;
+    const char *session_id; /* NULL: none */
+    unsigned processes;     /* 0: no limit given */
+};
+
 /* Fill *ret, which needs the matching deinit also after a failure. */
 _must_check_ int session_request_parse(struct session_request *ret, const char *body, size_t len,
                                        struct sbx_field_error *err);
 _must_check_ int step_request_parse(struct step_request *ret, const char *body, size_t len,
                                     struct sbx_field_error *err);
+_must_check_ int attach_request_parse(struct attach_request *ret, const char *body, size_t len,
+                                      struct sbx_field_error *err);
+void attach_request_deinit(struct attach_request *request);
+/* NULL, or an object of names that may be set and strings, within bounds. */
+bool request_env_check(json_t *env, struct sbx_field_error *err);
 void session_request_deinit(struct session_request *request);
 void step_request_deinit(struct step_request *request);
 

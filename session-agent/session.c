@@ -21,6 +21,8 @@ make_dir(const char *path, const struct identity *identity, mode_t mode)
     return 0;
 }
 
+static const struct places inside = { .workspace = "/workspace", .run = "/run/sandbox", .tmp = "/tmp" };
+
 static int
 places_make(struct session *session, const struct session_spec *spec)
 {
@@ -29,7 +31,7 @@ places_make(struct session *session, const struct session_spec *spec)
     int r;
 
     if (spec->root == NULL) {
-        *places = (struct places){ .workspace = "/workspace", .run = "/run/sandbox", .tmp = "/tmp" };
+        *places = inside;
         return 0;
     }
 
@@ -134,6 +136,19 @@ session_new(struct session **ret, struct session_request *request, const struct 
     (void)json_object_del(session->request.root, "files"); /* -1: there were none */
     session->request.files = NULL;
     *request = (struct session_request){ 0 };
+    *ret = session;
+    return 0;
+}
+
+int
+session_new_inside(struct session **ret)
+{
+    struct session *session = calloc(1, sizeof(*session));
+
+    if (session == NULL) {
+        return -ENOMEM;
+    }
+    session->places = inside;
     *ret = session;
     return 0;
 }

@@ -38,6 +38,8 @@ enum {
 /* Takes *request on success. */
 _must_check_ int session_new(struct session **ret, struct session_request *request,
                              const struct session_spec *spec, struct sbx_field_error *err);
+/* Without a document: the one of a sandbox whose executor talks to it. -ENOMEM. */
+_must_check_ int session_new_inside(struct session **ret);
 /* Removes the directories; no process of the session may be left. Accepts NULL, returns NULL. */
 struct session *session_free(struct session *session, const struct identity *identity);
 bool session_token_ok(const struct session *session, const char *token);
