@@ -150,6 +150,17 @@ sub _parse {
     return;
 }
 
+my %PLAIN = (n => "\n", t => "\t", r => "\r", b => "\b", f => "\f");
+
+# As JSON::PP would have it, many times faster: the two forms that output has.
+sub _output {
+    my ($json) = @_;
+    return { base64 => 1, bytes => decode_base64($1) } if $json =~ /\A\{"base64":"([A-Za-z0-9+\/=]*)"\}\z/;
+    my ($text) = $json =~ /\A\{"text":"((?:[^"\\\x00-\x1f]++|\\.)*+)"\}\z/s or die "not output: $json\n";
+    $text =~ s/\\(?:u([0-9a-fA-F]{4})|(.))/defined $1 ? do { my $c = chr hex $1; utf8::encode($c); $c } : $PLAIN{$2} \/\/ $2/ge;
+    return { text => 1, bytes => $text };
+}
+
 sub _event {
     my ($self, $block) = @_;
     my %event;
@@ -163,14 +174,13 @@ sub _event {
         }
     }
     return unless exists $event{data};
-    my $data = $event{data} = $JSON->decode($event{data});
+    my $data = $event{data} = $event{event} =~ /^std/ ? _output($event{data}) : $JSON->decode($event{data});
     $self->{id} = $event{id} if defined $event{id};
     if ($event{event} =~ /^std/) {
-        my $bytes = exists $data->{base64} ? decode_base64($data->{base64}) : do { my $text = $data->{text}; utf8::encode($text); $text };
+        my $bytes = delete $data->{bytes};
         $self->{ $event{event} } .= $bytes;
         $self->{pieces}++;
         $event{bytes} = $bytes;
-        # The id says exactly what one has.
     } elsif ($event{event} eq 'gap') {
         $self->{missed}{stdout} += $data->{stdout_bytes};
         $self->{missed}{stderr} += $data->{stderr_bytes};
