@@ -440,7 +440,8 @@ static ngx_int_t
 ngx_http_sandbox_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     static const char *const reasons[] = {
-        "form", "host", "method", "token_missing", "token_invalid", "scope", "context", "internal",
+        "form", "host", "method", "token_missing", "token_invalid", "signed_url", "signed_url_and_token", "scope",
+        "context", "internal",
         "rate", "concurrency", "limit_zone_full", "body", "policy"
     };
     ngx_http_sandbox_metrics_main_conf_t *ommcf = data;
