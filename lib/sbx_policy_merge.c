@@ -52,7 +52,7 @@ sbx_policy_builtin(struct sbx_policy *ret)
         [SBX_LIMIT_CPU_RATE] = { 1 * MILLI, 4 * MILLI },
         [SBX_LIMIT_CPU] = { 30 * MILLI, 300 * MILLI },
         [SBX_LIMIT_MEMORY] = { 256 * MI, 1024 * MI },
-        [SBX_LIMIT_DISK] = { 64 * MI, 512 * MI },
+        [SBX_LIMIT_DISK] = { 64 * MI, 1024 * MI },
         [SBX_LIMIT_PROCESSES] = { 128, 512 },
         [SBX_LIMIT_TIME] = { 30 * MILLI, 300 * MILLI },
         [SBX_LIMIT_OUTPUT] = { 8 * MI, 64 * MI },
