@@ -51,6 +51,10 @@ struct config {
     char *database_url;
     char *audit_dir;
     char *artifacts_dir;
+    char *artifacts_key_file;
+    char *artifacts_old_key_file;
+    uint64_t artifacts_max_number;
+    uint64_t retention_artifacts_ms;
     uint64_t limits_max_running;
     uint64_t limits_max_queued;
     uint64_t limits_max_queued_per_tenant;

@@ -19,6 +19,7 @@
 
 #include "executor/api/api.h"
 #include "executor/api/job_reply.h"
+#include "executor/core/artifacts.h"
 #include "executor/core/denials.h"
 #include "executor/core/engine.h"
 #include "executor/core/janitor.h"
@@ -45,6 +46,8 @@ struct daemon {
     struct timers *timers;
     struct db *db;
     struct blob_store *blobs;
+    struct keyring *keyring;
+    struct artifacts *artifacts;
     struct runtime *runtimes[SBX_N_ISOLATIONS]; /* NULL: no template has that tier */
     struct config_pool shapes[CONFIG_MAX_POOLS];
     unsigned n_shapes;
@@ -76,20 +79,51 @@ daemon_fail(const char *event, const char *what, int rc)
 }
 
 static int
-daemon_read_key(struct secret *key, const struct config *config)
+daemon_read_secret(struct secret *key, const char *path, const char *event)
 {
     int r;
 
-    r = secret_file_read(key, config->context_key_file);
+    r = secret_file_read(key, path);
     if (r) {
-        return daemon_fail("start.context_key", config->context_key_file, r);
+        return daemon_fail(event, path, r);
     }
     if (key->len < SBX_CONTEXT_KEY_MIN) {
-        log_error("start.context_key", LOG_STR("object", config->context_key_file),
-                  LOG_STR("error", "the key has fewer than 32 bytes"));
+        log_error(event, LOG_STR("object", path), LOG_STR("error", "the key has fewer than 32 bytes"));
         return -EINVAL;
     }
     return 0;
+}
+
+static int
+daemon_read_key(struct secret *key, const struct config *config)
+{
+    return daemon_read_secret(key, config->context_key_file, "start.context_key");
+}
+
+/* `old` is empty when there is none. One file for both keys would open with the one what the other signs. */
+static int
+daemon_read_artifact_keys(struct secret *key, struct secret *old, const struct config *config)
+{
+    struct secret context;
+    int r;
+
+    memset(old, 0, sizeof(*old));
+    r = daemon_read_secret(key, config->artifacts_key_file, "start.artifact_key");
+    if (r == 0 && *config->artifacts_old_key_file != '\0') {
+        r = daemon_read_secret(old, config->artifacts_old_key_file, "start.artifact_key");
+    }
+    if (r == 0) {
+        r = daemon_read_key(&context, config);
+    }
+    if (r == 0 && context.len == key->len && sbx_equal_const_time(context.data, key->data, key->len)) {
+        log_error("start.artifact_key", LOG_STR("object", config->artifacts_key_file),
+                  LOG_STR("error", "the key is the gateway's, too"));
+        r = -EINVAL;
+    }
+    if (r == 0) {
+        secret_wipe(&context);
+    }
+    return r;
 }
 
 static int
@@ -129,11 +163,14 @@ bool
 daemon_check(const struct config *config)
 {
     struct registry *languages = NULL;
-    struct secret key;
+    struct secret key, old;
     int64_t group;
     bool fine;
 
-    fine = daemon_read_key(&key, config) == 0;
+    fine = daemon_read_artifact_keys(&key, &old, config) == 0;
+    secret_wipe(&old);
+    secret_wipe(&key);
+    fine = daemon_read_key(&key, config) == 0 && fine;
     fine = daemon_read_languages(&languages, config) == 0 && fine;
     fine = daemon_find_group(config, &group) == 0 && fine;
     secret_wipe(&key);
@@ -174,6 +211,41 @@ daemon_open_store(struct daemon *daemon)
         return r < 0 ? r : -EINVAL;
     }
     return 0;
+}
+
+static int
+daemon_open_artifacts(struct daemon *daemon)
+{
+    const struct config *config = daemon->config;
+    struct secret key, old;
+    struct artifacts_spec spec = {
+        .timers = daemon->timers,
+        .db = daemon->db,
+        .blobs = daemon->blobs,
+        .retention_ms = config->retention_artifacts_ms,
+        .max_number = config->artifacts_max_number,
+    };
+    int r;
+
+    r = daemon_read_artifact_keys(&key, &old, config);
+    if (r == 0) {
+        const struct keyring_spec keyring = {
+            .db = daemon->db,
+            .master = key.data,
+            .master_len = key.len,
+            .old = old.len > 0 ? old.data : NULL,
+            .old_len = old.len,
+        };
+
+        r = keyring_new(&daemon->keyring, &keyring);
+    }
+    secret_wipe(&key);
+    secret_wipe(&old);
+    if (r == 0) {
+        spec.keyring = daemon->keyring;
+        r = artifacts_new(&daemon->artifacts, &spec);
+    }
+    return r ? daemon_fail("start.artifacts", config->artifacts_key_file, r) : 0;
 }
 
 static int
@@ -225,6 +297,7 @@ daemon_open_engine(struct daemon *daemon)
         .runtime = daemon_runtime(daemon),
         .db = daemon->db,
         .blobs = daemon->blobs,
+        .artifacts = daemon->artifacts,
         .pools = daemon->pools,
         .n_pools = daemon->n_pools,
         .queue = {
@@ -255,7 +328,7 @@ daemon_open_api(struct daemon *daemon)
         .loop = &daemon->loop,
         .engine = daemon->engine,
         .runtime = daemon_runtime(daemon),
-        .blobs = daemon->blobs,
+        .artifacts = daemon->artifacts,
         .languages = daemon->languages,
         .pools = daemon->pools,
         .n_pools = daemon->n_pools,
@@ -414,8 +487,8 @@ static int
 daemon_open(struct daemon *daemon)
 {
     static int (*const steps[])(struct daemon * daemon) = {
-        daemon_open_store, daemon_open_runtimes, daemon_open_pools,   daemon_open_engine,
-        daemon_open_api,   daemon_open_chores,   daemon_open_signals,
+        daemon_open_store,  daemon_open_artifacts, daemon_open_runtimes, daemon_open_pools,
+        daemon_open_engine, daemon_open_api,       daemon_open_chores,   daemon_open_signals,
     };
     int r;
 
@@ -477,6 +550,28 @@ daemon_on_launcher_tried(void *arg)
 
     daemon->n_untried--;
     daemon_listen_when_ready(daemon);
+}
+
+static void daemon_on_reconciled(void *arg, int rc, unsigned lost);
+
+/* Whose keys cannot be had, nobody's job may end. */
+static void
+daemon_on_keys(void *arg, int rc, unsigned rewrapped)
+{
+    struct daemon *daemon = arg;
+
+    if (rc == 0 && rewrapped > 0) {
+        log_info("keys.rewrapped", LOG_INT("tenants", rewrapped));
+    }
+    if (rc == 0) {
+        rc = reconcile_start(daemon->db, daemon_on_reconciled, daemon);
+    }
+    if (rc != 0) {
+        (void)daemon_fail("start.artifact_key", daemon->config->artifacts_key_file,
+                          rc); /* rc is what counts */
+        daemon->status = 1;
+        daemon_stop(daemon);
+    }
 }
 
 static void
@@ -580,6 +675,7 @@ daemon_close(struct daemon *daemon)
     daemon->janitor = janitor_free(daemon->janitor);
     daemon->sweep = sweep_free(daemon->sweep);
     daemon->engine = engine_free(daemon->engine);
+    daemon->artifacts = artifacts_free(daemon->artifacts);
     for (unsigned i = 0; i < daemon->n_pools; i++) {
         daemon->pools[i].pool = pool_free(daemon->pools[i].pool);
     }
@@ -588,6 +684,7 @@ daemon_close(struct daemon *daemon)
 
         daemon->runtimes[i] = runtime != NULL ? runtime->ops->free(runtime) : NULL;
     }
+    daemon->keyring = keyring_free(daemon->keyring);
     daemon->blobs = blob_store_close(daemon->blobs);
     daemon_close_signals(daemon);
     daemon->patience = timer_free(daemon->patience);
@@ -641,7 +738,8 @@ daemon_run(const struct config *config)
     }
     daemon->config = config;
     daemon_settle_process();
-    if (daemon_open(daemon) == 0 && reconcile_start(daemon->db, daemon_on_reconciled, daemon) == 0) {
+    if (daemon_open(daemon) == 0) {
+        keyring_load(daemon->keyring, daemon_on_keys, daemon);
         (void)uv_run(&daemon->loop, UV_RUN_DEFAULT); /* ends by uv_stop */
     } else {
         daemon->status = 1;

@@ -1,5 +1,6 @@
 #include "sbx_crypto.h"
 
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -12,6 +13,10 @@
 
 struct sbx_sha256 {
     EVP_MD_CTX *md;
+};
+
+struct sbx_gcm {
+    EVP_CIPHER_CTX *seal, *open; /* each with the key expanded once */
 };
 
 int
@@ -80,6 +85,84 @@ sbx_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, u
         return -EIO;
     }
     return 0;
+}
+
+struct sbx_gcm *
+sbx_gcm_free(struct sbx_gcm *gcm)
+{
+    if (gcm != NULL) {
+        EVP_CIPHER_CTX_free(gcm->seal); /* wipes the key */
+        EVP_CIPHER_CTX_free(gcm->open);
+        free(gcm);
+    }
+    return NULL;
+}
+
+static void
+gcm_freep(struct sbx_gcm **gcm)
+{
+    sbx_gcm_free(*gcm);
+}
+
+int
+sbx_gcm_new(struct sbx_gcm **ret, const uint8_t key[SBX_GCM_KEY_LEN])
+{
+    _cleanup_(gcm_freep) struct sbx_gcm *gcm = NULL;
+
+    gcm = calloc(1, sizeof(*gcm));
+    if (gcm == NULL) {
+        return -ENOMEM;
+    }
+    gcm->seal = EVP_CIPHER_CTX_new();
+    gcm->open = EVP_CIPHER_CTX_new();
+    if (gcm->seal == NULL || gcm->open == NULL) {
+        return -ENOMEM;
+    }
+    if (EVP_EncryptInit_ex(gcm->seal, EVP_aes_256_gcm(), NULL, key, NULL) != 1 ||
+        EVP_DecryptInit_ex(gcm->open, EVP_aes_256_gcm(), NULL, key, NULL) != 1) {
+        return -EIO;
+    }
+
+    *ret = steal(&gcm);
+    return 0;
+}
+
+int
+sbx_gcm_seal(struct sbx_gcm *gcm, const struct sbx_gcm_message *message)
+{
+    int n;
+
+    if (message->len > INT_MAX || message->aad_len > INT_MAX) {
+        return -EINVAL;
+    }
+    if (EVP_EncryptInit_ex(gcm->seal, NULL, NULL, NULL, message->nonce) != 1 ||
+        EVP_EncryptUpdate(gcm->seal, NULL, &n, message->aad, (int)message->aad_len) != 1 ||
+        (message->len > 0 &&
+         EVP_EncryptUpdate(gcm->seal, message->data, &n, message->data, (int)message->len) != 1) ||
+        EVP_EncryptFinal_ex(gcm->seal, message->tag, &n) != 1 ||
+        EVP_CIPHER_CTX_ctrl(gcm->seal, EVP_CTRL_AEAD_GET_TAG, SBX_GCM_TAG_LEN, message->tag) != 1) {
+        return -EIO;
+    }
+    return 0;
+}
+
+int
+sbx_gcm_open(struct sbx_gcm *gcm, const struct sbx_gcm_message *message)
+{
+    uint8_t end[SBX_GCM_TAG_LEN];
+    int n;
+
+    if (message->len > INT_MAX || message->aad_len > INT_MAX) {
+        return -EINVAL;
+    }
+    if (EVP_DecryptInit_ex(gcm->open, NULL, NULL, NULL, message->nonce) != 1 ||
+        EVP_DecryptUpdate(gcm->open, NULL, &n, message->aad, (int)message->aad_len) != 1 ||
+        (message->len > 0 &&
+         EVP_DecryptUpdate(gcm->open, message->data, &n, message->data, (int)message->len) != 1) ||
+        EVP_CIPHER_CTX_ctrl(gcm->open, EVP_CTRL_AEAD_SET_TAG, SBX_GCM_TAG_LEN, message->tag) != 1) {
+        return -EIO;
+    }
+    return EVP_DecryptFinal_ex(gcm->open, end, &n) == 1 ? 0 : -EBADMSG;
 }
 
 void

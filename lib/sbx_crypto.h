@@ -1,4 +1,4 @@
-/* The one door to libcrypto for digests, MACs, base64 and random bytes. */
+/* The one door to libcrypto for digests, MACs, ciphers, base64 and random bytes. */
 #pragma once
 
 #include "sbx_base.h"
@@ -21,6 +21,29 @@ _must_check_ int sbx_hmac_sha256(const void *key, size_t key_len, const void *da
 void sbx_hex(char *out, const uint8_t *data, size_t len); /* writes 2 * len + 1 chars */
 bool sbx_equal_const_time(const void *a, const void *b, size_t len);
 _must_check_ int sbx_random(void *out, size_t len);
+
+#define SBX_GCM_KEY_LEN 32
+#define SBX_GCM_NONCE_LEN 12
+#define SBX_GCM_TAG_LEN 16
+
+/* AES-256-GCM under one key. No nonce may ever seal two messages of a key. */
+struct sbx_gcm;
+
+_must_check_ int sbx_gcm_new(struct sbx_gcm **ret, const uint8_t key[SBX_GCM_KEY_LEN]);
+struct sbx_gcm *sbx_gcm_free(struct sbx_gcm *gcm);
+
+struct sbx_gcm_message {
+    const uint8_t *nonce; /* SBX_GCM_NONCE_LEN */
+    const void *aad;      /* authenticated, not enciphered */
+    size_t aad_len;
+    uint8_t *data; /* in place */
+    size_t len;
+    uint8_t *tag; /* SBX_GCM_TAG_LEN: written by seal, compared by open */
+};
+
+_must_check_ int sbx_gcm_seal(struct sbx_gcm *gcm, const struct sbx_gcm_message *message);
+/* -EBADMSG when a bit of anything differs: data has nothing to use then. */
+_must_check_ int sbx_gcm_open(struct sbx_gcm *gcm, const struct sbx_gcm_message *message);
 
 /* RFC 4648. Encoders append; url form has no padding. */
 void sbx_b64url_encode(struct sbx_buf *out, const void *data, size_t len);

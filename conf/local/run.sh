@@ -53,10 +53,12 @@ chmod 755 "$state/data/denials"
 
 umask 077
 [ -s "$state/etc/jwt.secret" ] || openssl rand -hex 32 > "$state/etc/jwt.secret"
-if [ ! -s "$state/etc/context.key" ]; then
-    openssl rand -hex 32 > "$state/etc/context.key"
-    chown "$executor_uid" "$state/etc/context.key"
-fi
+for key in context artifact; do
+    if [ ! -s "$state/etc/$key.key" ]; then
+        openssl rand -hex 32 > "$state/etc/$key.key"
+        chown "$executor_uid" "$state/etc/$key.key"
+    fi
+done
 umask 022
 
 fill() {

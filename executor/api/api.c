@@ -167,6 +167,9 @@ api_new(struct api **ret, const struct api_spec *spec)
     with_arg.arg = api;
     r = api_make_cursor_key(api);
     if (r == 0) {
+        r = sbx_signed_url_key(api->url_key, spec->context_key, spec->context_key_len);
+    }
+    if (r == 0) {
         r = sbx_http_server_new(&api->server, &with_arg);
     }
     if (r) {

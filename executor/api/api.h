@@ -4,6 +4,7 @@
 #include "executor/core/engine.h"
 
 struct api;
+struct artifacts;
 struct registry;
 struct sessions;
 
@@ -12,7 +13,7 @@ struct api_spec {
     struct engine *engine;
     struct sessions *sessions;
     struct runtime *runtime;
-    struct blob_store *blobs;
+    struct artifacts *artifacts;
     const struct registry *languages; /* borrows */
     const struct runner_pool *pools;  /* borrows */
     unsigned n_pools;

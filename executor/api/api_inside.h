@@ -3,9 +3,11 @@
 
 #include "executor/api/api.h"
 #include "executor/api/call.h"
+#include "lib/sbx_signed_url.h"
 
 #define API_MAX_HEAD 32768
 #define API_MAX_BODY 16384           /* of requests that need none */
+#define API_MAX_META_BODY 32768
 #define API_MAX_JOB_BODY (24u << 20) /* of POST /v1/jobs */
 #define API_STATUS_CLASSES 6
 
@@ -13,6 +15,7 @@ struct api {
     struct api_spec spec;
     struct sbx_http_server *server;
     uint8_t cursor_key[SBX_SHA256_LEN];
+    uint8_t url_key[SBX_SIGNED_URL_KEY_LEN];
     uint64_t requests[API_STATUS_CLASSES]; /* by first digit of the status */
     uint64_t replays, unauthorized;
     struct list streams;   /* that are open, or are about to be */

@@ -36,7 +36,8 @@ handle_artifact_list(struct call *call)
 static void
 artifact_on_row_read(struct call *call, int rc, const struct db_result *result)
 {
-    const struct db_value *row;
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+    int r;
 
     if (rc) {
         call_problem_internal(call, rc > 0 ? -EIO : rc);
@@ -46,13 +47,12 @@ artifact_on_row_read(struct call *call, int rc, const struct db_result *result)
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    row = db_at(result, 0, 0);
-    download_start(call, &(struct download_spec){
-                             .id = row[DB_ARTIFACT_ID].data,
-                             .path = row[DB_ARTIFACT_PATH].data,
-                             .sha256 = row[DB_ARTIFACT_SHA256].data,
-                             .mime = artifact_mime(row[DB_ARTIFACT_PATH].data),
-                         });
+    r = artifact_load(&artifact, call->context.tenant, result, 0);
+    if (r) {
+        call_problem_internal(call, r);
+        return;
+    }
+    download_start(call, &artifact);
 }
 
 void

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/artifact_upload.h"
 #include "executor/api/download.h"
+#include "executor/api/range.h"
 #include "executor/api/routes.h"
 #include "executor/api/stream.h"
 #include "executor/log.h"
@@ -30,6 +32,7 @@ call_release(struct call *call)
     call->spec = job_spec_free(call->spec);
     call->download = download_free(call->download);
     call->stream = stream_free(call->stream);
+    call->upload = artifact_upload_free(call->upload);
     job_record_deinit(&call->record);
     call_forget_body(call);
     call->request = NULL;
@@ -90,6 +93,33 @@ call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, u
     db_read(engine_db(call->api->spec.engine), stmt, values, n, call_on_read, call);
 }
 
+void
+call_hold(struct call *call)
+{
+    assert(!call->reading);
+    call->reading = true;
+}
+
+struct call *
+call_unhold(struct call *call)
+{
+    call->reading = false;
+    if (call->request == NULL) {
+        call_free_if_done(call);
+        return NULL;
+    }
+    return call;
+}
+
+void
+call_submit(struct call *call, struct db_tx *tx, call_read_fn then)
+{
+    assert(!call->reading);
+    call->reading = true;
+    call->then = then;
+    db_tx_submit(tx, call_on_read, call);
+}
+
 static unsigned
 call_headers(struct call *call, struct sbx_http_header out[CALL_MAX_HEADERS],
              const struct sbx_http_header *headers, unsigned n_headers)
@@ -144,12 +174,12 @@ call_reply_json(struct call *call, int status, const struct sbx_http_header *hea
     call_reply(call, status, "application/json", headers, n_headers, body->data, body->len);
 }
 
-void
-call_reply_problem(struct call *call, const struct sbx_problem *problem)
+static void
+call_reply_problem_with(struct call *call, const struct sbx_problem *problem, const struct sbx_http_header *header)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(CALL_PROBLEM_MAX);
     struct sbx_problem full = *problem;
-    struct sbx_http_header headers[2];
+    struct sbx_http_header headers[3];
     char retry[16];
     unsigned n = 0;
 
@@ -162,8 +192,28 @@ call_reply_problem(struct call *call, const struct sbx_problem *problem)
     if (problem->code == SBX_PROBLEM_METHOD_NOT_ALLOWED && call->route != NULL) {
         headers[n++] = (struct sbx_http_header){ "Allow", call->route->allow };
     }
+    if (header != NULL) {
+        headers[n++] = *header;
+    }
     call_reply(call, sbx_problem_status(problem->code), SBX_PROBLEM_TYPE, headers, n,
                body.failed ? "{}" : body.data, body.failed ? 2 : body.len);
+}
+
+void
+call_reply_problem(struct call *call, const struct sbx_problem *problem)
+{
+    call_reply_problem_with(call, problem, NULL);
+}
+
+void
+call_problem_range(struct call *call, uint64_t size)
+{
+    const struct range none = { .kind = RANGE_UNSATISFIABLE };
+    char text[RANGE_TEXT_MAX];
+
+    range_text(text, &none, size);
+    call_reply_problem_with(call, &(struct sbx_problem){ .code = SBX_PROBLEM_RANGE_NOT_SATISFIABLE },
+                            &(struct sbx_http_header){ "Content-Range", text });
 }
 
 void

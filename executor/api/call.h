@@ -16,6 +16,7 @@ struct route;
 struct call;
 struct download;
 struct stream;
+struct artifact_upload;
 
 typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *result);
 
@@ -49,6 +50,7 @@ struct call {
     struct job_record record;
     struct download *download;
     struct stream *stream; /* the client wants events */
+    struct artifact_upload *upload;
     unsigned page;
 };
 
@@ -60,6 +62,13 @@ void call_abort(struct call *call);
 void call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, unsigned n,
                call_read_fn then);
 
+/* A callback is to come whose argument is the call: it stays until then. */
+void call_hold(struct call *call);
+/* First thing in that callback. NULL when the client has left meanwhile. */
+struct call *call_unhold(struct call *call);
+/* One transaction, taken; `then` as above. */
+void call_submit(struct call *call, struct db_tx *tx, call_read_fn then);
+
 /* Each of these answers and ends the call. */
 void call_reply(struct call *call, int status, const char *content_type,
                 const struct sbx_http_header *headers, unsigned n_headers, const void *body, size_t len);
@@ -70,6 +79,8 @@ void call_reply_problem(struct call *call, const struct sbx_problem *problem);
 void call_problem(struct call *call, enum sbx_problem_code code, const char *detail);
 /* 413 or 422, by what is wrong. */
 void call_problem_field(struct call *call, const struct sbx_field_error *field);
+/* 416 for a thing of this size. */
+void call_problem_range(struct call *call, uint64_t size);
 /* -ENOMEM and the like: logged, answered 500 or 503. */
 void call_problem_internal(struct call *call, int rc);
 #define CALL_STREAM_CHUNKED UINT64_MAX

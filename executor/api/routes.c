@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/artifact_upload.h"
 #include "executor/api/handlers.h"
 
 /* clang-format off */
@@ -25,6 +26,17 @@ static const struct route routes[] = {
       { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false, "", NULL } } },
     { "job.artifact", "/v1/jobs/{id}/artifacts/{path}", "GET, HEAD", false,
       { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false, "", NULL } } },
+    { "artifacts", "/v1/artifacts", "GET, HEAD, POST", false,
+      { { "GET", "artifacts:read", handle_artifacts_list, API_MAX_BODY, false, "job session name limit cursor", NULL },
+        { "POST", "artifacts:write", handle_artifacts_create, 0, false, "name", artifact_upload_begin } } },
+    { "artifact", "/v1/artifacts/{id}", "GET, HEAD, PATCH, DELETE", false,
+      { { "GET", "artifacts:read", handle_artifacts_get, API_MAX_BODY, false, "", NULL },
+        { "PATCH", "artifacts:write", handle_artifacts_patch, API_MAX_META_BODY, true, "", NULL },
+        { "DELETE", "artifacts:write", handle_artifacts_delete, API_MAX_BODY, false, "", NULL } } },
+    { "artifact.content", "/v1/artifacts/{id}/content", "GET, HEAD", false,
+      { { "GET", "artifacts:read", handle_artifacts_content, API_MAX_BODY, false, "tenant expires signature", NULL } } },
+    { "artifact.url", "/v1/artifacts/{id}/url", "POST", false,
+      { { "POST", "artifacts:write", handle_artifacts_url, API_MAX_BODY, true, "", NULL } } },
 };
 /* clang-format on */
 

@@ -168,6 +168,7 @@ collect_on_stored(void *arg, int rc, const struct blob_info *info)
     } else {
         collect->artifact.size = info->size;
         memcpy(collect->artifact.sha256, info->sha256, sizeof(collect->artifact.sha256));
+        memcpy(collect->artifact.key, info->key, sizeof(collect->artifact.key));
         collect->bytes_left -= info->size < collect->bytes_left ? info->size : collect->bytes_left;
         record->artifacts[record->n_artifacts++] = collect->artifact;
         collect->artifact.path = NULL;

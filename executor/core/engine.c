@@ -229,6 +229,8 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     if (job->max_artifact_bytes > ENGINE_MAX_ARTIFACT_BYTES) {
         job->max_artifact_bytes = ENGINE_MAX_ARTIFACT_BYTES;
     }
+    job->max_stored_bytes = context->max_stored_bytes;
+    job->retention_artifacts_ms = context->retention_artifacts_ms;
     job->concurrency = context->tenant_concurrency;
     job->admitted_ms = sbx_now_mono_ms();
 }
@@ -427,7 +429,7 @@ job_on_deadline(void *arg)
         break;
     case JOB_FINISHING:
         if (job->ended && job->accepted &&
-            job_store_finish(engine->spec.db, job, job_on_finished, job) != 0) {
+            job_store_finish(engine->spec.db, engine->spec.artifacts, job, job_on_finished, job) != 0) {
             timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
         }
         break;
@@ -508,7 +510,7 @@ engine_on_ended(void *arg, struct job *job)
     if (!job->accepted) {
         return; /* job_on_accepted comes back here */
     }
-    if (job_store_finish(engine->spec.db, job, job_on_finished, job) != 0) {
+    if (job_store_finish(engine->spec.db, engine->spec.artifacts, job, job_on_finished, job) != 0) {
         timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
     }
 }

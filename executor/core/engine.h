@@ -33,6 +33,7 @@ struct engine_spec {
     struct runtime *runtime; /* borrows; says whether the launcher is there */
     struct db *db;           /* borrows */
     struct blob_store *blobs;
+    struct artifacts *artifacts;     /* borrows; NULL: files of jobs are not kept */
     const struct runner_pool *pools; /* borrows */
     unsigned n_pools;
     struct queue_spec queue;

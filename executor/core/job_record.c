@@ -24,6 +24,7 @@ job_artifacts_free(struct job_artifact *artifacts, unsigned n)
 {
     for (unsigned i = 0; artifacts != NULL && i < n; i++) {
         free(artifacts[i].path);
+        explicit_bzero(artifacts[i].key, sizeof(artifacts[i].key));
     }
     free(artifacts);
     return NULL;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "executor/core/job_state.h"
+#include "executor/store/blob.h"
 #include "lib/sbx_context.h"
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_id.h"
@@ -29,6 +30,7 @@ struct job_artifact {
     uint64_t size;
     char sha256[SBX_SHA256_HEX];
     const char *mime; /* static */
+    uint8_t key[BLOB_KEY_LEN]; /* of one that is not in the database yet */
 };
 
 struct job_record {

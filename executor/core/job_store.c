@@ -1,8 +1,10 @@
 #include "executor/core/job_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "executor/core/artifacts.h"
 #include "executor/core/idempotency.h"
 #include "executor/store/stmts.h"
 
@@ -138,19 +140,30 @@ finish_add_job(struct db_tx *tx, const struct job *job)
     }
 }
 
-static void
-finish_add_artifact(struct db_tx *tx, const struct job_record *record, const struct job_artifact *artifact)
+static int
+finish_add_artifact(struct artifacts *artifacts, struct db_tx *tx, const struct job *job,
+                    const struct job_artifact *file)
 {
-    const struct db_value values[] = {
-        DB_VTEXT(artifact->id.text), DB_VTEXT(record->id.text),    DB_VTEXT(record->tenant),
-        DB_VTEXT(artifact->path),    DB_VINT(artifact->size),      DB_VTEXT(artifact->sha256),
-        DB_VTEXT(artifact->mime),    DB_VINT(record->finished_ms),
+    const struct job_record *record = &job->record;
+    struct artifact artifact = {
+        .id = file->id,
+        .name = file->path,
+        .path = file->path,
+        .size = file->size,
+        .created_ms = record->finished_ms,
+        .expires_ms = artifacts_expiry(artifacts, job->retention_artifacts_ms, record->finished_ms),
     };
-    db_tx_add(tx, DB_ARTIFACT_INSERT, values, SBX_COUNT(values));
+
+    memcpy(artifact.tenant, record->tenant, sizeof(artifact.tenant));
+    memcpy(artifact.job_id, record->id.text, sizeof(artifact.job_id));
+    memcpy(artifact.sha256, file->sha256, sizeof(artifact.sha256));
+    (void)snprintf(artifact.mime, sizeof(artifact.mime), "%s", file->mime); /* fits */
+    return artifacts_store(artifacts, tx, &artifact, file->key);
 }
 
 int
-job_store_finish(struct db *db, const struct job *job, db_done_fn done, void *arg)
+job_store_finish(struct db *db, struct artifacts *artifacts, const struct job *job, db_done_fn done,
+                 void *arg)
 {
     struct db_tx *tx;
     int r;
@@ -160,8 +173,12 @@ job_store_finish(struct db *db, const struct job *job, db_done_fn done, void *ar
         return r;
     }
     finish_add_job(tx, job);
-    for (unsigned i = 0; i < job->record.n_artifacts; i++) {
-        finish_add_artifact(tx, &job->record, &job->record.artifacts[i]);
+    for (unsigned i = 0; artifacts != NULL && i < job->record.n_artifacts && r == 0; i++) {
+        r = finish_add_artifact(artifacts, tx, job, &job->record.artifacts[i]);
+    }
+    if (r) {
+        db_tx_free(tx);
+        return r;
     }
     audit_job_ended(tx, job);
     db_tx_submit(tx, done, arg);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "blob_seal.h"
 #include "explain.h"
 
 bool
@@ -190,6 +191,9 @@ blob_store_open(struct blob_store **ret, const struct blob_spec *spec, char *err
     return 0;
 }
 
+#define GET_FRAMES (BLOB_CHUNK / BLOB_FRAME)
+#define GET_BUF (GET_FRAMES * (size_t)BLOB_FRAME_SEALED)
+
 struct blob_get {
     uv_work_t work;
     struct blob_store *store;
@@ -198,8 +202,11 @@ struct blob_get {
     bool busy, closing;
     int rc; /* of the work */
     uint64_t size, offset;
-    char *buf; /* BLOB_CHUNK, with the first read */
+    struct blob_seal *seal; /* NULL: not sealed */
+    struct blob_layout layout;
+    uint8_t *buf; /* GET_BUF, with the first read */
     size_t max, n;
+    const uint8_t *data; /* n bytes in buf */
     blob_open_fn on_open;
     blob_data_fn on_data;
     void *arg;
@@ -211,9 +218,90 @@ get_free(struct blob_get *get)
     if (get->fd >= 0) {
         close(get->fd);
     }
-    free(get->buf);
+    if (get->buf != NULL) {
+        explicit_bzero(get->buf, GET_BUF);
+        free(get->buf);
+    }
+    blob_seal_free(get->seal);
     blob_store_leave(get->store);
     free(get);
+}
+
+static int
+get_pread(const struct blob_get *get, uint8_t *out, size_t len, uint64_t offset, size_t *ret)
+{
+    ssize_t n;
+
+    for (*ret = 0; *ret < len; *ret += (size_t)n) {
+        n = pread(get->fd, out + *ret, len - *ret, (off_t)(offset + *ret));
+        if (n < 0 && errno == EINTR) {
+            n = 0;
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? -errno : 0;
+        }
+    }
+    return 0;
+}
+
+static int
+get_need_buf(struct blob_get *get)
+{
+    if (get->buf == NULL) {
+        get->buf = malloc(GET_BUF);
+    }
+    return get->buf == NULL ? -ENOMEM : 0;
+}
+
+/* Frames `first` to `first + n - 1`, opened, their bytes one behind the other at the begin of buf. */
+static int
+get_frames(struct blob_get *get, uint64_t first, uint64_t n, size_t *ret)
+{
+    const uint64_t last = get->layout.frames - 1;
+    size_t len, got;
+    int r;
+
+    *ret = 0;
+    r = get_pread(get, get->buf, (size_t)n * BLOB_FRAME_SEALED, blob_frame_at(first), &got);
+    for (uint64_t i = 0; i < n && r == 0; i++) {
+        uint8_t *frame = get->buf + (size_t)i * BLOB_FRAME_SEALED;
+
+        len = first + i == last ? (size_t)(get->layout.size - last * BLOB_FRAME) : BLOB_FRAME;
+        if ((size_t)i * BLOB_FRAME_SEALED + len + SBX_GCM_TAG_LEN > got) {
+            return -EBADMSG; /* cut since it was opened */
+        }
+        r = blob_unseal_frame(get->seal, first + i, first + i == last, frame, len);
+        memmove(get->buf + *ret, frame, len);
+        *ret += len;
+    }
+    return r;
+}
+
+/* The last frame is opened at once: the size that is told is then the one that was put. */
+static int
+get_open_sealed(struct blob_get *get)
+{
+    uint8_t head[BLOB_HEAD_LEN];
+    size_t n;
+    int r;
+
+    if (!blob_layout_of(&get->layout, get->size)) {
+        return -EBADMSG;
+    }
+    r = get_pread(get, head, sizeof(head), 0, &n);
+    if (r) {
+        return r;
+    }
+    if (n != sizeof(head) || !blob_head_valid(head)) {
+        return -EBADMSG;
+    }
+    r = get_need_buf(get);
+    if (r == 0) {
+        r = get_frames(get, get->layout.frames - 1, 1, &n);
+    }
+    get->size = get->layout.size;
+    return r;
 }
 
 /* Any kind of file could lie under the name if somebody else writes here: only a regular one is ours. */
@@ -242,7 +330,7 @@ get_open_file(struct blob_get *get)
         return -EIO;
     }
     get->size = (uint64_t)st.st_size;
-    return 0;
+    return get->seal == NULL ? 0 : get_open_sealed(get);
 }
 
 static void
@@ -288,14 +376,14 @@ get_queue(struct blob_get *get, uv_work_cb work, uv_after_work_cb done)
 }
 
 int
-blob_get_new(struct blob_get **ret, struct blob_store *store, const char *tenant, const char *id,
+blob_get_new(struct blob_get **ret, struct blob_store *store, const struct blob_source *source,
              blob_open_fn done, void *arg)
 {
     struct blob_place place;
     struct blob_get *get;
     int r;
 
-    r = blob_place_init(&place, tenant, id);
+    r = blob_place_init(&place, source->tenant, source->id);
     if (r) {
         return r;
     }
@@ -305,9 +393,40 @@ blob_get_new(struct blob_get **ret, struct blob_store *store, const char *tenant
     }
     *get = (struct blob_get){ .store = store, .place = place, .fd = -1, .on_open = done, .arg = arg };
     get->work.data = get;
+    if (source->key != NULL) {
+        r = blob_seal_new(&get->seal, source->tenant, source->id, source->key);
+        if (r) {
+            free(get);
+            return r;
+        }
+    }
     blob_store_enter(store);
     get_queue(get, get_open_work, get_open_done);
     *ret = get;
+    return 0;
+}
+
+/* As many bytes from the offset on as the frames that are read hold, at most max. */
+static int
+get_read_sealed(struct blob_get *get)
+{
+    const uint64_t first = get->offset / BLOB_FRAME;
+    const size_t skip = (size_t)(get->offset % BLOB_FRAME);
+    uint64_t n = (skip + get->max + BLOB_FRAME - 1) / BLOB_FRAME;
+    size_t len;
+    int r;
+
+    if (get->offset >= get->size || get->max == 0) {
+        return 0;
+    }
+    n = n > GET_FRAMES ? GET_FRAMES : n;
+    n = n > get->layout.frames - first ? get->layout.frames - first : n;
+    r = get_frames(get, first, n, &len);
+    if (r) {
+        return r;
+    }
+    get->data = get->buf + skip;
+    get->n = len - skip < get->max ? len - skip : get->max;
     return 0;
 }
 
@@ -315,25 +434,16 @@ static void
 get_read_work(uv_work_t *work)
 {
     struct blob_get *get = work->data;
-    ssize_t n;
 
-    get->rc = 0;
     get->n = 0;
-    if (get->buf == NULL) {
-        get->buf = malloc(BLOB_CHUNK);
-    }
-    if (get->buf == NULL) {
-        get->rc = -ENOMEM;
+    get->rc = get_need_buf(get);
+    if (get->rc) {
         return;
     }
-    do {
-        n = pread(get->fd, get->buf, get->max, (off_t)get->offset);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        get->rc = -errno;
-        return;
-    }
-    get->n = (size_t)n;
+    get->data = get->buf;
+    get->rc =
+        get->seal != NULL ? get_read_sealed(get) : get_pread(get, get->buf, get->max, get->offset, &get->n);
+    get->n = get->rc ? 0 : get->n;
 }
 
 static void
@@ -346,7 +456,7 @@ get_read_done(uv_work_t *work, _unused_ int status)
         get_free(get);
         return;
     }
-    get->on_data(get->arg, get->rc, get->buf, get->n);
+    get->on_data(get->arg, get->rc, (const char *)get->data, get->n);
 }
 
 void

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "blob_file.h"
+#include "blob_seal.h"
 #include "lib/sbx_buf.h"
 
 #define PUT_CHUNK 65536
-#define PUT_MAX_BYTES (UINT64_C(1) << 30)
+#define PUT_MAX_BYTES (UINT64_C(1) << 40)
+#define PUT_PENDING_MAX (UINT64_C(1) << 30) /* of who does not wait for room */
 
 enum put_step { PUT_WRITE, PUT_FINISH, PUT_DISCARD };
 
@@ -35,6 +37,13 @@ struct blob_put {
     bool named; /* the temporary name is there */
     int rc;
     struct blob_info info;
+    struct blob_seal *seal;
+    uint64_t n_frames; /* written */
+    size_t frame_len; /* gathered for the next one: which may be the last, so it is written when more comes */
+    uint8_t frame[BLOB_FRAME_SEALED];
+    /* The loop's: */
+    void (*on_room)(void *arg);
+    void *room_arg;
     /* Of finish: */
     blob_put_fn done;
     void *arg;
@@ -51,15 +60,28 @@ put_free(struct blob_put *put)
     sbx_buf_deinit(&put->pending);
     sbx_buf_deinit(&put->writing);
     put->hash = sbx_sha256_free(put->hash);
+    put->seal = blob_seal_free(put->seal);
     blob_store_leave(put->store);
+    explicit_bzero(put->info.key, sizeof(put->info.key));
     free(put);
     return NULL;
+}
+
+/* Random, and never given from outside: no key can meet its nonces twice. */
+static int
+put_make_key(struct blob_put *put, const char *tenant)
+{
+    int r;
+
+    r = sbx_random(put->info.key, sizeof(put->info.key));
+    return r ? r : blob_seal_new(&put->seal, tenant, put->place.id, put->info.key);
 }
 
 int
 blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant, const char *id,
              uint64_t max_bytes)
 {
+    const size_t pending_max = (size_t)(max_bytes < PUT_PENDING_MAX ? max_bytes : PUT_PENDING_MAX) + 1;
     struct blob_place place;
     struct blob_put *put;
     int r;
@@ -79,14 +101,17 @@ blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant
         .store = store,
         .place = place,
         .max_bytes = max_bytes,
-        .pending = SBX_BUF_INIT((size_t)max_bytes + 1),
-        .writing = SBX_BUF_INIT((size_t)max_bytes + 1),
+        .pending = SBX_BUF_INIT(pending_max),
+        .writing = SBX_BUF_INIT(pending_max),
         .fd = -1,
     };
     put->work.data = put;
     (void)snprintf(put->temp, sizeof(put->temp), "%s.%" PRIu64, id, ++store->serial); /* fits */
     blob_store_enter(store);
     r = sbx_sha256_new(&put->hash);
+    if (r == 0) {
+        r = put_make_key(put, tenant);
+    }
     if (r) {
         put_free(put);
         return r;
@@ -96,21 +121,13 @@ blob_put_new(struct blob_put **ret, struct blob_store *store, const char *tenant
 }
 
 static int
-put_write_pending(struct blob_put *put)
+put_write_all(struct blob_put *put, const uint8_t *data, size_t len)
 {
     size_t done = 0;
     ssize_t n;
 
-    if (put->fd < 0) {
-        put->fd = openat(put->store->temp_fd, put->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         0600);
-        if (put->fd < 0) {
-            return -errno;
-        }
-        put->named = true;
-    }
-    while (done < put->writing.len) {
-        n = write(put->fd, put->writing.data + done, put->writing.len - done);
+    while (done < len) {
+        n = write(put->fd, data + done, len - done);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -119,8 +136,63 @@ put_write_pending(struct blob_put *put)
         }
         done += (size_t)n;
     }
-    put->info.size += done;
-    return done > 0 ? sbx_sha256_update(put->hash, put->writing.data, done) : 0;
+    return 0;
+}
+
+static int
+put_open(struct blob_put *put)
+{
+    uint8_t head[BLOB_HEAD_LEN];
+
+    put->fd =
+        openat(put->store->temp_fd, put->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (put->fd < 0) {
+        return -errno;
+    }
+    put->named = true;
+    blob_head_write(head);
+    return put_write_all(put, head, sizeof(head));
+}
+
+static int
+put_write_frame(struct blob_put *put, bool last)
+{
+    int r;
+
+    r = blob_seal_frame(put->seal, put->n_frames, last, put->frame, put->frame_len);
+    if (r) {
+        return r;
+    }
+    r = put_write_all(put, put->frame, put->frame_len + SBX_GCM_TAG_LEN);
+    put->n_frames++;
+    put->frame_len = 0;
+    return r;
+}
+
+static int
+put_write_pending(struct blob_put *put)
+{
+    const char *data = put->writing.data;
+    size_t left = put->writing.len;
+    int r = put->fd < 0 ? put_open(put) : 0;
+
+    if (r == 0 && left > 0) {
+        r = sbx_sha256_update(put->hash, data, left);
+    }
+    put->info.size += left;
+    while (r == 0 && left > 0) {
+        size_t n = BLOB_FRAME - put->frame_len;
+
+        n = n < left ? n : left;
+        memcpy(put->frame + put->frame_len, data, n);
+        put->frame_len += n;
+        data += n;
+        left -= n;
+        if (left > 0) {
+            r = put_write_frame(put, false);
+        }
+    }
+    return r;
 }
 
 /* Linking fails where renaming would replace: an id is written once. */
@@ -157,7 +229,8 @@ put_complete(struct blob_put *put)
         return r;
     }
     sbx_hex(put->info.sha256, digest, sizeof(digest));
-    return put_name(put);
+    r = put_write_frame(put, true);
+    return r ? r : put_name(put);
 }
 
 static void
@@ -178,6 +251,18 @@ put_work(uv_work_t *work)
     }
 }
 
+/* The last thing that is done with put: who has room may finish or abort it. */
+static void
+put_tell_room(struct blob_put *put)
+{
+    void (*room)(void *arg) = put->on_room;
+
+    if (room != NULL && !put->aborting && !put->finishing && (put->failed || !blob_put_full(put))) {
+        put->on_room = NULL;
+        room(put->room_arg);
+    }
+}
+
 static void
 put_work_done(uv_work_t *work, _unused_ int status)
 {
@@ -188,6 +273,7 @@ put_work_done(uv_work_t *work, _unused_ int status)
     switch (put->step) {
     case PUT_WRITE:
         put_kick(put);
+        put_tell_room(put);
         return;
     case PUT_FINISH:
         put->done(put->arg, put->rc, &put->info);
@@ -249,6 +335,19 @@ blob_put_write(struct blob_put *put, const void *data, size_t len)
     put->total += len;
     put_kick(put);
     return 0;
+}
+
+bool
+blob_put_full(const struct blob_put *put)
+{
+    return put->pending.len >= BLOB_PUT_AHEAD;
+}
+
+void
+blob_put_on_room(struct blob_put *put, void (*room)(void *arg), void *arg)
+{
+    put->on_room = room;
+    put->room_arg = arg;
 }
 
 void

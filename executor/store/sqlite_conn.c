@@ -154,9 +154,10 @@ conn_prepare_role(struct sqlite_conn *conn, enum sqlite_conn_role role)
         }
         sqlite3_wal_hook(conn->db, conn_on_wal, conn); /* takes the place of the automatic checkpoint */
         return sqlite_conn_exec(
-            conn, "pragma synchronous = full; pragma journal_size_limit = 67108864;"
-                  "pragma cell_size_check = on; pragma mmap_size = 0; pragma temp_store = memory;"
-                  "pragma cache_size = -8192");
+            conn,
+            "pragma synchronous = full; pragma secure_delete = on; pragma journal_size_limit = 67108864;"
+            "pragma cell_size_check = on; pragma mmap_size = 0; pragma temp_store = memory;"
+            "pragma cache_size = -8192");
     case SQLITE_CONN_READER:
     case SQLITE_CONN_VISITOR:
         return sqlite_conn_exec(conn,
@@ -326,6 +327,17 @@ sqlite_conn_checkpoint(struct sqlite_conn *conn)
         log == copied) {
         conn->wal_pages = 0;
     }
+}
+
+bool
+sqlite_conn_forget(struct sqlite_conn *conn)
+{
+    /* Waits for readers, as any statement of this connection would, then cuts the log to nothing. */
+    if (sqlite3_wal_checkpoint_v2(conn->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK) {
+        return false;
+    }
+    conn->wal_pages = 0;
+    return true;
 }
 
 static int

@@ -37,6 +37,11 @@ const char *sqlite_conn_error(const struct sqlite_conn *conn);
  */
 unsigned sqlite_conn_wal_pages(const struct sqlite_conn *conn);
 void sqlite_conn_checkpoint(struct sqlite_conn *conn);
+/*
+ * What was deleted is overwritten in the file (secure_delete), but the write-ahead log has it as it was: moves all of the
+ * log into the file and empties it. False: not now.
+ */
+_must_check_ bool sqlite_conn_forget(struct sqlite_conn *conn);
 /* Looks for damage for at most limit_ms: 0, -EUCLEAN with `error`, or another -errno. */
 _must_check_ int sqlite_conn_inspect(struct sqlite_conn *conn, uint64_t limit_ms, char *error,
                                      size_t error_size);

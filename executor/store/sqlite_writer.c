@@ -47,6 +47,7 @@ sqlite_writer_init(struct sqlite_writer *writer, const struct db_spec *spec, cha
     if (r) {
         return r;
     }
+    writer->forgets = !sqlite_conn_forget(writer->conn); /* what a crash kept an earlier process from */
     return sqlite_audit_resume(writer->conn, writer->log, &writer->chain, error, error_size);
 }
 
@@ -177,6 +178,20 @@ writer_log(struct sqlite_writer *writer)
     }
 }
 
+/* Before whoever deleted a key is told that it is gone. */
+static void
+writer_forget(struct sqlite_writer *writer, const struct db_queue *round)
+{
+    for (const struct db_tx *tx = round->first; tx != NULL; tx = tx->next) {
+        for (const struct db_op *op = tx->first; op != NULL && tx->rc == 0; op = op->next) {
+            writer->forgets = writer->forgets || op->stmt == DB_ARTIFACT_KEY_DELETE;
+        }
+    }
+    if (writer->forgets) {
+        writer->forgets = !sqlite_conn_forget(writer->conn);
+    }
+}
+
 static void
 writer_round(struct sqlite_writer *writer, struct db_queue *round)
 {
@@ -195,6 +210,7 @@ writer_round(struct sqlite_writer *writer, struct db_queue *round)
     writer->commit_rc = r;
     writer_log(writer);
     writer_note(writer);
+    writer_forget(writer, round);
     db_outbox_post(writer->outbox, round);
 
     if (sqlite_conn_wal_pages(writer->conn) >= CHECKPOINT_BUSY) {
@@ -221,6 +237,9 @@ writer_care(struct sqlite_writer *writer, enum db_worker_news news)
     if (writer->commit_rc || (news == DB_WORKER_STOP && writer->recorded != audit_log_synced(writer->log))) {
         writer->commit_rc = writer_commit(writer, &none);
     }
+    if (writer->forgets) {
+        writer->forgets = !sqlite_conn_forget(writer->conn);
+    }
     if (sqlite_conn_wal_pages(writer->conn) >= CHECKPOINT_IDLE) {
         sqlite_conn_checkpoint(writer->conn);
     }
@@ -233,7 +252,7 @@ writer_next_care(const struct sqlite_writer *writer, uint64_t now)
     if (!writer->healthy) {
         return now + PROBE_DELAY_MS;
     }
-    if (writer->chain.seq != audit_log_synced(writer->log) ||
+    if (writer->forgets || writer->chain.seq != audit_log_synced(writer->log) ||
         sqlite_conn_wal_pages(writer->conn) >= CHECKPOINT_IDLE) {
         return now + CARE_DELAY_MS;
     }

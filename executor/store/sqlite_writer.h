@@ -19,6 +19,7 @@ struct sqlite_writer {
     struct audit_chain chain;
     struct sbx_buf lines;  /* of the round */
     uint64_t recorded;     /* audit_log.logged_seq in the database */
+    bool forgets;          /* keys were deleted that the write-ahead log still has */
     uint64_t care_due_ms;  /* when to sync, checkpoint or probe; 0 = no need */
     int commit_rc, log_rc; /* of the last attempts */
     _Atomic uint64_t commits, transactions, failures, audit_events;

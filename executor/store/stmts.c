@@ -3,6 +3,10 @@
 
 #define AUDIT_COLUMNS "seq, ts_ms, tenant, kind, object, request_id, decision, body, prev, hash"
 
+#define ARTIFACT_COLUMNS                                                                                     \
+    "a.id, a.job_id, a.session_id, a.name, a.path, a.size, a.sha256, a.mime, a.sealed, a.created_ms,"        \
+    " a.expires_ms, a.metadata, "
+
 /* clang-format off */
 static const struct db_stmt_info stmts[DB_N_STMTS] = {
     [DB_JOB_INSERT] = {
@@ -72,26 +76,88 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
     },
     [DB_ARTIFACT_INSERT] = {
         "artifact_insert",
-        "insert into artifacts (id, job_id, tenant, path, size, sha256, mime, created_ms)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        8, DB_ACCESS_WRITE,
+        "insert into artifacts (id, tenant, job_id, session_id, name, path, size, sha256, mime, created_ms,"
+        " expires_ms, metadata, sealed) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)",
+        12, DB_ACCESS_WRITE,
     },
     [DB_ARTIFACT_LIST] = {
         "artifact_list",
-        "select id, path, size, sha256, mime, created_ms from artifacts"
-        " where job_id = $1 and tenant = $2 order by path",
+        "select " ARTIFACT_COLUMNS "null from artifacts a where a.job_id = $1 and a.tenant = $2 order by a.path",
         2, DB_ACCESS_READ,
     },
     [DB_ARTIFACT_GET] = {
         "artifact_get",
-        "select id, path, size, sha256, mime, created_ms from artifacts"
-        " where job_id = $1 and tenant = $2 and path = $3",
+        "select " ARTIFACT_COLUMNS "k.wrapped from artifacts a left join artifact_keys k on k.artifact_id = a.id"
+        " where a.job_id = $1 and a.tenant = $2 and a.path = $3",
         3, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_FIND] = {
+        "artifact_find",
+        "select " ARTIFACT_COLUMNS "k.wrapped from artifacts a left join artifact_keys k on k.artifact_id = a.id"
+        " where a.tenant = $1 and a.id = $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_SEARCH] = {
+        "artifact_search",
+        "select " ARTIFACT_COLUMNS "null from artifacts a where a.tenant = $1"
+        " and (cast($2 as text) is null or a.job_id = $2)"
+        " and (cast($3 as text) is null or a.session_id = $3)"
+        " and (cast($4 as text) is null or substr(a.name, 1, length($4)) = $4)"
+        " and (a.created_ms, a.id) < ($5, $6)"
+        " order by a.created_ms desc, a.id desc limit $7",
+        7, DB_ACCESS_READ,
     },
     [DB_ARTIFACT_OWNER] = {
         "artifact_owner",
         "select tenant, job_id from artifacts where id = $1",
         1, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_USAGE] = {
+        "artifact_usage",
+        "select count(*), coalesce(sum(size), 0) from artifacts where tenant = $1",
+        1, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_UPDATE] = {
+        "artifact_update",
+        "update artifacts set metadata = $3, expires_ms = $4 where tenant = $1 and id = $2",
+        4, DB_ACCESS_WRITE,
+    },
+    [DB_ARTIFACT_DELETE] = {
+        "artifact_delete",
+        "delete from artifacts where tenant = $1 and id = $2",
+        2, DB_ACCESS_WRITE,
+    },
+    [DB_ARTIFACTS_EXPIRED] = {
+        "artifacts_expired",
+        "select " ARTIFACT_COLUMNS "null, a.tenant from artifacts a where a.expires_ms < $1 order by a.expires_ms limit $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_ARTIFACT_KEY_INSERT] = {
+        "artifact_key_insert",
+        "insert into artifact_keys (artifact_id, wrapped) values ($1, $2)",
+        2, DB_ACCESS_WRITE,
+    },
+    [DB_ARTIFACT_KEY_DELETE] = {
+        "artifact_key_delete",
+        "delete from artifact_keys where artifact_id = $2"
+        " and exists (select 1 from artifacts where tenant = $1 and id = $2)",
+        2, DB_ACCESS_WRITE,
+    },
+    [DB_TENANT_KEY_INSERT] = {
+        "tenant_key_insert",
+        "insert into tenant_keys (tenant, master, wrapped, created_ms) values ($1, $2, $3, $4)"
+        " on conflict (tenant) do nothing",
+        4, DB_ACCESS_WRITE,
+    },
+    [DB_TENANT_KEYS] = {
+        "tenant_keys",
+        "select tenant, master, wrapped from tenant_keys where tenant > $1 order by tenant limit $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_TENANT_KEY_REWRAP] = {
+        "tenant_key_rewrap",
+        "update tenant_keys set master = $3, wrapped = $4 where tenant = $1 and master = $2",
+        4, DB_ACCESS_WRITE,
     },
     [DB_IDEM_INSERT] = {
         "idem_insert",

@@ -41,14 +41,42 @@ enum db_stmt {
     /* -> status count; reads a whole index: for a status page, not for each scrape */
     DB_JOB_COUNTS,
 
-    /* id job_id tenant path size sha256 mime created_ms; conflict: (job_id, path) */
+    /*
+     * id tenant job_id? session_id? name path? size sha256 mime created_ms expires_ms? metadata? : sealed;
+     * conflict: (job_id, path)
+     */
     DB_ARTIFACT_INSERT,
-    /* job_id tenant -> enum db_artifact_column, by path */
+    /* job_id tenant -> enum db_artifact_column without the key, by path */
     DB_ARTIFACT_LIST,
     /* job_id tenant path -> enum db_artifact_column */
     DB_ARTIFACT_GET,
-    /* id -> tenant job_id */
+    /* tenant id -> enum db_artifact_column */
+    DB_ARTIFACT_FIND,
+    /*
+     * tenant job_id? session_id? name_prefix? cursor_created_ms cursor_id limit -> enum db_artifact_column
+     * without the key, newest first, as DB_JOB_LIST
+     */
+    DB_ARTIFACT_SEARCH,
+    /* id -> tenant job_id? */
     DB_ARTIFACT_OWNER,
+    /* tenant -> number of its artifacts, their bytes together */
+    DB_ARTIFACT_USAGE,
+    /* tenant id metadata? expires_ms? */
+    DB_ARTIFACT_UPDATE,
+    /* tenant id : the row; its key first */
+    DB_ARTIFACT_DELETE,
+    /* before_ms limit -> enum db_artifact_column without the key, then tenant; the first to expire first */
+    DB_ARTIFACTS_EXPIRED,
+    /* artifact_id wrapped */
+    DB_ARTIFACT_KEY_INSERT,
+    /* tenant artifact_id : once that is durable nothing in the database's files has the wrapped key any more */
+    DB_ARTIFACT_KEY_DELETE,
+    /* tenant master wrapped created_ms : unless the tenant has one */
+    DB_TENANT_KEY_INSERT,
+    /* after_tenant limit -> tenant master wrapped, by tenant; begin with "" */
+    DB_TENANT_KEYS,
+    /* tenant old_master master wrapped */
+    DB_TENANT_KEY_REWRAP,
 
     /* tenant subject route key body_sha256 job_id created_ms; conflict: the first four */
     DB_IDEM_INSERT,
@@ -144,11 +172,18 @@ enum db_job_list_column {
 
 enum db_artifact_column {
     DB_ARTIFACT_ID,
+    DB_ARTIFACT_JOB,
+    DB_ARTIFACT_SESSION,
+    DB_ARTIFACT_NAME,
     DB_ARTIFACT_PATH,
     DB_ARTIFACT_SIZE,
     DB_ARTIFACT_SHA256,
     DB_ARTIFACT_MIME,
+    DB_ARTIFACT_SEALED,
     DB_ARTIFACT_CREATED_MS,
+    DB_ARTIFACT_EXPIRES_MS,
+    DB_ARTIFACT_METADATA,
+    DB_ARTIFACT_WRAPPED, /* its key */
     DB_ARTIFACT_N_COLUMNS
 };
 

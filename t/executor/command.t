@@ -23,7 +23,7 @@ sub run {
     return ($? >> 8, $text);
 }
 sub conf { my ($text) = @_; return $t->write('etc/try.conf', $text) }
-my $base = "context.key_file = $t->{dir}/etc/context.key\nruntimes.file = $t->{dir}/opt/runtimes.json\n";
+my $base = "context.key_file = $t->{dir}/etc/context.key\nartifacts.key_file = $t->{dir}/etc/artifact.key\nruntimes.file = $t->{dir}/opt/runtimes.json\n";
 
 my ($status, $text) = run({}, '--help');
 is($status, 0, '--help');
@@ -41,7 +41,7 @@ like($text, qr/valid/, 'and said so');
 
 my $path = "$t->{dir}/etc/try.conf";
 for my $case (
-    ["no.such = 1\n", qr/:3: no\.such: there is no such key/], ["listen.soket = x\n", qr/:3: listen\.soket/], ["nonsense\n", qr/:3: expected/], ["limits.max_running = many\n", qr/:3: limits\.max_running/],
+    ["no.such = 1\n", qr/:4: no\.such: there is no such key/], ["listen.soket = x\n", qr/:4: listen\.soket/], ["nonsense\n", qr/:4: expected/], ["limits.max_running = many\n", qr/:4: limits\.max_running/],
     ["limits.max_running = -1\n", qr/limits\.max_running/], ["limits.max_running = 99999\n", qr/between 0 and 4096/], ["limits.queue_timeout = 10\n", qr/limits\.queue_timeout/], ["limits.queue_timeout = 2d\n", qr/limits\.queue_timeout/],
     ["output.keep = 1\n", qr/output\.keep/], ["output.keep = 1Gi\n", qr/output\.keep/], ["listen.mode = 999\n", qr/listen\.mode/], ["listen.mode = 07777\n", qr/listen\.mode/], ["log.level = loud\n", qr/log\.level/],
     ["pool.default = x\n", qr/pool\.default/], ["pool.default = 5000\n", qr/pool\.default/], ["pool.UPPER = 1\n", qr/pool\.UPPER/], ["pool. = 1\n", qr/pool\./], ["pool.default.vm = 1\n", qr/pool\.default\.vm: the tier/], ["pool.default. = 1\n", qr/pool\.default\.: the tier/],
@@ -51,24 +51,31 @@ for my $case (
     ["template..isolation = gvisor\n", qr/not a template/], [join('', map { "pool.t$_ = 0\n" } 1 .. 17), qr/pool\.t17: more than 16 templates/], ["launcher.create_timeout_gvisor = 1ms\n", qr/between 100/],
     ["authz.bypass = maybe\n", qr/authz\.bypass/],
     ["authz.bypass = on\n", qr/refused unless/], ["authz.bypass = on\nenvironment.name = staging\n", qr/refused unless/], ["authz.bypass = on\nenvironment.name = production\n", qr/refused unless/],
-    ["x" x 5000 . "\n", qr/:3: too long/], [" = 3\n", qr/no such key/],
+    ["x" x 5000 . "\n", qr/:4: too long/], [" = 3\n", qr/no such key/],
 ) {
     my ($line, $want) = @$case;
     ($status, $text) = run({}, '--check-config', '--config', conf($base . $line));
     isnt($status, 0, 'refused: ' . substr $line =~ s/\n/ /gr, 0, 40);
     like($text, $want, 'and says where');
 }
-($status, $text) = run({}, '--check-config', '--config', conf("runtimes.file = $t->{dir}/opt/runtimes.json\n"));
+($status, $text) = run({}, '--check-config', '--config', conf("artifacts.key_file = $t->{dir}/etc/artifact.key\nruntimes.file = $t->{dir}/opt/runtimes.json\n"));
 like($text, qr/context\.key_file: must be set/, 'a key that must be set');
+($status, $text) = run({}, '--check-config', '--config', conf("context.key_file = $t->{dir}/etc/context.key\nruntimes.file = $t->{dir}/opt/runtimes.json\n"));
+like($text, qr/artifacts\.key_file: must be set/, 'another one');
+for my $case (['etc/none.key', 'start.artifact_key'], ['etc/context.key', "the gateway's, too"]) {
+    ($status, $text) = run({}, '--check-config', '--config', conf("${base}artifacts.key_file = $t->{dir}/$case->[0]\n"));
+    isnt($status, 0, "not $case->[0]");
+    like($text, qr/$case->[1]/, 'said');
+}
 ($status, $text) = run({}, '--check-config', '--config', '/no/such/file');
 like($text, qr{/no/such/file: No such file}, 'a file that is not there');
 for my $case (["short\n", 'fewer than 32'], ['x' x 5000, 'start.context_key']) {
     my $key = $t->write('etc/bad.key', $case->[0]);
-    ($status, $text) = run({}, '--check-config', '--config', conf("context.key_file = $key\nruntimes.file = $t->{dir}/opt/runtimes.json\n"));
+    ($status, $text) = run({}, '--check-config', '--config', conf("${base}context.key_file = $key\nruntimes.file = $t->{dir}/opt/runtimes.json\n"));
     isnt($status, 0, 'a key that is none');
     like($text, qr/$case->[1]/, 'said');
 }
-($status, $text) = run({}, '--check-config', '--config', conf("context.key_file = $t->{dir}/etc/context.key\nruntimes.file = " . $t->write('etc/bad.json', '{"runtimes":7}') . "\n"));
+($status, $text) = run({}, '--check-config', '--config', conf("${base}runtimes.file = " . $t->write('etc/bad.json', '{"runtimes":7}') . "\n"));
 isnt($status, 0, 'a registry that is none');
 
 # The environment overrides the file.

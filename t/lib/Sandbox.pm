@@ -66,8 +66,9 @@ sub new {
     system('sh', '-c', 'cp "$0"/policies/*.json "$1/etc/policies/"; rm -f "$1/etc/policies/policy.schema.json"', $ROOT, $dir);
     $self->write('etc/jwt.secret', $self->{secret});
     $self->write('etc/context.key', $self->{key});
-    chown $self->{executor_uid}, -1, "$dir/etc/context.key";
-    chmod 0400, "$dir/etc/context.key";
+    $self->write('etc/artifact.key', join '', map { sprintf '%02x', int rand 256 } 1 .. 32);
+    chown $self->{executor_uid}, -1, map { "$dir/etc/$_.key" } qw(context artifact);
+    chmod 0400, map { "$dir/etc/$_.key" } qw(context artifact);
     system('chown', '-R', "$self->{executor_uid}:$self->{executor_uid}", "$dir/data");
     chown 0, 0, "$dir/data/denials";
     chmod 0711, "$dir/data";

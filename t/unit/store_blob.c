@@ -72,6 +72,39 @@ blob_on_open(void *arg, int rc, uint64_t size)
     blob_get_read(got->get, got->offset, got->max, blob_on_data, got);
 }
 
+/* The store keeps none: what executord's database does. */
+static struct {
+    char name[160];
+    uint8_t key[BLOB_KEY_LEN];
+} keys[64];
+static unsigned n_keys;
+
+static void
+key_keep(const char *tenant, const char *id, const uint8_t key[BLOB_KEY_LEN])
+{
+    if (n_keys == SBX_COUNT(keys)) {
+        BAIL_OUT("too many keys");
+    }
+    snprintf(keys[n_keys].name, sizeof(keys[n_keys].name), "%s/%s", tenant, id);
+    memcpy(keys[n_keys++].key, key, BLOB_KEY_LEN);
+}
+
+static struct blob_source
+source(const char *tenant, const char *id)
+{
+    static const uint8_t wrong[BLOB_KEY_LEN];
+    struct blob_source found = { .tenant = tenant, .id = id, .key = wrong };
+    char name[160];
+
+    snprintf(name, sizeof(name), "%s/%s", tenant, id);
+    for (unsigned i = 0; i < n_keys; i++) {
+        if (strcmp(keys[i].name, name) == 0) {
+            found.key = keys[i].key;
+        }
+    }
+    return found;
+}
+
 static int
 store_open(char *error, size_t size)
 {
@@ -108,19 +141,23 @@ put(const char *tenant, const char *id, const void *data, size_t len, size_t ste
     if (got->n != 1) {
         BAIL_OUT("%d callbacks instead of one", got->n);
     }
+    if (got->rc == 0) {
+        key_keep(tenant, id, got->info.key);
+    }
     return got->rc;
 }
 
 static int
 get(const char *tenant, const char *id, uint64_t offset, size_t max, struct blob_outcome *got)
 {
+    const struct blob_source from = source(tenant, id);
     int r;
 
     memset(got, 0, sizeof(*got));
     got->data = (struct sbx_buf)SBX_BUF_INIT(64 << 20);
     got->offset = offset;
     got->max = max;
-    r = blob_get_new(&got->get, store, tenant, id, blob_on_open, got);
+    r = blob_get_new(&got->get, store, &from, blob_on_open, got);
     if (r) {
         return r;
     }
@@ -274,8 +311,10 @@ test_names(void)
     unsigned n_odd = 0;
 
     for (size_t i = 0; i < SBX_COUNT(bad); i++) {
+        const struct blob_source from = { .tenant = "t1", .id = bad[i] };
+
         is_int(blob_put_new(&blob, store, "t1", bad[i], 10), -EINVAL, "no id to write: case %zu", i);
-        is_int(blob_get_new(&reader, store, "t1", bad[i], blob_on_open, &got), -EINVAL, "nor to read");
+        is_int(blob_get_new(&reader, store, &from, blob_on_open, &got), -EINVAL, "nor to read");
         is_int(delete ("t1", bad[i]), -EINVAL, "nor to delete");
     }
     is_int(blob_put_new(&blob, store, "", "art_x", 10), -EINVAL, "no tenant");
@@ -317,6 +356,78 @@ test_foreign_files(void)
     ok(get("t1", "art_fifo", 0, 10, &got) < 0, "does not block");
 }
 
+/* Files of the time before blobs were sealed are read as they are, when it is said that they are. */
+static void
+test_plain(void)
+{
+    static char data[200000];
+    struct blob_source from = { .tenant = "t1", .id = "art_plain" };
+    struct blob_outcome got = { .max = BLOB_CHUNK, .offset = 70000, .data = SBX_BUF_INIT(1 << 20) };
+    uint8_t digest[SBX_SHA256_LEN];
+    char hex[SBX_SHA256_HEX], path[320];
+    int fd;
+
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] = (char)(i * 7);
+    }
+    if (sbx_sha256("t1", 2, digest) != 0) {
+        BAIL_OUT("sha256");
+    }
+    sbx_hex(hex, digest, 16);
+    snprintf(path, sizeof(path), "%s/%s/art_plain", root, hex);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, data, sizeof(data)) != sizeof(data)) {
+        BAIL_OUT("write");
+    }
+    close(fd);
+    is_int(blob_get_new(&got.get, store, &from, blob_on_open, &got), 0, "a plain file");
+    fixture_settle(&f);
+    ok(got.rc == 0 && got.size == sizeof(data) && got.data.len == sizeof(data) - 70000 &&
+           memcmp(got.data.data, data + 70000, got.data.len) == 0,
+       "is read from the middle");
+    sbx_buf_deinit(&got.data);
+    is_int(get("t1", "art_plain", 0, 10, &got), -EBADMSG, "but not as a sealed one");
+}
+
+static void
+note_room(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void
+test_room(void)
+{
+    static char data[65536];
+    struct blob_put *blob;
+    struct blob_outcome got = { 0 };
+    unsigned rooms = 0;
+    uint64_t sent = 0, waits = 0;
+
+    if (blob_put_new(&blob, store, "t1", "art_room", 64 << 20) != 0) {
+        BAIL_OUT("blob_put_new");
+    }
+    while (sent < (32 << 20)) {
+        if (blob_put_full(blob)) {
+            const unsigned before = rooms;
+
+            waits++;
+            blob_put_on_room(blob, note_room, &rooms);
+            while (rooms == before) {
+                uv_run(&f.loop, UV_RUN_ONCE);
+            }
+        }
+        if (blob_put_write(blob, data, sizeof(data)) != 0) {
+            BAIL_OUT("blob_put_write");
+        }
+        sent += sizeof(data);
+    }
+    ok(waits > 0 && rooms == waits, "who waits for room is told once each time");
+    blob_put_finish(blob, blob_on_put, &got);
+    fixture_settle(&f);
+    ok(got.n == 1 && got.rc == 0 && got.info.size == sent && rooms == waits, "and all of it is there");
+}
+
 static void
 test_aborts(void)
 {
@@ -344,7 +455,9 @@ test_aborts(void)
        "destructors accept NULL");
 
     memset(&got, 0, sizeof(got));
-    if (blob_get_new(&reader, store, "t1", "art_big", blob_on_open, &got) != 0) {
+    const struct blob_source from = source("t1", "art_big");
+
+    if (blob_get_new(&reader, store, &from, blob_on_open, &got) != 0) {
         BAIL_OUT("blob_get_new");
     }
     blob_get_close(reader);
@@ -473,6 +586,8 @@ main(void)
     test_ceilings();
     test_names();
     test_foreign_files();
+    test_plain();
+    test_room();
     test_aborts();
     test_crash();
     test_many();

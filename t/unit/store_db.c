@@ -136,8 +136,8 @@ test_refused(void)
     const struct db_value wrong_type[] = { DB_VTEXT("job_1"), DB_VTEXT("soon") };
     const struct db_value head[] = { DB_VINT(1) };
     const struct db_value artifact[] = {
-        DB_VTEXT("art_x"), DB_VTEXT("job_nowhere"), DB_VTEXT("t1"), DB_VTEXT("p"),
-        DB_VINT(1),        DB_VTEXT("00"),          DB_VTEXT("m"),  DB_VINT(1),
+        DB_VTEXT("art_1"), DB_VTEXT("t1"), DB_VTEXT("job_1"),    DB_VTEXT("ses_1"), DB_VTEXT("x"), DB_VNULL(),
+        DB_VINT(1),        DB_VTEXT("00"), DB_VTEXT("text/csv"), DB_VINT(1),        DB_VNULL(),    DB_VNULL(),
     };
     static const char *const bodies[] = {
         "",
@@ -175,7 +175,7 @@ test_refused(void)
     REFUSED(-EINVAL, "a status that is none", tx_add_job(tx, "t1", "job_st", 1);
             tx_add_finish(tx, "job_st", "great", "", 0));
     REFUSED(-EINVAL, "no id", tx_add_job(tx, "t1", NULL, 1));
-    REFUSED(-EINVAL, "an artifact of no job",
+    REFUSED(-EINVAL, "an artifact of a job and a session",
             db_tx_add(tx, DB_ARTIFACT_INSERT, artifact, SBX_COUNT(artifact)));
     REFUSED(-EINVAL, "an audit event without tenant", tx_add_audit(tx, NULL, "k", "o", "{}"));
     REFUSED(-EINVAL, "an audit event without kind", tx_add_audit(tx, "t1", NULL, "o", "{}"));
@@ -401,12 +401,16 @@ static void
 test_artifacts(void)
 {
     const struct db_value first[] = {
-        DB_VTEXT("art_1"), DB_VTEXT("job_a"), DB_VTEXT("lt"),       DB_VTEXT("out/x.csv"),
-        DB_VINT(7),        DB_VTEXT("00"),    DB_VTEXT("text/csv"), DB_VINT(1),
+        DB_VTEXT("art_1"), DB_VTEXT("lt"), DB_VTEXT("job_a"),
+        DB_VNULL(),        DB_VTEXT("x"),  DB_VTEXT("out/x.csv"),
+        DB_VINT(7),        DB_VTEXT("00"), DB_VTEXT("text/csv"),
+        DB_VINT(1),        DB_VNULL(),     DB_VNULL(),
     };
     const struct db_value second[] = {
-        DB_VTEXT("art_2"), DB_VTEXT("job_a"), DB_VTEXT("lt"),       DB_VTEXT("out/x.csv"),
-        DB_VINT(8),        DB_VTEXT("00"),    DB_VTEXT("text/csv"), DB_VINT(1),
+        DB_VTEXT("art_2"), DB_VTEXT("lt"), DB_VTEXT("job_a"),
+        DB_VNULL(),        DB_VTEXT("x"),  DB_VTEXT("out/x.csv"),
+        DB_VINT(8),        DB_VTEXT("00"), DB_VTEXT("text/csv"),
+        DB_VINT(1),        DB_VNULL(),     DB_VNULL(),
     };
     const struct db_value list[] = { DB_VTEXT("job_a"), DB_VTEXT("lt") };
     const struct db_value foreign[] = { DB_VTEXT("job_a"), DB_VTEXT("lu"), DB_VTEXT("out/x.csv") };

@@ -220,7 +220,7 @@ test_shared_cache_url(void)
 static void
 test_plans(void)
 {
-    static const enum db_stmt stmts[] = { DB_JOB_GET, DB_ARTIFACT_LIST, DB_ARTIFACT_GET };
+    static const enum db_stmt stmts[] = { DB_JOB_GET, DB_ARTIFACT_LIST, DB_ARTIFACT_GET, DB_ARTIFACT_FIND };
     char sql[1024];
     sqlite3_stmt *stmt;
     sqlite3 *db;

@@ -1,0 +1,566 @@
+/* Artifacts as things of their own: found, listed, described, deleted, read, and given away by a signed URL. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "executor/api/api_inside.h"
+#include "executor/api/artifact_reply.h"
+#include "executor/api/artifact_upload.h"
+#include "executor/api/cursor.h"
+#include "executor/api/download.h"
+#include "executor/api/handlers.h"
+#include "executor/core/artifacts.h"
+#include "lib/sbx_json.h"
+#include "lib/sbx_signed_url.h"
+#include "lib/sbx_time.h"
+
+#define LIST_DEFAULT 20
+#define LIST_MAX 100
+#define LIST_SCOPE_MAX 1024
+#define URL_DEFAULT_S 3600
+
+struct listing {
+    char job[SBX_ID_LEN + 1]; /* each "" when not asked for */
+    char session[SBX_ID_LEN + 1];
+    char name[ARTIFACT_NAME_MAX + 1];
+    char scope[LIST_SCOPE_MAX]; /* what the cursor is bound to */
+    struct cursor after;
+    unsigned limit;
+};
+
+static bool
+bad_field(struct call *call, const char *field, const char *message)
+{
+    struct sbx_field_error err = { 0 };
+
+    sbx_field_error_set(&err, field, "%s", message);
+    call_problem_field(call, &err);
+    return false;
+}
+
+static bool
+listing_id(struct call *call, const char *name, const char *prefix, char out[SBX_ID_LEN + 1])
+{
+    const enum call_param given = call_param(call, name, out, SBX_ID_LEN + 1);
+
+    if (given == CALL_PARAM_ABSENT) {
+        *out = '\0';
+        return true;
+    }
+    return (given == CALL_PARAM_FINE && sbx_id_valid(out, strlen(out), prefix)) ||
+           bad_field(call, name, "is not such an id");
+}
+
+static bool
+listing_name(struct call *call, struct listing *listing)
+{
+    const enum call_param given = call_param(call, "name", listing->name, sizeof(listing->name));
+
+    if (given == CALL_PARAM_ABSENT) {
+        listing->name[0] = '\0';
+        return true;
+    }
+    return (given == CALL_PARAM_FINE && artifact_name_valid(listing->name)) ||
+           bad_field(call, "name", "no artifact's name begins with this");
+}
+
+static bool
+listing_limit(struct call *call, struct listing *listing)
+{
+    char text[8];
+    const enum call_param given = call_param(call, "limit", text, sizeof(text));
+    unsigned long limit = LIST_DEFAULT;
+
+    if (given == CALL_PARAM_FINE) {
+        limit = *text != '\0' && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : 0;
+    }
+    if (given == CALL_PARAM_BAD || limit < 1 || limit > LIST_MAX) {
+        return bad_field(call, "limit", "must be between 1 and 100");
+    }
+    listing->limit = (unsigned)limit;
+    return true;
+}
+
+static bool
+listing_read(struct call *call, struct listing *listing)
+{
+    const struct api *api = call->api;
+    char text[CURSOR_MAX * 2];
+
+    if (!listing_id(call, "job", "job", listing->job) ||
+        !listing_id(call, "session", "ses", listing->session) || !listing_name(call, listing) ||
+        !listing_limit(call, listing)) {
+        return false;
+    }
+    /* None of them holds a newline, so the parts cannot run into each other. */
+    (void)snprintf(listing->scope, sizeof(listing->scope), "artifacts\n%s\n%s\n%s\n%s", call->context.tenant,
+                   listing->job, listing->session, listing->name); /* all bounded: it fits */
+    listing->after.created_ms = INT64_MAX;
+    switch (call_param(call, "cursor", text, sizeof(text))) {
+    case CALL_PARAM_ABSENT:
+        return true;
+    case CALL_PARAM_FINE:
+        if (cursor_read(&listing->after, text, listing->scope, api->cursor_key, sizeof(api->cursor_key))) {
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return bad_field(call, "cursor", "is not a cursor of this listing");
+}
+
+static int
+listing_write_next(struct sbx_jsonw *w, const struct api *api, const struct listing *listing,
+                   const struct artifact *last)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(2ul * CURSOR_MAX);
+    const struct cursor cursor = { .created_ms = last->created_ms, .id = last->id };
+    const int r = cursor_write(&text, &cursor, listing->scope, api->cursor_key, sizeof(api->cursor_key));
+
+    if (r == 0) {
+        sbx_jsonw_strn(w, "next_cursor", text.failed ? "" : text.data, text.len);
+    }
+    return r;
+}
+
+static int
+listing_write(struct sbx_buf *body, const struct call *call, const struct listing *listing,
+              const struct db_result *result)
+{
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+    struct sbx_jsonw w;
+    int r = 0;
+
+    sbx_jsonw_init(&w, body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_array(&w, "artifacts");
+    for (unsigned i = 0; i < result->n_rows && i < listing->limit && r == 0; i++) {
+        artifact_deinit(&artifact);
+        r = artifact_load(&artifact, call->context.tenant, result, i);
+        if (r == 0) {
+            artifact_write(&w, NULL, &artifact);
+        }
+    }
+    sbx_jsonw_array_end(&w);
+    if (r == 0 && result->n_rows > listing->limit) {
+        r = listing_write_next(&w, call->api, listing, &artifact);
+    } else {
+        sbx_jsonw_null(&w, "next_cursor");
+    }
+    sbx_jsonw_object_end(&w);
+    return r;
+}
+
+static void
+list_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(ARTIFACT_REPLY_MAX);
+    struct listing listing = { 0 };
+    int r = rc > 0 ? -EIO : rc;
+
+    /* The query is still the request's: reading it again is cheaper than keeping it. */
+    if (r == 0 && !listing_read(call, &listing)) {
+        return;
+    }
+    if (r == 0) {
+        r = listing_write(&body, call, &listing, result);
+    }
+    if (r) {
+        call_problem_internal(call, r);
+        return;
+    }
+    call_reply_json(call, 200, NULL, 0, &body);
+}
+
+static struct db_value
+filter(const char *text)
+{
+    return DB_VTEXT(*text == '\0' ? NULL : text);
+}
+
+void
+handle_artifacts_list(struct call *call)
+{
+    struct listing listing = { 0 };
+
+    if (!listing_read(call, &listing)) {
+        return;
+    }
+    const struct db_value values[] = {
+        DB_VTEXT(call->context.tenant),    filter(listing.job),
+        filter(listing.session),           filter(listing.name),
+        DB_VINT(listing.after.created_ms), DB_VTEXT(listing.after.id.text),
+        DB_VINT(listing.limit + 1),
+    };
+    call_read(call, DB_ARTIFACT_SEARCH, values, SBX_COUNT(values), list_on_read);
+}
+
+/* Loads the artifact of the path; `found` is called with it and may steal its members. */
+static void
+find(struct call *call, call_read_fn found)
+{
+    const struct db_value values[] = { DB_VTEXT(call->context.tenant), DB_VTEXT(call->id) };
+
+    if (call->id[0] == '\0') {
+        call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    call_read(call, DB_ARTIFACT_FIND, values, SBX_COUNT(values), found);
+}
+
+/* One that has expired is gone for its readers, whether or not it was removed yet. False: the call was answered. */
+static bool
+take(struct artifact *ret, struct call *call, int rc, const struct db_result *result)
+{
+    int r = rc > 0 ? -EIO : rc;
+
+    if (r == 0 && result->n_rows == 0) {
+        call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
+        return false;
+    }
+    if (r == 0) {
+        r = artifact_load(ret, call->context.tenant, result, 0);
+    }
+    if (r) {
+        call_problem_internal(call, r);
+        return false;
+    }
+    if (ret->expires_ms != 0 && ret->expires_ms <= sbx_now_unix_ms()) {
+        call_problem(call, SBX_PROBLEM_GONE, "the artifact has expired");
+        return false;
+    }
+    return true;
+}
+
+static void
+get_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+
+    if (take(&artifact, call, rc, result)) {
+        artifact_answer(call, 200, &artifact);
+    }
+}
+
+void
+handle_artifacts_get(struct call *call)
+{
+    find(call, get_on_read);
+}
+
+static void
+content_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+
+    if (take(&artifact, call, rc, result)) {
+        download_start(call, &artifact);
+    }
+}
+
+void
+handle_artifacts_content(struct call *call)
+{
+    find(call, content_on_read);
+}
+
+void
+handle_artifacts_create(struct call *call)
+{
+    artifact_upload_end(call);
+}
+
+static struct artifact_actor
+actor_of(const struct call *call)
+{
+    const struct sbx_context *context = &call->context;
+
+    return (struct artifact_actor){
+        .app = context->app,
+        .agent = context->agent,
+        .subject = context->subject,
+        .request_id = context->request_id,
+    };
+}
+
+/* Its key is gone: who knew it cannot read it any more. */
+static void
+delete_on_removed(void *arg, int rc)
+{
+    struct call *call = call_unhold(arg);
+
+    if (call == NULL) {
+        return;
+    }
+    if (rc == ARTIFACTS_E_NOT_FOUND) {
+        call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
+    } else if (rc) {
+        call_problem_internal(call, rc > 0 ? -EIO : rc);
+    } else {
+        call_reply(call, 204, NULL, NULL, 0, "", 0);
+    }
+}
+
+static void
+delete_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+    const struct artifact_actor actor = actor_of(call);
+    int r;
+
+    if (!take(&artifact, call, rc, result)) {
+        return;
+    }
+    call_hold(call);
+    r = artifacts_remove(call->api->spec.artifacts, &artifact, "artifact.deleted", &actor, delete_on_removed,
+                         call);
+    if (r) {
+        call_problem_internal(call_unhold(call), r);
+    }
+}
+
+void
+handle_artifacts_delete(struct call *call)
+{
+    find(call, delete_on_read);
+}
+
+/* What a PATCH says; `has` of what it does not mention is false. */
+struct patch {
+    bool has_metadata, has_expires;
+    char *metadata_json; /* NULL: null */
+    uint64_t expires_ms; /* Unix; 0: null */
+};
+
+static bool
+patch_metadata(struct patch *patch, struct call *call, const json_t *body)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(ARTIFACT_METADATA_MAX);
+    const json_t *metadata = json_object_get(body, "metadata");
+
+    if (metadata == NULL || json_is_null(metadata)) {
+        patch->has_metadata = metadata != NULL;
+        return true;
+    }
+    if (!json_is_object(metadata)) {
+        return bad_field(call, "/metadata", "must be an object or null");
+    }
+    sbx_json_dump(&text, metadata, false);
+    if (text.failed) {
+        return bad_field(call, "/metadata", "must be at most 16384 bytes");
+    }
+    patch->has_metadata = true;
+    patch->metadata_json = sbx_buf_take(&text, NULL);
+    return true;
+}
+
+static void
+answer_too_long(struct call *call, uint64_t most_ms, uint64_t asked_ms)
+{
+    struct sbx_violation violation = { 0 };
+
+    (void)snprintf(violation.rule, sizeof(violation.rule), "retention.artifacts"); /* fits */
+    sbx_limit_text(violation.limit, sizeof(violation.limit), SBX_LIMIT_TIME, most_ms);
+    sbx_limit_text(violation.observed, sizeof(violation.observed), SBX_LIMIT_TIME, asked_ms);
+    (void)snprintf(violation.hint, sizeof(violation.hint), "ask for at most what limit says"); /* fits */
+    call_reply_problem(call, &(struct sbx_problem){
+                                 .code = SBX_PROBLEM_POLICY_VIOLATION,
+                                 .violation = &violation,
+                                 .n_violations = 1,
+                             });
+}
+
+/* From now on, within what the policy lets the tenant keep; null is as long as that. */
+static bool
+patch_expires(struct patch *patch, struct call *call, const json_t *body)
+{
+    const uint64_t now = sbx_now_unix_ms();
+    const uint64_t latest =
+        artifacts_expiry(call->api->spec.artifacts, call->context.retention_artifacts_ms, now);
+    const json_t *member = json_object_get(body, "expires_in");
+    struct sbx_field_error err = { 0 };
+    uint64_t ms = 0;
+
+    if (member == NULL) {
+        return true;
+    }
+    if (!sbx_json_get_duration(body, "", "expires_in", INT64_MAX / 4, &ms, &err)) {
+        call_problem_field(call, &err);
+        return false;
+    }
+    patch->has_expires = true;
+    patch->expires_ms = latest;
+    if (json_is_null(member)) {
+        return true;
+    }
+    patch->expires_ms = now + ms;
+    if (latest != 0 && patch->expires_ms > latest) {
+        answer_too_long(call, latest - now, ms);
+        return false;
+    }
+    return true;
+}
+
+/* The JSON body; NULL: the call was answered. */
+static json_t *
+body_parse(struct call *call, const char *const *known)
+{
+    struct sbx_field_error err = { 0 };
+    json_t *json = NULL;
+    const char *body;
+    size_t len;
+    int r;
+
+    body = sbx_http_request_body(call->request, &len);
+    r = sbx_json_parse(&json, body, len, &err);
+    if (r == SBX_JSON_E_SYNTAX && !err.too_large) {
+        call_reply_problem(
+            call, &(struct sbx_problem){ .code = SBX_PROBLEM_MALFORMED_JSON, .detail = err.message });
+        return NULL;
+    }
+    if (r == SBX_JSON_E_SYNTAX) {
+        call_problem_field(call, &err);
+        return NULL;
+    }
+    if (r) {
+        call_problem_internal(call, r);
+        return NULL;
+    }
+    if (!json_is_object(json)) {
+        json_decref(json);
+        (void)bad_field(call, "", "must be an object"); /* it answers */
+        return NULL;
+    }
+    if (!sbx_json_only(json, "", known, &err)) {
+        json_decref(json);
+        call_problem_field(call, &err);
+        return NULL;
+    }
+    return json;
+}
+
+static bool
+patch_parse(struct patch *patch, struct call *call)
+{
+    static const char *const known[] = { "metadata", "expires_in", NULL };
+    _cleanup_(sbx_json_decrefp) json_t *body = body_parse(call, known);
+
+    return body != NULL && patch_metadata(patch, call, body) && patch_expires(patch, call, body);
+}
+
+static void
+patch_on_stored(struct call *call, int rc, const struct db_result *result)
+{
+    if (rc == 0 && result->changes == 0) {
+        call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
+    } else if (rc) {
+        call_problem_internal(call, rc > 0 ? -EIO : rc);
+    } else {
+        find(call, get_on_read);
+    }
+}
+
+static void
+patch_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+    struct patch patch = { 0 };
+    struct db_tx *tx;
+    int r;
+
+    if (!take(&artifact, call, rc, result)) {
+        return;
+    }
+    if (!patch_parse(&patch, call)) {
+        free(patch.metadata_json);
+        return;
+    }
+    if (patch.has_metadata) {
+        free(artifact.metadata_json);
+        artifact.metadata_json = patch.metadata_json;
+    }
+    if (patch.has_expires) {
+        artifact.expires_ms = patch.expires_ms;
+    }
+    r = db_tx_new(&tx, artifacts_db(call->api->spec.artifacts));
+    if (r) {
+        call_problem_internal(call, r);
+        return;
+    }
+    const struct db_value values[] = {
+        DB_VTEXT(artifact.tenant),
+        DB_VTEXT(artifact.id.text),
+        DB_VTEXT(artifact.metadata_json),
+        artifact.expires_ms == 0 ? DB_VNULL() : DB_VINT(artifact.expires_ms),
+    };
+    db_tx_add(tx, DB_ARTIFACT_UPDATE, values, SBX_COUNT(values));
+    call_submit(call, tx, patch_on_stored);
+}
+
+void
+handle_artifacts_patch(struct call *call)
+{
+    find(call, patch_on_read);
+}
+
+static bool
+url_life(struct call *call, uint64_t *ret_s)
+{
+    static const char *const known[] = { "expires_in", NULL };
+    _cleanup_(sbx_json_decrefp) json_t *body = body_parse(call, known);
+    struct sbx_field_error err = { 0 };
+    uint64_t ms = URL_DEFAULT_S * UINT64_C(1000);
+
+    if (body == NULL) {
+        return false;
+    }
+    if (!sbx_json_get_duration(body, "", "expires_in", SBX_SIGNED_URL_LIFE_MAX_S * UINT64_C(1000), &ms,
+                               &err)) {
+        call_problem_field(call, &err);
+        return false;
+    }
+    *ret_s = ms / 1000;
+    return *ret_s > 0 || bad_field(call, "/expires_in", "must be at least a second");
+}
+
+/* No URL outlives what it is of. */
+static void
+url_on_read(struct call *call, int rc, const struct db_result *result)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(4096);
+    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
+    struct sbx_signed_url url = { 0 };
+    char text[SBX_SIGNED_URL_MAX], expires[SBX_RFC3339_LEN];
+    struct sbx_jsonw w;
+    uint64_t life_s;
+    int r;
+
+    if (!take(&artifact, call, rc, result) || !url_life(call, &life_s)) {
+        return;
+    }
+    memcpy(url.tenant, artifact.tenant, sizeof(url.tenant));
+    url.artifact = artifact.id;
+    url.expires_s = sbx_now_unix_ms() / 1000 + life_s;
+    if (artifact.expires_ms != 0 && url.expires_s > artifact.expires_ms / 1000) {
+        url.expires_s = artifact.expires_ms / 1000;
+    }
+    r = sbx_signed_url_make(text, &url, call->api->url_key);
+    if (r) {
+        call_problem_internal(call, r);
+        return;
+    }
+    sbx_rfc3339(expires, url.expires_s * 1000);
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "url", text);
+    sbx_jsonw_str(&w, "expires_at", expires);
+    sbx_jsonw_object_end(&w);
+    call_reply_json(call, 200, NULL, 0, &body);
+}
+
+void
+handle_artifacts_url(struct call *call)
+{
+    find(call, url_on_read);
+}
