@@ -311,6 +311,7 @@ create_submit(struct call *call)
         return;
     }
     call->spec = NULL;
+    stream_from_start(call);
     create_answer(call, job);
 }
 

@@ -154,6 +154,14 @@ stream_ask(struct call *call)
     return stream_read_cursor(call, call->stream);
 }
 
+void
+stream_from_start(struct call *call)
+{
+    if (call->stream != NULL) {
+        call->stream->resumes = false;
+    }
+}
+
 /* JSON's line breaks are white space between its values; a line of ours must not end at one. */
 static void
 put_data(struct sbx_buf *out, const char *json, size_t len)

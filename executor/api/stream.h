@@ -16,6 +16,8 @@ struct stream;
  * for one stream too many). True: call->stream is not NULL when the client wants events.
  */
 _must_check_ bool stream_ask(struct call *call);
+/* What is streamed was made by this very request: whatever cursor it came with is of something else. */
+void stream_from_start(struct call *call);
 /* Answers the call: 200 and events from the client's cursor on until the feed is closed, or 204 when it has them all. */
 void stream_start(struct call *call, struct feed *feed, const struct sbx_http_header *headers,
                   unsigned n_headers);

@@ -202,6 +202,8 @@ is(run($job, headers => { %{ $key{headers} }, 'Last-Event-ID' => $join->{id} })-
 is(run($job, %key)->finish->{stdout}, $join->{stdout}, 'or all of it');
 is(run({ %$job, code => ':' }, %key)->finish->{status}, 422, 'with another body it is refused');
 
+is(run({ language => 'bash', code => 'echo all' }, headers => { 'Last-Event-ID' => '3.0.4294967300' })->finish->{stdout}, "all\n", 'a job that is new has nothing to go on from');
+
 # As many as may be.
 my @open = map { run({ language => 'bash', code => 'sleep 60' }, who => { tenant => 'crowd' . ($_ > 40) }) } 1 .. 40;
 for my $open (@open) { $open->until(20, sub { defined $open->{status} }) }
