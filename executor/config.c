@@ -82,6 +82,8 @@ static const struct config_key config_keys[] = {
       "how long what was streamed is kept whole after its end" },
     { "streams.linger_bytes", CONFIG_BYTES, AT(streams_linger_bytes), "64Mi", 0, UINT64_C(1) << 36, NULL,
       "memory for all of that" },
+    { "retention.records", CONFIG_DURATION, AT(retention_records_ms), "168h", 1000, 87600 * HOUR_MS, NULL,
+      "how long jobs, sessions and steps are kept after their end, where the tenant's policy does not say" },
     { "drain.timeout", CONFIG_DURATION, AT(drain_timeout_ms), "25s", 0, HOUR_MS, NULL,
       "time for jobs to end after SIGTERM" },
     { "denials.file", CONFIG_TEXT, AT(denials_file), "", 0, 0, NULL,

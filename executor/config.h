@@ -63,6 +63,7 @@ struct config {
     uint64_t output_keep;
     uint64_t streams_keep, streams_linger_ms, streams_linger_bytes;
     uint64_t streams_max, streams_max_per_tenant, streams_keepalive_ms;
+    uint64_t retention_records_ms;
     uint64_t drain_timeout_ms;
     char *denials_file;
     uint64_t idempotency_ttl_ms;

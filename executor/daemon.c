@@ -313,6 +313,7 @@ daemon_open_engine(struct daemon *daemon)
         .shelf_ms = config->streams_linger_ms,
         .describe = job_reply_describe,
         .key_ttl_ms = config->idempotency_ttl_ms,
+        .keep_ms = config->retention_records_ms,
     };
     int r;
 
@@ -357,9 +358,15 @@ daemon_open_chores(struct daemon *daemon)
         .path = config->denials_file,
         .parse = denial_line_parse,
     };
+    const struct janitor_spec janitor = {
+        .timers = daemon->timers,
+        .db = daemon->db,
+        .key_ttl_ms = config->idempotency_ttl_ms,
+        .keep_ms = config->retention_records_ms,
+    };
     int r;
 
-    r = janitor_new(&daemon->janitor, daemon->timers, daemon->db, config->idempotency_ttl_ms);
+    r = janitor_new(&daemon->janitor, &janitor);
     if (r == 0) {
         r = sweep_new(&daemon->sweep, daemon->timers, daemon->db, daemon->blobs);
     }

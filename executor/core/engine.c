@@ -231,6 +231,8 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     }
     job->max_stored_bytes = context->max_stored_bytes;
     job->retention_artifacts_ms = context->retention_artifacts_ms;
+    job->keep_ms =
+        context->retention_records_ms > 0 ? context->retention_records_ms : job->engine->spec.keep_ms;
     job->concurrency = context->tenant_concurrency;
     job->admitted_ms = sbx_now_mono_ms();
 }

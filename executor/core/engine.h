@@ -44,6 +44,7 @@ struct engine_spec {
     uint64_t shelf_ms;
     job_feed_describe_fn describe;
     uint64_t key_ttl_ms;
+    uint64_t keep_ms; /* records, when the policy does not say */
 };
 
 struct engine_submission {

@@ -67,6 +67,7 @@ accept_add_job(struct db_tx *tx, const struct job *job, const struct audit_origi
         text_or_null(record->metadata_json),
         DB_VINT(record->created_ms),
         text_or_null(origin->idempotency_key),
+        DB_VINT(job->keep_ms),
     };
     db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
 }

@@ -12,9 +12,9 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
     [DB_JOB_INSERT] = {
         "job_insert",
         "insert into jobs (id, tenant, app, agent, subject, request_id, traceparent, language, template,"
-        " isolation, code_sha256, spec, metadata, created_ms, idem_key, status)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'queued')",
-        15, DB_ACCESS_WRITE,
+        " isolation, code_sha256, spec, metadata, created_ms, idem_key, keep_ms, status)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'queued')",
+        16, DB_ACCESS_WRITE,
     },
     [DB_JOB_STARTED] = {
         "job_started",
@@ -175,6 +175,25 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         "idem_purge",
         "delete from idempotency where created_ms < $1",
         1, DB_ACCESS_WRITE,
+    },
+    [DB_JOBS_PURGE] = {
+        "jobs_purge",
+        "delete from jobs where id in (select id from jobs where finished_ms is not null"
+        " and finished_ms + keep_ms < $1 order by finished_ms + keep_ms limit $2)",
+        2, DB_ACCESS_WRITE,
+    },
+    [DB_SESSION_KEEP] = { "session_keep", "update sessions set keep_ms = $2 where id = $1", 2, DB_ACCESS_WRITE },
+    [DB_STEPS_PURGE] = {
+        "steps_purge",
+        "delete from steps where id in (select s.id from sessions e join steps s on s.session_id = e.id"
+        " where e.ended_ms is not null and e.ended_ms + e.keep_ms < $1 limit $2)",
+        2, DB_ACCESS_WRITE,
+    },
+    [DB_SESSIONS_PURGE] = {
+        "sessions_purge",
+        "delete from sessions where id in (select e.id from sessions e where e.ended_ms is not null"
+        " and e.ended_ms + e.keep_ms < $1 and not exists (select 1 from steps s where s.session_id = e.id) limit $2)",
+        2, DB_ACCESS_WRITE,
     },
     [DB_AUDIT_LIST] = {
         "audit_list",

@@ -10,7 +10,7 @@
 enum db_stmt {
     /*
      * id tenant app? agent? subject request_id traceparent? language template isolation code_sha256 spec
-     * metadata? created_ms idem_key? : a new row, status queued
+     * metadata? created_ms idem_key? keep_ms : a new row, status queued
      */
     DB_JOB_INSERT,
     /* id started_ms : queued -> running */
@@ -84,6 +84,15 @@ enum db_stmt {
     DB_IDEM_GET,
     /* before_ms */
     DB_IDEM_PURGE,
+
+    /* now_ms limit : jobs whose record was kept long enough, and their keys */
+    DB_JOBS_PURGE,
+    /* id keep_ms : how long a session's record and those of its steps are kept after its end */
+    DB_SESSION_KEEP,
+    /* now_ms limit : steps of sessions whose record was kept long enough, and their keys */
+    DB_STEPS_PURGE,
+    /* now_ms limit : those sessions, once they have no steps any more */
+    DB_SESSIONS_PURGE,
 
     /*
      * tenant kind? since_ms until_ms before_seq limit -> enum db_audit_column, newest first; since

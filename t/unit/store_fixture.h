@@ -169,7 +169,7 @@ tx_add_job(struct db_tx *tx, const char *tenant, const char *id, int64_t created
         DB_VTEXT("default"), DB_VTEXT(id != NULL && strstr(id, "gv") != NULL ? "gvisor" : "process"),
         DB_VTEXT("00"),      DB_VTEXT("{}"),
         DB_VNULL(),          DB_VINT(created_ms),
-        DB_VNULL(),
+        DB_VNULL(),          DB_VINT(604800000),
     };
     db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
 }

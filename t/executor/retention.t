@@ -1,0 +1,49 @@
+#!/usr/bin/perl
+# Records go when their time is over, as the tenant's policy or else the configuration says; the audit chain stays.
+use strict;
+use warnings;
+use lib 't/lib';
+use Sandbox;
+use Sandbox::Context;
+use Sandbox::Stream;
+use Test::More;
+
+my $t = Sandbox->new(executor => { 'retention.records' => '1s' });
+$t->start_launcher->start_executor;
+
+sub ask {
+    my ($method, $path, %option) = @_;
+    my $who = delete $option{who} || {};
+    return $t->executor_request($method, $path, context => Sandbox::Context::sign($t->{key}, %$who), %option);
+}
+my %says_not = (keep_rec => 0);
+my $job = { language => 'bash', code => 'echo kept; echo x > a.txt', artifacts => ['*.txt'] };
+my %id = (
+    policy => ask('POST', '/v1/jobs', json => $job, who => { keep_rec => 1 }, headers => { 'Idempotency-Key' => 'a' })->{json}{job_id},
+    config => ask('POST', '/v1/jobs', json => $job, who => {%says_not})->{json}{job_id},
+    long   => ask('POST', '/v1/jobs', json => $job, headers => { 'Idempotency-Key' => 'b' })->{json}{job_id},
+);
+my $live = Sandbox::Stream->executor($t, 'POST', '/v1/jobs', who => { keep_rec => 1 }, json => { language => 'bash', code => 'echo on; sleep 15' });
+ok($live->until(10, sub { $live->{stdout} eq "on\n" }), 'one runs longer than its record is kept');
+$id{live} = $live->{events}[0]{data}{job_id};
+
+sub gone { my ($id) = @_; return ask('GET', "/v1/jobs/$id")->{status} == 404 }
+ok($t->wait_until(80, sub { gone($id{policy}) }), 'the policy said so: gone');
+ok($t->wait_until(80, sub { gone($id{config}) }), 'the configuration, where no policy says: gone');
+is(ask('GET', "/v1/jobs/$id{policy}/stdout")->{status}, 404, 'its output too');
+is(ask('GET', "/v1/jobs/$id{policy}", headers => { Accept => 'text/event-stream' })->{status}, 404, 'nor is it streamed');
+is_deeply([grep { $_ eq $id{policy} || $_ eq $id{config} } map { $_->{job_id} } @{ ask('GET', '/v1/jobs')->{json}{jobs} }], [], 'nor listed');
+my $again = ask('POST', '/v1/jobs', json => $job, headers => { 'Idempotency-Key' => 'a' });
+is($again->{status}, 200, 'its key is free');
+is($again->{headers}{'idempotency-replayed'}, undef, 'and makes another job');
+isnt($again->{json}{job_id}, $id{policy}, 'a new one');
+is(ask('GET', "/v1/jobs/$id{long}")->{json}{stdout}, "kept\n", 'one that is kept longer is there');
+is(ask('POST', '/v1/jobs', json => $job, headers => { 'Idempotency-Key' => 'b' })->{json}{job_id}, $id{long}, 'so is its key');
+$live->finish(30);
+is($live->last_event('end')->{status}, 'succeeded', 'who runs is not purged');
+
+my ($fine, $said) = $t->audit_verify;
+ok($fine, 'the audit chain holds') or diag $said;
+like($t->read_file('logs/executor.log'), qr/"event":"records\.purged","rows":\d/, 'the log counts them');
+$t->finish;
+done_testing();
