@@ -47,7 +47,7 @@ struct sbx_channel_events {
     void (*on_note)(void *arg, const char *json, size_t len);
     /* The window is given back by sbx_channel_consumed, not by returning. A frame may come in pieces. */
     void (*on_data)(void *arg, unsigned stream, const char *data, size_t len);
-    /* There is window again, after a write was cut short. */
+    /* There is window again, after a write was cut short or sbx_channel_window said 0. */
     void (*on_writable)(void *arg);
     /* Taker only: the opener's data is complete. */
     void (*on_shut)(void *arg);
@@ -89,7 +89,8 @@ void sbx_channel_accept(struct sbx_channel *channel, const struct sbx_channel_ev
  * waits for any more is dropped, and counts as written.
  */
 size_t sbx_channel_write(struct sbx_channel *channel, unsigned stream, const void *data, size_t len);
-size_t sbx_channel_window(const struct sbx_channel *channel);
+/* What a write would take now. */
+size_t sbx_channel_window(struct sbx_channel *channel);
 /* At most SBX_MUX_NOTE_MAX bytes (-EMSGSIZE). SBX_MUX_E_FULL when the peer takes nothing any more. */
 int sbx_channel_note(struct sbx_channel *channel, const char *json, size_t len);
 /* So many bytes that on_data brought are done with. */

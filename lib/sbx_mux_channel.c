@@ -49,12 +49,17 @@ sbx_channel_accept(struct sbx_channel *channel, const struct sbx_channel_events 
 }
 
 size_t
-sbx_channel_window(const struct sbx_channel *channel)
+sbx_channel_window(struct sbx_channel *channel)
 {
     size_t pending = sbx_mux_pending(channel->mux);
     size_t room = pending < SBX_MUX_PENDING_MAX ? SBX_MUX_PENDING_MAX - pending : 0;
 
-    return channel->send_window < room ? channel->send_window : room;
+    if (!channel_is_heard(channel)) {
+        return SBX_MUX_WINDOW; /* nobody gives any back, and what is written is dropped */
+    }
+    room = channel->send_window < room ? channel->send_window : room;
+    channel->is_cut = channel->is_cut || room == 0;
+    return room;
 }
 
 size_t

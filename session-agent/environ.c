@@ -72,6 +72,20 @@ environ_argv(struct strings *ret, const struct environ_spec *spec)
     return r;
 }
 
+int
+environ_repl(struct strings *ret, const struct environ_spec *spec)
+{
+    const json_t *item;
+    size_t i;
+    int r = 0;
+
+    *ret = (struct strings){ 0 };
+    json_array_foreach (spec->runtime->repl, i, item) {
+        r = r < 0 ? r : strings_take(ret, argument(json_string_value(item), spec));
+    }
+    return r;
+}
+
 static int
 env_set(struct strings *env, const char *name, const char *value)
 {
@@ -116,8 +130,9 @@ environ_env(struct strings *ret, const struct environ_spec *spec)
         { "HOME", places->workspace },
         { "TMPDIR", places->tmp },
         { "LANG", "C.UTF-8" },
-        { "SANDBOX_SESSION_ID", spec->request->session_id },
-        { "SANDBOX_STEP_ID", spec->request->step_id },
+        { "SANDBOX_SESSION_ID",
+          spec->request != NULL ? spec->request->session_id : spec->session->request.id },
+        { "SANDBOX_STEP_ID", spec->request != NULL ? spec->request->step_id : NULL },
         { "SANDBOX_RESULT_FILE", spec->result_path },
         { "SANDBOX_EVENT_FILE", spec->event_path },
     };
@@ -131,11 +146,11 @@ environ_env(struct strings *ret, const struct environ_spec *spec)
     for (i = 0; i < SBX_COUNT(base) && r == 0; i++) {
         r = base[i].value == NULL ? 0 : env_set(ret, base[i].name, base[i].value);
     }
-    if (r == 0) {
+    if (r == 0 && spec->runtime != NULL) {
         r = env_set_all(ret, spec->runtime->env);
     }
     if (r == 0) {
         r = env_set_all(ret, spec->session->request.env);
     }
-    return r < 0 ? r : env_set_all(ret, spec->request->env);
+    return r < 0 ? r : env_set_all(ret, spec->request != NULL ? spec->request->env : spec->more);
 }

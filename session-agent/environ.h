@@ -14,8 +14,9 @@ struct strings {
 
 struct environ_spec {
     const struct session *session;
-    const struct step_request *request;
+    const struct step_request *request; /* environ_env: NULL for what is no step; then `more` */
     const struct runtime_entry *runtime;
+    json_t *more; /* NULL: none */
     const char *source_path;
     const char *event_path; /* NULL: no event */
     const char *result_path;
@@ -23,5 +24,7 @@ struct environ_spec {
 };
 
 _must_check_ int environ_argv(struct strings *ret, const struct environ_spec *spec);
+/* Of the interpreter that keeps its state; no step is there yet. */
+_must_check_ int environ_repl(struct strings *ret, const struct environ_spec *spec);
 _must_check_ int environ_env(struct strings *ret, const struct environ_spec *spec);
 void strings_deinit(struct strings *strings);

@@ -6,6 +6,7 @@
 
 #include "lib/sbx_jsonw.h"
 #include "lib/sbx_utf8.h"
+#include "session-agent/context.h"
 #include "session-agent/fs.h"
 
 #define TICK_MS 5
@@ -27,7 +28,10 @@ static const struct {
     /* Borrows the request; ends the channel or accepts it. */
     void (*open)(struct hub *hub, struct sbx_channel *channel, const json_t *request);
 } rows[] = {
+    { "step", context_on_step },
     { "fs.", hub_on_fs },
+    { "context", context_on_start },
+    { "context_end", context_on_end },
 };
 
 struct sbx_channel *
@@ -116,6 +120,7 @@ hub_on_tick(uv_timer_t *timer)
     }
     uv_timer_stop(timer);
     hub->mux = sbx_mux_close(hub->mux);
+    hub->contexts = contexts_free(hub->contexts);
     hub->fs = fs_close(hub->fs);
     uv_close((uv_handle_t *)timer, hub_on_closed);
 }
@@ -179,7 +184,11 @@ hub_new(struct hub **ret, const struct hub_spec *spec)
     if (r == 0) {
         r = fs_new(&hub->fs, &fs);
     }
+    if (r == 0) {
+        r = contexts_new(&hub->contexts, hub);
+    }
     if (r < 0) {
+        fs_close(hub->fs);
         sbx_mux_close(hub->mux);
         free(hub);
         return r;

@@ -12,6 +12,7 @@
 #include "session-agent/session.h"
 #include "session-agent/step.h"
 
+struct contexts;
 struct fs;
 
 struct hub_spec {
@@ -32,6 +33,7 @@ struct hub {
     bool is_ending; /* nothing may be started any more */
     bool is_swept;
     uv_timer_t tick;
+    struct contexts *contexts;
     struct fs *fs;
 };
 

@@ -16,7 +16,9 @@
 #include "lib/sbx_wall.h"
 #include "session-agent/landlock.h"
 
-#define STATUS_FD 3
+#define CONTROL_FD 3
+#define STATUS_FD 4
+#define HIGH_FD 16 /* above all that have a place */
 #define MAX_FILES 4096
 
 enum stage {
@@ -63,14 +65,25 @@ struct status {
 static bool
 child_descriptors(const struct payload_spec *spec, int status_fd)
 {
-    int i;
+    int control = -1, i;
 
+    /* Out of the way: either may have the other's number. */
+    status_fd = fcntl(status_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    if (status_fd >= 0 && spec->has_control) {
+        control = fcntl(spec->control, F_DUPFD_CLOEXEC, HIGH_FD);
+    }
+    if (status_fd < 0 || (spec->has_control && control < 0)) {
+        return false;
+    }
     for (i = 0; i < 3; i++) {
         if (dup2(spec->stdio[i], i) < 0) {
             return false;
         }
     }
-    if (status_fd != STATUS_FD && dup3(status_fd, STATUS_FD, O_CLOEXEC) < 0) {
+    if (dup3(status_fd, STATUS_FD, O_CLOEXEC) < 0) {
+        return false;
+    }
+    if (spec->has_control ? dup2(control, CONTROL_FD) < 0 : close(CONTROL_FD) < 0 && errno != EBADF) {
         return false;
     }
     /* gVisor refuses ~0u. */

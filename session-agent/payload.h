@@ -15,6 +15,8 @@ struct payload_spec {
     char *const *env;
     const char *cwd;
     int stdio[3];
+    bool has_control; /* `control` becomes descriptor 3 */
+    int control;
     bool has_terminal; /* stdio[0] is one, and becomes its session's */
     struct identity identity;
     const struct sock_fprog *filter; /* NULL: none (standalone) */

@@ -17,6 +17,7 @@ use warnings;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
 our ($OPEN, $NOTE, $DATA, $SHUT, $CREDIT, $END, $RESET) = 1 .. 7;
@@ -27,6 +28,7 @@ sub new {
     my ($class, $socket) = @_;
     $socket->blocking(0);
     binmode $socket;
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;    # fails for what is no TCP, and does not matter then
     return bless { socket => $socket, in => '', out => '', last => 0, channels => {}, lost => 0 }, $class;
 }
 
