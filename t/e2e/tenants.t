@@ -75,13 +75,15 @@ my %asks = (
 );
 # No id in the path: what a listing shows and what a key does is looked at below.
 my %without_id = map { $_ => 1 } '/v1/jobs', '/healthz', '/readyz', '/metrics';
-for my $route (Sandbox::Tenants::routes()) {
+# Sessions and what is in them, and artifacts, have their own matrix: tenants_sessions.t.
+my @routes = grep { $_->{pattern} !~ m{^(?:/v1|/api/v1)?/(?:sessions|artifacts)\b} } Sandbox::Tenants::routes();
+for my $route (@routes) {
     ok($asks{ $route->{pattern} } || $without_id{ $route->{pattern} }, "$route->{pattern} has rows here");
     next unless $asks{ $route->{pattern} };
     my %covered = map { $_->{method} => 1 } @{ $asks{ $route->{pattern} } };
     is_deeply([grep { !$covered{$_} } @{ $route->{methods} }], [], 'with each of its methods');
 }
-my %routed = map { $_->{pattern} => 1 } Sandbox::Tenants::routes();
+my %routed = map { $_->{pattern} => 1 } @routes;
 is_deeply([grep { !$routed{$_} } keys %asks], [], 'and no row is of a route that is gone');
 cmp_ok(scalar(keys %routed), '>=', 9, 'the table of routes was read');
 

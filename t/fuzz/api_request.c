@@ -25,7 +25,9 @@ check_path(const char *path)
 
     if (route_match(&call, path)) {
         assert(call.route != NULL && route_method(call.route, "TRACE") == NULL);
-        assert(call.id[0] == '\0' || sbx_id_valid(call.id, strlen(call.id), "job"));
+        assert(call.id[0] == '\0' || sbx_id_valid(call.id, strlen(call.id), "job") ||
+               sbx_id_valid(call.id, strlen(call.id), "ses") || sbx_id_valid(call.id, strlen(call.id), "art"));
+        assert(strlen(call.sub) <= SBX_NAME_MAX);
         assert(call.rest == NULL || strlen(call.rest) <= strlen(path));
     } else {
         assert(call.route == NULL);
