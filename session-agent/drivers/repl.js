@@ -3,8 +3,9 @@
 //
 // A step is evaluated by the engine's own inspector in its REPL mode: let, const and class may be declared again, await
 // works at the top, and the value of the last expression comes back. The call is made from a script with
-// breakOnSigint, whose watchdog is a native thread only while the step's first turn runs: SIGINT ends an endless loop
-// there. Later turns of the loop belong to nobody: there SIGINT is heard when the loop is, and ends the wait.
+// breakOnSigint, so that SIGINT ends an endless loop in the step's first turn; in later turns it ends the wait. The
+// native thread that hears it is kept (node's own REPL has it during an await): starting it for each script takes longer
+// than most steps, and in between a signal is lost or ends the process.
 const inspector = require('inspector');
 const net = require('net');
 const path = require('path');
@@ -13,8 +14,11 @@ const { Module } = require('module');
 
 const RICH = path.join(__dirname, 'repl_rich.js');
 const { parse, stringify } = JSON;
-const { concat, from } = Buffer;
+const { alloc, byteLength, concat, from } = Buffer;
 const MAX_NAME = 128, MAX_VALUE = 4096, MAX_TRACEBACK = 24576, MAX_JSON = 40960;
+
+const { startSigintWatchdog, stopSigintWatchdog, watchdogHasPendingSigint } = process.binding('contextify');
+const POLL_MS = 20;
 
 let current = null; // the step that runs: what it may show still, and how it ends
 let steps = 0;
@@ -37,11 +41,28 @@ for (const name of ['stdout', 'stderr']) {
 const socket = new net.Socket({ fd: 3, readable: true, writable: true });
 const write = socket.write.bind(socket);
 
+// SIGINT ends a turn anywhere, also in the middle of a stream's own code, which then waits for ever for itself. So a turn
+// only leaves frames here, and they are written when it is over.
+let isTurn = false;
+let outbox = [];
+
+function flush() {
+  const frames = outbox;
+  outbox = [];
+  for (const frame of frames) write(frame);
+}
+
 function send(type, ...parts) {
   const size = parts.reduce((sum, part) => sum + part.length, type.length);
-  const head = Buffer.alloc(4);
+  const head = alloc(4);
   head.writeUInt32LE(size);
-  write(concat([head, from(type), ...parts]));
+  outbox.push(concat([head, from(type), ...parts]));
+  if (!isTurn) flush();
+}
+
+function repair(stream) {
+  const state = stream._writableState;
+  if (state && state.writing) Object.assign(state, { writing: false, bufferProcessing: false, corked: 0, length: 0 });
 }
 
 // Frames of this file and below it are of no use to who wrote the code.
@@ -69,7 +90,7 @@ const clean = (text) => from(text).toString().replaceAll('\0', '\ufffd');
 
 function fit(text, size, bytes) {
   text = clean(cut(text, size));
-  while (Buffer.byteLength(stringify(text)) > bytes) text = clean(cut(text, Math.floor(text.length / 2)));
+  while (byteLength(stringify(text)) > bytes) text = clean(cut(text, Math.floor(text.length / 2)));
   return text;
 }
 
@@ -85,14 +106,20 @@ function errorOf(error) {
   return { name: fit(name, MAX_NAME, 1024), value: fit(value, MAX_VALUE, 6144), traceback: fit(describe(error) + '\n', MAX_TRACEBACK, MAX_JSON) };
 }
 
-function finish(step, status, error) {
-  if (current !== step) return;
+function deliver(step) {
+  clearInterval(step.poll);
   for (const [name, value] of Object.entries(step.saved)) {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   }
   current = null;
-  send('E', from(stringify({ status, error, exit_code: null, dropped: step.dropped })));
+  send('E', from(stringify({ ...step.end, exit_code: null, dropped: step.dropped })));
+}
+
+function finish(step, status, error) {
+  if (step.end) return;
+  step.end = { status, error };
+  if (!isTurn) deliver(step);
 }
 
 function interrupt(step) {
@@ -134,7 +161,7 @@ function take(remote, then) {
 }
 
 function answered(step, error, reply) {
-  if (current !== step) return;
+  if (step.end) return;
   if (error) {
     if (/terminated/i.test(error.message)) interrupt(step);
     else fail(step, new Error(error.message));
@@ -170,12 +197,33 @@ function evaluate(step, expression) {
     });
     turn.call(process); // what follows an await of something settled belongs to this turn
   };
+  let ended = null;
+  isTurn = true;
   try {
     script.runInThisContext(OPTIONS);
   } catch (error) {
-    if (error && error.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') interrupt(step);
-    else process.emit('uncaughtException', error);
+    ended = error;
   }
+  isTurn = false;
+  if (ended && ended.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') {
+    repair(process.stdout);
+    repair(process.stderr);
+    interrupt(step);
+  } else if (ended) {
+    process.emit('uncaughtException', ended);
+  }
+  flush();
+  if (current !== step) return;
+  if (step.end) {
+    deliver(step);
+    return;
+  }
+  step.poll = setInterval(() => {
+    if (watchdogHasPendingSigint()) {
+      forgetSignal();
+      interrupt(step);
+    }
+  }, POLL_MS);
 }
 
 // `{a: 1}` is meant as an object.
@@ -189,7 +237,19 @@ function asExpression(code) {
   }
 }
 
+function forgetSignal() {
+  stopSigintWatchdog();
+  startSigintWatchdog();
+}
+
 function listen() {
+  // A listener of an earlier step's code would have the signal for itself.
+  if (process.listenerCount('SIGINT') > 0) {
+    process.removeAllListeners('SIGINT');
+    forgetSignal();
+  } else if (watchdogHasPendingSigint()) {
+    forgetSignal();
+  }
   // The code may have removed them.
   for (const [event, listener] of listeners) {
     if (!process.listeners(event).includes(listener)) process.on(event, listener);
@@ -197,7 +257,7 @@ function listen() {
 }
 
 function begin(header, code) {
-  const step = { left: header.max_display_bytes || 0, displays: header.max_displays || 0, dropped: 0, saved: {} };
+  const step = { left: header.max_display_bytes || 0, displays: header.max_displays || 0, dropped: 0, saved: {}, poll: undefined, end: null };
   current = step;
   steps += 1;
   listen();
@@ -206,14 +266,14 @@ function begin(header, code) {
     process.env[name] = value;
   }
   try {
-    if (code.includes('import')) code = require('./repl_import.js').rewrite(code);
+    if (/\b(?:import|export)\b/.test(code)) code = require('./repl_import.js').rewrite(code);
     evaluate(step, `${asExpression(code)}\n//# sourceURL=step-${steps}.js`);
   } catch (error) {
     fail(step, error);
   }
 }
 
-let buffer = Buffer.alloc(0);
+let buffer = alloc(0);
 socket.on('data', (data) => {
   buffer = buffer.length ? concat([buffer, data]) : data;
   while (buffer.length >= 4 && buffer.length >= 4 + buffer.readUInt32LE(0)) {
@@ -227,7 +287,6 @@ socket.on('end', () => process.exit());
 socket.on('error', () => process.exit(1));
 
 const listeners = [
-  ['SIGINT', () => { if (current) interrupt(current); }],
   ['uncaughtException', (error) => process.stderr.write(`${describe(error)}\n`)],
   ['unhandledRejection', (error) => process.stderr.write(`Unhandled rejection: ${describe(error)}\n`)],
 ];
@@ -245,5 +304,6 @@ bridge.url = require('url').pathToFileURL(main.filename).href;
 globalThis.display = (value, options) => show('display', value, Boolean(options && options.raw));
 process.argv = [process.argv[0], ''];
 process.mainModule = main;
+startSigintWatchdog();
 listen();
 send('R');

@@ -34,7 +34,8 @@ __sandbox_read_size() {
 }
 
 __sandbox_send() {
-    local LC_ALL=C head n=${#1}
+    local LC_ALL=C IFS= head n
+    n=${#1}
     builtin printf -v head '\\x%02x\\x%02x\\x%02x\\x%02x' $((n & 255)) $((n >> 8 & 255)) $((n >> 16 & 255)) $((n >> 24))
     builtin printf "$head%s" "$1" >&3
 }

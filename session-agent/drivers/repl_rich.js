@@ -14,7 +14,9 @@ const FORMS = [
   ['application/json', '_repr_json_'],
 ];
 
-const clean = (text) => Buffer.from(text.replaceAll('\0', '\ufffd'));
+const { from, concat } = Buffer;
+const { stringify } = JSON;
+const clean = (text) => from(text.replaceAll('\0', '\ufffd'));
 
 function complain(what, error) {
   let text = 'an error';
@@ -67,15 +69,15 @@ function isData(value) {
 function bytes(mime, data) {
   if (data === undefined || data === null) return null;
   if (mime === 'application/json' || mime.endsWith('+json')) {
-    const text = JSON.stringify(data);
+    const text = stringify(data);
     return text === undefined ? null : clean(text);
   }
   if (typeof data === 'string') {
     const isPicture = /^(image|audio|video)\//.test(mime) && mime !== 'image/svg+xml';
-    return isPicture ? Buffer.from(data, 'base64') : clean(data);
+    return isPicture ? from(data, 'base64') : clean(data);
   }
   if (!(data instanceof Uint8Array)) throw new TypeError(`${mime} cannot be a ${typeof data}`);
-  return mime.startsWith('text/') || mime === 'image/svg+xml' ? clean(Buffer.from(data).toString()) : Buffer.from(data);
+  return mime.startsWith('text/') || mime === 'image/svg+xml' ? clean(from(data).toString()) : from(data);
 }
 
 function collect(forms, bundle) {
@@ -123,7 +125,7 @@ function formsOf(value) {
       complain(name, error);
     }
   }
-  if (forms.size === 0 && typeof value === 'object' && isData(value)) forms.set('application/json', clean(JSON.stringify(value)));
+  if (forms.size === 0 && typeof value === 'object' && isData(value)) forms.set('application/json', clean(stringify(value)));
   return forms;
 }
 
@@ -133,7 +135,7 @@ function fit(step, text, forms) {
   for (const [mime, data] of forms) {
     if (data.length > Math.min(left, MAX_ITEM)) {
       step.dropped += 1;
-      text = Buffer.concat([text, Buffer.from(`\n[${mime} of ${data.length} bytes is left out: too large]`)]);
+      text = concat([text, from(`\n[${mime} of ${data.length} bytes is left out: too large]`)]);
     } else {
       left -= data.length;
       kept.push([mime, data]);
@@ -167,5 +169,5 @@ exports.show = (step, kind, value, raw, send) => {
   step.displays -= 1;
   step.left -= kept.reduce((sum, [, data]) => sum + data.length, 0);
   const items = kept.map(([mime, data]) => ({ mime, size: data.length }));
-  send('D', Buffer.from(`${JSON.stringify({ kind, items })}\n`), ...kept.map(([, data]) => data));
+  send('D', from(`${stringify({ kind, items })}\n`), ...kept.map(([, data]) => data));
 };

@@ -53,7 +53,7 @@ sub start {
         # Away from the numbers that are given out below.
         my @from = map { POSIX::dup2(fileno $_, fileno($_) + 40) or $low->(); fileno($_) + 40 } $null, $out_w, $err_w, $theirs;
         POSIX::dup2($from[$_], $_) // $low->() for 0 .. 3;
-        POSIX::close($_) for 4 .. 120;
+        POSIX::close($_) for 4 .. 300;
         if ($> == 0) { $) = "$self->{gid} $self->{gid}"; $( = $self->{gid}; POSIX::setgid($self->{gid}); POSIX::setuid($self->{uid}) }
         chdir $self->{ws} or $low->();
         %ENV = (PATH => '/usr/local/bin:/usr/bin:/bin', HOME => $self->{ws}, TMPDIR => "$self->{dir}/tmp", LANG => 'C.UTF-8', %{ $self->{env} });
@@ -146,7 +146,7 @@ sub result {
     my ($self, $got) = @_;
     if ($got->{gone}) {
         $self->drain($got);
-        waitpid $self->{pid}, 0;
+        waitpid $self->{pid}, 0 if $self->{pid};
         delete $self->{pid};
         return { %$got, dead => 1, exit => $? >> 8, signal => $? & 127, status => 'dead' };
     }
