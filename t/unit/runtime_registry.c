@@ -10,10 +10,10 @@
 static void
 test_good(void)
 {
-    static const char text[] =
-        "{\"runtimes\":[" ENTRY("\"python\"", ",\"aliases\":[\"python3\",\"py\"],\"repl\":[\"/bin/"
-                                              "x\"],\"env\":{}") "," ENTRY(
-            "\"bash\"", ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
+    static const char text[] = "{\"runtimes\":[" ENTRY(
+        "\"python\"",
+        ",\"aliases\":[\"python3\",\"py\"],\"repl\":[\"/bin/"
+        "x\"],\"env\":{}") "," ENTRY("\"bash\"", ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
     char why[REGISTRY_WHY_LEN] = "";
     struct registry *registry = NULL;
 
