@@ -311,3 +311,12 @@ sbx_http_reply_end(struct sbx_http_request *request)
     }
     reply_finish(request);
 }
+
+void
+sbx_http_reply_break(struct sbx_http_request *request)
+{
+    if (request->reply == SBX_HTTP_REPLY_STARTED) {
+        request->keep = false;
+        reply_finish(request);
+    }
+}

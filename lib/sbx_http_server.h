@@ -96,6 +96,8 @@ size_t sbx_http_reply_pending(const struct sbx_http_request *request);
 void sbx_http_reply_on_drain(struct sbx_http_request *request,
                              void (*on_drain)(struct sbx_http_request *request));
 void sbx_http_reply_end(struct sbx_http_request *request);
+/* Instead of the end: what was promised does not come, and the client learns it by the end of the connection. */
+void sbx_http_reply_break(struct sbx_http_request *request);
 /*
  * Answers 200 with nothing, and when the kernel has that gives the socket away: on_detached is called once, when the
  * connection is gone from the server, with a descriptor of the callee's, or a negative errno when there is none: the

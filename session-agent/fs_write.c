@@ -113,6 +113,7 @@ write_done(struct write_op *writing, const struct stat *st)
     sbx_jsonw_bool(&w, "ok", true);
     fs_write_entry(&w, writing->path, st);
     sbx_jsonw_uint(&w, "offset", writing->writer.at);
+    sbx_jsonw_bool(&w, "created", writing->writer.created);
     sbx_jsonw_object_end(&w);
     fs_op_done(&writing->op, &json);
 }

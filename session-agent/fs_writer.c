@@ -47,6 +47,8 @@ fs_writer_replace(struct fs_writer *writer, int root, const char *path, mode_t m
             return -EISDIR;
         }
         mode = S_ISREG(st.st_mode) ? st.st_mode & 0777 : mode;
+    } else {
+        writer->created = true;
     }
     sbx_hex(hex, random, sizeof(random));
     (void)snprintf(writer->hidden, sizeof(writer->hidden), "%s%s", FS_NAME_UPLOAD, hex); /* fits: 16 digits */
@@ -67,7 +69,11 @@ fs_writer_range(struct fs_writer *writer, int root, const char *path, uint64_t o
     *writer = (struct fs_writer)FS_WRITER_NULL;
     r = writer_open_dir(writer, root, path);
     if (r == 0) {
-        r = workspace_open(&writer->fd, writer->dir, writer->name, O_WRONLY | (offset == 0 ? O_CREAT : 0));
+        r = workspace_open(&writer->fd, writer->dir, writer->name, O_WRONLY);
+        if (r == -ENOENT && offset == 0) {
+            writer->created = true;
+            r = workspace_open(&writer->fd, writer->dir, writer->name, O_WRONLY | O_CREAT | O_EXCL);
+        }
     }
     if (r < 0) {
         return r;

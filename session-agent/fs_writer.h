@@ -14,6 +14,7 @@ struct fs_writer {
     char name[NAME_MAX + 1];
     char hidden[sizeof(FS_NAME_UPLOAD) + 16]; /* "": in place */
     uint64_t at;
+    bool created; /* there was nothing of the name */
 };
 
 #define FS_WRITER_NULL                                                                                       \

@@ -44,6 +44,7 @@ sub attach {
 sub request {
     my ($agent, $document, %headers) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $agent->{port}, Timeout => 10) or die $!;
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;    # small frames, one after the other
     my $body = ref $document ? $JSON->encode($document) : $document;
     print {$socket} "POST /v1/attach HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " . length($body)
         . "\r\n" . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers) . "\r\n$body";
