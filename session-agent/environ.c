@@ -41,6 +41,12 @@ strings_take(struct strings *strings, char *text)
     return 0;
 }
 
+int
+strings_add(struct strings *strings, const char *text)
+{
+    return strings_take(strings, strdup(text));
+}
+
 static char *
 argument(const char *text, const struct environ_spec *spec)
 {

@@ -27,4 +27,5 @@ _must_check_ int environ_argv(struct strings *ret, const struct environ_spec *sp
 /* Of the interpreter that keeps its state; no step is there yet. */
 _must_check_ int environ_repl(struct strings *ret, const struct environ_spec *spec);
 _must_check_ int environ_env(struct strings *ret, const struct environ_spec *spec);
+_must_check_ int strings_add(struct strings *strings, const char *text); /* a copy */
 void strings_deinit(struct strings *strings);

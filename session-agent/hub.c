@@ -7,6 +7,7 @@
 #include "lib/sbx_jsonw.h"
 #include "lib/sbx_utf8.h"
 #include "session-agent/context.h"
+#include "session-agent/exec.h"
 #include "session-agent/fs.h"
 
 #define TICK_MS 5
@@ -22,6 +23,23 @@ hub_on_fs(struct hub *hub, struct sbx_channel *channel, const json_t *request)
     fs_open(hub->fs, channel, request);
 }
 
+static void
+hub_on_exec(struct hub *hub, struct sbx_channel *channel, const json_t *request)
+{
+    const struct step_host *host = hub->spec.host;
+    const struct exec_host exec = {
+        .loop = host->loop,
+        .init = host->init,
+        .identity = host->identity,
+        .filter = host->filter,
+        .processes = hub->spec.processes,
+        .terminals = host->terminals,
+        .session = hub->spec.session,
+    };
+
+    exec_open(&exec, channel, request);
+}
+
 /* In the order of how often they come. An op that ends in a period stands for all that begin so. */
 static const struct {
     const char *op;
@@ -32,6 +50,7 @@ static const struct {
     { "fs.", hub_on_fs },
     { "context", context_on_start },
     { "context_end", context_on_end },
+    { "exec", hub_on_exec },
 };
 
 struct sbx_channel *

@@ -314,6 +314,28 @@ child_prepare(const struct payload_spec *spec, pid_t parent)
     return child_seccomp(spec) ? STAGE_EXEC : STAGE_SECCOMP;
 }
 
+/* Returns when there is no such program, or it is none; as a shell does, the last reason that tells anything counts. */
+static int
+child_exec(const struct payload_spec *spec)
+{
+    int error = ENOENT;
+
+    if (spec->programs == NULL) {
+        execve(spec->argv[0], spec->argv, spec->env);
+        return errno;
+    }
+    for (char *const *program = spec->programs; *program != NULL; program++) {
+        execve(*program, spec->argv, spec->env);
+        if (errno != ENOENT && errno != ENOTDIR) {
+            error = errno;
+        }
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) {
+            break;
+        }
+    }
+    return error;
+}
+
 static void __attribute__((noreturn)) child_run(const struct payload_spec *spec, int status_fd, pid_t parent)
 {
     struct status status = { .stage = STAGE_DESCRIPTORS };
@@ -324,7 +346,7 @@ static void __attribute__((noreturn)) child_run(const struct payload_spec *spec,
         status_fd = STATUS_FD;
         status.stage = (int)child_prepare(spec, parent);
         if (status.stage == STAGE_EXEC) {
-            execve(spec->argv[0], spec->argv, spec->env);
+            errno = child_exec(spec);
         }
     }
     status.error = errno;

@@ -11,7 +11,8 @@
 #include "session-agent/workspace.h"
 
 struct payload_spec {
-    char *const *argv; /* argv[0] is an absolute path */
+    char *const *argv;     /* argv[0] is an absolute path, unless there are programs */
+    char *const *programs; /* NULL, or paths: the first that is there is run */
     char *const *env;
     const char *cwd;
     int stdio[3];

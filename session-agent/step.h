@@ -28,6 +28,7 @@ struct step_host {
     bool captures;                   /* standalone: reads the output itself */
     bool feeds_stdin;                /* a request may bring the input */
     bool takes_census;               /* no control group counts a step's processes one by one */
+    int terminals;                   /* descriptor of a devpts; -1: no sandbox's */
     int stdio[3];                    /* what is not a pipe of the step: made outside */
 };
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
 /* By the master's own words, not by a name; gVisor has that call not. */
@@ -68,12 +67,4 @@ terminal_resize(int master, struct terminal_size size)
                                     .ws_col = (unsigned short)size.cols };
 
     return ioctl(master, TIOCSWINSZ, &window) < 0 ? -errno : 0;
-}
-
-bool
-terminal_is_canonical(int master)
-{
-    struct termios state;
-
-    return ioctl(master, TCGETS, &state) == 0 && (state.c_lflag & ICANON) != 0;
 }

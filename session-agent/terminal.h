@@ -26,5 +26,3 @@ _must_check_ int terminal_open(struct terminal *ret, int dir, struct terminal_si
 void terminal_deinit(struct terminal *terminal);
 /* Tells the foreground. */
 _must_check_ int terminal_resize(int master, struct terminal_size size);
-/* Whether a ^D is an end of input now. */
-bool terminal_is_canonical(int master);
