@@ -135,13 +135,13 @@ def mutate(document, rng):
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         spots = list(places(document))
         if not spots:
-            return rng.choice(VALUES)
+            return copy.deepcopy(rng.choice(VALUES))
         container, key = rng.choice(spots)
         what = rng.randrange(6)
         if what == 0:
             del container[key]
         elif what == 1 and isinstance(container, dict):
-            container[rng.choice(["max", "default", "burst", "rate", "routes", "Max", "", "memory", "x" * 64])] = rng.choice(VALUES)
+            container[rng.choice(["max", "default", "burst", "rate", "routes", "Max", "", "memory", "x" * 64])] = copy.deepcopy(rng.choice(VALUES))
         elif what == 2 and isinstance(container, dict) and {"default", "max"} <= container.keys():
             container["default"], container["max"] = container["max"], container["default"]
         elif what == 2 and isinstance(container, dict) and {"default", "minimum"} <= container.keys():
