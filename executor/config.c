@@ -69,6 +69,8 @@ static const struct config_key config_keys[] = {
       "memory for the bodies of waiting and running jobs, and as much for requests not yet answered" },
     { "limits.queue_timeout", CONFIG_DURATION, AT(limits_queue_timeout_ms), "30s", 100, HOUR_MS, NULL,
       "a job that waited longer ends as timed_out" },
+    { "sessions.max", CONFIG_NUMBER, AT(sessions_max), "64", 1, 10000, NULL,
+      "sessions that live at once; one more is answered 503 queue_full" },
     { "output.keep", CONFIG_BYTES, AT(output_keep), "1Mi", 4096, 4 << 20, NULL,
       "bytes kept of each output stream, half head, half tail" },
     { "streams.keep", CONFIG_BYTES, AT(streams_keep), "4Mi", 256 << 10, 64 << 20, NULL,

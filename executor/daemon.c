@@ -1,7 +1,7 @@
 /*
  *   daemon_run: daemon_open -> reconcile -> daemon_listen -> (loop)
  *   SIGTERM:    daemon_stop: no new jobs, those accepted end; the rest of the interface is served meanwhile
- *               -> daemon_on_engine_quiet: no listening -> daemon_on_api_quiet -> api closed
+ *               -> daemon_on_quiet: no listening -> daemon_on_api_quiet -> api closed
  *               -> pools drained -> loop stops -> daemon_close
  */
 #include "executor/daemon.h"
@@ -24,6 +24,7 @@
 #include "executor/core/engine.h"
 #include "executor/core/janitor.h"
 #include "executor/core/reconcile.h"
+#include "executor/core/sessions.h"
 #include "executor/core/sweep.h"
 #include "executor/denial_line.h"
 #include "executor/runtime/registry.h"
@@ -54,6 +55,7 @@ struct daemon {
     struct runner_pool pools[CONFIG_MAX_POOLS];
     unsigned n_pools, n_pools_draining;
     struct engine *engine;
+    struct sessions *sessions;
     struct api *api;
     struct janitor *janitor;
     struct sweep *sweep;
@@ -62,9 +64,10 @@ struct daemon {
     struct walls walls;
     uv_signal_t signals[3];
     unsigned n_signals;
-    unsigned lost;      /* jobs of an earlier process */
+    unsigned n_unquiet; /* of jobs and sessions, those that have not ended */
+    unsigned lost;      /* jobs, sessions and steps of an earlier process */
     unsigned n_untried; /* runtimes that have not yet looked for their launcher */
-    bool reconciled, stopping, api_quiet, engine_quiet, closing;
+    bool reconciled, stopping, api_quiet, work_quiet, closing;
     int status;
 };
 
@@ -322,12 +325,44 @@ daemon_open_engine(struct daemon *daemon)
 }
 
 static int
+daemon_share(void *arg, const char *tenant, uint64_t *ret)
+{
+    const struct daemon *daemon = arg;
+
+    return engine_share(daemon->engine, tenant, ret);
+}
+
+static int
+daemon_open_sessions(struct daemon *daemon)
+{
+    const struct config *config = daemon->config;
+    const struct sessions_spec spec = {
+        .timers = daemon->timers,
+        .db = daemon->db,
+        .pools = daemon->pools,
+        .n_pools = daemon->n_pools,
+        .max = (unsigned)config->sessions_max,
+        .output_keep = (size_t)config->output_keep,
+        .feed_keep = (size_t)config->streams_keep,
+        .shelf = engine_shelf(daemon->engine),
+        .key_ttl_ms = config->idempotency_ttl_ms,
+        .share = daemon_share,
+        .share_arg = daemon,
+    };
+    int r;
+
+    r = sessions_new(&daemon->sessions, &spec);
+    return r ? daemon_fail("start.sessions", "sessions", r) : 0;
+}
+
+static int
 daemon_open_api(struct daemon *daemon)
 {
     const struct config *config = daemon->config;
     const struct api_spec spec = {
         .loop = &daemon->loop,
         .engine = daemon->engine,
+        .sessions = daemon->sessions,
         .runtime = daemon_runtime(daemon),
         .artifacts = daemon->artifacts,
         .languages = daemon->languages,
@@ -450,6 +485,7 @@ daemon_on_signal(uv_signal_t *handle, int number)
     log_info("stop.signal", LOG_INT("signal", number));
     if (daemon->stopping) {
         engine_hurry(daemon->engine);
+        sessions_hurry(daemon->sessions);
     } else {
         daemon_stop(daemon);
     }
@@ -494,8 +530,9 @@ static int
 daemon_open(struct daemon *daemon)
 {
     static int (*const steps[])(struct daemon * daemon) = {
-        daemon_open_store,  daemon_open_artifacts, daemon_open_runtimes, daemon_open_pools,
-        daemon_open_engine, daemon_open_api,       daemon_open_chores,   daemon_open_signals,
+        daemon_open_store, daemon_open_artifacts, daemon_open_runtimes,
+        daemon_open_pools, daemon_open_engine,    daemon_open_sessions,
+        daemon_open_api,   daemon_open_chores,    daemon_open_signals,
     };
     int r;
 
@@ -619,11 +656,11 @@ daemon_on_api_closed(void *arg)
     }
 }
 
-/* Jobs and connections are over: take the rest down. */
+/* Jobs, sessions and connections are over: take the rest down. */
 static void
 daemon_close_when_quiet(struct daemon *daemon)
 {
-    if (daemon->closing || !daemon->engine_quiet) {
+    if (daemon->closing || !daemon->work_quiet) {
         return;
     }
     if (!daemon->api_quiet) {
@@ -645,11 +682,14 @@ daemon_on_api_quiet(void *arg)
 }
 
 static void
-daemon_on_engine_quiet(void *arg)
+daemon_on_quiet(void *arg)
 {
     struct daemon *daemon = arg;
 
-    daemon->engine_quiet = true;
+    if (--daemon->n_unquiet > 0) {
+        return;
+    }
+    daemon->work_quiet = true;
     api_drain(daemon->api, daemon_on_api_quiet, daemon);
     daemon_close_when_quiet(daemon);
 }
@@ -660,7 +700,9 @@ daemon_stop(struct daemon *daemon)
 {
     if (!daemon->stopping) {
         daemon->stopping = true;
-        engine_drain(daemon->engine, daemon->config->drain_timeout_ms, daemon_on_engine_quiet, daemon);
+        daemon->n_unquiet = 2;
+        engine_drain(daemon->engine, daemon->config->drain_timeout_ms, daemon_on_quiet, daemon);
+        sessions_drain(daemon->sessions, daemon->config->drain_timeout_ms, daemon_on_quiet, daemon);
     }
     daemon_close_when_quiet(daemon);
 }
@@ -681,6 +723,7 @@ daemon_close(struct daemon *daemon)
     daemon->denials = denials_free(daemon->denials);
     daemon->janitor = janitor_free(daemon->janitor);
     daemon->sweep = sweep_free(daemon->sweep);
+    daemon->sessions = sessions_free(daemon->sessions);
     daemon->engine = engine_free(daemon->engine);
     daemon->artifacts = artifacts_free(daemon->artifacts);
     for (unsigned i = 0; i < daemon->n_pools; i++) {
@@ -754,9 +797,11 @@ daemon_run(const struct config *config)
             api_close(daemon->api, daemon_on_api_closed_early, daemon);
         }
     }
-    if (daemon->engine != NULL && engine_live(daemon->engine) > 0) {
-        /* Jobs that the store would not take: the next start calls them lost. Their memory has users yet. */
-        log_error("stop.unclean", LOG_INT("jobs", engine_live(daemon->engine)));
+    if ((daemon->engine != NULL && engine_live(daemon->engine) > 0) ||
+        (daemon->sessions != NULL && sessions_live(daemon->sessions) > 0)) {
+        /* What the store would not take: the next start calls it lost. Its memory has users yet. */
+        log_error("stop.unclean", LOG_INT("jobs", engine_live(daemon->engine)),
+                  LOG_INT("sessions", daemon->sessions == NULL ? 0 : sessions_live(daemon->sessions)));
         (void)db_close(daemon->db); /* always NULL */
         _exit(1);
     }

@@ -70,6 +70,9 @@ sbx_problem_write(struct sbx_buf *out, const struct sbx_problem *problem)
     if (problem->request_id != NULL) {
         sbx_jsonw_str(&w, "request_id", problem->request_id);
     }
+    if (problem->reason != NULL) {
+        sbx_jsonw_str(&w, "reason", problem->reason);
+    }
     if (problem->field != NULL) {
         write_field_error(&w, problem->field);
     }

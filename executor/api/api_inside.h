@@ -6,9 +6,11 @@
 #include "lib/sbx_signed_url.h"
 
 #define API_MAX_HEAD 32768
-#define API_MAX_BODY 16384           /* of requests that need none */
+#define API_MAX_BODY 16384 /* of requests that need none */
 #define API_MAX_META_BODY 32768
 #define API_MAX_JOB_BODY (24u << 20) /* of POST /v1/jobs */
+#define API_MAX_STEP_BODY (8u << 20) /* of a step: 1 MiB of code, every byte escaped, and env */
+#define API_MAX_PATCH (512u << 10)   /* of what changes a session: metadata */
 #define API_STATUS_CLASSES 6
 
 struct api {
@@ -18,7 +20,7 @@ struct api {
     uint8_t url_key[SBX_SIGNED_URL_KEY_LEN];
     uint64_t requests[API_STATUS_CLASSES]; /* by first digit of the status */
     uint64_t replays, unauthorized;
-    struct list streams;   /* that are open, or are about to be */
+    struct list streams; /* that are open, or are about to be */
     uint64_t stream_gaps;
     uint64_t body_bytes; /* promised by the heads of requests not yet answered */
     void (*closed)(void *arg);

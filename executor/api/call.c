@@ -10,6 +10,7 @@
 #include "executor/api/download.h"
 #include "executor/api/range.h"
 #include "executor/api/routes.h"
+#include "executor/api/session_work.h"
 #include "executor/api/stream.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
@@ -33,6 +34,7 @@ call_release(struct call *call)
     call->download = download_free(call->download);
     call->stream = stream_free(call->stream);
     call->upload = artifact_upload_free(call->upload);
+    call->work = session_work_free(call->work);
     job_record_deinit(&call->record);
     call_forget_body(call);
     call->request = NULL;
@@ -175,7 +177,8 @@ call_reply_json(struct call *call, int status, const struct sbx_http_header *hea
 }
 
 static void
-call_reply_problem_with(struct call *call, const struct sbx_problem *problem, const struct sbx_http_header *header)
+call_reply_problem_with(struct call *call, const struct sbx_problem *problem,
+                        const struct sbx_http_header *header)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(CALL_PROBLEM_MAX);
     struct sbx_problem full = *problem;

@@ -17,6 +17,7 @@ struct call;
 struct download;
 struct stream;
 struct artifact_upload;
+struct session_work;
 
 typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *result);
 
@@ -51,6 +52,9 @@ struct call {
     struct download *download;
     struct stream *stream; /* the client wants events */
     struct artifact_upload *upload;
+    struct session_work *work;
+    void (*fresh)(struct call *call); /* idempotent.h */
+    void (*replay)(struct call *call, const char *id);
     unsigned page;
 };
 

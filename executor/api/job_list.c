@@ -8,16 +8,12 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
-#include "executor/api/cursor.h"
 #include "executor/api/handlers.h"
 #include "executor/api/job_reply.h"
 #include "executor/api/jobs.h"
+#include "executor/api/listing.h"
 #include "executor/core/job_store.h"
 #include "lib/sbx_policy.h"
-
-#define LIST_DEFAULT 20
-#define LIST_MAX 100
-#define LIST_SCOPE_MAX 512
 
 struct listing {
     char status[24]; /* each "" when not asked for */
@@ -25,38 +21,10 @@ struct listing {
     char agent[SBX_NAME_MAX + 1];
     char app[SBX_NAME_MAX + 1];
     char isolation[16];
-    char scope[LIST_SCOPE_MAX]; /* what the cursor is bound to */
+    char scope[LISTING_SCOPE_MAX]; /* what the cursor is bound to */
     struct cursor after;
     unsigned limit;
 };
-
-static bool
-listing_bad(struct call *call, const char *field, const char *message)
-{
-    struct sbx_field_error err = { 0 };
-
-    sbx_field_error_set(&err, field, "%s", message);
-    call_problem_field(call, &err);
-    return false;
-}
-
-static bool
-listing_text(struct call *call, const char *name, char *out, size_t size)
-{
-    switch (call_param(call, name, out, size)) {
-    case CALL_PARAM_ABSENT:
-        *out = '\0';
-        return true;
-    case CALL_PARAM_FINE:
-        if (sbx_name_valid(out, strlen(out))) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, name, "is not a name");
-}
 
 static bool
 listing_status(struct call *call, struct listing *listing)
@@ -97,54 +65,6 @@ listing_isolation(struct call *call, struct listing *listing)
 }
 
 static bool
-listing_limit(struct call *call, struct listing *listing)
-{
-    char text[8];
-    unsigned long limit;
-
-    listing->limit = LIST_DEFAULT;
-    switch (call_param(call, "limit", text, sizeof(text))) {
-    case CALL_PARAM_ABSENT:
-        return true;
-    case CALL_PARAM_FINE:
-        limit = strspn(text, "0123456789") == strlen(text) && *text != '\0' ? strtoul(text, NULL, 10) : 0;
-        if (limit >= 1 && limit <= LIST_MAX) {
-            listing->limit = (unsigned)limit;
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, "limit", "must be between 1 and 100");
-}
-
-static bool
-listing_cursor(struct call *call, struct listing *listing)
-{
-    const struct api *api = call->api;
-    char text[CURSOR_MAX * 2];
-
-    /* Names hold no newline, so the parts cannot run into each other. */
-    (void)snprintf(listing->scope, sizeof(listing->scope), "jobs\n%s\n%s\n%s\n%s\n%s\n%s",
-                   call->context.tenant, listing->status, listing->language, listing->agent, listing->app,
-                   listing->isolation); /* all bounded: it fits */
-    listing->after.created_ms = INT64_MAX;
-    switch (call_param(call, "cursor", text, sizeof(text))) {
-    case CALL_PARAM_ABSENT:
-        return true;
-    case CALL_PARAM_FINE:
-        if (cursor_read(&listing->after, text, listing->scope, api->cursor_key, sizeof(api->cursor_key))) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, "cursor", "is not a cursor of this listing");
-}
-
-static bool
 listing_read(struct call *call, struct listing *listing)
 {
     char language[JOB_LANGUAGE_LEN];
@@ -152,32 +72,16 @@ listing_read(struct call *call, struct listing *listing)
     if (!listing_status(call, listing) || !listing_text(call, "language", language, sizeof(language)) ||
         !listing_text(call, "agent", listing->agent, sizeof(listing->agent)) ||
         !listing_text(call, "app", listing->app, sizeof(listing->app)) || !listing_isolation(call, listing) ||
-        !listing_limit(call, listing)) {
+        !listing_limit(call, &listing->limit)) {
         return false;
     }
     (void)snprintf(listing->language, sizeof(listing->language), "%s",
                    sbx_language_canonical(language)); /* fits */
-    return listing_cursor(call, listing);
-}
-
-static int
-listing_write_next(struct sbx_jsonw *w, const struct api *api, const struct listing *listing,
-                   const struct job_record *last)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(2ul * CURSOR_MAX);
-    struct cursor cursor;
-    int r;
-
-    if (last == NULL) {
-        sbx_jsonw_null(w, "next_cursor");
-        return 0;
-    }
-    cursor = (struct cursor){ .created_ms = last->created_ms, .id = last->id };
-    r = cursor_write(&text, &cursor, listing->scope, api->cursor_key, sizeof(api->cursor_key));
-    if (r == 0) {
-        sbx_jsonw_strn(w, "next_cursor", text.failed ? "" : text.data, text.len);
-    }
-    return r;
+    /* Names hold no newline, so the parts cannot run into each other. */
+    (void)snprintf(listing->scope, sizeof(listing->scope), "jobs\n%s\n%s\n%s\n%s\n%s\n%s",
+                   call->context.tenant, listing->status, listing->language, listing->agent, listing->app,
+                   listing->isolation); /* all bounded: it fits */
+    return listing_cursor(call, listing->scope, &listing->after);
 }
 
 static void
@@ -185,6 +89,7 @@ listing_answer(struct call *call, const struct listing *listing, const struct jo
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(JOB_REPLY_MAX);
     unsigned shown = n < listing->limit ? n : listing->limit;
+    struct cursor last = { 0 };
     struct sbx_jsonw w;
     int r;
 
@@ -195,7 +100,10 @@ listing_answer(struct call *call, const struct listing *listing, const struct jo
         job_reply_write(&w, NULL, &records[i]);
     }
     sbx_jsonw_array_end(&w);
-    r = listing_write_next(&w, call->api, listing, n > shown ? &records[shown - 1] : NULL);
+    if (n > shown) {
+        last = (struct cursor){ .created_ms = records[shown - 1].created_ms, .id = records[shown - 1].id };
+    }
+    r = listing_write_next(&w, call, listing->scope, n > shown ? &last : NULL);
     sbx_jsonw_object_end(&w);
     if (r) {
         call_problem_internal(call, r);
@@ -265,7 +173,7 @@ list_live(struct call *call, const struct listing *listing)
     unsigned n;
 
     list.jobs = calloc(list.max + 1, sizeof(struct job *));
-    records = calloc(LIST_MAX + 1, sizeof(*records));
+    records = calloc(LISTING_MAX + 1, sizeof(*records));
     if (list.jobs == NULL || records == NULL) {
         free(list.jobs);
         free(records);

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-#include "lib/sbx_time.h"
-#include "lib/sbx_utf8.h"
+#include "executor/api/reply_parts.h"
 
 /* How much of a job an answer tells. */
 enum reply_form {
@@ -15,65 +14,11 @@ enum reply_form {
 #define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"cpu_throttled_ms\":0,\"peak_memory_bytes\":0}"
 
 static void
-write_text(struct sbx_jsonw *w, const char *key, const char *text)
-{
-    sbx_jsonw_str(w, key, *text != '\0' ? text : NULL);
-}
-
-static void
-write_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms)
-{
-    char text[SBX_RFC3339_LEN];
-
-    if (unix_ms == 0) {
-        sbx_jsonw_null(w, key);
-        return;
-    }
-    sbx_rfc3339(text, unix_ms);
-    sbx_jsonw_str(w, key, text);
-}
-
-static void
-write_raw(struct sbx_jsonw *w, const char *key, const char *json, const char *without)
-{
-    const char *value = json != NULL ? json : without;
-
-    sbx_jsonw_raw(w, key, value, strlen(value));
-}
-
-static void
-write_base64(struct sbx_jsonw *w, const char *key, const struct job_stream *stream)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(stream->len * 2 + 8);
-
-    sbx_buf_putc(&text, '"');
-    sbx_b64_encode(&text, stream->data, stream->len);
-    sbx_buf_putc(&text, '"');
-    if (text.failed) {
-        w->buf->failed = true;
-        return;
-    }
-    sbx_jsonw_raw(w, key, text.data, text.len);
-}
-
-static void
-write_stream(struct sbx_jsonw *w, const char *key, const char *key_base64, const struct job_stream *stream)
-{
-    const char *data = stream->data == NULL ? "" : stream->data;
-
-    sbx_jsonw_strn(w, key, data, stream->len);
-    /* The text has replacement characters then: whoever needs the bytes gets them. */
-    if (stream->len > 0 && !sbx_utf8_valid(data, stream->len)) {
-        write_base64(w, key_base64, stream);
-    }
-}
-
-static void
 write_output(struct sbx_jsonw *w, const struct job_record *record, enum reply_form form)
 {
     if (form == REPLY_FULL) {
-        write_stream(w, "stdout", "stdout_base64", &record->stream[JOB_STDOUT]);
-        write_stream(w, "stderr", "stderr_base64", &record->stream[JOB_STDERR]);
+        reply_stream(w, "stdout", "stdout_base64", &record->stream[JOB_STDOUT]);
+        reply_stream(w, "stderr", "stderr_base64", &record->stream[JOB_STDERR]);
     }
     sbx_jsonw_uint(w, "stdout_bytes", record->stream[JOB_STDOUT].total);
     sbx_jsonw_uint(w, "stderr_bytes", record->stream[JOB_STDERR].total);
@@ -134,7 +79,7 @@ write_exit(struct sbx_jsonw *w, const struct job_record *record)
     } else {
         sbx_jsonw_null(w, "exit_code");
     }
-    write_text(w, "signal", record->signal);
+    reply_text(w, "signal", record->signal);
 }
 
 /* A result may be told only when it is durable: until then the members are there and empty. */
@@ -149,7 +94,7 @@ write_no_end(struct sbx_jsonw *w, const struct job_record *record)
         sbx_jsonw_array_end(w);
     }
     sbx_jsonw_null(w, "violation");
-    write_raw(w, "usage", NULL, NO_USAGE);
+    reply_raw(w, "usage", NULL, NO_USAGE);
 }
 
 static void
@@ -159,7 +104,7 @@ write_files(struct sbx_jsonw *w, const struct job_record *record, enum reply_for
         return;
     }
     if (form == REPLY_FULL) {
-        write_raw(w, "result", record->result_json, "null");
+        reply_raw(w, "result", record->result_json, "null");
     }
     sbx_jsonw_array(w, "files");
     for (unsigned i = 0; i < record->n_artifacts; i++) {
@@ -167,7 +112,7 @@ write_files(struct sbx_jsonw *w, const struct job_record *record, enum reply_for
     }
     sbx_jsonw_array_end(w);
     if (record->skipped_json != NULL) {
-        write_raw(w, "files_skipped", record->skipped_json, "[]");
+        reply_raw(w, "files_skipped", record->skipped_json, "[]");
     }
 }
 
@@ -180,8 +125,8 @@ write_end(struct sbx_jsonw *w, const struct job_record *record, enum reply_form 
     }
     write_exit(w, record);
     write_files(w, record, form);
-    write_raw(w, "violation", record->violation_json, "null");
-    write_raw(w, "usage", record->usage_json, NO_USAGE);
+    reply_raw(w, "violation", record->violation_json, "null");
+    reply_raw(w, "usage", record->usage_json, NO_USAGE);
     if (record->message[0] != '\0') {
         sbx_jsonw_str(w, "message", record->message);
     }
@@ -197,14 +142,14 @@ write_job(struct sbx_jsonw *w, const char *key, const struct job_record *record,
     sbx_jsonw_str(w, "language", record->language);
     sbx_jsonw_str(w, "template", record->template_name);
     sbx_jsonw_str(w, "isolation", sbx_isolation_name(record->isolation));
-    write_text(w, "app", record->app);
-    write_text(w, "agent", record->agent);
+    reply_text(w, "app", record->app);
+    reply_text(w, "agent", record->agent);
     write_output(w, record, form);
     write_end(w, record, form);
-    write_raw(w, "metadata", record->metadata_json, "{}");
-    write_time(w, "created_at", record->created_ms);
-    write_time(w, "started_at", record->started_ms);
-    write_time(w, "finished_at", job_state_final(record->state) ? record->finished_ms : 0);
+    reply_raw(w, "metadata", record->metadata_json, "{}");
+    reply_time(w, "created_at", record->created_ms);
+    reply_time(w, "started_at", record->started_ms);
+    reply_time(w, "finished_at", job_state_final(record->state) ? record->finished_ms : 0);
     sbx_jsonw_object_end(w);
 }
 

@@ -172,8 +172,8 @@ wait_parse(const char *text, uint64_t *ret_ms)
     return sbx_duration_parse(text, strlen(text), ret_ms);
 }
 
-static bool
-wait_param(struct call *call)
+bool
+job_wait_param(struct call *call)
 {
     struct sbx_field_error err = { .field = "wait", .message = "is not a duration" };
     char text[32];
@@ -201,7 +201,7 @@ handle_job_get(struct call *call)
 {
     struct job *job = job_live(call);
 
-    if (!stream_ask(call) || !wait_param(call)) {
+    if (!stream_ask(call) || !job_wait_param(call)) {
         return;
     }
     if (call->stream != NULL && job != NULL) {
@@ -231,18 +231,23 @@ handle_job_cancel(struct call *call)
     job_answer_later(call, job, 202);
 }
 
-static void
-stream_answer(struct call *call, const struct job_record *record, unsigned which)
+void
+job_stream_answer(struct call *call, const struct job_stream *stream, bool truncated)
 {
-    const struct job_stream *stream = &record->stream[which];
     const struct sbx_http_header headers[] = {
         { "X-Content-Type-Options", "nosniff" },
         { "Content-Disposition", "attachment" },
-        { "Sandbox-Truncated", stream->total > stream->len || record->truncated ? "true" : "false" },
+        { "Sandbox-Truncated", stream->total > stream->len || truncated ? "true" : "false" },
     };
 
     call_reply(call, 200, "application/octet-stream", headers, SBX_COUNT(headers),
                stream->data == NULL ? "" : stream->data, stream->len);
+}
+
+static void
+stream_answer(struct call *call, const struct job_record *record, unsigned which)
+{
+    job_stream_answer(call, &record->stream[which], record->truncated);
 }
 
 static void

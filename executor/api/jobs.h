@@ -27,3 +27,7 @@ void job_stream_live(struct call *call, struct job *job);
 void job_stream_ended(struct call *call);
 /* The ceiling of every wait: the policy's, else the product's. */
 uint64_t job_wait_limit(const struct call *call);
+/* Reads ?wait= into call->wait_ms, within the ceiling; false: answered. */
+_must_check_ bool job_wait_param(struct call *call);
+/* The bytes of one stream, as they are. */
+void job_stream_answer(struct call *call, const struct job_stream *stream, bool truncated);

@@ -37,6 +37,29 @@ static const struct route routes[] = {
       { { "GET", "artifacts:read", handle_artifacts_content, API_MAX_BODY, false, "tenant expires signature", NULL } } },
     { "artifact.url", "/v1/artifacts/{id}/url", "POST", false,
       { { "POST", "artifacts:write", handle_artifacts_url, API_MAX_BODY, true, "", NULL } } },
+    { "sessions", "/v1/sessions", "GET, HEAD, POST", false,
+      { { "GET", "sessions:read", handle_session_list, API_MAX_BODY, false,
+          "status language template agent app metadata. limit cursor", NULL },
+        { "POST", "sessions:write", handle_session_create, API_MAX_JOB_BODY, true, "", NULL } } },
+    { "session", "/v1/sessions/{id}", "GET, HEAD, PATCH, DELETE", false,
+      { { "GET", "sessions:read", handle_session_get, API_MAX_BODY, false, "", NULL },
+        { "PATCH", "sessions:write", handle_session_extend, API_MAX_PATCH, true, "", NULL },
+        { "DELETE", "sessions:write", handle_session_delete, API_MAX_BODY, false, "", NULL } } },
+    { "session.contexts", "/v1/sessions/{id}/contexts", "GET, HEAD, POST", false,
+      { { "GET", "sessions:read", handle_context_list, API_MAX_BODY, false, "", NULL },
+        { "POST", "sessions:write", handle_context_create, API_MAX_BODY, true, "", NULL } } },
+    { "session.context", "/v1/sessions/{id}/contexts/{name}", "DELETE", false,
+      { { "DELETE", "sessions:write", handle_context_delete, API_MAX_BODY, false, "", NULL } } },
+    { "session.steps", "/v1/sessions/{id}/steps", "GET, HEAD, POST", false,
+      { { "GET", "sessions:read", handle_step_list, API_MAX_BODY, false, "status context limit cursor", NULL },
+        { "POST", "sessions:write", handle_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
+    { "session.step", "/v1/sessions/{id}/steps/{step}", "GET, HEAD, DELETE", false,
+      { { "GET", "sessions:read", handle_step_get, API_MAX_BODY, false, "wait cursor", NULL },
+        { "DELETE", "sessions:write", handle_step_cancel, API_MAX_BODY, false, "", NULL } } },
+    { "session.step.stdout", "/v1/sessions/{id}/steps/{step}/stdout", "GET, HEAD", false,
+      { { "GET", "sessions:read", handle_step_stdout, API_MAX_BODY, false, "", NULL } } },
+    { "session.step.stderr", "/v1/sessions/{id}/steps/{step}/stderr", "GET, HEAD", false,
+      { { "GET", "sessions:read", handle_step_stderr, API_MAX_BODY, false, "", NULL } } },
 };
 /* clang-format on */
 
@@ -197,13 +220,22 @@ word_in(const char *words, const char *word, size_t len)
     return false;
 }
 
+/* "metadata." stands for all that begin so: the rest names a member. */
+static bool
+param_known(const char *params, const char *name, size_t len)
+{
+    const char *dot = memchr(name, '.', len);
+
+    return word_in(params, name, len) || (dot != NULL && word_in(params, name, (size_t)(dot - name) + 1));
+}
+
 bool
 route_takes_query(const struct route_method *method, const char *query)
 {
     while (method->params != NULL && *query != '\0') {
         size_t len = strcspn(query, "&");
 
-        if (len > 0 && !word_in(method->params, query, strcspn(query, "=&"))) {
+        if (len > 0 && !param_known(method->params, query, strcspn(query, "=&"))) {
             return false;
         }
         query += len;

@@ -17,3 +17,5 @@ struct session *session_call(struct call *call, enum session_call_need need);
 /* Answers 410 with the reason: for who finds out later, as in a session_hook. Ends the call. */
 void session_call_gone(struct call *call, const struct session_record *record);
 struct sessions *call_sessions(const struct call *call);
+/* The live session of call->id, also one that has just ended; NULL: none, and nothing was answered. */
+struct session *session_call_live(const struct call *call);

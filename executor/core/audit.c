@@ -1,4 +1,4 @@
-#include "executor/core/audit.h"
+#include "executor/core/audit_inside.h"
 
 #include <string.h>
 
@@ -6,13 +6,8 @@
 
 #define AUDIT_BODY_MAX 262144
 
-struct audit_event {
-    struct sbx_buf body;
-    struct sbx_jsonw w;
-};
-
-static void
-event_begin(struct audit_event *event)
+void
+audit_event_begin(struct audit_event *event)
 {
     event->body = (struct sbx_buf)SBX_BUF_INIT(AUDIT_BODY_MAX);
     sbx_jsonw_init(&event->w, &event->body);
@@ -20,8 +15,8 @@ event_begin(struct audit_event *event)
 }
 
 /* A body that could not be made is no JSON: the store then fails the whole transaction, as it must. */
-static void
-event_end(struct audit_event *event, struct db_tx *tx, struct db_audit *head)
+void
+audit_event_end(struct audit_event *event, struct db_tx *tx, struct db_audit *head)
 {
     sbx_jsonw_object_end(&event->w);
     head->body = event->body.failed ? "" : event->body.data;
@@ -30,8 +25,8 @@ event_end(struct audit_event *event, struct db_tx *tx, struct db_audit *head)
     sbx_buf_deinit(&event->body);
 }
 
-static void
-write_who(struct sbx_jsonw *w, const char *app, const char *agent, const char *subject)
+void
+audit_write_who(struct sbx_jsonw *w, const char *app, const char *agent, const char *subject)
 {
     if (app != NULL && *app != '\0') {
         sbx_jsonw_str(w, "app", app);
@@ -56,8 +51,8 @@ write_digest(struct sbx_jsonw *w, const char *key, const void *data, size_t len)
     sbx_jsonw_str(w, key, hex);
 }
 
-static void
-write_input(struct sbx_jsonw *w, const struct job_spec *spec)
+void
+audit_write_input(struct sbx_jsonw *w, const struct job_spec *spec)
 {
     sbx_jsonw_uint(w, "code_bytes", spec->code_len);
     sbx_jsonw_uint(w, "args", spec->n_args);
@@ -83,8 +78,8 @@ write_input(struct sbx_jsonw *w, const struct job_spec *spec)
     sbx_jsonw_array_end(w);
 }
 
-static void
-write_origin(struct sbx_jsonw *w, const struct audit_origin *origin)
+void
+audit_write_origin(struct sbx_jsonw *w, const struct audit_origin *origin)
 {
     const struct sbx_context *context = origin->context;
 
@@ -113,27 +108,27 @@ audit_job_accepted(struct db_tx *tx, const struct job *job, const struct audit_o
     const struct job_record *record = &job->record;
     struct audit_event event;
 
-    event_begin(&event);
-    write_who(&event.w, record->app, record->agent, record->subject);
+    audit_event_begin(&event);
+    audit_write_who(&event.w, record->app, record->agent, record->subject);
     sbx_jsonw_str(&event.w, "language", record->language);
     sbx_jsonw_str(&event.w, "template", record->template_name);
     sbx_jsonw_str(&event.w, "isolation", sbx_isolation_name(record->isolation));
     sbx_jsonw_str(&event.w, "code_sha256", record->code_sha256);
-    write_input(&event.w, job->spec);
+    audit_write_input(&event.w, job->spec);
     sbx_limits_write(&event.w, "limits", &job->limits);
-    write_origin(&event.w, origin);
-    event_end(&event, tx,
-              &(struct db_audit){
-                  .tenant = record->tenant,
-                  .kind = "job.accepted",
-                  .object = record->id.text,
-                  .request_id = record->request_id,
-                  .decision = "allow",
-              });
+    audit_write_origin(&event.w, origin);
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = record->tenant,
+                        .kind = "job.accepted",
+                        .object = record->id.text,
+                        .request_id = record->request_id,
+                        .decision = "allow",
+                    });
 }
 
-static void
-write_stream(struct sbx_jsonw *w, const char *key, const struct job_stream *stream)
+void
+audit_write_stream(struct sbx_jsonw *w, const char *key, const struct job_stream *stream)
 {
     sbx_jsonw_object(w, key);
     sbx_jsonw_uint(w, "bytes", stream->total);
@@ -199,8 +194,8 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
     const char *status = job_state_status(job->verdict.state);
     struct audit_event event;
 
-    event_begin(&event);
-    write_who(&event.w, record->app, record->agent, record->subject);
+    audit_event_begin(&event);
+    audit_write_who(&event.w, record->app, record->agent, record->subject);
     sbx_jsonw_str(&event.w, "isolation", sbx_isolation_name(record->isolation));
     sbx_jsonw_str(&event.w, "status", status);
     write_exit(&event.w, record);
@@ -210,8 +205,8 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
     if (record->usage_json != NULL) {
         sbx_jsonw_raw(&event.w, "usage", record->usage_json, strlen(record->usage_json));
     }
-    write_stream(&event.w, "stdout", &record->stream[JOB_STDOUT]);
-    write_stream(&event.w, "stderr", &record->stream[JOB_STDERR]);
+    audit_write_stream(&event.w, "stdout", &record->stream[JOB_STDOUT]);
+    audit_write_stream(&event.w, "stderr", &record->stream[JOB_STDERR]);
     if (record->result_json != NULL) {
         write_digest(&event.w, "result_sha256", record->result_json, strlen(record->result_json));
     }
@@ -219,34 +214,37 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
     if (record->message[0] != '\0') {
         sbx_jsonw_str(&event.w, "message", record->message);
     }
-    event_end(&event, tx,
-              &(struct db_audit){
-                  .tenant = record->tenant,
-                  .kind = ended_kind(job->verdict.state),
-                  .object = record->id.text,
-                  .request_id = record->request_id,
-                  .decision = status,
-              });
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = record->tenant,
+                        .kind = ended_kind(job->verdict.state),
+                        .object = record->id.text,
+                        .request_id = record->request_id,
+                        .decision = status,
+                    });
 }
 
 void
-audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan)
+audit_orphaned(struct db_tx *tx, const struct audit_orphan *orphan)
 {
     struct audit_event event;
 
-    event_begin(&event);
-    write_who(&event.w, orphan->app, orphan->agent, orphan->subject);
+    audit_event_begin(&event);
+    audit_write_who(&event.w, orphan->app, orphan->agent, orphan->subject);
     sbx_jsonw_str(&event.w, "isolation", orphan->isolation);
+    if (orphan->session_id != NULL) {
+        sbx_jsonw_str(&event.w, "session", orphan->session_id);
+    }
     sbx_jsonw_str(&event.w, "status", "lost");
     sbx_jsonw_str(&event.w, "message", orphan->message);
-    event_end(&event, tx,
-              &(struct db_audit){
-                  .tenant = orphan->tenant,
-                  .kind = "job.lost",
-                  .object = orphan->id,
-                  .request_id = orphan->request_id,
-                  .decision = "lost",
-              });
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = orphan->tenant,
+                        .kind = orphan->kind,
+                        .object = orphan->id,
+                        .request_id = orphan->request_id,
+                        .decision = "lost",
+                    });
 }
 
 void
@@ -254,20 +252,20 @@ audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *me
 {
     struct audit_event event;
 
-    event_begin(&event);
-    write_who(&event.w, context->app, context->agent, context->subject);
+    audit_event_begin(&event);
+    audit_write_who(&event.w, context->app, context->agent, context->subject);
     sbx_jsonw_str(&event.w, "method", method);
     sbx_jsonw_str(&event.w, "route", route);
     if (context->client[0] != '\0') {
         sbx_jsonw_str(&event.w, "client", context->client);
     }
-    event_end(&event, tx,
-              &(struct db_audit){
-                  .tenant = context->tenant,
-                  .kind = "authz.bypass",
-                  .request_id = context->request_id,
-                  .decision = "allow",
-              });
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = context->tenant,
+                        .kind = "authz.bypass",
+                        .request_id = context->request_id,
+                        .decision = "allow",
+                    });
 }
 
 void
@@ -275,7 +273,7 @@ audit_walls_accepted(struct db_tx *tx, uint64_t missing)
 {
     struct audit_event event;
 
-    event_begin(&event);
+    audit_event_begin(&event);
     sbx_jsonw_array(&event.w, "walls");
     for (unsigned i = 0; i < SBX_N_WALLS; i++) {
         if (missing & SBX_WALL_BIT(i)) {
@@ -283,7 +281,8 @@ audit_walls_accepted(struct db_tx *tx, uint64_t missing)
         }
     }
     sbx_jsonw_array_end(&event.w);
-    event_end(&event, tx, &(struct db_audit){ .tenant = "", .kind = "walls.accepted", .decision = "allow" });
+    audit_event_end(&event, tx,
+                    &(struct db_audit){ .tenant = "", .kind = "walls.accepted", .decision = "allow" });
 }
 
 void

@@ -18,11 +18,23 @@ struct audit_origin {
 void audit_job_accepted(struct db_tx *tx, const struct job *job, const struct audit_origin *origin);
 /* job.finished, job.cancelled or job.lost, by the verdict. */
 void audit_job_ended(struct db_tx *tx, const struct job *job);
-/* A job that an earlier process left unfinished. */
+/* Something that an earlier process left unfinished; kind: "job.lost", "session.ended" or "step.ended". */
 struct audit_orphan {
-    const char *id, *tenant, *app, *agent, *subject, *request_id, *isolation, *message;
+    const char *kind, *id, *tenant, *app, *agent, *subject, *request_id, *isolation, *message;
+    const char *session_id; /* of a step; else NULL */
 };
-void audit_job_orphaned(struct db_tx *tx, const struct audit_orphan *orphan);
+void audit_orphaned(struct db_tx *tx, const struct audit_orphan *orphan);
+
+struct session;
+struct step;
+/* session.created: `spec` says what it begins with. */
+void audit_session_created(struct db_tx *tx, const struct session *session, const struct job_spec *spec,
+                           const struct audit_origin *origin);
+void audit_session_extended(struct db_tx *tx, const struct session *session,
+                            const struct audit_origin *origin);
+void audit_session_ended(struct db_tx *tx, const struct session *session);
+void audit_step_accepted(struct db_tx *tx, const struct step *step, const struct audit_origin *origin);
+void audit_step_ended(struct db_tx *tx, const struct step *step);
 /* A request that passed while authorization was off. */
 void audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *method, const char *route);
 /* Production that runs without required walls because its configuration says so. */

@@ -171,7 +171,7 @@ job_forget(struct job *job)
 
     runner_release(engine->runner, job);
     queue_leave(engine->queue, &job->item, ran_ms);
-    idempotency_job_gone(steal(&job->idempotency));
+    idempotency_object_gone(steal(&job->idempotency));
     job_table_remove(engine->table, job);
     job_free(job);
     engine_wake(engine);
@@ -187,11 +187,9 @@ job_leave_queue(struct job *job)
     engine_wake(job->engine);
 }
 
-static int
-job_set_share(struct job *job)
+int
+engine_share(const struct engine *engine, const char *tenant, uint64_t *ret)
 {
-    const struct engine *engine = job->engine;
-    const char *tenant = job->record.tenant;
     uint8_t mac[SBX_SHA256_LEN];
     int r;
 
@@ -199,8 +197,8 @@ job_set_share(struct job *job)
     if (r) {
         return r;
     }
-    memcpy(&job->share, mac, sizeof(job->share));
-    job->share |= job->share == 0;
+    memcpy(ret, mac, sizeof(*ret));
+    *ret |= *ret == 0;
     return 0;
 }
 
@@ -315,7 +313,7 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
     }
     job->engine = engine;
     job_fill_record(job, submission, code_sha256);
-    r = job_set_share(job);
+    r = engine_share(engine, job->record.tenant, &job->share);
     if (r == 0) {
         r = timer_new(&job->deadline, engine->spec.timers, job_on_deadline, job);
     }
@@ -333,7 +331,7 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
     }
 
     if (job->idempotency != NULL) {
-        idempotency_set_job(job->idempotency, &job->record.id);
+        idempotency_set_object(job->idempotency, &job->record.id);
     }
     job_table_add(engine->table, job);
     timer_start(job->deadline, engine->spec.queue_timeout_ms);

@@ -73,6 +73,8 @@ unsigned engine_retry_after_s(const struct engine *engine, const char *tenant);
 /* NONE: there is no such template. */
 enum sbx_isolation engine_template_tier(const struct engine *engine, const char *name);
 bool engine_offers(const struct engine *engine, const char *template_name, enum sbx_isolation isolation);
+/* What all that a tenant runs shares of the processors; never 0, and tells nobody the tenant's name. */
+_must_check_ int engine_share(const struct engine *engine, const char *tenant, uint64_t *ret);
 struct idempotency *engine_idempotency(struct engine *engine);
 /* Of jobs that ended and were streamed. */
 struct feed_shelf *engine_shelf(const struct engine *engine);

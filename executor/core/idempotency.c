@@ -157,10 +157,10 @@ idempotency_begin(struct idempotency *idempotency, const struct idempotency_key 
 }
 
 void
-idempotency_set_job(struct idempotency_entry *entry, const struct sbx_id *job_id)
+idempotency_set_object(struct idempotency_entry *entry, const struct sbx_id *object_id)
 {
     assert(!entry->running);
-    entry->job_id = *job_id;
+    entry->object_id = *object_id;
     entry->running = true;
 }
 
@@ -177,7 +177,7 @@ idempotency_answered(struct idempotency_entry *entry)
 }
 
 void
-idempotency_job_gone(struct idempotency_entry *entry)
+idempotency_object_gone(struct idempotency_entry *entry)
 {
     if (entry == NULL) {
         return;

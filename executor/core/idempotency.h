@@ -1,7 +1,7 @@
 /*
  * Idempotency keys of requests under way. A key belongs to (tenant, subject,
  * route). An entry lives while the first request with the key has no answer yet or
- * its job is live; after that the database knows the key.
+ * what it made is live; after that the database knows the key.
  */
 #pragma once
 
@@ -11,12 +11,12 @@
 #include "lib/sbx_id.h"
 
 #define IDEMPOTENCY_KEY_MAX 255
-#define IDEMPOTENCY_ROUTE_MAX 31
+#define IDEMPOTENCY_ROUTE_MAX 63
 
 enum {
     IDEMPOTENCY_E_MISMATCH = 1, /* the key came with another body before */
     IDEMPOTENCY_E_IN_FLIGHT,    /* the first request has no answer yet */
-    IDEMPOTENCY_E_KNOWN,        /* it has one: the entry names the job */
+    IDEMPOTENCY_E_KNOWN,        /* it has one: the entry names what was made */
 };
 
 struct idempotency;
@@ -29,9 +29,9 @@ struct idempotency_entry {
     char route[IDEMPOTENCY_ROUTE_MAX + 1];
     char key[IDEMPOTENCY_KEY_MAX + 1];
     char body_sha256[SBX_SHA256_HEX];
-    struct sbx_id job_id; /* "" before a job was admitted */
-    bool asked;           /* the first request waits for its answer */
-    bool running;         /* the job is live */
+    struct sbx_id object_id; /* "" before anything was admitted */
+    bool asked;              /* the first request waits for its answer */
+    bool running;            /* what was made is live */
 };
 
 struct idempotency_key {
@@ -45,9 +45,9 @@ bool idempotency_key_valid(const char *key);
 /* Returns 0 with a fresh entry (asked), IDEMPOTENCY_E_KNOWN with the old one, or another condition and no entry. */
 _must_check_ int idempotency_begin(struct idempotency *idempotency, const struct idempotency_key *key,
                                    struct idempotency_entry **ret);
-/* The entry's job was admitted. */
-void idempotency_set_job(struct idempotency_entry *entry, const struct sbx_id *job_id);
+/* What the request makes was admitted: a job, a session, a step ... */
+void idempotency_set_object(struct idempotency_entry *entry, const struct sbx_id *object_id);
 /* The first request was answered or its client is gone. The entry may be freed. Accepts NULL. */
 void idempotency_answered(struct idempotency_entry *entry);
-/* The job is no longer live. The entry may be freed. Accepts NULL. */
-void idempotency_job_gone(struct idempotency_entry *entry);
+/* It is no longer live. The entry may be freed. Accepts NULL. */
+void idempotency_object_gone(struct idempotency_entry *entry);

@@ -6,21 +6,10 @@
 
 #include "executor/core/artifacts.h"
 #include "executor/core/idempotency.h"
+#include "executor/core/rows.h"
 #include "executor/store/stmts.h"
 
 #define JOB_SPEC_JSON_MAX 16384
-
-static struct db_value
-text_or_null(const char *text)
-{
-    return DB_VTEXT(text == NULL || *text == '\0' ? NULL : text);
-}
-
-static struct db_value
-time_or_null(uint64_t ms)
-{
-    return ms == 0 ? DB_VNULL() : DB_VINT(ms);
-}
 
 /* What was asked, without its contents: code, input and env values are nobody's to read later. */
 static void
@@ -54,19 +43,19 @@ accept_add_job(struct db_tx *tx, const struct job *job, const struct audit_origi
     const struct db_value values[] = {
         DB_VTEXT(record->id.text),
         DB_VTEXT(record->tenant),
-        text_or_null(record->app),
-        text_or_null(record->agent),
+        row_text_or_null(record->app),
+        row_text_or_null(record->agent),
         DB_VTEXT(record->subject),
         DB_VTEXT(record->request_id),
-        text_or_null(record->traceparent),
+        row_text_or_null(record->traceparent),
         DB_VTEXT(record->language),
         DB_VTEXT(record->template_name),
         DB_VTEXT(sbx_isolation_name(record->isolation)),
         DB_VTEXT(record->code_sha256),
         DB_VTEXT(spec.failed ? NULL : spec.data), /* NULL is refused by the table: nothing is admitted half */
-        text_or_null(record->metadata_json),
+        row_text_or_null(record->metadata_json),
         DB_VINT(record->created_ms),
-        text_or_null(origin->idempotency_key),
+        row_text_or_null(origin->idempotency_key),
         DB_VINT(job->keep_ms),
     };
     db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
@@ -120,20 +109,20 @@ finish_add_job(struct db_tx *tx, const struct job *job)
         DB_VTEXT(record->id.text),
         DB_VTEXT(job_state_status(job->verdict.state)),
         DB_VINT(record->finished_ms),
-        time_or_null(record->started_ms),
+        row_time_or_null(record->started_ms),
         record->has_exit_code ? DB_VINT(record->exit_code) : DB_VNULL(),
-        text_or_null(record->signal),
+        row_text_or_null(record->signal),
         DB_VBLOB(out->data, out->len),
         DB_VBLOB(err->data, err->len),
         DB_VINT(out->total),
         DB_VINT(err->total),
         DB_VINT(record->truncated ? 1 : 0),
-        text_or_null(record->result_json),
-        text_or_null(record->violation_json),
-        text_or_null(record->usage_json),
-        text_or_null(record->message),
+        row_text_or_null(record->result_json),
+        row_text_or_null(record->violation_json),
+        row_text_or_null(record->usage_json),
+        row_text_or_null(record->message),
     };
-    const struct db_value skipped[] = { DB_VTEXT(record->id.text), text_or_null(record->skipped_json) };
+    const struct db_value skipped[] = { DB_VTEXT(record->id.text), row_text_or_null(record->skipped_json) };
 
     db_tx_add(tx, DB_JOB_FINISH, values, SBX_COUNT(values));
     if (record->skipped_json != NULL) {
@@ -186,55 +175,10 @@ job_store_finish(struct db *db, struct artifacts *artifacts, const struct job *j
     return 0;
 }
 
-/* The readers of columns are sticky: a failure is kept in *rc and looked at once. */
-static void
-take_text(char *out, size_t size, const struct db_value *value, int *rc)
-{
-    if (value->type == DB_NULL) {
-        *out = '\0';
-        return;
-    }
-    if (value->type != DB_TEXT || value->len >= size) {
-        *rc = -EINVAL;
-        return;
-    }
-    memcpy(out, value->data, value->len + 1);
-}
-
-static void
-take_copy(char **ret, const struct db_value *value, int *rc)
-{
-    if (value->type == DB_NULL) {
-        return;
-    }
-    *ret = malloc(value->len + 1);
-    if (*ret == NULL) {
-        *rc = -ENOMEM;
-        return;
-    }
-    memcpy(*ret, value->len > 0 ? value->data : "", value->len);
-    (*ret)[value->len] = '\0';
-}
-
-static uint64_t
-take_number(const struct db_value *value)
-{
-    return value->type == DB_INT && value->integer > 0 ? (uint64_t)value->integer : 0;
-}
-
 static void
 take_state(enum job_state *ret, const struct db_value *value, int *rc)
 {
     if (value->type != DB_TEXT || !job_state_parse(value->data, ret)) {
-        *rc = -EINVAL;
-    }
-}
-
-static void
-take_isolation(enum sbx_isolation *ret, const struct db_value *value, int *rc)
-{
-    *ret = value->type == DB_TEXT ? sbx_isolation_parse(value->data) : SBX_ISOLATION_NONE;
-    if (*ret == SBX_ISOLATION_NONE) {
         *rc = -EINVAL;
     }
 }
@@ -246,30 +190,30 @@ take_exit(struct job_record *ret, const struct db_value *exit_code, const struct
         ret->has_exit_code = true;
         ret->exit_code = (int)exit_code->integer;
     }
-    take_text(ret->signal, sizeof(ret->signal), signal, rc);
+    row_take_text(ret->signal, sizeof(ret->signal), signal, rc);
 }
 
 static void
 take_stream(struct job_stream *ret, const struct db_value *data, const struct db_value *total, int *rc)
 {
-    take_copy(&ret->data, data, rc);
+    row_take_copy(&ret->data, data, rc);
     ret->len = ret->data == NULL ? 0 : data->len;
-    ret->total = take_number(total);
+    ret->total = row_take_number(total);
 }
 
 static void
 load_who(struct job_record *ret, const struct db_value *row, int *rc)
 {
-    take_text(ret->id.text, sizeof(ret->id.text), &row[DB_JOB_ID], rc);
-    take_text(ret->tenant, sizeof(ret->tenant), &row[DB_JOB_TENANT], rc);
-    take_text(ret->app, sizeof(ret->app), &row[DB_JOB_APP], rc);
-    take_text(ret->agent, sizeof(ret->agent), &row[DB_JOB_AGENT], rc);
-    take_text(ret->subject, sizeof(ret->subject), &row[DB_JOB_SUBJECT], rc);
-    take_text(ret->request_id, sizeof(ret->request_id), &row[DB_JOB_REQUEST_ID], rc);
-    take_text(ret->traceparent, sizeof(ret->traceparent), &row[DB_JOB_TRACEPARENT], rc);
-    take_text(ret->language, sizeof(ret->language), &row[DB_JOB_LANGUAGE], rc);
-    take_text(ret->template_name, sizeof(ret->template_name), &row[DB_JOB_TEMPLATE], rc);
-    take_text(ret->code_sha256, sizeof(ret->code_sha256), &row[DB_JOB_CODE_SHA256], rc);
+    row_take_text(ret->id.text, sizeof(ret->id.text), &row[DB_JOB_ID], rc);
+    row_take_text(ret->tenant, sizeof(ret->tenant), &row[DB_JOB_TENANT], rc);
+    row_take_text(ret->app, sizeof(ret->app), &row[DB_JOB_APP], rc);
+    row_take_text(ret->agent, sizeof(ret->agent), &row[DB_JOB_AGENT], rc);
+    row_take_text(ret->subject, sizeof(ret->subject), &row[DB_JOB_SUBJECT], rc);
+    row_take_text(ret->request_id, sizeof(ret->request_id), &row[DB_JOB_REQUEST_ID], rc);
+    row_take_text(ret->traceparent, sizeof(ret->traceparent), &row[DB_JOB_TRACEPARENT], rc);
+    row_take_text(ret->language, sizeof(ret->language), &row[DB_JOB_LANGUAGE], rc);
+    row_take_text(ret->template_name, sizeof(ret->template_name), &row[DB_JOB_TEMPLATE], rc);
+    row_take_text(ret->code_sha256, sizeof(ret->code_sha256), &row[DB_JOB_CODE_SHA256], rc);
 }
 
 int
@@ -284,21 +228,21 @@ job_store_load(struct job_record *ret, const struct db_result *result, unsigned 
     }
     row = db_at(result, row_number, 0);
     load_who(&record, row, &rc);
-    take_isolation(&record.isolation, &row[DB_JOB_ISOLATION], &rc);
+    row_take_isolation(&record.isolation, &row[DB_JOB_ISOLATION], &rc);
     take_state(&record.state, &row[DB_JOB_STATE], &rc);
-    record.created_ms = take_number(&row[DB_JOB_CREATED_MS]);
-    record.started_ms = take_number(&row[DB_JOB_STARTED_MS]);
-    record.finished_ms = take_number(&row[DB_JOB_FINISHED_MS]);
+    record.created_ms = row_take_number(&row[DB_JOB_CREATED_MS]);
+    record.started_ms = row_take_number(&row[DB_JOB_STARTED_MS]);
+    record.finished_ms = row_take_number(&row[DB_JOB_FINISHED_MS]);
     take_exit(&record, &row[DB_JOB_EXIT_CODE], &row[DB_JOB_SIGNAL], &rc);
     take_stream(&record.stream[JOB_STDOUT], &row[DB_JOB_STDOUT], &row[DB_JOB_STDOUT_BYTES], &rc);
     take_stream(&record.stream[JOB_STDERR], &row[DB_JOB_STDERR], &row[DB_JOB_STDERR_BYTES], &rc);
-    record.truncated = take_number(&row[DB_JOB_TRUNCATED]) != 0;
-    take_copy(&record.metadata_json, &row[DB_JOB_METADATA], &rc);
-    take_copy(&record.result_json, &row[DB_JOB_RESULT], &rc);
-    take_copy(&record.violation_json, &row[DB_JOB_VIOLATION], &rc);
-    take_copy(&record.usage_json, &row[DB_JOB_USAGE], &rc);
-    take_copy(&record.skipped_json, &row[DB_JOB_SKIPPED], &rc);
-    take_text(record.message, sizeof(record.message), &row[DB_JOB_MESSAGE], &rc);
+    record.truncated = row_take_number(&row[DB_JOB_TRUNCATED]) != 0;
+    row_take_copy(&record.metadata_json, &row[DB_JOB_METADATA], &rc);
+    row_take_copy(&record.result_json, &row[DB_JOB_RESULT], &rc);
+    row_take_copy(&record.violation_json, &row[DB_JOB_VIOLATION], &rc);
+    row_take_copy(&record.usage_json, &row[DB_JOB_USAGE], &rc);
+    row_take_copy(&record.skipped_json, &row[DB_JOB_SKIPPED], &rc);
+    row_take_text(record.message, sizeof(record.message), &row[DB_JOB_MESSAGE], &rc);
     if (rc) {
         return rc;
     }
@@ -320,25 +264,25 @@ job_store_load_brief(struct job_record *ret, const char *tenant, const struct db
         return -EINVAL;
     }
     row = db_at(result, row_number, 0);
-    take_text(record.tenant, sizeof(record.tenant), &owner, &rc);
-    take_text(record.id.text, sizeof(record.id.text), &row[DB_JOBS_ID], &rc);
-    take_text(record.app, sizeof(record.app), &row[DB_JOBS_APP], &rc);
-    take_text(record.agent, sizeof(record.agent), &row[DB_JOBS_AGENT], &rc);
-    take_text(record.subject, sizeof(record.subject), &row[DB_JOBS_SUBJECT], &rc);
-    take_text(record.language, sizeof(record.language), &row[DB_JOBS_LANGUAGE], &rc);
-    take_text(record.template_name, sizeof(record.template_name), &row[DB_JOBS_TEMPLATE], &rc);
-    take_isolation(&record.isolation, &row[DB_JOBS_ISOLATION], &rc);
+    row_take_text(record.tenant, sizeof(record.tenant), &owner, &rc);
+    row_take_text(record.id.text, sizeof(record.id.text), &row[DB_JOBS_ID], &rc);
+    row_take_text(record.app, sizeof(record.app), &row[DB_JOBS_APP], &rc);
+    row_take_text(record.agent, sizeof(record.agent), &row[DB_JOBS_AGENT], &rc);
+    row_take_text(record.subject, sizeof(record.subject), &row[DB_JOBS_SUBJECT], &rc);
+    row_take_text(record.language, sizeof(record.language), &row[DB_JOBS_LANGUAGE], &rc);
+    row_take_text(record.template_name, sizeof(record.template_name), &row[DB_JOBS_TEMPLATE], &rc);
+    row_take_isolation(&record.isolation, &row[DB_JOBS_ISOLATION], &rc);
     take_state(&record.state, &row[DB_JOBS_STATE], &rc);
-    record.created_ms = take_number(&row[DB_JOBS_CREATED_MS]);
-    record.started_ms = take_number(&row[DB_JOBS_STARTED_MS]);
-    record.finished_ms = take_number(&row[DB_JOBS_FINISHED_MS]);
+    record.created_ms = row_take_number(&row[DB_JOBS_CREATED_MS]);
+    record.started_ms = row_take_number(&row[DB_JOBS_STARTED_MS]);
+    record.finished_ms = row_take_number(&row[DB_JOBS_FINISHED_MS]);
     take_exit(&record, &row[DB_JOBS_EXIT_CODE], &row[DB_JOBS_SIGNAL], &rc);
-    record.stream[JOB_STDOUT].total = take_number(&row[DB_JOBS_STDOUT_BYTES]);
-    record.stream[JOB_STDERR].total = take_number(&row[DB_JOBS_STDERR_BYTES]);
-    record.truncated = take_number(&row[DB_JOBS_TRUNCATED]) != 0;
-    take_copy(&record.metadata_json, &row[DB_JOBS_METADATA], &rc);
-    take_copy(&record.violation_json, &row[DB_JOBS_VIOLATION], &rc);
-    take_copy(&record.usage_json, &row[DB_JOBS_USAGE], &rc);
+    record.stream[JOB_STDOUT].total = row_take_number(&row[DB_JOBS_STDOUT_BYTES]);
+    record.stream[JOB_STDERR].total = row_take_number(&row[DB_JOBS_STDERR_BYTES]);
+    record.truncated = row_take_number(&row[DB_JOBS_TRUNCATED]) != 0;
+    row_take_copy(&record.metadata_json, &row[DB_JOBS_METADATA], &rc);
+    row_take_copy(&record.violation_json, &row[DB_JOBS_VIOLATION], &rc);
+    row_take_copy(&record.usage_json, &row[DB_JOBS_USAGE], &rc);
     if (rc) {
         return rc;
     }
@@ -367,10 +311,10 @@ job_store_load_artifacts(struct job_record *ret, const struct db_result *result)
         const struct db_value *row = db_at(result, i, 0);
         struct job_artifact *artifact = &ret->artifacts[i];
 
-        take_text(artifact->id.text, sizeof(artifact->id.text), &row[DB_ARTIFACT_ID], &rc);
-        take_copy(&artifact->path, &row[DB_ARTIFACT_PATH], &rc);
-        take_text(artifact->sha256, sizeof(artifact->sha256), &row[DB_ARTIFACT_SHA256], &rc);
-        artifact->size = take_number(&row[DB_ARTIFACT_SIZE]);
+        row_take_text(artifact->id.text, sizeof(artifact->id.text), &row[DB_ARTIFACT_ID], &rc);
+        row_take_copy(&artifact->path, &row[DB_ARTIFACT_PATH], &rc);
+        row_take_text(artifact->sha256, sizeof(artifact->sha256), &row[DB_ARTIFACT_SHA256], &rc);
+        artifact->size = row_take_number(&row[DB_ARTIFACT_SIZE]);
         artifact->mime = artifact->path == NULL ? "" : artifact_mime(artifact->path);
     }
     return rc;

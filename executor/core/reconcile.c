@@ -11,14 +11,35 @@
 #define RECONCILE_PAGE 100
 #define RECONCILE_MESSAGE "the executor was restarted"
 
-/* Columns of DB_JOBS_UNFINISHED. */
-enum { ROW_ID, ROW_TENANT, ROW_APP, ROW_AGENT, ROW_SUBJECT, ROW_REQUEST_ID, ROW_ISOLATION, ROW_N_COLUMNS };
+/* Columns of DB_JOBS_UNFINISHED, DB_STEPS_UNFINISHED and DB_SESSIONS_UNFINISHED. */
+enum {
+    ROW_ID,
+    ROW_TENANT,
+    ROW_APP,
+    ROW_AGENT,
+    ROW_SUBJECT,
+    ROW_REQUEST_ID,
+    ROW_ISOLATION,
+    ROW_N_COLUMNS,
+    ROW_SESSION_ID = ROW_N_COLUMNS /* of a step */
+};
+
+/* Steps before their sessions: those whose row says that they ended have no step that has not. */
+static const struct {
+    const char *what, *kind;
+    enum db_stmt read, lost;
+    bool of_session;
+} kinds[] = {
+    { "job", "job.lost", DB_JOBS_UNFINISHED, DB_JOB_LOST, false },
+    { "step", "step.ended", DB_STEPS_UNFINISHED, DB_STEP_LOST, true },
+    { "session", "session.ended", DB_SESSIONS_UNFINISHED, DB_SESSION_LOST, false },
+};
 
 struct reconcile {
     struct db *db;
     void (*done)(void *arg, int rc, unsigned lost);
     void *arg;
-    unsigned lost, page;
+    unsigned kind, lost, page;
     char after[SBX_ID_LEN + 1];
 };
 
@@ -49,10 +70,11 @@ reconcile_on_stored(void *arg, int rc, const struct db_result *result _unused_)
 }
 
 static void
-reconcile_add(struct db_tx *tx, const struct db_value *row)
+reconcile_add(struct db_tx *tx, unsigned kind, const struct db_value *row)
 {
     const struct db_value values[] = { row[ROW_ID], DB_VINT(sbx_now_unix_ms()), DB_VTEXT(RECONCILE_MESSAGE) };
     const struct audit_orphan orphan = {
+        .kind = kinds[kind].kind,
         .id = row[ROW_ID].data,
         .tenant = row[ROW_TENANT].data,
         .app = row[ROW_APP].data,
@@ -61,11 +83,12 @@ reconcile_add(struct db_tx *tx, const struct db_value *row)
         .request_id = row[ROW_REQUEST_ID].data,
         .isolation = row[ROW_ISOLATION].data,
         .message = RECONCILE_MESSAGE,
+        .session_id = kinds[kind].of_session ? row[ROW_SESSION_ID].data : NULL,
     };
 
-    db_tx_add(tx, DB_JOB_LOST, values, SBX_COUNT(values));
-    audit_job_orphaned(tx, &orphan);
-    log_warn("job.lost", LOG_STR("job", orphan.id), LOG_STR("tenant", orphan.tenant),
+    db_tx_add(tx, kinds[kind].lost, values, SBX_COUNT(values));
+    audit_orphaned(tx, &orphan);
+    log_warn("start.lost", LOG_STR(kinds[kind].what, orphan.id), LOG_STR("tenant", orphan.tenant),
              LOG_STR("request_id", orphan.request_id));
 }
 
@@ -77,12 +100,19 @@ reconcile_on_read(void *arg, int rc, const struct db_result *result)
     struct db_tx *tx;
     int r;
 
+    if (rc == 0 && result->n_rows == 0 && reconcile->kind + 1 < SBX_COUNT(kinds)) {
+        reconcile->kind++;
+        reconcile->after[0] = '\0';
+        reconcile_read(reconcile);
+        return;
+    }
     if (rc != 0 || result->n_rows == 0) {
         reconcile_end(reconcile, rc > 0 ? -EIO : rc);
         return;
     }
     last = db_at(result, result->n_rows - 1, ROW_ID);
-    if (result->n_columns < ROW_N_COLUMNS || last->len > SBX_ID_LEN) {
+    if (result->n_columns < (kinds[reconcile->kind].of_session ? ROW_SESSION_ID + 1u : ROW_N_COLUMNS) ||
+        last->len > SBX_ID_LEN) {
         reconcile_end(reconcile, -EINVAL);
         return;
     }
@@ -92,7 +122,7 @@ reconcile_on_read(void *arg, int rc, const struct db_result *result)
         return;
     }
     for (unsigned i = 0; i < result->n_rows; i++) {
-        reconcile_add(tx, db_at(result, i, 0));
+        reconcile_add(tx, reconcile->kind, db_at(result, i, 0));
     }
     memcpy(reconcile->after, last->data, last->len + 1);
     reconcile->page = result->n_rows;
@@ -104,7 +134,8 @@ reconcile_read(struct reconcile *reconcile)
 {
     const struct db_value values[] = { DB_VTEXT(reconcile->after), DB_VINT(RECONCILE_PAGE) };
 
-    db_read(reconcile->db, DB_JOBS_UNFINISHED, values, SBX_COUNT(values), reconcile_on_read, reconcile);
+    db_read(reconcile->db, kinds[reconcile->kind].read, values, SBX_COUNT(values), reconcile_on_read,
+            reconcile);
 }
 
 int

@@ -18,6 +18,7 @@
 #include "executor/runtime/runtime.h"
 #include "lib/sbx_mux.h"
 
+#define SESSION_CONTEXT_DEFAULT "default"
 #define SESSION_MAX_CONTEXTS 8
 #define SESSION_MAX_WAITING 32               /* steps */
 #define SESSION_MAX_WAITING_BYTES (8u << 20) /* of their code and env */
@@ -55,6 +56,7 @@ struct session {
     struct session_record record;
     struct sessions *sessions;
     struct sbx_limits limits;
+    uint64_t share;              /* of the processors: the same for all of the tenant, never 0 */
     struct sandbox *sandbox;     /* NULL before it was taken and once its destruction was asked for */
     struct sbx_mux *mux;         /* borrows: the sandbox's */
     struct session_start *start; /* while it is starting */
@@ -68,15 +70,19 @@ struct session {
     struct list waiters;
     struct timer *timer; /* ttl and idle, the end that is due, then the store's retry */
     unsigned holds;
-    uint64_t used_ms;        /* monotonic, of the last use */
-    enum session_reason due; /* it ends for this on the loop's next turn */
-    struct runtime_env *env; /* of every interpreter and process in it; one block */
+    uint64_t born_ms, used_ms; /* of its birth and its last use, on timers_now_ms's clock */
+    uint64_t running_ms;       /* monotonic; 0: not yet */
+    enum session_reason due;   /* it ends for this on the loop's next turn */
+    const char *due_message;   /* constant text; NULL: none */
+    struct runtime_env *env;   /* of every interpreter and process in it; one block */
     unsigned n_env;
     struct idempotency_entry *idempotency;
     struct session_processes *processes; /* theirs who have some */
     uint64_t cpu_ms, peak_memory_bytes;  /* of what ended so far, as the agent says */
     bool accepted;                       /* its row is durable */
     bool refused;                        /* it will never be: the session does not exist for anybody */
+    bool ending;                         /* inside of session_end */
+    bool stored;                         /* so is its end */
     bool destroying;                     /* the runtime's callback is still to come */
 };
 
@@ -93,5 +99,20 @@ void session_hook_add(struct session *session, struct session_hook *hook,
 void session_hook_remove(struct session_hook *hook);
 /* The agent is not to be believed any more: the session ends with `crash` on the loop's next turn. `what` is for the log. */
 void session_nonsense(struct session *session, const char *what);
+/*
+ * It may live for ttl_ms from now on, not beyond its longest life, and be idle for so long; 0 leaves either as it is.
+ * Takes *metadata_json when that is not NULL.
+ */
+void session_extend(struct session *session, uint64_t ttl_ms, uint64_t idle_timeout_ms, char **metadata_json);
+/* When it would end for being idle, Unix; 0: it is not idle. */
+uint64_t session_idle_expires_ms(const struct session *session);
 /* Ends it now: hooks and steps are told before this returns. A session that has ended is left alone. `message` "" or text. */
 void session_end(struct session *session, enum session_reason reason, const char *message);
+
+struct session_context *session_context_find(const struct session *session, const char *name);
+enum { SESSION_CONTEXT_E_FULL = 1, SESSION_CONTEXT_E_EXISTS, SESSION_CONTEXT_E_BUSY };
+/* Starts an interpreter: a new name. `language` is canonical and of the registry. */
+_must_check_ int session_context_add(struct session *session, const char *name, const char *language);
+/* Ends one. BUSY while a step uses or waits for it. */
+_must_check_ int session_context_remove(struct session_context *context);
+const char *session_context_state_name(enum session_context_state state);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "executor/core/audit.h"
+#include "executor/core/feed_shelf.h"
 #include "executor/core/job_spec.h"
 #include "executor/core/runner.h"
 #include "executor/core/session.h"
@@ -25,8 +26,13 @@ struct sessions_spec {
     const struct runner_pool *pools; /* borrows */
     unsigned n_pools;
     unsigned max;
-    size_t output_keep; /* of each stream of a step */
+    size_t output_keep;       /* of each stream of a step */
+    size_t feed_keep;         /* of what a step says, for who streams it */
+    struct feed_shelf *shelf; /* borrows; for feeds of steps that ended */
     uint64_t key_ttl_ms;
+    /* One share of the processors for all that a tenant runs. */
+    int (*share)(void *arg, const char *tenant, uint64_t *ret);
+    void *share_arg;
 };
 
 /* What a session is made of. Borrows until return, but for the spec. */
@@ -66,6 +72,9 @@ _must_check_ int session_wait_end(struct waiter **ret, struct session *session, 
                                   void *arg);
 /* No new ones; those that are end `evicted` after the patience; `done` when all are gone. */
 void sessions_drain(struct sessions *sessions, uint64_t patience_ms, void (*done)(void *arg), void *arg);
+/* Ends what still lives now. */
+void sessions_hurry(struct sessions *sessions);
+/* Sessions not forgotten and sandboxes not gone; after a drain that ended late there are some, and no sessions_free. */
 unsigned sessions_live(const struct sessions *sessions);
 void sessions_stats(const struct sessions *sessions, struct sessions_stats *ret);
 struct timers *sessions_timers(const struct sessions *sessions);

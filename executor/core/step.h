@@ -44,6 +44,8 @@ _must_check_ int step_submit(struct step **ret, struct session *session, const s
 struct step *step_find(const struct session *session, const char *id);
 /* Brings the output so far into the record; -ENOMEM leaves it as it was. */
 _must_check_ int step_render(struct step *step);
+/* Of a link of session->steps. */
+struct step *step_of(struct list *link);
 struct step_record *step_record(struct step *step);
 /* What it says as it happens; borrows: feed_ref keeps it. */
 struct feed *step_feed(const struct step *step);
@@ -53,3 +55,10 @@ bool step_accepted(const struct step *step);
 _must_check_ int step_wait(struct waiter **ret, struct step *step, uint64_t ms, waiter_fn done, void *arg);
 /* Asks for its end; one that has ended is left alone. */
 void step_cancel(struct step *step);
+
+/*
+ * The data of its feed's events, for who makes a feed again from a record: "start" when it was started, one "display" or
+ * "result" for each of results, then as closing events "usage" when there is one, and "end".
+ */
+void step_event_start(struct sbx_buf *out, const struct step_record *record);
+void step_event_end(struct sbx_buf *out, const struct step_record *record);

@@ -6,6 +6,14 @@
 #define ARTIFACT_COLUMNS                                                                                     \
     "a.id, a.job_id, a.session_id, a.name, a.path, a.size, a.sha256, a.mime, a.sealed, a.created_ms,"        \
     " a.expires_ms, a.metadata, "
+#define SESSION_COLUMNS                                                                                      \
+    "id, tenant, app, agent, subject, request_id, language, template, isolation, status, reason, created_ms,"   \
+    " started_ms, ended_ms, expires_ms, ttl_ms, idle_timeout_ms, max_lifetime_ms, step_timeout_ms, n_steps,"    \
+    " message, limits, metadata, violation, usage"
+#define STEP_COLUMNS                                                                                         \
+    "id, session_id, tenant, number, context, language, status, subject, request_id, code_sha256, created_ms,"  \
+    " started_ms, finished_ms, exit_code, signal, interpreter, restarted, stdout_bytes, stderr_bytes, truncated," \
+    " message, usage, violation"
 
 /* clang-format off */
 static const struct db_stmt_info stmts[DB_N_STMTS] = {
@@ -158,6 +166,97 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         "tenant_key_rewrap",
         "update tenant_keys set master = $3, wrapped = $4 where tenant = $1 and master = $2",
         4, DB_ACCESS_WRITE,
+    },
+    [DB_SESSION_INSERT] = {
+        "session_insert",
+        "insert into sessions (id, tenant, app, agent, subject, request_id, language, template, isolation, created_ms,"
+        " expires_ms, ttl_ms, idle_timeout_ms, max_lifetime_ms, step_timeout_ms, limits, metadata, status)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'starting')",
+        17, DB_ACCESS_WRITE,
+    },
+    [DB_SESSION_EXTEND] = {
+        "session_extend",
+        "update sessions set ttl_ms = $2, idle_timeout_ms = $3, expires_ms = $4, metadata = $5"
+        " where id = $1 and status <> 'ended'",
+        5, DB_ACCESS_WRITE,
+    },
+    [DB_SESSION_END] = {
+        "session_end",
+        "update sessions set status = 'ended', reason = $2, ended_ms = $3, started_ms = coalesce(started_ms, $4),"
+        " n_steps = $5, message = $6, violation = $7, usage = $8 where id = $1 and status <> 'ended'",
+        8, DB_ACCESS_WRITE,
+    },
+    [DB_SESSION_LOST] = {
+        "session_lost",
+        "update sessions set status = 'ended', reason = 'lost', ended_ms = $2, message = $3,"
+        " n_steps = (select count(*) from steps where session_id = $1) where id = $1 and status <> 'ended'",
+        3, DB_ACCESS_WRITE,
+    },
+    [DB_SESSION_GET] = {
+        "session_get",
+        "select " SESSION_COLUMNS " from sessions where tenant = $1 and id = $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_SESSION_LIST] = {
+        "session_list",
+        "select " SESSION_COLUMNS " from sessions where tenant = $1"
+        " and (cast($2 as text) is null or status = $2)"
+        " and (cast($3 as text) is null or language = $3)"
+        " and (cast($4 as text) is null or template = $4)"
+        " and (cast($5 as text) is null or agent = $5)"
+        " and (cast($6 as text) is null or app = $6)"
+        " and (cast($7 as text) is null or replace(metadata, '{' || $7, '') <> metadata"
+        " or replace(metadata, ',' || $7, '') <> metadata)"
+        " and (created_ms, id) < ($8, $9)"
+        " order by created_ms desc, id desc limit $10",
+        10, DB_ACCESS_READ,
+    },
+    [DB_SESSIONS_UNFINISHED] = {
+        "sessions_unfinished",
+        "select id, tenant, app, agent, subject, request_id, isolation from sessions"
+        " where status <> 'ended' and id > $1 order by id limit $2",
+        2, DB_ACCESS_READ,
+    },
+    [DB_STEP_INSERT] = {
+        "step_insert",
+        "insert into steps (id, session_id, tenant, number, context, language, subject, request_id, code_sha256,"
+        " created_ms, status) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'queued')",
+        10, DB_ACCESS_WRITE,
+    },
+    [DB_STEP_FINISH] = {
+        "step_finish",
+        "update steps set status = $2, started_ms = $3, finished_ms = $4, exit_code = $5, signal = $6, interpreter = $7,"
+        " restarted = $8, stdout = $9, stderr = $10, stdout_bytes = $11, stderr_bytes = $12, truncated = $13,"
+        " results = $14, error = $15, violation = $16, usage = $17, message = $18"
+        " where id = $1 and status in ('queued', 'running')",
+        18, DB_ACCESS_WRITE,
+    },
+    [DB_STEP_LOST] = {
+        "step_lost",
+        "update steps set status = 'lost', finished_ms = $2, message = $3"
+        " where id = $1 and status in ('queued', 'running')",
+        3, DB_ACCESS_WRITE,
+    },
+    [DB_STEP_GET] = {
+        "step_get",
+        "select " STEP_COLUMNS ", error, results, stdout, stderr from steps"
+        " where tenant = $1 and session_id = $2 and id = $3",
+        3, DB_ACCESS_READ,
+    },
+    [DB_STEP_LIST] = {
+        "step_list",
+        "select " STEP_COLUMNS " from steps where tenant = $1 and session_id = $2"
+        " and (cast($3 as text) is null or status = $3)"
+        " and (cast($4 as text) is null or context = $4)"
+        " and number < $5 order by number desc limit $6",
+        6, DB_ACCESS_READ,
+    },
+    [DB_STEPS_UNFINISHED] = {
+        "steps_unfinished",
+        "select s.id, s.tenant, e.app, e.agent, s.subject, s.request_id, e.isolation, s.session_id"
+        " from steps s join sessions e on e.id = s.session_id"
+        " where s.status in ('queued', 'running') and s.id > $1 order by s.id limit $2",
+        2, DB_ACCESS_READ,
     },
     [DB_IDEM_INSERT] = {
         "idem_insert",

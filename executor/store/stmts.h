@@ -78,9 +78,50 @@ enum db_stmt {
     /* tenant old_master master wrapped */
     DB_TENANT_KEY_REWRAP,
 
-    /* tenant subject route key body_sha256 job_id created_ms; conflict: the first four */
+    /*
+     * id tenant app? agent? subject request_id language template isolation created_ms expires_ms ttl_ms
+     * idle_timeout_ms max_lifetime_ms step_timeout_ms limits metadata? : a new row, status starting
+     */
+    DB_SESSION_INSERT,
+    /* id ttl_ms idle_timeout_ms expires_ms metadata? : of one that has not ended */
+    DB_SESSION_EXTEND,
+    /*
+     * id reason ended_ms started_ms? n_steps message? violation? usage? : changes 0 rows when it has ended already
+     */
+    DB_SESSION_END,
+    /* id ended_ms message? : as DB_SESSION_END with reason lost, and as many steps as are stored */
+    DB_SESSION_LOST,
+    /* tenant id -> enum db_session_column */
+    DB_SESSION_GET,
+    /*
+     * tenant status? language? template? agent? app? metadata? cursor_created_ms cursor_id limit -> enum
+     * db_session_column, newest first, beyond the cursor. metadata is one member as it is stored: "key":"value"
+     */
+    DB_SESSION_LIST,
+    /* after_id limit -> id tenant app? agent? subject request_id isolation, by id: of every tenant; begin with "" */
+    DB_SESSIONS_UNFINISHED,
+
+    /*
+     * id session_id tenant number context language subject request_id code_sha256 created_ms : a new row, status queued
+     */
+    DB_STEP_INSERT,
+    /*
+     * id status started_ms? finished_ms exit_code? signal? interpreter? restarted stdout? stderr? stdout_bytes
+     * stderr_bytes truncated results? error? violation? usage? message? : changes 0 rows when it is terminal already
+     */
+    DB_STEP_FINISH,
+    /* id finished_ms message? : as DB_STEP_FINISH with status lost */
+    DB_STEP_LOST,
+    /* tenant session_id id -> enum db_step_column */
+    DB_STEP_GET,
+    /* tenant session_id status? context? before_number limit -> the columns before DB_STEPS_N_COLUMNS, newest first */
+    DB_STEP_LIST,
+    /* as DB_SESSIONS_UNFINISHED, with session_id behind */
+    DB_STEPS_UNFINISHED,
+
+    /* tenant subject route key body_sha256 id created_ms; conflict: the first four; the id is of what was made */
     DB_IDEM_INSERT,
-    /* tenant subject route key -> body_sha256 job_id created_ms */
+    /* tenant subject route key -> body_sha256 id created_ms */
     DB_IDEM_GET,
     /* before_ms */
     DB_IDEM_PURGE,
@@ -179,6 +220,69 @@ enum db_job_list_column {
     DB_JOBS_N_COLUMNS
 };
 
+/* Columns of DB_SESSION_GET and DB_SESSION_LIST. */
+enum db_session_column {
+    DB_SESSION_ID,
+    DB_SESSION_TENANT,
+    DB_SESSION_APP,
+    DB_SESSION_AGENT,
+    DB_SESSION_SUBJECT,
+    DB_SESSION_REQUEST_ID,
+    DB_SESSION_LANGUAGE,
+    DB_SESSION_TEMPLATE,
+    DB_SESSION_ISOLATION,
+    DB_SESSION_STATE,
+    DB_SESSION_REASON,
+    DB_SESSION_CREATED_MS,
+    DB_SESSION_STARTED_MS,
+    DB_SESSION_ENDED_MS,
+    DB_SESSION_EXPIRES_MS,
+    DB_SESSION_TTL_MS,
+    DB_SESSION_IDLE_TIMEOUT_MS,
+    DB_SESSION_MAX_LIFETIME_MS,
+    DB_SESSION_STEP_TIMEOUT_MS,
+    DB_SESSION_N_STEPS,
+    DB_SESSION_MESSAGE,
+    DB_SESSION_LIMITS,
+    DB_SESSION_METADATA,
+    DB_SESSION_VIOLATION,
+    DB_SESSION_USAGE,
+    DB_SESSION_N_COLUMNS
+};
+
+/* Columns of DB_STEP_GET; those before DB_STEPS_N_COLUMNS of DB_STEP_LIST. */
+enum db_step_column {
+    DB_STEP_ID,
+    DB_STEP_SESSION_ID,
+    DB_STEP_TENANT,
+    DB_STEP_NUMBER,
+    DB_STEP_CONTEXT,
+    DB_STEP_LANGUAGE,
+    DB_STEP_STATE,
+    DB_STEP_SUBJECT,
+    DB_STEP_REQUEST_ID,
+    DB_STEP_CODE_SHA256,
+    DB_STEP_CREATED_MS,
+    DB_STEP_STARTED_MS,
+    DB_STEP_FINISHED_MS,
+    DB_STEP_EXIT_CODE,
+    DB_STEP_SIGNAL,
+    DB_STEP_INTERPRETER,
+    DB_STEP_RESTARTED,
+    DB_STEP_STDOUT_BYTES,
+    DB_STEP_STDERR_BYTES,
+    DB_STEP_TRUNCATED,
+    DB_STEP_MESSAGE,
+    DB_STEP_USAGE,
+    DB_STEP_VIOLATION,
+    DB_STEPS_N_COLUMNS,
+    DB_STEP_ERROR = DB_STEPS_N_COLUMNS,
+    DB_STEP_RESULTS,
+    DB_STEP_STDOUT,
+    DB_STEP_STDERR,
+    DB_STEP_N_COLUMNS
+};
+
 enum db_artifact_column {
     DB_ARTIFACT_ID,
     DB_ARTIFACT_JOB,
@@ -210,7 +314,7 @@ enum db_audit_column {
     DB_AUDIT_N_COLUMNS
 };
 
-#define DB_MAX_PARAMS 16
+#define DB_MAX_PARAMS 24
 
 enum db_access {
     DB_ACCESS_READ,

@@ -1,0 +1,102 @@
+/* The named interpreters of a session. */
+#include <string.h>
+
+#include "executor/api/api_inside.h"
+#include "executor/api/handlers.h"
+#include "executor/api/session_answer.h"
+#include "executor/api/session_call.h"
+#include "executor/api/session_work.h"
+#include "executor/runtime/registry.h"
+
+void
+handle_context_list(struct call *call)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(SESSION_REPLY_MAX);
+    struct session *session = session_call(call, SESSION_CALL_ALIVE);
+    struct sbx_jsonw w;
+
+    if (session == NULL) {
+        return;
+    }
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_array(&w, "contexts");
+    for (struct list *it = session->contexts.next; it != &session->contexts; it = it->next) {
+        context_answer_write(&w, NULL, list_entry(it, struct session_context, link));
+    }
+    sbx_jsonw_array_end(&w);
+    sbx_jsonw_object_end(&w);
+    call_reply_json(call, 200, NULL, 0, &body);
+}
+
+static void
+context_answer(struct call *call, const struct session_context *context)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(4096);
+    struct sbx_jsonw w;
+
+    sbx_jsonw_init(&w, &body);
+    context_answer_write(&w, NULL, context);
+    call_reply_json(call, 201, NULL, 0, &body);
+}
+
+static void
+context_create(struct call *call, struct session *session)
+{
+    const char *name = call->work->request.context_name;
+    struct sbx_field_error err = { 0 };
+    const char *language;
+    int r;
+
+    language = *call->spec->language == '\0' ? session->record.language : call->spec->language;
+    language = registry_canonical(call->api->spec.languages, language);
+    if (language == NULL) {
+        sbx_field_error_set(&err, "/language", "is not a language of this executor");
+        call_problem_field(call, &err);
+        return;
+    }
+    r = session_context_add(session, name, language);
+    if (r == SESSION_CONTEXT_E_EXISTS) {
+        call_problem(call, SBX_PROBLEM_CONFLICT, "there is a context of this name");
+    } else if (r == SESSION_CONTEXT_E_FULL) {
+        call_problem(call, SBX_PROBLEM_CONFLICT, "the session has as many contexts as it may have");
+    } else if (r) {
+        call_problem_internal(call, r);
+    } else {
+        context_answer(call, session_context_find(session, name));
+    }
+}
+
+void
+handle_context_create(struct call *call)
+{
+    struct session_work *work = session_work(call);
+    struct session *session;
+
+    if (work == NULL || !session_request_take(call, context_request_parse, &work->request)) {
+        return;
+    }
+    session = session_call(call, SESSION_CALL_RUNNING);
+    if (session != NULL) {
+        context_create(call, session);
+    }
+}
+
+void
+handle_context_delete(struct call *call)
+{
+    struct session *session = session_call(call, SESSION_CALL_RUNNING);
+    struct session_context *context;
+
+    if (session == NULL) {
+        return;
+    }
+    context = session_context_find(session, call->sub);
+    if (context == NULL) {
+        call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
+    } else if (session_context_remove(context) == SESSION_CONTEXT_E_BUSY) {
+        call_problem(call, SBX_PROBLEM_CONFLICT, "steps of this context run or wait");
+    } else {
+        call_reply(call, 204, NULL, NULL, 0, NULL, 0);
+    }
+}
