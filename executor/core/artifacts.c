@@ -356,7 +356,7 @@ claim_judge(const struct artifacts_claim *claim, const struct db_value *usage)
     if (artifacts->spec.max_number != 0 && number > artifacts->spec.max_number) {
         return ARTIFACTS_E_NUMBER;
     }
-    return claim->max_bytes != 0 && bytes > claim->max_bytes ? ARTIFACTS_E_BYTES : 0;
+    return bytes > claim->max_bytes ? ARTIFACTS_E_BYTES : 0;
 }
 
 static void

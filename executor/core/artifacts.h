@@ -66,7 +66,7 @@ void artifacts_audit(struct db_tx *tx, const struct artifact *artifact, const ch
 struct artifacts_claim;
 struct artifacts_claim_spec {
     const char *tenant;
-    uint64_t max_bytes; /* that it may store together; 0: as many as it wants */
+    uint64_t max_bytes; /* that it may store together */
 };
 _must_check_ int artifacts_claim_new(struct artifacts_claim **ret, struct artifacts *artifacts,
                                      const struct artifacts_claim_spec *spec);
