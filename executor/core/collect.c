@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "executor/core/artifacts.h"
 #include "executor/log.h"
 #include "executor/store/blob.h"
 
@@ -25,13 +26,15 @@ struct collect {
     struct collect_spec spec;
     void (*done)(void *arg);
     void *arg;
-    struct timer *timer;          /* begins and ends it from the loop; in between its deadline */
-    unsigned next;                /* of outcome->artifacts */
-    struct job_artifact artifact; /* under way */
+    struct artifacts_claim *claim; /* counts until the record is durable */
+    struct timer *timer;           /* begins and ends it from the loop; in between its deadline */
+    unsigned next;                 /* of outcome->artifacts */
+    struct job_artifact artifact;  /* under way */
     struct blob_put *put;
     int put_rc;
     uint64_t announced, received;
     bool begun;
+    bool claiming;       /* artifacts_claim_ask's callback is to come */
     bool storing;        /* blob_put_finish's callback is to come */
     bool cancelled;      /* while storing */
     bool over;           /* done was called */
@@ -50,6 +53,7 @@ collect_free(struct collect *collect)
         return NULL;
     }
     blob_put_abort(collect->put);
+    artifacts_claim_free(collect->claim);
     timer_free(collect->timer);
     free(collect->artifact.path);
     sbx_buf_deinit(&collect->skipped);
@@ -82,6 +86,16 @@ collect_start(struct collect **ret, const struct collect_spec *spec, void (*done
     r = timer_new(&collect->timer, spec->timers, collect_on_timer, collect);
     if (r) {
         return r;
+    }
+    if (spec->artifacts != NULL) {
+        r = artifacts_claim_new(&collect->claim, spec->artifacts,
+                                &(struct artifacts_claim_spec){
+                                    .tenant = record->tenant,
+                                    .max_bytes = spec->job->max_stored_bytes,
+                                });
+        if (r) {
+            return r;
+        }
     }
     record->artifacts = calloc(spec->outcome->n_artifacts, sizeof(*record->artifacts));
     if (record->artifacts == NULL) {
@@ -291,14 +305,56 @@ collect_step(struct collect *collect)
 }
 
 static uint64_t
-collect_deadline_ms(const struct runtime_outcome *outcome)
+collect_bytes(const struct runtime_outcome *outcome)
 {
     uint64_t bytes = 0;
 
     for (unsigned i = 0; i < outcome->n_artifacts; i++) {
         bytes += outcome->artifacts[i].size; /* their sum was checked */
     }
+    return bytes;
+}
+
+static uint64_t
+collect_deadline_ms(const struct runtime_outcome *outcome)
+{
+    const uint64_t bytes = collect_bytes(outcome);
+
     return COLLECT_MS + (uint64_t)outcome->n_artifacts * COLLECT_MS_PER_FILE + bytes / COLLECT_BYTES_PER_MS;
+}
+
+/* A tenant that has stored as much as it may keeps the job and none of its files. */
+static void
+collect_on_claimed(void *arg, int rc)
+{
+    struct collect *collect = arg;
+
+    collect->claiming = false;
+    if (collect->over) {
+        return;
+    }
+    if (rc != 0 && collect->stopped == NULL) {
+        collect->stopped = rc == ARTIFACTS_E_BYTES    ? "the tenant has stored as many bytes as it may"
+                           : rc == ARTIFACTS_E_NUMBER ? "the tenant has stored as many files as it may"
+                                                      : "could not be stored";
+    }
+    collect_step(collect);
+}
+
+static void
+collect_begin_all(struct collect *collect)
+{
+    const struct runtime_outcome *outcome = collect->spec.outcome;
+
+    collect->begun = true;
+    timer_start(collect->timer, collect_deadline_ms(outcome));
+    if (collect->claim == NULL) {
+        collect_step(collect);
+        return;
+    }
+    collect->claiming = true;
+    artifacts_claim_ask(collect->claim, collect_bytes(outcome), outcome->n_artifacts, collect_on_claimed,
+                        collect);
 }
 
 static void
@@ -307,16 +363,14 @@ collect_on_timer(void *arg)
     struct collect *collect = arg;
 
     if (!collect->begun && collect->stopped == NULL) {
-        collect->begun = true;
-        timer_start(collect->timer, collect_deadline_ms(collect->spec.outcome));
-        collect_step(collect);
+        collect_begin_all(collect);
         return;
     }
     if (collect->stopped == NULL) {
         collect->stopped = "reading the files took too long";
         log_warn("artifact.late", LOG_STR("job", collect->spec.job->record.id.text));
     }
-    if (collect->storing) {
+    if (collect->storing || collect->claiming) {
         return; /* that ends by itself, and the step after it sees the reason */
     }
     if (collect->put != NULL) {

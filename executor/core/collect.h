@@ -7,12 +7,14 @@
 
 #include "executor/core/job.h"
 
+struct artifacts;
 struct blob_store;
 struct collect;
 
 struct collect_spec {
     struct sandbox *sandbox;
     struct blob_store *blobs;
+    struct artifacts *artifacts; /* counts what the tenant stores; NULL: nobody does */
     struct timers *timers;
     struct job *job;
     const struct runtime_outcome *outcome; /* rc 0 */

@@ -58,6 +58,7 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
     struct runner_spec runner = {
         .timers = spec->timers,
         .blobs = spec->blobs,
+        .artifacts = spec->artifacts,
         .pools = spec->pools,
         .n_pools = spec->n_pools,
         .on_unavailable = engine_on_unavailable,

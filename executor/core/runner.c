@@ -393,6 +393,7 @@ run_on_done(void *arg, int rc, const struct runtime_outcome *outcome)
     const struct collect_spec spec = {
         .sandbox = run->sandbox,
         .blobs = run->runner->spec.blobs,
+        .artifacts = run->runner->spec.artifacts,
         .timers = run->runner->spec.timers,
         .job = run->job,
         .outcome = outcome,

@@ -8,6 +8,7 @@
 #include "executor/core/job.h"
 #include "executor/core/pool.h"
 
+struct artifacts;
 struct blob_store;
 struct runner;
 
@@ -24,6 +25,7 @@ struct runner_pool {
 struct runner_spec {
     struct timers *timers;
     struct blob_store *blobs;
+    struct artifacts *artifacts;     /* may be NULL */
     const struct runner_pool *pools; /* borrows; the strings too */
     unsigned n_pools;
     /* There was no sandbox, nothing ran: the job may try again. */

@@ -165,6 +165,11 @@ is(ask('DELETE', "/v1/artifacts/$listed->[0]{artifact_id}")->{status}, 204, 'del
 is(ask('GET', $job->{files}[0]{download_url})->{status}, 404, 'also as the file of its job');
 is_deeply(ask('GET', "/v1/jobs/$job->{job_id}")->{json}{files}, [], 'which has none now');
 
+my $full = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'printf abcdefghij > x.txt', artifacts => ['*'] }, as => { art_total => 9 })->{json};
+is($full->{status}, 'succeeded', 'of a tenant that has stored as much as it may') or diag explain $full;
+is_deeply($full->{files}, [], 'a job keeps no files');
+is_deeply($full->{files_skipped} // $full->{skipped} // $full->{artifacts_skipped}, [{ path => 'x.txt', reason => 'the tenant has stored as many bytes as it may' }], 'and says why') or diag explain $full;
+
 # Metadata and time.
 my $patched = ask('PATCH', "/v1/artifacts/$id", json => { metadata => { a => [1, 'x'] }, expires_in => '1h' });
 is($patched->{status}, 200, 'described') or diag $patched->{content};
