@@ -153,6 +153,11 @@ $(OUT)/t/bench/%: t/bench/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -o $@
 
+# What is measured is the executor's own store.
+$(OUT)/t/bench/blob: t/bench/blob.c $(OUT)/libexecutor.a $(OUT)/libsbx.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -o $@
+
 # Pure parts of the gateway (ngx_sandbox_<noun>.c that include no nginx header), for unit tests.
 EDGE_PURE := $(shell for f in ngx_sandbox_module/ngx_sandbox_*.c; do \
                grep -qs 'ngx_config.h\|ngx_core.h\|ngx_http' $$f $${f%.c}.h || echo $$f; done)
