@@ -8,6 +8,7 @@
 
 #define SHORT_PREFIX "/sessions"
 #define CONSOLE_PREFIX "/api/v1/sessions"
+#define EXECUTE "/{id}/execute"
 #define CALL_MAX (JOB_MAX_CODE + 8ul * JOB_MAX_EVENT) /* code and the call of its handler */
 #define MEMBERS_MAX (64ul << 20)
 
@@ -225,6 +226,27 @@ document_execute_body(struct sbx_buf *out, const char *text, size_t len, struct 
     }
     sbx_json_dump(out, object, false);
     return out->failed ? -ENOMEM : 0;
+}
+
+int
+document_body(struct sbx_buf *out, struct document_names *ret, const char *pattern, const char **text,
+              size_t *len, struct sbx_field_error *err)
+{
+    int r;
+
+    ret->renamed = 0;
+    if (strcmp(pattern, SHORT_PREFIX) == 0 || strcmp(pattern, CONSOLE_PREFIX) == 0) {
+        r = document_session_body(out, ret, *text, *len, err);
+    } else if (strcmp(pattern, CONSOLE_PREFIX EXECUTE) == 0) {
+        r = document_execute_body(out, *text, *len, err);
+    } else {
+        return 0;
+    }
+    if (r == 0) {
+        *text = out->data;
+        *len = out->len;
+    }
+    return r;
 }
 
 /* Both are objects with members: the first one's end and the other's beginning become a comma. */

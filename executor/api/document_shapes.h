@@ -22,9 +22,9 @@ struct document_names {
     unsigned renamed; /* a bit for each */
 };
 
-enum {
-    DOCUMENT_E_SYNTAX = 1, /* not a JSON document */
-    DOCUMENT_E_FIELD,      /* *err names it */
+enum {                        /* as of the parsers behind them, job_request.h */
+       DOCUMENT_E_SYNTAX = 1, /* not a JSON document */
+       DOCUMENT_E_FIELD,      /* *err names it */
 };
 
 /*
@@ -39,6 +39,12 @@ _must_check_ int document_session_body(struct sbx_buf *out, struct document_name
  */
 _must_check_ int document_execute_body(struct sbx_buf *out, const char *text, size_t len,
                                        struct sbx_field_error *err);
+/*
+ * The one of both that the route's pattern asks for: *text and *len then are of *out. Of any other route they stay as
+ * they are.
+ */
+_must_check_ int document_body(struct sbx_buf *out, struct document_names *ret, const char *pattern,
+                               const char **text, size_t *len, struct sbx_field_error *err);
 /* An error in the rewritten body, in the client's words. */
 void document_error(const struct document_names *names, struct sbx_field_error *err);
 

@@ -60,6 +60,21 @@ static const struct route routes[] = {
       { { "GET", "sessions:read", handle_step_stdout, API_MAX_BODY, false, "", NULL } } },
     { "session.step.stderr", "/v1/sessions/{id}/steps/{step}/stderr", "GET, HEAD", false,
       { { "GET", "sessions:read", handle_step_stderr, API_MAX_BODY, false, "", NULL } } },
+    /* The older forms: document_shapes.h. */
+    { "sessions.short", "/sessions", "POST", false,
+      { { "POST", "sessions:write", handle_session_create, API_MAX_JOB_BODY, true, "", NULL } } },
+    { "session.short", "/sessions/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "sessions:read", handle_session_get, API_MAX_BODY, false, "", NULL },
+        { "DELETE", "sessions:write", handle_session_delete, API_MAX_BODY, false, "", NULL } } },
+    { "session.steps.short", "/sessions/{id}/steps", "POST", false,
+      { { "POST", "sessions:write", handle_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
+    { "sessions.console", "/api/v1/sessions", "POST", false,
+      { { "POST", "sessions:write", handle_session_create, API_MAX_JOB_BODY, true, "", NULL } } },
+    { "session.console", "/api/v1/sessions/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "sessions:read", handle_session_get, API_MAX_BODY, false, "", NULL },
+        { "DELETE", "sessions:write", handle_session_delete, API_MAX_BODY, false, "", NULL } } },
+    { "session.execute", "/api/v1/sessions/{id}/execute", "POST", false,
+      { { "POST", "sessions:write", handle_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
 };
 /* clang-format on */
 

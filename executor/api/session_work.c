@@ -2,7 +2,11 @@
 
 #include <stdlib.h>
 
-#include "executor/api/call.h"
+#include "executor/api/api_inside.h"
+#include "executor/api/document_shapes.h"
+#include "executor/api/routes.h"
+
+#define REWRITTEN_MAX (2 * (size_t)API_MAX_JOB_BODY)
 
 struct session_work *
 session_work(struct call *call)
@@ -35,13 +39,21 @@ session_request_take(struct call *call,
                                   size_t len, struct sbx_field_error *err),
                      struct session_request *ret)
 {
+    _cleanup_(sbx_buf_deinit) struct sbx_buf rewritten = SBX_BUF_INIT(REWRITTEN_MAX);
+    struct document_names names;
     struct sbx_field_error err;
     const char *body;
     size_t len;
     int r;
 
     body = sbx_http_request_body(call->request, &len);
-    r = parse(&call->spec, ret, body, len, &err);
+    r = document_body(&rewritten, &names, call->route->pattern, &body, &len, &err);
+    if (r == 0) {
+        r = parse(&call->spec, ret, body, len, &err);
+    }
+    if (r == JOB_REQUEST_E_FIELD) {
+        document_error(&names, &err);
+    }
     if (r == JOB_REQUEST_E_SYNTAX) {
         call_reply_problem(
             call, &(struct sbx_problem){ .code = SBX_PROBLEM_MALFORMED_JSON, .detail = err.message });

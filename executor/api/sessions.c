@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/document_shapes.h"
 #include "executor/api/grant.h"
 #include "executor/api/handlers.h"
 #include "executor/api/idempotent.h"
 #include "executor/api/jobs.h"
+#include "executor/api/routes.h"
 #include "executor/api/session_answer.h"
 #include "executor/api/session_call.h"
 #include "executor/api/session_work.h"
@@ -27,6 +29,7 @@ session_answer(struct call *call, int status, const struct session_record *recor
 
     sbx_jsonw_init(&w, &body);
     session_answer_write(&w, NULL, record, live);
+    document_session_answer(&body, document_shape_of(call->route->pattern), record);
     (void)snprintf(location, sizeof(location), "/v1/sessions/%s", record->id.text); /* fits */
     headers[n++] = (struct sbx_http_header){ "Location", location };
     if (call->replayed) {

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/document_shapes.h"
 #include "executor/api/handlers.h"
 #include "executor/api/idempotent.h"
 #include "executor/api/jobs.h"
+#include "executor/api/routes.h"
 #include "executor/api/session_answer.h"
 #include "executor/api/session_call.h"
 #include "executor/api/session_work.h"
@@ -23,6 +25,7 @@ step_answer(struct call *call, int status, const struct step_record *record)
 
     sbx_jsonw_init(&w, &body);
     step_answer_write(&w, NULL, record);
+    document_step_answer(&body, document_shape_of(call->route->pattern), record);
     step_headers(call, record, &headers);
     call_reply_json(call, status, headers.header, headers.n, &body);
 }
