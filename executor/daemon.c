@@ -346,6 +346,7 @@ daemon_open_sessions(struct daemon *daemon)
         .feed_keep = (size_t)config->streams_keep,
         .shelf = engine_shelf(daemon->engine),
         .key_ttl_ms = config->idempotency_ttl_ms,
+        .keep_ms = config->retention_records_ms,
         .share = daemon_share,
         .share_arg = daemon,
     };

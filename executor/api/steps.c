@@ -12,6 +12,7 @@
 #include "executor/api/session_call.h"
 #include "executor/api/session_work.h"
 #include "executor/api/steps.h"
+#include "executor/api/stream.h"
 #include "executor/api/grant.h"
 #include "executor/core/session_store.h"
 #include "executor/runtime/registry.h"
@@ -163,6 +164,16 @@ create_replay_loaded(struct call *call)
 }
 
 static void
+create_answer(struct call *call, struct step *step)
+{
+    if (call->stream != NULL) {
+        step_stream_live(call, step);
+    } else {
+        step_answer_later(call, step, 202);
+    }
+}
+
+static void
 create_replay(struct call *call, const char *id)
 {
     struct step *step;
@@ -170,7 +181,9 @@ create_replay(struct call *call, const char *id)
     (void)snprintf(call->sub, sizeof(call->sub), "%s", id); /* an id fits */
     step = step_live(call);
     if (step != NULL) {
-        step_answer_later(call, step, 202);
+        create_answer(call, step);
+    } else if (call->stream != NULL) {
+        step_stream_ended(call);
     } else {
         step_load(call, create_replay_loaded);
     }
@@ -229,7 +242,8 @@ create_submit(struct call *call)
         return;
     }
     call->spec = NULL;
-    step_answer_later(call, step, 202);
+    stream_from_start(call);
+    create_answer(call, step);
 }
 
 static bool
@@ -274,7 +288,8 @@ handle_step_create(struct call *call)
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    if (!session_request_take(call, step_request_parse, &work->request) || !create_check(call)) {
+    if (!stream_ask(call) || !session_request_take(call, step_request_parse, &work->request) ||
+        !create_check(call)) {
         return;
     }
     wait = call->spec->has_wait ? call->spec->wait_ms : JOBS_WAIT_DEFAULT_MS;
@@ -294,10 +309,14 @@ handle_step_get(struct call *call)
 {
     struct step *step = step_live(call);
 
-    if (!job_wait_param(call)) {
+    if (!stream_ask(call) || !job_wait_param(call)) {
         return;
     }
-    if (step == NULL) {
+    if (call->stream != NULL && step != NULL) {
+        step_stream_live(call, step);
+    } else if (call->stream != NULL) {
+        step_stream_ended(call);
+    } else if (step == NULL) {
         step_load(call, step_answer_loaded);
     } else if (call->wait_ms == 0 && step_accepted(step)) {
         step_answer_live(call, 200, step);

@@ -50,6 +50,18 @@ add_session(struct db_tx *tx, const struct session_record *record)
     db_tx_add(tx, DB_SESSION_INSERT, values, SBX_COUNT(values));
 }
 
+static void
+add_retention(struct db_tx *tx, const struct session *session, const struct audit_origin *origin)
+{
+    uint64_t said = origin->context->retention_records_ms;
+    const struct db_value values[] = {
+        DB_VTEXT(session->record.id.text),
+        DB_VINT(said > 0 ? said : sessions_get_spec(session->sessions)->keep_ms),
+    };
+
+    db_tx_add(tx, DB_SESSION_KEEP, values, SBX_COUNT(values));
+}
+
 int
 session_store_create(struct db *db, const struct session *session, const struct job_spec *spec,
                      const struct audit_origin *origin, uint64_t key_ttl_ms, db_done_fn done, void *arg)
@@ -63,6 +75,7 @@ session_store_create(struct db *db, const struct session *session, const struct 
         return r;
     }
     add_session(tx, record);
+    add_retention(tx, session, origin);
     add_key(tx, session->idempotency, &record->id, record->created_ms, key_ttl_ms);
     audit_session_created(tx, session, spec, origin);
     db_tx_submit(tx, done, arg);

@@ -30,6 +30,7 @@ struct sessions_spec {
     size_t feed_keep;         /* of what a step says, for who streams it */
     struct feed_shelf *shelf; /* borrows; for feeds of steps that ended */
     uint64_t key_ttl_ms;
+    uint64_t keep_ms; /* records, after their end, when the policy does not say */
     /* One share of the processors for all that a tenant runs. */
     int (*share)(void *arg, const char *tenant, uint64_t *ret);
     void *share_arg;

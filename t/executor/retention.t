@@ -18,6 +18,9 @@ sub ask {
 }
 my %says_not = (keep_rec => 0);
 my $job = { language => 'bash', code => 'echo kept; echo x > a.txt', artifacts => ['*.txt'] };
+my $session = ask('POST', '/v1/sessions', json => { language => 'bash' }, who => { keep_rec => 1 })->{json}{session_id};
+my $long_session = ask('POST', '/v1/sessions', json => { language => 'bash' })->{json}{session_id};
+my ($step, $long_step) = map { ask('POST', "/v1/sessions/$_/steps", json => { code => 'echo step' })->{json}{step_id} } $session, $long_session;
 my %id = (
     policy => ask('POST', '/v1/jobs', json => $job, who => { keep_rec => 1 }, headers => { 'Idempotency-Key' => 'a' })->{json}{job_id},
     config => ask('POST', '/v1/jobs', json => $job, who => {%says_not})->{json}{job_id},
@@ -27,6 +30,13 @@ my $live = Sandbox::Stream->executor($t, 'POST', '/v1/jobs', who => { keep_rec =
 ok($live->until(10, sub { $live->{stdout} eq "on\n" }), 'one runs longer than its record is kept');
 $id{live} = $live->{events}[0]{data}{job_id};
 
+my $alive = ask('POST', '/v1/sessions', json => { language => 'bash' }, who => { keep_rec => 1 })->{json}{session_id};
+ask('POST', "/v1/sessions/$alive/steps", json => { code => 'y=1' });
+ask('DELETE', "/v1/sessions/$_") for $session, $long_session;
+ok($t->wait_until(20, sub { ask('GET', "/v1/sessions/$session")->{status} == 404 }), 'a session whose record is not kept: gone');
+is(ask('GET', "/v1/sessions/$session/steps/$step")->{status}, 404, 'with its steps');
+is(ask('GET', "/v1/sessions/$long_session")->{json}{status}, 'ended', 'one that is kept longer is there');
+is(ask('GET', "/v1/sessions/$long_session/steps/$long_step")->{json}{stdout}, "step\n", 'with its steps');
 sub gone { my ($id) = @_; return ask('GET', "/v1/jobs/$id")->{status} == 404 }
 ok($t->wait_until(80, sub { gone($id{policy}) }), 'the policy said so: gone');
 ok($t->wait_until(80, sub { gone($id{config}) }), 'the configuration, where no policy says: gone');
@@ -42,6 +52,8 @@ is(ask('POST', '/v1/jobs', json => $job, headers => { 'Idempotency-Key' => 'b' }
 $live->finish(30);
 is($live->last_event('end')->{status}, 'succeeded', 'who runs is not purged');
 
+is(ask('GET', "/v1/sessions/$alive")->{json}{status}, 'running', 'a session that lives is not purged');
+is(ask('POST', "/v1/sessions/$alive/steps", json => { code => 'echo $y' })->{json}{stdout}, "1\n", 'nor what it knows');
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
 like($t->read_file('logs/executor.log'), qr/"event":"records\.purged","rows":\d/, 'the log counts them');
