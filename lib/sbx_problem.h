@@ -19,6 +19,7 @@
     X(UNAUTHORIZED, 401, "unauthorized", "A valid token is required")                                        \
     X(FORBIDDEN, 403, "forbidden", "The token does not allow this")                                          \
     X(POLICY_VIOLATION, 403, "policy_violation", "The policy refuses this request")                          \
+    X(FILE_DENIED, 403, "file_denied", "The file cannot be used so")                                         \
     X(NOT_FOUND, 404, "not_found", "There is no such thing")                                                 \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "The method is not allowed here")                       \
     X(REQUEST_TIMEOUT, 408, "request_timeout", "The request took too long to arrive")                        \
@@ -46,7 +47,8 @@
     X(UNAVAILABLE, 503, "unavailable", "The service is not available now")                                   \
     X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                                    \
     X(ISOLATION_UNAVAILABLE, 503, "isolation_unavailable", "The isolation tier is not available here")       \
-    X(GATEWAY_TIMEOUT, 504, "gateway_timeout", "The executor did not answer in time")
+    X(GATEWAY_TIMEOUT, 504, "gateway_timeout", "The executor did not answer in time")                        \
+    X(NO_SPACE, 507, "no_space", "The session has no room for this")
 
 enum sbx_problem_code {
 #define X(name, status, code, title) SBX_PROBLEM_##name,

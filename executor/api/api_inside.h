@@ -11,6 +11,7 @@
 #define API_MAX_JOB_BODY (24u << 20) /* of POST /v1/jobs */
 #define API_MAX_STEP_BODY (8u << 20) /* of a step: 1 MiB of code, every byte escaped, and env */
 #define API_MAX_PATCH (512u << 10)   /* of what changes a session: metadata */
+#define API_MAX_UPLOAD (2ull << 30)  /* of a file or artifact, when the context says nothing */
 #define API_STATUS_CLASSES 6
 
 struct api {

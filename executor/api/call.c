@@ -9,6 +9,7 @@
 #include "executor/api/artifact_upload.h"
 #include "executor/api/download.h"
 #include "executor/api/range.h"
+#include "executor/api/file.h"
 #include "executor/api/routes.h"
 #include "executor/api/session_work.h"
 #include "executor/api/stream.h"
@@ -35,6 +36,7 @@ call_release(struct call *call)
     call->stream = stream_free(call->stream);
     call->upload = artifact_upload_free(call->upload);
     call->work = session_work_free(call->work);
+    call->file = file_free(call->file);
     job_record_deinit(&call->record);
     call_forget_body(call);
     call->request = NULL;
@@ -266,6 +268,14 @@ void
 call_end_stream(struct call *call)
 {
     sbx_http_reply_end(call->request);
+    call_release(call);
+    call_free_if_done(call);
+}
+
+void
+call_break_stream(struct call *call)
+{
+    sbx_http_reply_break(call->request);
     call_release(call);
     call_free_if_done(call);
 }

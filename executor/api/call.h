@@ -18,6 +18,7 @@ struct download;
 struct stream;
 struct artifact_upload;
 struct session_work;
+struct file;
 
 typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *result);
 
@@ -55,6 +56,7 @@ struct call {
     struct session_work *work;
     void (*fresh)(struct call *call); /* idempotent.h */
     void (*replay)(struct call *call, const char *id);
+    struct file *file;     /* of a session */
     unsigned page;
 };
 
@@ -95,6 +97,8 @@ void call_problem_internal(struct call *call, int rc);
 void call_start_stream(struct call *call, int status, const char *content_type,
                        const struct sbx_http_header *headers, unsigned n_headers, uint64_t length);
 void call_end_stream(struct call *call);
+/* The same when not all came: the client learns it by the end of the connection. */
+void call_break_stream(struct call *call);
 
 enum call_param { CALL_PARAM_ABSENT, CALL_PARAM_FINE, CALL_PARAM_BAD };
 enum call_param call_param(const struct call *call, const char *name, char *out, size_t size);

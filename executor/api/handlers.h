@@ -35,3 +35,14 @@ void handle_step_get(struct call *call);
 void handle_step_cancel(struct call *call);
 void handle_step_stdout(struct call *call);
 void handle_step_stderr(struct call *call);
+/* Files of sessions. begin_*: when the head has come. */
+void handle_file_get(struct call *call);
+void begin_file_put(struct call *call);
+void handle_file_put(struct call *call);
+void handle_file_delete(struct call *call);
+void handle_file_stat(struct call *call);
+void handle_file_mkdir(struct call *call);
+void handle_file_move(struct call *call);
+void handle_file_watch(struct call *call);
+void handle_archive_get(struct call *call);
+void begin_archive_put(struct call *call);

@@ -75,6 +75,21 @@ static const struct route routes[] = {
         { "DELETE", "sessions:write", handle_session_delete, API_MAX_BODY, false, "", NULL } } },
     { "session.execute", "/api/v1/sessions/{id}/execute", "POST", false,
       { { "POST", "sessions:write", handle_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
+    { "session.file", "/v1/sessions/{id}/files/{path}", "GET, HEAD, PUT, DELETE", false,
+      { { "GET", "sessions:read", handle_file_get, API_MAX_BODY, false, "recursive limit after", NULL },
+        { "PUT", "sessions:write", handle_file_put, 0, false, "", begin_file_put },
+        { "DELETE", "sessions:write", handle_file_delete, API_MAX_BODY, false, "recursive", NULL } } },
+    { "session.stat", "/v1/sessions/{id}/stat", "GET, HEAD", false,
+      { { "GET", "sessions:read", handle_file_stat, API_MAX_BODY, false, "path", NULL } } },
+    { "session.mkdir", "/v1/sessions/{id}/mkdir", "POST", false,
+      { { "POST", "sessions:write", handle_file_mkdir, API_MAX_BODY, true, "", NULL } } },
+    { "session.move", "/v1/sessions/{id}/move", "POST", false,
+      { { "POST", "sessions:write", handle_file_move, API_MAX_BODY, true, "", NULL } } },
+    { "session.archive", "/v1/sessions/{id}/archive", "GET, PUT", false,
+      { { "GET", "sessions:read", handle_archive_get, API_MAX_BODY, false, "path", NULL },
+        { "PUT", "sessions:write", handle_file_put, 0, false, "path", begin_archive_put } } },
+    { "session.watch", "/v1/sessions/{id}/watch", "GET", false,
+      { { "GET", "sessions:read", handle_file_watch, API_MAX_BODY, false, "path recursive", NULL } } },
 };
 /* clang-format on */
 

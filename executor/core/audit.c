@@ -269,6 +269,33 @@ audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *me
 }
 
 void
+audit_file(struct db_tx *tx, const struct audit_file *file)
+{
+    const struct sbx_context *context = file->context;
+    bool deleted = strcmp(file->kind, "file.deleted") == 0;
+    struct audit_event event;
+
+    audit_event_begin(&event);
+    audit_write_who(&event.w, context->app, context->agent, context->subject);
+    sbx_jsonw_str(&event.w, "path", file->path);
+    if (file->to != NULL) {
+        sbx_jsonw_str(&event.w, "to", file->to);
+    }
+    sbx_jsonw_uint(&event.w, deleted ? "entries" : "size", file->size);
+    if (file->sha256 != NULL) {
+        sbx_jsonw_str(&event.w, "sha256", file->sha256);
+    }
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = context->tenant,
+                        .kind = file->kind,
+                        .object = file->session,
+                        .request_id = context->request_id,
+                        .decision = "allow",
+                    });
+}
+
+void
 audit_walls_accepted(struct db_tx *tx, uint64_t missing)
 {
     struct audit_event event;

@@ -39,6 +39,16 @@ void audit_step_ended(struct db_tx *tx, const struct step *step);
 void audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *method, const char *route);
 /* Production that runs without required walls because its configuration says so. */
 void audit_walls_accepted(struct db_tx *tx, uint64_t missing);
+/* Something was done to a session's files. Borrows. */
+struct audit_file {
+    const struct sbx_context *context;
+    const char *session, *kind; /* "file.uploaded" "file.read" "file.moved" "file.deleted" */
+    const char *path;
+    const char *to;     /* of a move; else NULL */
+    uint64_t size;      /* bytes; of a deletion, entries */
+    const char *sha256; /* of an upload's bytes; else NULL */
+};
+void audit_file(struct db_tx *tx, const struct audit_file *file);
 /* `body` is the edge's own JSON object, validated by the caller. */
 void audit_denied(struct db_tx *tx, const char *tenant, const char *request_id, const char *body,
                   size_t body_len);
