@@ -73,7 +73,7 @@ handle_context_create(struct call *call)
     struct session_work *work = session_work(call);
     struct session *session;
 
-    if (work == NULL || !session_request_take(call, context_request_parse, &work->request)) {
+    if (work == NULL || !session_request_take(call, context_body_parse, &work->request)) {
         return;
     }
     session = session_call(call, SESSION_CALL_RUNNING);

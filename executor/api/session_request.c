@@ -70,8 +70,8 @@ parse_context_name(struct body *body, const char *key, char **ret)
 }
 
 int
-session_request_parse(struct job_spec **ret, struct session_request *ret_more, const char *text, size_t len,
-                      struct sbx_field_error *err)
+session_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text, size_t len,
+                   struct sbx_field_error *err)
 {
     static const char *const known[] = { "language",     "template",     "isolation", "ttl",
                                          "idle_timeout", "step_timeout", "env",       "limits",
@@ -108,8 +108,8 @@ session_patch_parse(struct job_spec **ret, struct session_request *ret_more, con
 }
 
 int
-step_request_parse(struct job_spec **ret, struct session_request *ret_more, const char *text, size_t len,
-                   struct sbx_field_error *err)
+step_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text, size_t len,
+                struct sbx_field_error *err)
 {
     static const char *const known[] = { "code", "language", "context", "timeout", "env", "wait", NULL };
     struct body body;
@@ -128,8 +128,8 @@ step_request_parse(struct job_spec **ret, struct session_request *ret_more, cons
 }
 
 int
-context_request_parse(struct job_spec **ret, struct session_request *ret_more, const char *text, size_t len,
-                      struct sbx_field_error *err)
+context_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text, size_t len,
+                   struct sbx_field_error *err)
 {
     static const char *const known[] = { "name", "language", NULL };
     struct body body;

@@ -13,13 +13,13 @@ struct session_request {
 };
 
 /* Each as job_request_parse. language "" when it was not said. */
-_must_check_ int session_request_parse(struct job_spec **ret, struct session_request *ret_more,
-                                       const char *text, size_t len, struct sbx_field_error *err);
+_must_check_ int session_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text,
+                                    size_t len, struct sbx_field_error *err);
 _must_check_ int session_patch_parse(struct job_spec **ret, struct session_request *ret_more,
                                      const char *text, size_t len, struct sbx_field_error *err);
-_must_check_ int step_request_parse(struct job_spec **ret, struct session_request *ret_more, const char *text,
+_must_check_ int step_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text,
+                                 size_t len, struct sbx_field_error *err);
+_must_check_ int context_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text,
                                     size_t len, struct sbx_field_error *err);
-_must_check_ int context_request_parse(struct job_spec **ret, struct session_request *ret_more,
-                                       const char *text, size_t len, struct sbx_field_error *err);
 /* "key":"value" as it stands in a stored metadata object; false when no object has such a member. */
 _must_check_ bool session_metadata_member(struct sbx_buf *out, const char *key, const char *value);

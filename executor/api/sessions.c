@@ -281,7 +281,7 @@ handle_session_create(struct call *call)
     uint64_t most = job_wait_limit(call);
     uint64_t wait;
 
-    if (!session_parse(call, session_request_parse)) {
+    if (!session_parse(call, session_body_parse)) {
         return;
     }
     if (*call->spec->language == '\0') {

@@ -288,7 +288,7 @@ handle_step_create(struct call *call)
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    if (!stream_ask(call) || !session_request_take(call, step_request_parse, &work->request) ||
+    if (!stream_ask(call) || !session_request_take(call, step_body_parse, &work->request) ||
         !create_check(call)) {
         return;
     }
