@@ -3,6 +3,7 @@
 #include "executor/core/feed_shelf.h"
 #include "executor/core/feed_stored.h"
 #include "executor/core/job_feed.h"
+#include "executor/core/step_feed.h"
 
 #include <uv.h>
 
@@ -202,6 +203,58 @@ test_replay(void)
     feed_unref(feed);
 }
 
+/* A step's displays come back one by one, byte for byte, whatever is in their texts. */
+static void
+test_step_replay(void)
+{
+    static const char *const displays[] = {
+        "{\"kind\":\"display\",\"data\":{\"text/plain\":\"a\\\"},{\\\\\"}}",
+        "{\"kind\":\"result\",\"data\":{\"text/plain\":\"]}[\\\\\\\"{\"}}",
+        "{\"kind\":\"display\",\"data\":{\"application/json\":{\"kind\":\"result\",\"a\":[[],{},\"\\\\\"]}}}",
+        "{\"kind\":\"result\",\"data\":{}}",
+    };
+    static const char *const names[] = { "display", "result", "display", "result" };
+    struct sbx_buf results = SBX_BUF_INIT(4096);
+    struct step_record record = { .state = STEP_SUCCEEDED, .started_ms = 1, .usage_json = (char[]){ "{}" } };
+    struct feed_reader *reader;
+    struct feed_item item;
+    struct feed *feed;
+
+    for (size_t i = 0; i < SBX_COUNT(displays); i++) {
+        sbx_buf_putc(&results, i == 0 ? '[' : ',');
+        sbx_buf_puts(&results, displays[i]);
+    }
+    sbx_buf_putc(&results, ']');
+    record.results_json = results.data;
+    if (step_feed_replay(&feed, &record) != 0 || feed_reader_new(&reader, feed, NULL, on_ready, NULL) != 0) {
+        BAIL_OUT("no feed");
+    }
+    ok(feed_next(reader, 9, &item) == FEED_NEXT_ITEM && strcmp(item.name, "start") == 0, "start");
+    for (size_t i = 0; i < SBX_COUNT(displays); i++) {
+        ok(feed_next(reader, 9, &item) == FEED_NEXT_ITEM && strcmp(item.name, names[i]) == 0, "%s", names[i]);
+        ok(item.len == strlen(displays[i]) && memcmp(item.data, displays[i], item.len) == 0, "whole: %.*s",
+           (int)item.len, item.data);
+        is_uint(item.cursor.events, i + 2, "numbered");
+    }
+    ok(feed_next(reader, 9, &item) == FEED_NEXT_ITEM && strcmp(item.name, "usage") == 0, "usage");
+    ok(feed_next(reader, 9, &item) == FEED_NEXT_ITEM && strcmp(item.name, "end") == 0, "end");
+    ok(feed_next(reader, 9, &item) == FEED_NEXT_END, "no more");
+    feed_reader_free(reader);
+    feed_unref(feed);
+    for (const char *bad = "[{\"\\"; bad != NULL; bad = *bad == '[' ? "" : *bad == '\0' ? "x" : NULL) {
+        char text[8];
+
+        (void)snprintf(text, sizeof(text), "%s", bad);
+        record.results_json = text;
+        if (step_feed_replay(&feed, &record) != 0) {
+            BAIL_OUT("no feed");
+        }
+        is_uint(read_all(feed).events, 3, "nothing of what is no array: \"%s\"", bad);
+        feed_unref(feed);
+    }
+    sbx_buf_deinit(&results);
+}
+
 static uv_loop_t loop;
 
 static bool
@@ -269,6 +322,7 @@ main(void)
     test_accept();
     test_stored();
     test_replay();
+    test_step_replay();
     test_shelf();
     return done_testing();
 }
