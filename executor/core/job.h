@@ -31,7 +31,8 @@ struct job {
     struct sbx_limits limits;              /* effective */
     unsigned max_artifacts;
     uint64_t max_artifact_bytes;
-    uint64_t max_stored_bytes, retention_artifacts_ms; /* of the tenant's policy; 0: it does not say */
+    uint64_t max_stored_bytes;       /* of the tenant together */
+    uint64_t retention_artifacts_ms; /* 0: its policy does not say */
     uint64_t keep_ms;                                  /* the record, after the end */
     unsigned concurrency;                              /* of the tenant, 0: any */
     uint64_t share;    /* of the processors: the same for all jobs of the tenant, never 0 */
