@@ -213,8 +213,7 @@ start_on_end(void *arg, int rc, const char *json _unused_, size_t len _unused_)
 {
     struct context *context = arg;
 
-    (void)rc; /* given up or lost alike */
-    context->starting = hub_refuse(context->starting, HUB_E_FAILED, "it was given up");
+    (void)rc; /* given up or lost alike; answered when its name is free */
     context->is_leaving = true;
     driver_kill(context->driver);
 }

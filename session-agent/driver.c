@@ -173,6 +173,9 @@ driver_on_event(struct driver *driver, enum driver_event event)
     const struct driver_reader *reader = &driver->reader;
     void *arg = driver->spec.arg;
 
+    if (driver->state == STARTING && event != DRIVER_READY && event != DRIVER_NOTHING) {
+        event = DRIVER_NONSENSE;
+    }
     switch (event) {
     case DRIVER_NOTHING:
         break;

@@ -8,7 +8,7 @@
 #define MAX_DISPLAY_TEXT 16384u
 #define MAX_OUTCOME_TEXT (256u << 10)
 #define MAX_NAME 256u
-#define MAX_VALUE 4096u
+#define MAX_VALUE 8192u
 #define MAX_DROPPED 1000000
 
 void

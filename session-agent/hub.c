@@ -46,11 +46,8 @@ static const struct {
     /* Borrows the request; ends the channel or accepts it. */
     void (*open)(struct hub *hub, struct sbx_channel *channel, const json_t *request);
 } rows[] = {
-    { "step", context_on_step },
-    { "fs.", hub_on_fs },
-    { "context", context_on_start },
-    { "context_end", context_on_end },
-    { "exec", hub_on_exec },
+    { "step", context_on_step },       { "fs.", hub_on_fs },    { "context", context_on_start },
+    { "context_end", context_on_end }, { "exec", hub_on_exec },
 };
 
 struct sbx_channel *

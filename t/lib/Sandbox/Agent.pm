@@ -52,6 +52,17 @@ sub start_fails {
     return ($? >> 8, $text);
 }
 
+sub _add_runtimes {
+    my ($file, @more) = @_;
+    open my $in, '<', $file or die $!;
+    my $document = $JSON->decode(do { local $/; <$in> });
+    push @{ $document->{runtimes} }, @more;
+    open my $out, '>', $file or die $!;
+    print {$out} $JSON->encode($document);
+    close $out or die $!;
+}
+
+# drivers: files put beside the registry's; runtimes: entries added to it.
 sub new {
     my ($class, %option) = @_;
     my $dir = tempdir('sbx-agent.XXXXXX', TMPDIR => 1, CLEANUP => 1);
@@ -59,6 +70,8 @@ sub new {
     mkdir "$dir/ws" or die $!;
     # A copy: the payload's user need not be able to walk to the source tree.
     system('cp', '-r', "$ROOT/session-agent/drivers", "$ROOT/session-agent/runtimes.json", $dir);
+    system('cp', $_, "$dir/drivers/") for @{ $option{drivers} || [] };
+    _add_runtimes("$dir/runtimes.json", @{ $option{runtimes} }) if $option{runtimes};
     system('chmod', '-R', 'a+rX', $dir);
     my $self = bless { dir => $dir, port => free_port(), n => 0, owner => $$, %option }, $class;
     my @user = $> == 0 ? ('--user', "$USER:$USER") : ();

@@ -138,7 +138,7 @@ sub _frame {
     } elsif ($type == $DATA) {
         $self->{out}[$stream] .= $body;
         push @{ $self->{order} }, $stream unless @{ $self->{order} } && $self->{order}[-1] eq $stream;
-        $self->credit(length $body) unless $self->{hoard};
+        $self->{mux}{out} .= Sandbox::Mux::frame($self->{number}, $CREDIT, pack 'V', length $body) unless $self->{hoard};
     } elsif ($type == $CREDIT) {
         $self->{window} += unpack 'V', $body;
         die "more credit than was sent\n" if $self->{window} > $WINDOW;
