@@ -7,6 +7,7 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/api/artifact_upload.h"
+#include "executor/api/collection.h"
 #include "executor/api/download.h"
 #include "executor/api/range.h"
 #include "executor/api/file.h"
@@ -35,6 +36,7 @@ call_release(struct call *call)
     call->download = download_free(call->download);
     call->stream = stream_free(call->stream);
     call->upload = artifact_upload_free(call->upload);
+    call->collection = collection_free(call->collection);
     call->work = session_work_free(call->work);
     call->file = file_free(call->file);
     job_record_deinit(&call->record);

@@ -17,6 +17,7 @@ struct call;
 struct download;
 struct stream;
 struct artifact_upload;
+struct collection;
 struct session_work;
 struct file;
 
@@ -53,6 +54,7 @@ struct call {
     struct download *download;
     struct stream *stream; /* the client wants events */
     struct artifact_upload *upload;
+    struct collection *collection;
     struct session_work *work;
     void (*fresh)(struct call *call); /* idempotent.h */
     void (*replay)(struct call *call, const char *id);

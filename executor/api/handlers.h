@@ -21,6 +21,7 @@ void handle_artifacts_patch(struct call *call);
 void handle_artifacts_delete(struct call *call);
 void handle_artifacts_content(struct call *call);
 void handle_artifacts_url(struct call *call);
+void handle_session_artifacts(struct call *call);
 void handle_session_create(struct call *call);
 void handle_session_list(struct call *call);
 void handle_session_get(struct call *call);

@@ -26,6 +26,8 @@ static const struct route routes[] = {
       { { "GET", "jobs:read", handle_artifact_list, API_MAX_BODY, false, "", NULL } } },
     { "job.artifact", "/v1/jobs/{id}/artifacts/{path}", "GET, HEAD", false,
       { { "GET", "jobs:read", handle_artifact_get, API_MAX_BODY, false, "", NULL } } },
+    { "session.artifacts", "/v1/sessions/{id}/artifacts", "POST", false,
+      { { "POST", "sessions:write", handle_session_artifacts, API_MAX_META_BODY, true, "", NULL } } },
     { "artifacts", "/v1/artifacts", "GET, HEAD, POST", false,
       { { "GET", "artifacts:read", handle_artifacts_list, API_MAX_BODY, false, "job session name limit cursor", NULL },
         { "POST", "artifacts:write", handle_artifacts_create, 0, false, "name", artifact_upload_begin } } },
