@@ -302,6 +302,8 @@ upload_on_durable(void *arg, int rc, const struct db_result *result _unused_)
     } else if (rc) {
         call_problem_internal(call, rc);
     } else {
+        call->api->uploads++;
+        call->api->upload_bytes += upload->artifact.size;
         artifact_answer(call, 201, &upload->artifact);
     }
 }

@@ -60,6 +60,7 @@ download_on_data(void *arg, int rc, const char *data, size_t len)
         return;
     }
     download->offset += len;
+    download->call->api->download_bytes += len;
     sbx_http_reply_write(download->call->request, data, len);
     download_read(download);
 }
@@ -137,6 +138,7 @@ download_on_open(void *arg, int rc, uint64_t size)
         call_end_stream(call);
         return;
     }
+    call->api->downloads++;
     sbx_http_reply_on_drain(call->request, download_on_drain);
     download_read(download);
 }

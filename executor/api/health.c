@@ -3,6 +3,7 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/api/handlers.h"
+#include "executor/core/sessions.h"
 
 #define METRICS_MAX 131072
 
@@ -249,6 +250,43 @@ metrics_store(struct sbx_buf *out, const struct db_stats *stats)
     metric(out, "audit_events_total", "counter", "Events appended to the audit chain.", stats->audit_events);
 }
 
+static void
+metrics_sessions(struct sbx_buf *out, const struct api_spec *spec)
+{
+    struct sessions_stats stats;
+
+    sessions_stats(spec->sessions, &stats);
+    metric(out, "sessions_created_total", "counter", "Sessions whose row is durable.", stats.created);
+    metric_head(out, "sessions_ended_total", "counter", "Sessions by why they ended.");
+    for (unsigned i = SESSION_NO_REASON + 1; i < SESSION_N_REASONS; i++) {
+        sbx_buf_printf(out, "sandbox_executor_sessions_ended_total{reason=\"%s\"} %llu\n",
+                       session_reason_name((enum session_reason)i), (unsigned long long)stats.ended[i]);
+    }
+    metric_head(out, "sessions_refused_total", "counter", "Sessions that were not admitted.");
+    sbx_buf_printf(out, "sandbox_executor_sessions_refused_total{reason=\"executor\"} %llu\n",
+                   (unsigned long long)stats.refused_full);
+    sbx_buf_printf(out, "sandbox_executor_sessions_refused_total{reason=\"tenant\"} %llu\n",
+                   (unsigned long long)stats.refused_tenant);
+    metric_head(out, "sessions", "gauge", "Live sessions by state.");
+    for (unsigned i = 0; i < SESSION_N_STATES; i++) {
+        if (i != SESSION_ENDED) {
+            sbx_buf_printf(out, "sandbox_executor_sessions{state=\"%s\"} %u\n",
+                           session_state_name((enum session_state)i), stats.live[i]);
+        }
+    }
+    metric(out, "steps_total", "counter", "Steps that were accepted.", stats.steps);
+}
+
+static void
+metrics_artifacts(struct sbx_buf *out, const struct api *api)
+{
+    metric(out, "artifact_uploads_total", "counter", "Artifacts that clients sent up.", api->uploads);
+    metric(out, "artifact_upload_bytes_total", "counter", "Bytes of these.", api->upload_bytes);
+    metric(out, "artifact_downloads_total", "counter", "Artifacts, or ranges of them, that were sent out.",
+           api->downloads);
+    metric(out, "artifact_download_bytes_total", "counter", "Bytes of these.", api->download_bytes);
+}
+
 static unsigned
 streams_open(const struct api *api)
 {
@@ -293,6 +331,8 @@ handle_metrics(struct call *call)
     metrics_jobs(&body, &stats);
     metrics_pools(&body, spec);
     metrics_store(&body, &db);
+    metrics_sessions(&body, spec);
+    metrics_artifacts(&body, call->api);
     metrics_http(&body, call->api);
     if (body.failed) {
         call_problem_internal(call, -ENOMEM);

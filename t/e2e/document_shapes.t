@@ -68,5 +68,9 @@ for my $case (['/api/v1/sessions', { template_id => 'default', nobody => 1 }, '/
 }
 is(ask('POST', '/api/v1/sessions', { timeout => '24h', resources => { memory => '2Gi' } })->{json}{violations}[0]{rule}, 'limits.memory', 'the policy reads resources');
 is(ask('POST', '/sessions/ses_00000000000000000000000000/steps', { code => '1' })->{status}, 404, 'no such session');
+my $metrics = $t->executor_request('GET', '/metrics')->{content};
+my %metric = $metrics =~ /^sandbox_executor_((?:sessions|steps)\S*) (\d+)$/mg;
+is_deeply([@metric{qw(sessions_created_total sessions{state="running"} sessions_ended_total{reason="cancelled"})}], [4, 0, 4], 'sessions are counted');
+is($metric{steps_total}, 9, 'and steps') or diag $metrics;
 $t->finish;
 done_testing();

@@ -35,6 +35,9 @@ is(stranger($_, $url)->{status}, 401, "no $_ with it") for qw(DELETE POST PUT PA
 is(stranger('GET', $url =~ s/tenant=acme/tenant=demo/r)->{status}, 401, 'not for another tenant');
 is(stranger('GET', $url =~ s/.$//r)->{status}, 401, 'not cut');
 is(stranger('GET', "/v1/artifacts/$id")->{status}, 401, 'and nothing else of it');
+my %metric = $t->executor_request('GET', '/metrics')->{content} =~ /^sandbox_executor_(artifact_\w+) (\d+)$/mg;
+is_deeply([@metric{qw(artifact_uploads_total artifact_upload_bytes_total)}], [1, 300_000], 'uploads are counted');
+is_deeply([@metric{qw(artifact_downloads_total artifact_download_bytes_total)}], [4, 600_105], 'and downloads');
 my $short = $t->request('POST', "/v1/artifacts/$id/url", json => { expires_in => '1s' }, %owner);
 my $soon = ($short->{json}{url} // '') =~ s{^https?://[^/]+}{}r;
 if (is($short->{status}, $signed->{status}, 'one for a second')) {
