@@ -113,7 +113,7 @@ function deliver(step) {
     else process.env[name] = value;
   }
   current = null;
-  send('E', from(stringify({ ...step.end, exit_code: null, dropped: step.dropped })));
+  send('E', from(stringify({ ...step.end, exit_code: null, dropped: Math.min(step.dropped, 1000000) })));
 }
 
 function finish(step, status, error) {

@@ -116,7 +116,7 @@ def outcome(error):
             described = _error(*_describe(error))
         except BaseException as second:
             described = _error("Error", f"cannot be described: {type(second).__name__}", "")
-    return f'{{"status":"{status}","error":{described},"exit_code":{code},"dropped":{state.dropped}}}'.encode("utf-8")
+    return f'{{"status":"{status}","error":{described},"exit_code":{code},"dropped":{min(state.dropped, 1000000)}}}'.encode("utf-8")
 
 
 def end_child(error):

@@ -2,7 +2,7 @@
 // Displays: the forms of a value, as many as the step may show.
 const { inspect } = require('util');
 
-const MAX_TEXT = 65536, MAX_ITEMS = 16, MAX_ITEM = 24 << 20, MAX_NODES = 10000, MAX_DEPTH = 32;
+const MAX_TEXT = 65536, MAX_ITEMS = 16, MAX_ITEM = 8 << 20, MAX_NODES = 10000, MAX_DEPTH = 32;
 const HOOKS = [Symbol.for('sandbox.display'), Symbol.for('Jupyter.display'), '_repr_mimebundle_'];
 const FORMS = [
   ['text/html', '_repr_html_'],

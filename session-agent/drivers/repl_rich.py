@@ -4,7 +4,7 @@ import sys
 
 _MAX_TEXT = 65536  # characters of text/plain
 _MAX_ITEMS = 16
-_MAX_ITEM = 24 << 20  # bytes; a frame holds 32 MiB
+_MAX_ITEM = 8 << 20  # bytes
 _MAX_ELEMENTS = 1000
 _FORMS = (
     ("text/html", "_repr_html_"),
