@@ -22,7 +22,8 @@ def evaluate(codes, namespace):
         if not task.done():
             task.cancel()
             try:
-                state.loop.run_until_complete(task)
+                # Not for ever: an interrupt within the loop's own code may have lost the task.
+                state.loop.run_until_complete(asyncio.wait({task}, timeout=1))
             except BaseException:
                 pass
         raise

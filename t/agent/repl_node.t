@@ -164,7 +164,6 @@ for my $case (['an endless loop', 'while (true) {}'], ['an endless await', 'awai
     $r = js("console.log('go'); $code", interrupt_at => qr/go\n/, max_displays => 10, max_display_bytes => 1 << 20);
     ok($r->{status} eq 'interrupted' && $r->{error}{name} eq 'Interrupted', "SIGINT ends $name") or diag explain [@$r{qw(status error dead signal)}];
     is_value('x', '2', 'and leaves the session as it was');
-    last if $r->{dead} || $r->{late};
 }
 $d->interrupt for 1 .. 20;
 is_value('x', '2', 'between steps the signal does nothing');

@@ -75,7 +75,7 @@ sub wait_for {
     my $select = IO::Select->new(grep { $_ } @$self{qw(fd out err)});
     while (!$until->($got)) {
         my @ready = $select->can_read($end - time);
-        if (!@ready) { $got->{late} = 1; Test::More::diag("no answer in time: $got->{stdout}$got->{stderr}"); last }
+        if (!@ready) { $got->{late} = 1; Test::More::diag('no answer in time: ' . substr "$got->{stderr}$got->{stdout}", 0, 500); last }
         # Output first: what was written before a frame is there when the frame is.
         for my $handle (sort { !$name{$a} <=> !$name{$b} } @ready) {
             my $n = sysread $handle, my $data, 1 << 20;
@@ -139,7 +139,9 @@ sub step {
         $got = $self->wait_for(sub { $_[0]{frames} || $_[0]{stdout} =~ $option{interrupt_at} });
         $self->interrupt;
     }
-    return $self->result($self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ }, $got));
+    $got = $self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ }, $got);
+    die "the driver hangs\n" if $got->{late};    # no answer would belong to its step any more
+    return $self->result($got);
 }
 
 sub result {
@@ -162,7 +164,7 @@ sub result {
 
 sub display {
     my ($self, $frame) = @_;
-    my ($head, $data) = $frame =~ /\AD([^\n]*)\n(.*)\z/s or die "no display: $frame";
+    my ($head, $data) = $frame =~ /\AD([^\n]*)\n(.*)\z/s or die "no display: " . substr $frame, 0, 500;
     my $display = $JSON->decode($head);
     for my $item (@{ $display->{items} }) {
         $item->{data} = substr $data, 0, $item->{size}, '';
