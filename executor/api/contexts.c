@@ -22,7 +22,11 @@ handle_context_list(struct call *call)
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_array(&w, "contexts");
     for (struct list *it = session->contexts.next; it != &session->contexts; it = it->next) {
-        context_answer_write(&w, NULL, list_entry(it, struct session_context, link));
+        const struct session_context *context = list_entry(it, struct session_context, link);
+
+        if (session_context_find(session, context->name) == context) {
+            context_answer_write(&w, NULL, context);
+        }
     }
     sbx_jsonw_array_end(&w);
     sbx_jsonw_object_end(&w);
@@ -87,6 +91,7 @@ handle_context_delete(struct call *call)
 {
     struct session *session = session_call(call, SESSION_CALL_RUNNING);
     struct session_context *context;
+    int r;
 
     if (session == NULL) {
         return;
@@ -94,9 +99,15 @@ handle_context_delete(struct call *call)
     context = session_context_find(session, call->sub);
     if (context == NULL) {
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
-    } else if (session_context_remove(context) == SESSION_CONTEXT_E_BUSY) {
+        return;
+    }
+    r = session_context_remove(context);
+    if (r == 0) {
+        call_reply(call, 204, NULL, NULL, 0, NULL, 0);
+    } else if (r == SESSION_CONTEXT_E_BUSY) {
         call_problem(call, SBX_PROBLEM_CONFLICT, "steps of this context run or wait");
     } else {
-        call_reply(call, 204, NULL, NULL, 0, NULL, 0);
+        call_reply_problem(call,
+                           &(struct sbx_problem){ .code = SBX_PROBLEM_UNAVAILABLE, .retry_after_s = 1 });
     }
 }

@@ -27,6 +27,8 @@ void handle_session_list(struct call *call);
 void handle_session_get(struct call *call);
 void handle_session_extend(struct call *call);
 void handle_session_delete(struct call *call);
+void handle_session_pause(struct call *call);
+void handle_session_resume(struct call *call);
 void handle_context_list(struct call *call);
 void handle_context_create(struct call *call);
 void handle_context_delete(struct call *call);

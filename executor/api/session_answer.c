@@ -25,7 +25,11 @@ write_contexts(struct sbx_jsonw *w, const struct session *live)
     sbx_jsonw_array(w, "contexts");
     for (struct list *it = live == NULL ? NULL : live->contexts.next; it != NULL && it != &live->contexts;
          it = it->next) {
-        context_answer_write(w, NULL, list_entry(it, struct session_context, link));
+        const struct session_context *context = list_entry(it, struct session_context, link);
+
+        if (session_context_find(live, context->name) == context) {
+            context_answer_write(w, NULL, context);
+        }
     }
     sbx_jsonw_array_end(w);
 }

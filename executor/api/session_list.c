@@ -60,7 +60,8 @@ metadata_param(const struct call *call, char *out, size_t size)
     while (*p != '\0') {
         size_t len = strcspn(p, "=&");
 
-        if (len > sizeof(prefix) - 1 && len < size && strncmp(p, prefix, sizeof(prefix) - 1) == 0) {
+        if (strncmp(p, prefix, sizeof(prefix) - 1) == 0) {
+            len = len < size ? len : size - 1;
             memcpy(out, p, len);
             out[len] = '\0';
             return true;
@@ -75,17 +76,18 @@ metadata_param(const struct call *call, char *out, size_t size)
 static bool
 listing_metadata(struct call *call, struct sessions_listing *listing)
 {
-    char param[16 + JOB_MAX_METADATA_KEY], value[JOB_MAX_METADATA_VALUE + 1];
+    char param[32 + SBX_NAME_MAX], value[JOB_MAX_METADATA_VALUE + 1];
     struct sbx_buf text = SBX_BUF_INIT(METADATA_FILTER_MAX - 1);
     bool fine;
 
     if (!metadata_param(call, param, sizeof(param))) {
         return true;
     }
-    if (call_param(call, param, value, sizeof(value)) != CALL_PARAM_FINE ||
+    if (!sbx_name_valid(param + strlen("metadata."), strlen(param + strlen("metadata."))) ||
+        call_param(call, param, value, sizeof(value)) != CALL_PARAM_FINE ||
         !session_metadata_member(&text, param + strlen("metadata."), value)) {
         sbx_buf_deinit(&text);
-        return listing_bad(call, "metadata", "is not a member's value");
+        return listing_bad(call, "metadata", "must be metadata.<name>=<value>");
     }
     fine = !text.failed;
     if (fine) {

@@ -421,3 +421,76 @@ handle_session_extend(struct call *call)
     }
     extend_fresh(call);
 }
+
+static void
+pause_on_waited(struct call *call, enum session_state wanted)
+{
+    struct session *session = call->work->session;
+
+    call->work->waiter = NULL;
+    if (session->record.state == wanted) {
+        session_answer(call, 200, &session->record, session);
+    } else if (session->record.state == SESSION_ENDED) {
+        session_call_gone(call, &session->record);
+    } else {
+        answer_store_failed(call, wanted == SESSION_PAUSED ? "the session could not be paused"
+                                                           : "the session could not be resumed");
+    }
+}
+
+static void
+pause_on_done(void *arg, enum waiter_result result _unused_)
+{
+    pause_on_waited(arg, SESSION_PAUSED);
+}
+
+static void
+resume_on_done(void *arg, enum waiter_result result _unused_)
+{
+    pause_on_waited(arg, SESSION_RUNNING);
+}
+
+static void
+pause_handle(struct call *call, bool pause)
+{
+    struct session *session = session_call(call, SESSION_CALL_ALIVE);
+    struct session_work *work;
+    int r;
+
+    work = session == NULL ? NULL : session_work(call);
+    if (work == NULL) {
+        return;
+    }
+    r = session_pause(session, pause);
+    if (r == SESSION_PAUSE_E_BUSY) {
+        call_problem(call, SBX_PROBLEM_CONFLICT, "steps of the session run or wait");
+        return;
+    }
+    if (r == SESSION_PAUSE_E_STATE) {
+        call_reply_problem(call, &(struct sbx_problem){
+                                     .code = SBX_PROBLEM_CONFLICT,
+                                     .detail = "the session is starting",
+                                     .retry_after_s = 1,
+                                 });
+        return;
+    }
+    work->session = session;
+    if (r == 0) {
+        r = session_wait_pause(&work->waiter, session, pause ? pause_on_done : resume_on_done, call);
+    }
+    if (r) {
+        call_problem_internal(call, r);
+    }
+}
+
+void
+handle_session_pause(struct call *call)
+{
+    pause_handle(call, true);
+}
+
+void
+handle_session_resume(struct call *call)
+{
+    pause_handle(call, false);
+}

@@ -223,7 +223,7 @@ create_submit(struct call *call)
     if (session == NULL) {
         return;
     }
-    if (session->record.state == SESSION_PAUSED) {
+    if (session->record.state == SESSION_PAUSED || session->pausing) {
         call_problem(call, SBX_PROBLEM_CONFLICT, "the session is paused");
         return;
     }

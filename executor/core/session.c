@@ -343,6 +343,47 @@ session_on_lost(void *arg, int rc, const struct runtime_report *report)
 }
 
 static void
+session_on_paused(void *arg, int rc, const struct runtime_report *report _unused_)
+{
+    struct session *session = arg;
+    bool was_running = session->record.state == SESSION_RUNNING;
+
+    session->pausing = false;
+    if (rc) {
+        log_warn("session.pause_failed", LOG_STR("session", session->record.id.text), LOG_INT("code", rc));
+    } else {
+        session_set_state(session, was_running ? SESSION_PAUSED : SESSION_RUNNING);
+        session_touch(session);
+        session_arm(session);
+    }
+    waiter_tell(&session->waiters, SESSION_WAITS_PAUSE, WAITER_OVER);
+    step_next(session);
+}
+
+int
+session_pause(struct session *session, bool pause)
+{
+    enum session_state state = session->record.state;
+    int r;
+
+    if (state != SESSION_RUNNING && state != SESSION_PAUSED) {
+        return SESSION_PAUSE_E_STATE;
+    }
+    if (session->pausing || session->running != NULL || session->n_waiting > 0) {
+        return SESSION_PAUSE_E_BUSY;
+    }
+    if ((state == SESSION_PAUSED) == pause) {
+        return 0;
+    }
+    r = session->sandbox->ops->pause(session->sandbox, pause, session_on_paused, session);
+    if (r) {
+        return r;
+    }
+    session->pausing = true;
+    return 0;
+}
+
+static void
 session_on_destroyed(void *arg, int rc _unused_)
 {
     struct session *session = arg;
@@ -410,6 +451,8 @@ session_end(struct session *session, enum session_reason reason, const char *mes
     session_contexts_free(session);
     session_destroy_sandbox(session);
     timer_stop(session->timer);
+    session->pausing = false;
+    waiter_tell(&session->waiters, SESSION_WAITS_PAUSE, WAITER_OVER);
     session_tell_running(session);
     if (session->accepted) {
         session_store(session);
@@ -458,14 +501,14 @@ session_started(struct session *session)
     session_arm(session);
     log_info("session.started", LOG_STR("session", record->id.text), LOG_STR("tenant", record->tenant),
              LOG_INT("ms", timers_now_ms(sessions_timers(session->sessions)) - session->born_ms));
-    session_tell_running(session);
-    step_next(session);
     /* Begins while its first step is still on its way. */
     if (session_context_get(&context, session, SESSION_CONTEXT_DEFAULT, NULL) == 0 && !context->up &&
         context->channel == NULL && session_context_start(context) != 0) {
         log_warn("session.context_failed",
                  LOG_STR("session", record->id.text)); /* its first step tries again */
     }
+    session_tell_running(session);
+    step_next(session);
 }
 
 void

@@ -48,6 +48,8 @@ struct session_context {
     enum session_context_state state;
     unsigned restarts;
     bool up;                     /* the agent knows it */
+    bool ending;                 /* and was told to forget it */
+    bool wanted;                 /* one of its name is to follow */
     struct sbx_channel *channel; /* of its start or its end */
 };
 
@@ -81,6 +83,7 @@ struct session {
     uint64_t cpu_ms, peak_memory_bytes;  /* of what ended so far, as the agent says */
     bool accepted;                       /* its row is durable */
     bool refused;                        /* it will never be: the session does not exist for anybody */
+    bool pausing;                        /* it is being stopped, or let go on */
     bool ending;                         /* inside of session_end */
     bool stored;                         /* so is its end */
     bool destroying;                     /* the runtime's callback is still to come */
@@ -106,6 +109,13 @@ void session_nonsense(struct session *session, const char *what);
 void session_extend(struct session *session, uint64_t ttl_ms, uint64_t idle_timeout_ms, char **metadata_json);
 /* When it would end for being idle, Unix; 0: it is not idle. */
 uint64_t session_idle_expires_ms(const struct session *session);
+enum {
+    SESSION_PAUSE_E_BUSY = 1, /* a step runs or waits, or it is being paused or resumed */
+    SESSION_PAUSE_E_STATE,    /* it neither runs nor is paused */
+};
+/* Stops all of its processes where they are, or lets them go on; what is so already is left so. Told by
+ * session_wait_pause. */
+_must_check_ int session_pause(struct session *session, bool pause);
 /* Ends it now: hooks and steps are told before this returns. A session that has ended is left alone. `message` "" or text. */
 void session_end(struct session *session, enum session_reason reason, const char *message);
 

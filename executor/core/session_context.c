@@ -35,7 +35,21 @@ session_context_find(const struct session *session, const char *name)
     for (struct list *it = session->contexts.next; it != &session->contexts; it = it->next) {
         struct session_context *context = list_entry(it, struct session_context, link);
 
-        if (strcmp(context->name, name) == 0) {
+        if (strcmp(context->name, name) == 0 && (!context->ending || context->wanted)) {
+            return context;
+        }
+    }
+    return NULL;
+}
+
+/* One of this name that the agent has not forgotten yet: the next waits for that. */
+static struct session_context *
+context_find_ending(const struct session *session, const char *name)
+{
+    for (struct list *it = session->contexts.next; it != &session->contexts; it = it->next) {
+        struct session_context *context = list_entry(it, struct session_context, link);
+
+        if (strcmp(context->name, name) == 0 && context->ending) {
             return context;
         }
     }
@@ -67,8 +81,16 @@ session_context_set_state(struct session_context *context, enum session_context_
 static int
 context_new(struct session_context **ret, struct session *session, const char *name, const char *language)
 {
-    struct session_context *context;
+    struct session_context *context = context_find_ending(session, name);
 
+    if (context != NULL) {
+        context->wanted = true;
+        context->language = language;
+        context->restarts = 0;
+        context->state = CONTEXT_STARTING;
+        *ret = context;
+        return 0;
+    }
     if (session->n_contexts >= SESSION_MAX_CONTEXTS) {
         return CONTEXT_E_FULL;
     }
@@ -166,6 +188,9 @@ session_context_start(struct session_context *context)
     _cleanup_(sbx_buf_deinit) struct sbx_buf open = SBX_BUF_INIT(CONTEXT_OPEN_MAX);
     struct sbx_mux *mux = session_mux(context->session);
 
+    if (context->ending) {
+        return 0; /* it follows that */
+    }
     assert(context->channel == NULL && !context->up);
     if (mux == NULL) {
         return SBX_MUX_E_LOST;
@@ -199,14 +224,37 @@ session_context_add(struct session *session, const char *name, const char *langu
     return 0;
 }
 
-/* Nobody waits for the outcome: the agent takes operations in their order, so that the name is free for the next. */
+/* The agent has forgotten it, or never knew it: the name is free. */
 static void
-context_say_end(const struct session_context *context)
+context_on_gone(void *arg, int rc, const char *json _unused_, size_t len _unused_)
 {
-    static const struct sbx_channel_events nobody = { 0 };
+    struct session_context *context = arg;
+    struct session *session = context->session;
+
+    context->channel = NULL;
+    if (rc) {
+        return; /* the session ends, and with it this */
+    }
+    context->ending = false;
+    context->up = false;
+    if (!context->wanted) {
+        session->n_contexts--;
+        context_free(context);
+        return;
+    }
+    context->wanted = false;
+    if (session_context_start(context) != 0) {
+        context->state = CONTEXT_CRASHED;
+        step_context_ready(session, context, "the interpreter could not be asked for");
+    }
+}
+
+static int
+context_say_end(struct session_context *context)
+{
+    static const struct sbx_channel_events events = { .on_data = context_on_data, .on_end = context_on_gone };
     _cleanup_(sbx_buf_deinit) struct sbx_buf open = SBX_BUF_INIT(512);
     struct sbx_mux *mux = session_mux(context->session);
-    struct sbx_channel *channel;
     struct sbx_jsonw w;
 
     sbx_jsonw_init(&w, &open);
@@ -214,24 +262,27 @@ context_say_end(const struct session_context *context)
     sbx_jsonw_str(&w, "op", "context_end");
     sbx_jsonw_str(&w, "name", context->name);
     sbx_jsonw_object_end(&w);
-    if (mux == NULL || open.failed ||
-        sbx_channel_open(&channel, mux, open.data, open.len, &nobody, NULL) != 0) {
-        log_warn("session.context_stays", LOG_STR("session", context->session->record.id.text),
-                 LOG_STR("context", context->name));
+    if (mux == NULL || open.failed) {
+        return -ENOMEM;
     }
+    context->channel = sbx_channel_reset(context->channel); /* its start is not waited for any more */
+    return sbx_channel_open(&context->channel, mux, open.data, open.len, &events, context);
 }
 
 int
 session_context_remove(struct session_context *context)
 {
-    struct session *session = context->session;
+    int r;
 
     if (session_context_is_used(context)) {
         return SESSION_CONTEXT_E_BUSY;
     }
-    context_say_end(context);
-    session->n_contexts--;
-    context_free(context);
-    session_touch(session);
-    return 0;
+    session_touch(context->session);
+    if (context->ending) {
+        context->wanted = false;
+        return 0;
+    }
+    r = context_say_end(context);
+    context->ending = r == 0;
+    return r;
 }

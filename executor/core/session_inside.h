@@ -5,7 +5,7 @@
 #include "executor/core/sessions.h"
 
 /* Kinds of waiters of a session. */
-enum { SESSION_WAITS_RUN, SESSION_WAITS_END };
+enum { SESSION_WAITS_RUN, SESSION_WAITS_END, SESSION_WAITS_PAUSE };
 
 /* session.c */
 _must_check_ int session_new(struct session **ret, struct sessions *sessions);

@@ -13,6 +13,7 @@
 
 #define SESSIONS_BUCKETS 256u
 #define SESSIONS_LIMITS_MAX 1024
+#define SESSION_PAUSE_MS 10000
 #define SESSIONS_LOST_GRACE_MS                                                                               \
     4000 /* from "everybody is evicted" to giving up on the store and the launcher */
 
@@ -340,6 +341,14 @@ session_wait(struct waiter **ret, struct session *session, uint64_t ms, waiter_f
 
     return waiter_new(ret, &session->waiters, sessions_timers(session->sessions), over ? 0 : ms,
                       &session->accepted, SESSION_WAITS_RUN, done, arg);
+}
+
+int
+session_wait_pause(struct waiter **ret, struct session *session, waiter_fn done, void *arg)
+{
+    return waiter_new(ret, &session->waiters, sessions_timers(session->sessions),
+                      session->pausing ? SESSION_PAUSE_MS : 0, &session->accepted, SESSION_WAITS_PAUSE, done,
+                      arg);
 }
 
 int

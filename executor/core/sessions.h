@@ -68,6 +68,8 @@ void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct se
 /* Told (waiter.h) when it runs or has ended, and its row is durable; or when the time is up. */
 _must_check_ int session_wait(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done,
                               void *arg);
+/* Told when session_pause has come to an end: the state says to which. */
+_must_check_ int session_wait_pause(struct waiter **ret, struct session *session, waiter_fn done, void *arg);
 /* Told when it has ended and that is durable. */
 _must_check_ int session_wait_end(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done,
                                   void *arg);

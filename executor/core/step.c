@@ -329,7 +329,7 @@ step_next(struct session *session)
 {
     struct step *step;
 
-    if (session->running != NULL || session->record.state != SESSION_RUNNING) {
+    if (session->running != NULL || session->record.state != SESSION_RUNNING || session->pausing) {
         return;
     }
     step = session_next_step(session);
