@@ -47,6 +47,74 @@ test_hmac(void)
 }
 
 static void
+unhex(uint8_t *out, const char *hex)
+{
+    for (; hex[0] != '\0'; hex += 2) {
+        const char digits[3] = { hex[0], hex[1], '\0' };
+
+        *out++ = (uint8_t)strtoul(digits, NULL, 16);
+    }
+}
+
+/* Test case 16 of "The Galois/Counter Mode of Operation", and everything that is nearly it. */
+static void
+test_gcm(void)
+{
+    uint8_t key[SBX_GCM_KEY_LEN], nonce[SBX_GCM_NONCE_LEN], aad[20], data[60], sealed[60], plain[60],
+        tag[SBX_GCM_TAG_LEN];
+    struct sbx_gcm_message message = {
+        .nonce = nonce, .aad = aad, .aad_len = 20, .data = data, .len = 60, .tag = tag
+    };
+    struct {
+        uint8_t *bytes;
+        size_t len;
+    } parts[] = {
+        { nonce, sizeof(nonce) }, { aad, sizeof(aad) }, { data, sizeof(data) }, { tag, sizeof(tag) }
+    };
+    unsigned passed = 0;
+    struct sbx_gcm *gcm;
+    char hex[121];
+
+    unhex(key, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
+    unhex(nonce, "cafebabefacedbaddecaf888");
+    unhex(aad, "feedfacedeadbeeffeedfacedeadbeefabaddad2");
+    unhex(plain, "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+                 "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39");
+    memcpy(data, plain, sizeof(data));
+    is_int(sbx_gcm_new(&gcm, key), 0, "a cipher");
+    is_int(sbx_gcm_seal(gcm, &message), 0, "seals");
+    sbx_hex(hex, data, sizeof(data));
+    is_str(hex,
+           "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+           "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662",
+           "as it should");
+    sbx_hex(hex, tag, sizeof(tag));
+    is_str(hex, "76fc6ece0f4e1768cddf8853bb2d551b", "with its tag");
+    memcpy(sealed, data, sizeof(data));
+    is_int(sbx_gcm_open(gcm, &message), 0, "opens");
+    ok(memcmp(data, plain, sizeof(data)) == 0, "to what it was");
+    for (size_t i = 0; i < SBX_COUNT(parts); i++) {
+        for (size_t bit = 0; bit < 8 * parts[i].len; bit++) {
+            memcpy(data, sealed, sizeof(data));
+            parts[i].bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            passed += sbx_gcm_open(gcm, &message) != -EBADMSG;
+            if (parts[i].bytes != data) {
+                parts[i].bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            }
+        }
+    }
+    is_uint(passed, 0, "no bit of anything may differ");
+    memcpy(data, sealed, sizeof(data));
+    message.len--;
+    is_int(sbx_gcm_open(gcm, &message), -EBADMSG, "nor a byte be missing");
+    message.len = 0;
+    message.aad_len = 0;
+    is_int(sbx_gcm_seal(gcm, &message), 0, "nothing is sealed, too");
+    is_int(sbx_gcm_open(gcm, &message), 0, "and opened");
+    ok(sbx_gcm_free(gcm) == NULL && sbx_gcm_free(NULL) == NULL, "free takes NULL and returns it");
+}
+
+static void
 test_random(void)
 {
     uint8_t a[300] = { 0 }, b[300] = { 0 };
@@ -174,6 +242,7 @@ main(void)
 {
     test_sha256();
     test_hmac();
+    test_gcm();
     test_random();
     test_rfc4648();
     test_refused();
