@@ -75,6 +75,8 @@ static const struct config_key config_keys[] = {
       "bytes kept of each output stream, half head, half tail" },
     { "streams.keep", CONFIG_BYTES, AT(streams_keep), "4Mi", 256 << 10, 64 << 20, NULL,
       "newest output and events of a run kept for those who stream it" },
+    { "streams.memory", CONFIG_BYTES, AT(streams_memory), "256Mi", 1 << 20, UINT64_C(1) << 40, NULL,
+      "for all of that together" },
     { "streams.max", CONFIG_NUMBER, AT(streams_max), "512", 1, 65536, NULL, "streams open at once" },
     { "streams.max_per_tenant", CONFIG_NUMBER, AT(streams_max_per_tenant), "128", 1, 65536, NULL,
       "of one tenant" },

@@ -312,6 +312,8 @@ metrics_http(struct sbx_buf *out, const struct api *api)
     metric(out, "http_connections", "gauge", "Open connections.", sbx_http_server_connections(api->server));
     metric(out, "idempotent_replays_total", "counter", "Answers given again for a known key.", api->replays);
     metric(out, "streams", "gauge", "Open event streams.", streams_open(api));
+    metric(out, "stream_bytes", "gauge", "Memory held by what streams may read.",
+           feed_budget_held(engine_feeds(api->spec.engine)));
     metric(out, "stream_gaps_total", "counter",
            "Times that a stream left out what its reader was too slow for.", api->stream_gaps);
     metric(out, "draining", "gauge", "1 while the executor stops.",

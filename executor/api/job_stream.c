@@ -58,7 +58,7 @@ job_stream_loaded(struct call *call)
                            &(struct sbx_problem){ .code = SBX_PROBLEM_UNAVAILABLE, .retry_after_s = 1 });
         return;
     }
-    r = job_feed_replay(&feed, record, job_reply_describe);
+    r = job_feed_replay(&feed, record, job_reply_describe, engine_feeds(call->api->spec.engine));
     if (r) {
         call_problem_internal(call, r);
         return;

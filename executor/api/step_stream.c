@@ -70,7 +70,7 @@ step_stream_loaded(struct call *call)
         return;
     }
     if (feed == NULL) {
-        r = step_feed_replay(&again, record);
+        r = step_feed_replay(&again, record, engine_feeds(call->api->spec.engine));
     }
     if (r) {
         call_problem_internal(call, r);

@@ -25,6 +25,7 @@ struct engine {
     struct runner *runner;
     struct job_table *table;
     struct idempotency *idempotency;
+    struct feed_budget *feeds;
     struct feed_shelf *shelf;
     struct timer *pump; /* looks for work on the loop's next turn, or when the launcher may be back */
     struct timer *drain_timer;
@@ -97,6 +98,9 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         r = feed_shelf_new(&engine->shelf, &shelf);
     }
     if (r == 0) {
+        r = feed_budget_new(&engine->feeds, spec->feeds_max);
+    }
+    if (r == 0) {
         r = timer_new(&engine->pump, spec->timers, engine_on_pump, engine);
     }
     if (r == 0) {
@@ -118,6 +122,7 @@ engine_free(struct engine *engine)
     timer_free(engine->drain_timer);
     timer_free(engine->pump);
     feed_shelf_free(engine->shelf);
+    feed_budget_unref(engine->feeds);
     idempotency_free(engine->idempotency);
     job_table_free(engine->table);
     runner_free(engine->runner);
@@ -313,6 +318,7 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
         return r;
     }
     job->engine = engine;
+    feed_join(job->feed, engine->feeds);
     job_fill_record(job, submission, code_sha256);
     r = engine_share(engine, job->record.tenant, &job->share);
     if (r == 0) {
@@ -678,6 +684,12 @@ struct idempotency *
 engine_idempotency(struct engine *engine)
 {
     return engine->idempotency;
+}
+
+struct feed_budget *
+engine_feeds(const struct engine *engine)
+{
+    return engine->feeds;
 }
 
 struct feed_shelf *

@@ -40,6 +40,7 @@ struct engine_spec {
     uint64_t queue_timeout_ms;
     size_t output_keep;
     size_t feed_keep;
+    size_t feeds_max;   /* memory for the feeds of all jobs and steps together */
     size_t shelf_bytes; /* for feeds of jobs that ended */
     uint64_t shelf_ms;
     job_feed_describe_fn describe;
@@ -76,6 +77,8 @@ bool engine_offers(const struct engine *engine, const char *template_name, enum 
 /* What all that a tenant runs shares of the processors; never 0, and tells nobody the tenant's name. */
 _must_check_ int engine_share(const struct engine *engine, const char *tenant, uint64_t *ret);
 struct idempotency *engine_idempotency(struct engine *engine);
+/* What all feeds share. */
+struct feed_budget *engine_feeds(const struct engine *engine);
 /* Of jobs that ended and were streamed. */
 struct feed_shelf *engine_shelf(const struct engine *engine);
 struct db *engine_db(const struct engine *engine);

@@ -30,8 +30,16 @@ struct piece {
     char data[];
 };
 
+struct feed_budget {
+    unsigned refs;
+    size_t max, held;
+    struct list feeds; /* least lately written to first */
+};
+
 struct feed {
     unsigned refs;
+    struct feed_budget *budget; /* NULL: its own keep is all that bounds it */
+    struct list link;           /* in the budget's */
     size_t keep, held;
     struct list pieces;
     struct list waiting;           /* readers that have all */
@@ -65,10 +73,52 @@ feed_new(struct feed **ret, size_t keep)
     }
     feed->refs = 1;
     feed->keep = keep;
+    list_init(&feed->link);
     list_init(&feed->pieces);
     list_init(&feed->waiting);
     *ret = feed;
     return 0;
+}
+
+int
+feed_budget_new(struct feed_budget **ret, size_t max)
+{
+    struct feed_budget *budget;
+
+    budget = calloc(1, sizeof(*budget));
+    if (budget == NULL) {
+        return -ENOMEM;
+    }
+    budget->refs = 1;
+    budget->max = max;
+    list_init(&budget->feeds);
+    *ret = budget;
+    return 0;
+}
+
+struct feed_budget *
+feed_budget_unref(struct feed_budget *budget)
+{
+    if (budget != NULL && --budget->refs == 0) {
+        assert(list_empty(&budget->feeds) && budget->held == 0);
+        free(budget);
+    }
+    return NULL;
+}
+
+size_t
+feed_budget_held(const struct feed_budget *budget)
+{
+    return budget->held;
+}
+
+void
+feed_join(struct feed *feed, struct feed_budget *budget)
+{
+    assert(feed->budget == NULL && feed->held == 0);
+    budget->refs++;
+    feed->budget = budget;
+    list_append(&budget->feeds, &feed->link);
 }
 
 struct feed *
@@ -97,12 +147,30 @@ cursor_part(struct feed_cursor *cursor, const struct piece *piece)
 }
 
 static void
+feed_charge(struct feed *feed, const struct piece *piece)
+{
+    feed->held += sizeof(*piece) + piece->cap;
+    if (feed->budget != NULL) {
+        feed->budget->held += sizeof(*piece) + piece->cap;
+    }
+}
+
+static void
+feed_discharge(struct feed *feed, const struct piece *piece)
+{
+    feed->held -= sizeof(*piece) + piece->cap;
+    if (feed->budget != NULL) {
+        feed->budget->held -= sizeof(*piece) + piece->cap;
+    }
+}
+
+static void
 feed_drop_first(struct feed *feed)
 {
     struct piece *piece = list_entry(list_pop(&feed->pieces), struct piece, link);
 
     *cursor_part(&feed->start, piece) = piece->from + piece->len;
-    feed->held -= sizeof(*piece) + piece->cap;
+    feed_discharge(feed, piece);
     free(piece);
 }
 
@@ -116,6 +184,8 @@ feed_unref(struct feed *feed)
     while (!list_empty(&feed->pieces)) {
         feed_drop_first(feed);
     }
+    list_remove(&feed->link);
+    feed_budget_unref(feed->budget);
     free(feed);
     return NULL;
 }
@@ -133,8 +203,25 @@ feed_lose(struct feed *feed)
 static void
 feed_trim(struct feed *feed)
 {
+    struct feed_budget *budget = feed->budget;
+
     while (feed->held > feed->keep) {
         feed_drop_first(feed);
+    }
+    if (budget == NULL) {
+        return;
+    }
+    list_remove(&feed->link);
+    list_append(&budget->feeds, &feed->link);
+    /* Those that hold nothing come again when they are written to. */
+    while (budget->held > budget->max) {
+        struct feed *oldest = list_entry(budget->feeds.next, struct feed, link);
+
+        if (list_empty(&oldest->pieces)) {
+            list_remove(&oldest->link);
+        } else {
+            feed_drop_first(oldest);
+        }
     }
 }
 
@@ -171,7 +258,7 @@ feed_add(struct feed *feed, enum piece_kind kind, size_t cap)
     }
     *piece = (struct piece){ .kind = kind, .seq = feed->next_seq++, .cap = cap };
     list_append(&feed->pieces, &piece->link);
-    feed->held += sizeof(*piece) + cap;
+    feed_charge(feed, piece);
     return piece;
 }
 

@@ -14,6 +14,7 @@
 #include "lib/sbx_buf.h"
 
 struct feed;
+struct feed_budget;
 struct feed_reader;
 
 #define FEED_CURSOR_LEN 64
@@ -27,7 +28,7 @@ struct feed_cursor {
 
 enum feed_kind { FEED_STDOUT, FEED_STDERR, FEED_EVENT, FEED_GAP };
 
-/* Borrows until the next call on the feed, a writer's too. */
+/* Borrows until the next call on any feed of the same budget, a writer's too. */
 struct feed_item {
     enum feed_kind kind;
     const char *name; /* FEED_EVENT: "start", "display", "result", "usage", "end" ... */
@@ -48,6 +49,16 @@ feed_unrefp(struct feed **feed)
 {
     feed_unref(*feed);
 }
+
+/*
+ * Memory that several feeds share. When they hold more together, the one that was written to least lately lets go of its
+ * oldest pieces first: who reads what ended long ago, and slowly, misses something before anybody else does.
+ */
+_must_check_ int feed_budget_new(struct feed_budget **ret, size_t max);
+struct feed_budget *feed_budget_unref(struct feed_budget *budget); /* accepts NULL; feeds hold it, too */
+/* Once, before anything is written. */
+void feed_join(struct feed *feed, struct feed_budget *budget);
+size_t feed_budget_held(const struct feed_budget *budget);
 
 /*
  * The writer's part. Out of memory makes a gap, not an error. After feed_close each does nothing. Readers' ready is

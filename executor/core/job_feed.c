@@ -74,7 +74,8 @@ record_bytes(const struct job_record *record, const struct sbx_buf *end)
 }
 
 int
-job_feed_replay(struct feed **ret, const struct job_record *record, job_feed_describe_fn describe)
+job_feed_replay(struct feed **ret, const struct job_record *record, job_feed_describe_fn describe,
+                struct feed_budget *budget)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf end = SBX_BUF_INIT(JOB_FEED_EVENT_MAX);
     struct feed *feed;
@@ -85,6 +86,7 @@ job_feed_replay(struct feed **ret, const struct job_record *record, job_feed_des
     if (r) {
         return r;
     }
+    feed_join(feed, budget);
     if (record->started_ms != 0) {
         job_feed_start(feed, record);
     }

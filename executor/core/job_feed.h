@@ -15,4 +15,4 @@ void job_feed_start(struct feed *feed, const struct job_record *record);
 void job_feed_end(struct feed *feed, const struct job_record *record, job_feed_describe_fn describe);
 /* The feed of a job that ended, as far as its record tells. */
 _must_check_ int job_feed_replay(struct feed **ret, const struct job_record *record,
-                                 job_feed_describe_fn describe);
+                                 job_feed_describe_fn describe, struct feed_budget *budget);

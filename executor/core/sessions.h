@@ -28,6 +28,7 @@ struct sessions_spec {
     unsigned max;
     size_t output_keep;       /* of each stream of a step */
     size_t feed_keep;         /* of what a step says, for who streams it */
+    struct feed_budget *feeds; /* borrows; what all feeds share */
     struct feed_shelf *shelf; /* borrows; for feeds of steps that ended */
     uint64_t key_ttl_ms;
     uint64_t keep_ms; /* records, after their end, when the policy does not say */

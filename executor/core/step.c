@@ -64,6 +64,7 @@ step_new(struct step **ret, struct session *session)
         r = feed_new(&step->feed, sessions_get_spec(session->sessions)->feed_keep);
     }
     if (r == 0) {
+        feed_join(step->feed, sessions_get_spec(session->sessions)->feeds);
         r = timer_new(&step->timer, sessions_timers(session->sessions), step_on_time, step);
     }
     if (r) {

@@ -95,7 +95,7 @@ put_end(struct feed *feed, const struct step_record *record)
 }
 
 int
-step_feed_replay(struct feed **ret, const struct step_record *record)
+step_feed_replay(struct feed **ret, const struct step_record *record, struct feed_budget *budget)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(STEP_FEED_EVENT_MAX);
     struct feed *feed;
@@ -105,6 +105,7 @@ step_feed_replay(struct feed **ret, const struct step_record *record)
     if (r) {
         return r;
     }
+    feed_join(feed, budget);
     if (record->started_ms != 0) {
         step_event_start(&text, record);
         feed_event(feed, "start", text.failed ? "{}" : text.data, text.failed ? 2 : text.len);

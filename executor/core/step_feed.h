@@ -5,4 +5,5 @@
 #include "executor/core/step_record.h"
 
 /* start, stdout, stderr, then displays and results, with the numbers that they had; usage and end. Closed. */
-_must_check_ int step_feed_replay(struct feed **ret, const struct step_record *record);
+_must_check_ int step_feed_replay(struct feed **ret, const struct step_record *record,
+                                  struct feed_budget *budget);

@@ -89,6 +89,25 @@ is($s->{missed}{stdout} + $s->{missed}{stderr} + $s->{missed}{events}, 0, 'nothi
 is(scalar(grep { $_ eq 'start' } $s->names), 1, 'one start');
 is(scalar(grep { $_ eq 'end' } $s->names), 1, 'one end');
 
+# A step of a session, the same way.
+my $session = ask('POST', '/v1/sessions', json => { language => 'python' });
+is($session->{status}, 201, 'a session') or diag explain $session;
+my $steps = "/v1/sessions/$session->{json}{session_id}/steps";
+$s = stream('POST', $steps, json => { code => "import time\nfor i in range(60):\n    print(i, flush=True); time.sleep(0.02)\ni" });
+ok($s->until(20, sub { $s->{stdout} =~ /^2$/m }), 'a step says something');
+my $step = $s->{headers}{location};
+is(ask('GET', $step)->{json}{status}, 'running', 'before it has ended');
+for my $cut (1 .. 6) {
+    $s->take(1 + int rand 200);
+    $cut % 2 ? $s->reset : $s->leave;
+    $s = stream('GET', $step, headers => { defined $s->{id} ? ('Last-Event-ID' => $s->{id}) : () })->follow($s);
+}
+$s->finish;
+is($s->{stdout}, join('', map { "$_\n" } 0 .. 59), 'cut six times, nothing is lost or repeated');
+is($s->last_event('result')->{data}{'text/plain'}, '59', 'its value');
+is(stream('GET', $step, who => { tenant => 'other' })->finish->{status}, 404, 'for another tenant there is none');
+ask('DELETE', "/v1/sessions/$session->{json}{session_id}");
+
 # 50 readers, a reload in their middle.
 my $ticks = "import time\ni = 0\nwhile True:\n    i += 1\n    print(i, flush=True)\n    time.sleep(0.05)\n";
 my @jobs = map { run({ language => 'python', code => $ticks }) } 1 .. 5;

@@ -10,7 +10,7 @@ use Sandbox::Context;
 use Sandbox::Stream;
 use Test::More;
 
-my $t = Sandbox->new(executor => { 'pool.default' => 2, 'output.keep' => '64Ki', 'streams.keep' => '256Ki', 'streams.keepalive' => '300ms',
+my $t = Sandbox->new(executor => { 'pool.default' => 2, 'output.keep' => '64Ki', 'streams.keep' => '256Ki', 'streams.memory' => '1Mi', 'streams.keepalive' => '300ms',
     'streams.max' => 60, 'streams.max_per_tenant' => 40, 'streams.linger' => '60s' });
 $t->start_launcher->start_executor;
 
@@ -171,6 +171,15 @@ for my $event (@{ $slow[0]{events} }) {
     $exact &&= $event->{id} =~ /^$at\./;
 }
 ok($exact, 'each byte where the cursor says');
+
+# Many such readers of many jobs: together they hold no more than they may.
+my @crowd = map { run({ language => 'python', code => $flood, limits => { output => '4Mi' } }) } 1 .. 8;
+for my $c (@crowd) { $c->until(30, sub { @{ $c->{events} } }, 8192) }
+is(scalar(grep { ask('GET', "$_->{headers}{location}?wait=20")->{json}{status} eq 'succeeded' } @crowd), 8, 'eight floods that nobody reads');
+my ($held) = $t->executor_request('GET', '/metrics')->{content} =~ /^sandbox_executor_stream_bytes (\d+)$/m;
+ok($held > 0 && $held <= 1 << 20, "hold $held bytes, no more than they may");
+$_->finish(30) for @crowd;
+is(scalar(grep { length($_->{stdout}) + $_->{missed}{stdout} == 2_400_000 } @crowd), 8, 'each has or knows');
 
 # From the record: after a restart, with the middle as a gap.
 is(stream('GET', "/v1/jobs/$id")->finish->{status}, 200, 'from the shelf');

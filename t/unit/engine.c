@@ -526,6 +526,7 @@ bench_open(void)
         .queue_timeout_ms = 5000,
         .output_keep = 4096,
         .feed_keep = 65536,
+        .feeds_max = 1 << 20,
         .describe = no_description,
         .key_ttl_ms = 60000,
     };

@@ -446,6 +446,58 @@ test_ready(void)
     ok(feed_new(&feed, FEED_MIN_KEEP - 1) < 0, "too small a window is refused");
 }
 
+/* Feeds that share: together they hold no more, and who said nothing for longest loses first. */
+static void
+test_budget(void)
+{
+    enum { FEEDS = 5, BUDGET = 64 << 10 };
+    struct reading readings[FEEDS] = { 0 };
+    struct feed *feeds[FEEDS];
+    struct truth truths[FEEDS];
+    struct feed_budget *budget;
+    unsigned bad = 0, over = 0;
+    bool ended;
+
+    if (feed_budget_new(&budget, BUDGET) != 0) {
+        BAIL_OUT("no budget");
+    }
+    for (unsigned i = 0; i < FEEDS; i++) {
+        truth_init(&truths[i]);
+        feeds[i] = new_feed(48 << 10);
+        feed_join(feeds[i], budget);
+        reading_begin(&readings[i], feeds[i]);
+    }
+    say(feeds[0], &truths[0], 0, 30000);
+    say(feeds[1], &truths[1], 0, 20000);
+    ok(feed_held(feeds[0]) >= 30000, "there is room for both");
+    say(feeds[2], &truths[2], 0, 30000);
+    ok(feed_held(feeds[0]) < 30000 && feed_held(feeds[1]) >= 20000 && feed_held(feeds[2]) >= 30000,
+       "a third takes from who spoke first");
+    say(feeds[1], &truths[1], 0, 1);
+    say(feeds[0], &truths[0], 0, 20000);
+    ok(feed_held(feeds[2]) < 30000 && feed_held(feeds[1]) >= 20000,
+       "who spoke again is not the first any more");
+    for (unsigned turn = 0; turn < 3000; turn++) {
+        unsigned i = (unsigned)dice(FEEDS);
+
+        write_something(feeds[i], &truths[i]);
+        over += feed_budget_held(budget) > BUDGET;
+        bad += dice(3) == 0 && !reading_go(&readings[i], &truths[i], dice(20) + 1, &ended);
+    }
+    is_uint(over, 0, "never more than the budget");
+    for (unsigned i = 0; i < FEEDS; i++) {
+        feed_close(feeds[i]);
+        feed_unref(feeds[i]);
+        ended = false;
+        bad += !reading_go(&readings[i], &truths[i], SIZE_MAX, &ended) || !ended;
+        feed_reader_free(readings[i].reader);
+        truth_deinit(&truths[i]);
+    }
+    is_uint(bad, 0, "each reader has or knows");
+    is_uint(feed_budget_held(budget), 0, "nothing is left");
+    feed_budget_unref(budget);
+}
+
 static void
 test_cursor(void)
 {
@@ -502,6 +554,7 @@ main(void)
     test_skip();
     test_large_event();
     test_ready();
+    test_budget();
     test_cursor();
     return done_testing();
 }

@@ -169,6 +169,8 @@ test_stored(void)
     feed_unref(feed);
 }
 
+static struct feed_budget *budget;
+
 static void
 describe(struct sbx_buf *out, const struct job_record *record)
 {
@@ -185,7 +187,7 @@ test_replay(void)
 
     record.stream[0].data = (char[]){ "hello" };
     record.stream[0].len = record.stream[0].total = 5;
-    if (job_feed_replay(&feed, &record, describe) != 0) {
+    if (job_feed_replay(&feed, &record, describe, budget) != 0) {
         BAIL_OUT("no feed");
     }
     seen = read_all(feed);
@@ -196,7 +198,7 @@ test_replay(void)
     feed_unref(feed);
     record.started_ms = 1;
     record.result_json = (char[]){ "[1]" };
-    if (job_feed_replay(&feed, &record, describe) != 0) {
+    if (job_feed_replay(&feed, &record, describe, budget) != 0) {
         BAIL_OUT("no feed");
     }
     is_uint(read_all(feed).events, 4, "start, result, usage, end");
@@ -226,7 +228,8 @@ test_step_replay(void)
     }
     sbx_buf_putc(&results, ']');
     record.results_json = results.data;
-    if (step_feed_replay(&feed, &record) != 0 || feed_reader_new(&reader, feed, NULL, on_ready, NULL) != 0) {
+    if (step_feed_replay(&feed, &record, budget) != 0 ||
+        feed_reader_new(&reader, feed, NULL, on_ready, NULL) != 0) {
         BAIL_OUT("no feed");
     }
     ok(feed_next(reader, 9, &item) == FEED_NEXT_ITEM && strcmp(item.name, "start") == 0, "start");
@@ -246,7 +249,7 @@ test_step_replay(void)
 
         (void)snprintf(text, sizeof(text), "%s", bad);
         record.results_json = text;
-        if (step_feed_replay(&feed, &record) != 0) {
+        if (step_feed_replay(&feed, &record, budget) != 0) {
             BAIL_OUT("no feed");
         }
         is_uint(read_all(feed).events, 3, "nothing of what is no array: \"%s\"", bad);
@@ -319,10 +322,15 @@ test_shelf(void)
 int
 main(void)
 {
+    if (feed_budget_new(&budget, 1 << 20) != 0) {
+        BAIL_OUT("no budget");
+    }
     test_accept();
     test_stored();
     test_replay();
     test_step_replay();
     test_shelf();
+    is_uint(feed_budget_held(budget), 0, "nothing is held");
+    feed_budget_unref(budget);
     return done_testing();
 }
