@@ -286,6 +286,30 @@ test_oom(void)
     is_uint(talk.n_lost, 1, "once");
 }
 
+/* gVisor's kernel refuses one too many; the host's control group counts, and that is the end. */
+static void
+test_processes(void)
+{
+    struct talk talk;
+    struct op op;
+
+    talk_start(&talk);
+    op_do(&op, &talk, step, "import subprocess\nfor i in range(200): subprocess.Popen(['sleep', '100'])");
+    if (with_gvisor) {
+        ok(says(&op, "\"status\":\"failed\"") && says(&op, "BlockingIOError"),
+           "one process too many is refused");
+        op_deinit(&op);
+        op_do(&op, &talk, step, "1");
+        ok(says(&op, "\"status\":\"succeeded\""), "and the session goes on");
+    } else {
+        ok(turn_until(&talk.n_lost, 1) && talk.lost_rc == RUNTIME_E_ENDED && talk.report.has_verdict &&
+               talk.report.verdict == SBX_LIMIT_PROCESSES,
+           "one process too many ends the session");
+    }
+    op_deinit(&op);
+    talk_end(&talk);
+}
+
 static void
 test_destroy(void)
 {
@@ -390,6 +414,7 @@ test_tier(void)
     test_steps();
     test_timeout();
     test_oom();
+    test_processes();
     test_destroy();
     test_agent_killed();
     test_launcher_killed();
