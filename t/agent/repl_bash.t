@@ -122,7 +122,7 @@ $r = sh('trap "echo trapped; t=1" INT; echo go; while [ -z "$t" ]; do :; done; t
 is("$r->{status} $r->{stdout}", "succeeded go\ntrapped\n", "the code's own trap has the signal in its step");
 $r = sh('echo go; while :; do :; done', interrupt_at => qr/go\n/);
 is($r->{status}, 'interrupted', 'but not in the next');
-$r = sh('sleep 600 > /dev/null 2>&1 & echo $!');
+$r = sh('sleep 600 > /dev/null 2>&1 & until [[ $(< /proc/$!/comm) == sleep ]]; do :; done; echo $!');
 my ($job) = $r->{stdout} =~ /(\d+)/;
 sh('echo go; sleep 600', interrupt_at => qr/go\n/);
 ok(kill(0, $job), 'a background job does not get it');
