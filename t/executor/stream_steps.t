@@ -98,5 +98,27 @@ is($stored->{id}, $s->{id}, 'with the same cursor in the end');
 is_deeply([map { $_->{event} } grep { $_->{event} =~ /^(usage|end)$/ } @{ $stored->{events} }], [qw(usage end)], 'and the same end');
 is(stream('POST', "$at/steps", json => { code => '1' })->finish->{status}, 410, 'the session has ended: no stream of new ones');
 
+# The executor is killed under a job's stream and a step's: both are cut, and who comes back learns what became of it.
+$at = '/v1/sessions/' . ask('POST', '/v1/sessions', json => { language => 'python' })->{json}{session_id};
+my %open = (
+    job  => stream('POST', '/v1/jobs', json => { language => 'python', code => "import time\nprint('on', flush=True)\ntime.sleep(15)" }),
+    step => run("import time\nprint('on', flush=True)\ntime.sleep(15)"),
+);
+for my $what (sort keys %open) {
+    my $o = $open{$what};
+    ok($o->until(15, sub { $o->{stdout} eq "on\n" }), "a $what says something");
+}
+$t->kill9('executor');
+$_->finish for values %open;
+is(scalar(grep { $_->{cut} && !$_->last_event('end') } values %open), 2, 'both streams are cut, without an end');
+$t->start_executor;
+for my $what (sort keys %open) {
+    my $back = stream('GET', $open{$what}{headers}{location}, headers => { 'Last-Event-ID' => $open{$what}{id} })->finish;
+    is($back->{status}, 200, "the $what is still to be asked");
+    is(($back->last_event('end') // {})->{status}, 'lost', 'and its end says lost') or diag explain $back->{events};
+    is($back->{stdout}, '', 'nothing is repeated');
+    is(stream('GET', $open{$what}{headers}{location}, headers => { 'Last-Event-ID' => $back->{id} })->finish->{status}, 204, 'then there is nothing more');
+}
+
 $t->finish;
 done_testing();
