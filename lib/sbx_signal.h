@@ -7,5 +7,7 @@
 
 /* Of "SIGTERM" ...; 0: none that may be sent. */
 int sbx_signal_parse(const char *name);
+/* The other way round; NULL: none of these. */
+const char *sbx_signal_name(int number);
 
 #pragma GCC visibility pop

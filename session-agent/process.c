@@ -281,6 +281,10 @@ process_signal(struct process *process, int number)
     bool is_key = number == SIGINT || number == SIGQUIT || number == SIGTSTP || number == SIGWINCH;
     pid_t group = is_key ? foreground(process) : 0;
 
+    if (number == SIGKILL) {
+        process_kill(process);
+        return;
+    }
     /* Once it is reaped its number may be somebody else's. */
     if (process->is_exited || kill(group > 0 ? -group : -process->payload.pid, number) == 0) {
         return;

@@ -12,6 +12,7 @@
 #include "executor/api/range.h"
 #include "executor/api/file.h"
 #include "executor/api/routes.h"
+#include "executor/api/process_call.h"
 #include "executor/api/session_work.h"
 #include "executor/api/stream.h"
 #include "executor/log.h"
@@ -37,6 +38,7 @@ call_release(struct call *call)
     call->stream = stream_free(call->stream);
     call->upload = artifact_upload_free(call->upload);
     call->collection = collection_free(call->collection);
+    call->process = process_call_free(call->process);
     call->work = session_work_free(call->work);
     call->file = file_free(call->file);
     job_record_deinit(&call->record);

@@ -18,6 +18,7 @@ struct download;
 struct stream;
 struct artifact_upload;
 struct collection;
+struct process_call;
 struct session_work;
 struct file;
 
@@ -55,6 +56,7 @@ struct call {
     struct stream *stream; /* the client wants events */
     struct artifact_upload *upload;
     struct collection *collection;
+    struct process_call *process;
     struct session_work *work;
     void (*fresh)(struct call *call); /* idempotent.h */
     void (*replay)(struct call *call, const char *id);

@@ -96,6 +96,18 @@ static const struct route routes[] = {
         { "PUT", "sessions:write", handle_file_put, 0, false, "path", begin_archive_put } } },
     { "session.watch", "/v1/sessions/{id}/watch", "GET", false,
       { { "GET", "sessions:read", handle_file_watch, API_MAX_BODY, false, "path recursive", NULL } } },
+    { "session.processes", "/v1/sessions/{id}/processes", "GET, HEAD, POST", false,
+      { { "GET", "sessions:read", handle_process_list, API_MAX_BODY, false, "", NULL },
+        { "POST", "sessions:write", handle_process_create, API_MAX_STEP_BODY, true, "cursor", NULL } } },
+    { "session.process", "/v1/sessions/{id}/processes/{process}", "GET, HEAD, DELETE", false,
+      { { "GET", "sessions:read", handle_process_get, API_MAX_BODY, false, "wait cursor", NULL },
+        { "DELETE", "sessions:write", handle_process_end, API_MAX_BODY, false, "wait", NULL } } },
+    { "session.process.stdin", "/v1/sessions/{id}/processes/{process}/stdin", "POST", false,
+      { { "POST", "sessions:write", handle_process_stdin, API_MAX_BODY, false, "eof", handle_process_stdin_begin } } },
+    { "session.process.signal", "/v1/sessions/{id}/processes/{process}/signal", "POST", false,
+      { { "POST", "sessions:write", handle_process_signal, API_MAX_BODY, true, "", NULL } } },
+    { "session.process.resize", "/v1/sessions/{id}/processes/{process}/resize", "POST", false,
+      { { "POST", "sessions:write", handle_process_resize, API_MAX_BODY, true, "", NULL } } },
 };
 /* clang-format on */
 

@@ -26,7 +26,7 @@ my %owner = (
 # Directory => what its own-tree includes may be.
 my @layer = (
     [qr{^lib/},              qr{^lib/sbx_}],
-    [qr{^executor/core/},    qr{^(lib/sbx_|executor/core/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|session_reply)\.h|executor/log\.h)}],
+    [qr{^executor/core/},    qr{^(lib/sbx_|executor/core/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|session_reply|command_reply)\.h|executor/log\.h)}],
     [qr{^executor/api/},     qr{^(lib/sbx_|executor/(api|core)/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|registry)\.h|executor/\w+\.h)}],
     [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/(timer|list)\.h|executor/launcher/wire\.h|executor/log\.h)}],
     [qr{^executor/store/},   qr{^(lib/sbx_|executor/store/|executor/log\.h)}],
