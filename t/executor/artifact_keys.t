@@ -27,9 +27,9 @@ $t->start_launcher->start_executor;
 
 # Many, so that pages of the database fill, split, empty and merge; deleted in no order, with others coming between.
 srand 7;
-my @ids = map { up("artifact $_ of many") } 1 .. 400;
+my @ids = map { up("artifact $_ of many") } 1 .. 240;
 my %wrapped = keys_now();
-is(scalar(keys %wrapped), 400, 'each has a key');
+is(scalar(keys %wrapped), 240, 'each has a key');
 my ($there) = grep { !holding($wrapped{$_}) } @ids;
 is($there, undef, 'which is found in the database while it lives');
 my @doomed = grep { rand() < 0.6 } sort { rand() <=> 0.5 } @ids;
@@ -51,7 +51,7 @@ is_deeply([grep { content($_)->{status} != 200 } (grep { !$doomed{$_} } @ids), @
 # While somebody reads a long listing over and over, the log cannot always be emptied at once.
 my $pid = fork // die;
 if (!$pid) { ask('GET', '/v1/artifacts?limit=100') for 1 .. 200; POSIX::_exit(0) }
-my @more = (grep { !$doomed{$_} } @ids)[0 .. 40];
+my @more = (grep { !$doomed{$_} } @ids)[0 .. 30];
 ask('DELETE', "/v1/artifacts/$_") for @more;
 waitpid $pid, 0;
 is_deeply([grep { holding($wrapped{$_}) } @more], [], 'so beside readers');
@@ -78,7 +78,7 @@ is(content($late[0])->{content}, 'late 0', 'of this one only');
 
 # Killed in the middle of it all: what is there is whole, what is not is gone, and no file is without a row for long.
 my %sum;
-for my $round (1 .. 3) {
+for my $round (1 .. 2) {
     my @pids;
     for my $worker (1 .. 3) {
         my $child = fork // die;
