@@ -131,6 +131,11 @@ walk_open(int *ret_fd, int root, const char *path, int flags, mode_t mode)
     if (r == 0 && strcmp(path, "..") == 0) {
         r = -EXDEV;
     }
+    /* gVisor follows a link in spite of O_NOFOLLOW when O_DIRECTORY is there and O_PATH is not (seen in 20221219). */
+    if (r == 0 && (flags & O_DIRECTORY) != 0 && (flags & O_NOFOLLOW) != 0) {
+        r = walk_step(&at, root, path);
+        path = ".";
+    }
     if (r == 0) {
         *ret_fd = openat(at, path, flags, mode);
         r = *ret_fd < 0 ? -errno : 0;
