@@ -10,10 +10,19 @@ def after_linecache(module):
 
 
 def before_matplotlib():
-    # Its settings and fonts would land in the workspace.
+    # Its settings and fonts would land in the workspace. Debian's looks for settings in /etc, of which a sandbox has little.
     import os
 
-    os.environ.setdefault("MPLCONFIGDIR", os.path.join(os.environ.get("TMPDIR", "/tmp"), "matplotlib"))
+    tmp = os.environ.get("TMPDIR", "/tmp")
+    directory = os.environ.setdefault("MPLCONFIGDIR", os.path.join(tmp, "matplotlib"))
+    os.environ.setdefault("XDG_CACHE_HOME", os.path.join(tmp, "cache"))  # of fontconfig
+    if not os.path.exists("/etc/matplotlibrc"):
+        try:
+            os.makedirs(directory, exist_ok=True)
+            with open(os.path.join(directory, "matplotlibrc"), "a"):
+                pass
+        except OSError:
+            pass  # matplotlib says it better
 
 
 def after_matplotlib(module):
