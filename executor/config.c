@@ -73,7 +73,7 @@ static const struct config_key config_keys[] = {
       "sessions that live at once; one more is answered 503 queue_full" },
     { "output.keep", CONFIG_BYTES, AT(output_keep), "1Mi", 4096, 4 << 20, NULL,
       "bytes kept of each output stream, half head, half tail" },
-    { "streams.keep", CONFIG_BYTES, AT(streams_keep), "4Mi", 256 << 10, 64 << 20, NULL,
+    { "streams.keep", CONFIG_BYTES, AT(streams_keep), "10Mi", 256 << 10, 64 << 20, NULL,
       "newest output and events of a run kept for those who stream it" },
     { "streams.memory", CONFIG_BYTES, AT(streams_memory), "256Mi", 1 << 20, UINT64_C(1) << 40, NULL,
       "for all of that together" },

@@ -14,7 +14,7 @@
 
 #define STREAM_TYPE "text/event-stream"
 #define STREAM_PIECE 16384ul        /* output in one event */
-#define STREAM_AHEAD (128ul * 1024) /* bytes that may wait for the client */
+#define STREAM_AHEAD (256ul * 1024) /* bytes that may wait for the client */
 #define STREAM_MAX                                                                                           \
     (256ul * 1024 * 1024) /* of what is written at once: one event may be as large as the feed's window */
 #define STREAM_HELD 4
