@@ -67,7 +67,9 @@ sub compare {
     my @shape;
     for my $ids ($foreign, $none) {
         my $path = $ask->{path} =~ s/ID/$ids->[0]/r =~ s/SUB/$ids->[1]/r;
+        my $began = time;
         my $reply = Sandbox::Tenants::send($t, $where, { %$ask, path => $path }, \%mallory);
+        push @shown, "$what: no answer, or none for long" if !Sandbox::Tenants::status($reply) || time - $began > 5;
         my $shape = Sandbox::Tenants::shape($reply, $ids->[0]);
         $shape =~ s/\Q$ids->[1]\E/SUB/gi;
         push @shape, $shape;
