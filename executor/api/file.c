@@ -9,12 +9,32 @@
 #include "executor/core/timer.h"
 #include "executor/log.h"
 
+/* What was broken off has been read, or written in place, as far as it came. */
+static void
+file_audit_rest(struct file *file)
+{
+    uint8_t digest[SBX_SHA256_LEN];
+    char hex[SBX_SHA256_HEX];
+
+    if (file->audited || file->feed != NULL) {
+        return;
+    }
+    if (file->sent > 0) {
+        file_audit(file->call, "file.read", file->path, NULL, file->sent, NULL);
+    } else if (file->sha256 != NULL && file->partial && file->received > 0 &&
+               sbx_sha256_final(file->sha256, digest) == 0) {
+        sbx_hex(hex, digest, sizeof(digest));
+        file_audit(file->call, "file.uploaded", file->path, NULL, file->received, hex);
+    }
+}
+
 struct file *
 file_free(struct file *file)
 {
     if (file == NULL) {
         return NULL;
     }
+    file_audit_rest(file);
     file->channel = sbx_channel_reset(file->channel);
     if (file->session != NULL) {
         session_hook_remove(&file->hook);
@@ -47,6 +67,7 @@ file_on_session_end(struct session_hook *hook, struct session *session)
     if (file->feed != NULL && file->streaming) {
         static const char text[] = "{\"reason\":\"session_ended\"}";
 
+        file->timer = timer_free(file->timer); /* the client may read on when there are no timers any more */
         feed_event(file->feed, "end", text, sizeof(text) - 1);
         feed_close(file->feed);
     } else if (file->streaming) {
@@ -282,11 +303,12 @@ audit_on_stored(void *arg _unused_, int rc, const struct db_result *result _unus
 }
 
 void
-file_audit(const struct call *call, const char *kind, const char *path, const char *to, uint64_t size,
+file_audit(struct call *call, const char *kind, const char *path, const char *to, uint64_t size,
            const char *sha256)
 {
     struct db_tx *tx;
 
+    call->file->audited = true;
     if (db_tx_new(&tx, sessions_db(call_sessions(call))) != 0) {
         log_error("audit.file_failed", LOG_INT("code", -ENOMEM));
         return;

@@ -64,6 +64,7 @@ struct file {
     bool held;
     bool patient;   /* a watch: silence is fine */
     bool streaming; /* the head of the answer is out */
+    bool audited;
     /* Whether the client is who is waited for. */
     bool client_slow, client_silent;
 
@@ -111,7 +112,7 @@ void file_reply_entry(struct call *call, int status, const struct file_entry *en
 /* A number of an outcome; false when it is none. */
 _must_check_ bool file_count_take(const json_t *object, const char *key, uint64_t *ret);
 /* One audit event; the answer does not wait for it. sha256 may be NULL. */
-void file_audit(const struct call *call, const char *kind, const char *path, const char *to, uint64_t size,
+void file_audit(struct call *call, const char *kind, const char *path, const char *to, uint64_t size,
                 const char *sha256);
 /* The call is over. Accepts NULL, returns NULL. */
 struct file *file_free(struct file *file);
