@@ -5,6 +5,7 @@ use warnings;
 use lib 't/lib';
 use Digest::SHA qw(sha256_hex);
 use JSON::PP;
+use POSIX ();
 use Sandbox;
 use Sandbox::Context;
 use Test::More;
@@ -109,7 +110,30 @@ for (1 .. 25) {
 is($wrong, 0, "$fine files that change meanwhile are what they are said to be");
 is(ask('GET', "/v1/sessions/$session")->{json}{status}, 'running', 'and the session runs');
 
+# Its end in the middle, and a client that leaves in the middle: nothing half is left.
+$session = ask('POST', '/v1/sessions', json => { language => 'python' })->{json}{session_id};
+step('open("huge.bin", "wb").write(b"x" * 40_000_000)');
+my %wide = (as => { art_bytes => 64 << 20 });
+for my $delay (0, 0.01, 0.03) {
+    my $body = '{"patterns":["huge.bin"]}';
+    $t->executor_raw("POST /v1/sessions/$session/artifacts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " . length($body)
+        . "\r\nSandbox-Context: " . Sandbox::Context::sign($t->{key}, %{ $wide{as} }) . "\r\n\r\n$body", seconds => $delay);
+    is(ask('GET', "/v1/sessions/$session")->{json}{status}, 'running', "a client leaves after $delay s, the session stays");
+}
+my $pid = fork // die;
+if (!$pid) {
+    my $got = collect(['huge.bin'], %wide);
+    $t->write('tmp/ended', $got->{status} // 0);
+    POSIX::_exit(0);
+}
+$t->wait_until(5, sub { glob "$t->{dir}/data/artifacts/tmp/*" });
+is(ask('DELETE', "/v1/sessions/$session")->{status}, 200, 'the session ends while a file is read');
+waitpid $pid, 0;
+like($t->read_file('tmp/ended'), qr/^(410|201)$/, 'and who asked for the file is told');
+ok($t->wait_until(5, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'no part of it is left');
+
 # After its end.
+$session = ask('POST', '/v1/sessions', json => { language => 'python' })->{json}{session_id};
 is(ask('DELETE', "/v1/sessions/$session")->{status}, 200, 'ended');
 is(collect(['*'])->{status}, 410, 'there is nothing to collect from');
 is(sha256_hex(ask('GET', $by{'big.bin'}{content_url})->{content}), sha256_hex($big), 'what was collected stays');
