@@ -66,24 +66,44 @@ process_call_of(struct call *call, bool must_run)
     return process_call_new(call, command_ref(command));
 }
 
+struct process_headers {
+    struct sbx_http_header header[1];
+    char location[48 + 2 * SBX_ID_LEN];
+};
+
+static void
+process_headers(const struct command *command, struct process_headers *ret)
+{
+    (void)snprintf(ret->location, sizeof(ret->location), "/v1/sessions/%s/processes/%s",
+                   command->session_id.text, command->id.text); /* fits */
+    ret->header[0] = (struct sbx_http_header){ "Location", ret->location };
+}
+
+static void
+process_stream(struct call *call)
+{
+    struct process_headers headers;
+
+    process_headers(call->process->command, &headers);
+    stream_start(call, call->process->command->feed, headers.header, SBX_COUNT(headers.header));
+}
+
 /* Ends the call. A session that has ended meanwhile is what there is to tell. */
 static void
 process_answer(struct call *call, int status)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
     const struct command *command = call->process->command;
-    char location[48 + 2 * SBX_ID_LEN];
-    const struct sbx_http_header headers[] = { { "Location", location } };
+    struct process_headers headers;
     struct sbx_jsonw w;
 
     if (command->session == NULL && session_call(call, SESSION_CALL_ALIVE) == NULL) {
         return;
     }
-    (void)snprintf(location, sizeof(location), "/v1/sessions/%s/processes/%s", command->session_id.text,
-                   command->id.text); /* fits */
+    process_headers(command, &headers);
     sbx_jsonw_init(&w, &body);
     command_write_json(&w, NULL, command);
-    call_reply_json(call, status, headers, 1, &body);
+    call_reply_json(call, status, headers.header, SBX_COUNT(headers.header), &body);
 }
 
 static void
@@ -100,7 +120,8 @@ process_on_waited(void *arg, enum waiter_result result _unused_)
                                      .retry_after_s = 1,
                                  });
     } else if (process->status == 201 && call->stream != NULL) {
-        stream_start(call, process->command->feed, NULL, 0);
+        stream_from_start(call);
+        process_stream(call);
     } else {
         process_answer(call, process->status);
     }
@@ -220,7 +241,7 @@ handle_process_get(struct call *call)
         return;
     }
     if (call->stream != NULL) {
-        stream_start(call, process->command->feed, NULL, 0);
+        process_stream(call);
     } else if (call->wait_ms == 0 || command_is_over(process->command)) {
         process_answer(call, 200);
     } else {

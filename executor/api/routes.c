@@ -98,7 +98,7 @@ static const struct route routes[] = {
       { { "GET", "sessions:read", handle_file_watch, API_MAX_BODY, false, "path recursive", NULL } } },
     { "session.processes", "/v1/sessions/{id}/processes", "GET, HEAD, POST", false,
       { { "GET", "sessions:read", handle_process_list, API_MAX_BODY, false, "", NULL },
-        { "POST", "sessions:write", handle_process_create, API_MAX_STEP_BODY, true, "cursor", NULL } } },
+        { "POST", "sessions:write", handle_process_create, API_MAX_STEP_BODY, true, "", NULL } } },
     { "session.process", "/v1/sessions/{id}/processes/{process}", "GET, HEAD, DELETE", false,
       { { "GET", "sessions:read", handle_process_get, API_MAX_BODY, false, "wait cursor", NULL },
         { "DELETE", "sessions:write", handle_process_end, API_MAX_BODY, false, "wait", NULL } } },

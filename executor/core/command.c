@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "executor/core/audit_command.h"
-#include "executor/core/sessions.h"
+#include "executor/core/session_inside.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
 
@@ -470,6 +470,7 @@ what_make(const struct command_ask *ask)
 _must_check_ static int
 command_new(struct command **ret, struct session *session, const struct command_ask *ask)
 {
+    const struct sessions_spec *spec = sessions_get_spec(session->sessions);
     struct command *command = calloc(1, sizeof(*command));
     int r;
 
@@ -493,11 +494,12 @@ command_new(struct command **ret, struct session *session, const struct command_
     command->what_json = what_make(ask);
     command->open_json = open_make(session, ask);
     r = command->what_json == NULL || command->open_json == NULL ? -E2BIG : sbx_id_new(&command->id, "prc");
-    r = r ? r : feed_new(&command->feed, COMMAND_FEED_KEEP);
+    r = r ? r : feed_new(&command->feed, spec->feed_keep);
     if (r) {
         command_unref(command);
         return r;
     }
+    feed_join(command->feed, spec->feeds);
     *ret = command;
     return 0;
 }

@@ -16,7 +16,6 @@
 
 #define COMMAND_MAX_LIVING 32u
 #define COMMAND_MAX_ENDED 64u
-#define COMMAND_FEED_KEEP (256u << 10)
 #define COMMAND_MAX_TEXT (64u << 10) /* of one argument, and of a shell's text */
 #define COMMAND_MAX_ARGS 256u
 

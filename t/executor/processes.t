@@ -9,7 +9,7 @@ use Sandbox::Context;
 use Sandbox::Stream;
 use Test::More;
 
-my $t = Sandbox->new(executor => { 'pool.default' => 2 });
+my $t = Sandbox->new(executor => { 'pool.default' => 2, 'streams.keep' => '256Ki' });
 $t->start_launcher->start_executor;
 
 sub ask {
@@ -121,6 +121,18 @@ $s = output($r);
 like($s->{stdout}, qr/\nlast\n\z/, 'its end can be read');
 cmp_ok(length $s->{stdout}, '<', 1 << 20, 'the rest was not kept');
 ok((grep { $_ eq 'gap' } $s->names), 'which is told');
+
+# Streamed from its first byte; cut, and gone on with.
+$s = Sandbox::Stream->executor($t, 'POST', "$at/processes", json => { shell => 'for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.05; done; echo e >&2' }, headers => { 'Last-Event-ID' => '4.0.1' });
+ok($s->until(10, sub { length $s->{stdout} >= 6 }), 'POST streams');
+like($s->{headers}{location}, qr{^\Q$at\E/processes/prc_\w+$}, 'Location says which');
+my $rest = Sandbox::Stream->executor($t, 'GET', $s->{headers}{location}, headers => { 'Last-Event-ID' => $s->{id} })->follow($s);
+$s->reset;
+$rest->finish;
+is("$rest->{stdout}$rest->{stderr}", "1\n2\n3\n4\n5\n6\n7\n8\n9\ne\n", 'all of it, once, from its beginning');
+is($rest->last_event('end')->{exit_code}, 0, 'and its end');
+is(Sandbox::Stream->executor($t, 'GET', $s->{headers}{location}, headers => { 'Last-Event-ID' => $rest->{id} })->finish->{status}, 204, 'then there is nothing more');
+is(Sandbox::Stream->executor($t, 'POST', "$at/processes?cursor=0.0.0", json => { shell => ':' })->finish->{status}, 422, 'what is new has no cursor');
 
 # Lists and bounds.
 my $list = ask('GET', "$at/processes")->{json}{processes};
