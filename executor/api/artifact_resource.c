@@ -1,4 +1,4 @@
-/* Artifacts as things of their own: found, listed, described, deleted, read, and given away by a signed URL. */
+/* Artifacts as things of their own: found, described, deleted, read, and given away by a signed URL. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,195 +6,15 @@
 #include "executor/api/api_inside.h"
 #include "executor/api/artifact_reply.h"
 #include "executor/api/artifact_upload.h"
-#include "executor/api/cursor.h"
 #include "executor/api/download.h"
 #include "executor/api/handlers.h"
+#include "executor/api/listing.h"
 #include "executor/core/artifacts.h"
 #include "lib/sbx_json.h"
 #include "lib/sbx_signed_url.h"
 #include "lib/sbx_time.h"
 
-#define LIST_DEFAULT 20
-#define LIST_MAX 100
-#define LIST_SCOPE_MAX 1024
 #define URL_DEFAULT_S 3600
-
-struct listing {
-    char job[SBX_ID_LEN + 1]; /* each "" when not asked for */
-    char session[SBX_ID_LEN + 1];
-    char name[ARTIFACT_NAME_MAX + 1];
-    char scope[LIST_SCOPE_MAX]; /* what the cursor is bound to */
-    struct cursor after;
-    unsigned limit;
-};
-
-static bool
-bad_field(struct call *call, const char *field, const char *message)
-{
-    struct sbx_field_error err = { 0 };
-
-    sbx_field_error_set(&err, field, "%s", message);
-    call_problem_field(call, &err);
-    return false;
-}
-
-static bool
-listing_id(struct call *call, const char *name, const char *prefix, char out[SBX_ID_LEN + 1])
-{
-    const enum call_param given = call_param(call, name, out, SBX_ID_LEN + 1);
-
-    if (given == CALL_PARAM_ABSENT) {
-        *out = '\0';
-        return true;
-    }
-    return (given == CALL_PARAM_FINE && sbx_id_valid(out, strlen(out), prefix)) ||
-           bad_field(call, name, "is not such an id");
-}
-
-static bool
-listing_name(struct call *call, struct listing *listing)
-{
-    const enum call_param given = call_param(call, "name", listing->name, sizeof(listing->name));
-
-    if (given == CALL_PARAM_ABSENT) {
-        listing->name[0] = '\0';
-        return true;
-    }
-    return (given == CALL_PARAM_FINE && artifact_name_valid(listing->name)) ||
-           bad_field(call, "name", "no artifact's name begins with this");
-}
-
-static bool
-listing_limit(struct call *call, struct listing *listing)
-{
-    char text[8];
-    const enum call_param given = call_param(call, "limit", text, sizeof(text));
-    unsigned long limit = LIST_DEFAULT;
-
-    if (given == CALL_PARAM_FINE) {
-        limit = *text != '\0' && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : 0;
-    }
-    if (given == CALL_PARAM_BAD || limit < 1 || limit > LIST_MAX) {
-        return bad_field(call, "limit", "must be between 1 and 100");
-    }
-    listing->limit = (unsigned)limit;
-    return true;
-}
-
-static bool
-listing_read(struct call *call, struct listing *listing)
-{
-    const struct api *api = call->api;
-    char text[CURSOR_MAX * 2];
-
-    if (!listing_id(call, "job", "job", listing->job) ||
-        !listing_id(call, "session", "ses", listing->session) || !listing_name(call, listing) ||
-        !listing_limit(call, listing)) {
-        return false;
-    }
-    /* None of them holds a newline, so the parts cannot run into each other. */
-    (void)snprintf(listing->scope, sizeof(listing->scope), "artifacts\n%s\n%s\n%s\n%s", call->context.tenant,
-                   listing->job, listing->session, listing->name); /* all bounded: it fits */
-    listing->after.created_ms = INT64_MAX;
-    switch (call_param(call, "cursor", text, sizeof(text))) {
-    case CALL_PARAM_ABSENT:
-        return true;
-    case CALL_PARAM_FINE:
-        if (cursor_read(&listing->after, text, listing->scope, api->cursor_key, sizeof(api->cursor_key))) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return bad_field(call, "cursor", "is not a cursor of this listing");
-}
-
-static int
-listing_write_next(struct sbx_jsonw *w, const struct api *api, const struct listing *listing,
-                   const struct artifact *last)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(2ul * CURSOR_MAX);
-    const struct cursor cursor = { .created_ms = last->created_ms, .id = last->id };
-    const int r = cursor_write(&text, &cursor, listing->scope, api->cursor_key, sizeof(api->cursor_key));
-
-    if (r == 0) {
-        sbx_jsonw_strn(w, "next_cursor", text.failed ? "" : text.data, text.len);
-    }
-    return r;
-}
-
-static int
-listing_write(struct sbx_buf *body, const struct call *call, const struct listing *listing,
-              const struct db_result *result)
-{
-    _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
-    struct sbx_jsonw w;
-    int r = 0;
-
-    sbx_jsonw_init(&w, body);
-    sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_array(&w, "artifacts");
-    for (unsigned i = 0; i < result->n_rows && i < listing->limit && r == 0; i++) {
-        artifact_deinit(&artifact);
-        r = artifact_load(&artifact, call->context.tenant, result, i);
-        if (r == 0) {
-            artifact_write(&w, NULL, &artifact);
-        }
-    }
-    sbx_jsonw_array_end(&w);
-    if (r == 0 && result->n_rows > listing->limit) {
-        r = listing_write_next(&w, call->api, listing, &artifact);
-    } else {
-        sbx_jsonw_null(&w, "next_cursor");
-    }
-    sbx_jsonw_object_end(&w);
-    return r;
-}
-
-static void
-list_on_read(struct call *call, int rc, const struct db_result *result)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(ARTIFACT_REPLY_MAX);
-    struct listing listing = { 0 };
-    int r = rc > 0 ? -EIO : rc;
-
-    /* The query is still the request's: reading it again is cheaper than keeping it. */
-    if (r == 0 && !listing_read(call, &listing)) {
-        return;
-    }
-    if (r == 0) {
-        r = listing_write(&body, call, &listing, result);
-    }
-    if (r) {
-        call_problem_internal(call, r);
-        return;
-    }
-    call_reply_json(call, 200, NULL, 0, &body);
-}
-
-static struct db_value
-filter(const char *text)
-{
-    return DB_VTEXT(*text == '\0' ? NULL : text);
-}
-
-void
-handle_artifacts_list(struct call *call)
-{
-    struct listing listing = { 0 };
-
-    if (!listing_read(call, &listing)) {
-        return;
-    }
-    const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant),    filter(listing.job),
-        filter(listing.session),           filter(listing.name),
-        DB_VINT(listing.after.created_ms), DB_VTEXT(listing.after.id.text),
-        DB_VINT(listing.limit + 1),
-    };
-    call_read(call, DB_ARTIFACT_SEARCH, values, SBX_COUNT(values), list_on_read);
-}
 
 /* Loads the artifact of the path; `found` is called with it and may steal its members. */
 static void
@@ -344,11 +164,11 @@ patch_metadata(struct patch *patch, struct call *call, const json_t *body)
         return true;
     }
     if (!json_is_object(metadata)) {
-        return bad_field(call, "/metadata", "must be an object or null");
+        return listing_bad(call, "/metadata", "must be an object or null");
     }
     sbx_json_dump(&text, metadata, false);
     if (text.failed) {
-        return bad_field(call, "/metadata", "must be at most 16384 bytes");
+        return listing_bad(call, "/metadata", "must be at most 16384 bytes");
     }
     patch->has_metadata = true;
     patch->metadata_json = sbx_buf_take(&text, NULL);
@@ -429,7 +249,7 @@ body_parse(struct call *call, const char *const *known)
     }
     if (!json_is_object(json)) {
         json_decref(json);
-        (void)bad_field(call, "", "must be an object"); /* it answers */
+        (void)listing_bad(call, "", "must be an object"); /* it answers */
         return NULL;
     }
     if (!sbx_json_only(json, "", known, &err)) {
@@ -521,7 +341,7 @@ url_life(struct call *call, uint64_t *ret_s)
         return false;
     }
     *ret_s = ms / 1000;
-    return *ret_s > 0 || bad_field(call, "/expires_in", "must be at least a second");
+    return *ret_s > 0 || listing_bad(call, "/expires_in", "must be at least a second");
 }
 
 /* No URL outlives what it is of. */

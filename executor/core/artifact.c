@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "executor/core/rows.h"
 #include "executor/store/stmts.h"
 #include "lib/sbx_utf8.h"
 
@@ -13,39 +14,6 @@ artifact_deinit(struct artifact *artifact)
     free(artifact->path);
     free(artifact->metadata_json);
     memset(artifact, 0, sizeof(*artifact));
-}
-
-/* Sticky, as all of these: a failure is kept in *rc and looked at once. */
-static void
-take_text(char *out, size_t size, const struct db_value *value, int *rc)
-{
-    *out = '\0';
-    if (value->type == DB_NULL) {
-        return;
-    }
-    if (value->type != DB_TEXT || value->len >= size) {
-        *rc = -EINVAL;
-        return;
-    }
-    memcpy(out, value->data, value->len + 1);
-}
-
-static void
-take_copy(char **ret, const struct db_value *value, int *rc)
-{
-    if (value->type == DB_NULL) {
-        return;
-    }
-    *ret = value->type == DB_TEXT ? strdup(value->data) : NULL;
-    if (*ret == NULL) {
-        *rc = value->type == DB_TEXT ? -ENOMEM : -EINVAL;
-    }
-}
-
-static uint64_t
-take_number(const struct db_value *value)
-{
-    return value->type == DB_INT && value->integer > 0 ? (uint64_t)value->integer : 0;
 }
 
 static void
@@ -74,20 +42,20 @@ artifact_load(struct artifact *ret, const char *tenant, const struct db_result *
         return -EINVAL;
     }
     row = db_at(result, row_number, 0);
-    take_text(artifact.tenant, sizeof(artifact.tenant), &owner, &rc);
-    take_text(artifact.id.text, sizeof(artifact.id.text), &row[DB_ARTIFACT_ID], &rc);
-    take_text(artifact.job_id, sizeof(artifact.job_id), &row[DB_ARTIFACT_JOB], &rc);
-    take_text(artifact.session_id, sizeof(artifact.session_id), &row[DB_ARTIFACT_SESSION], &rc);
-    take_copy(&artifact.name, &row[DB_ARTIFACT_NAME], &rc);
-    take_copy(&artifact.path, &row[DB_ARTIFACT_PATH], &rc);
-    take_text(artifact.sha256, sizeof(artifact.sha256), &row[DB_ARTIFACT_SHA256], &rc);
-    take_text(artifact.mime, sizeof(artifact.mime), &row[DB_ARTIFACT_MIME], &rc);
-    take_copy(&artifact.metadata_json, &row[DB_ARTIFACT_METADATA], &rc);
+    row_take_text(artifact.tenant, sizeof(artifact.tenant), &owner, &rc);
+    row_take_text(artifact.id.text, sizeof(artifact.id.text), &row[DB_ARTIFACT_ID], &rc);
+    row_take_text(artifact.job_id, sizeof(artifact.job_id), &row[DB_ARTIFACT_JOB], &rc);
+    row_take_text(artifact.session_id, sizeof(artifact.session_id), &row[DB_ARTIFACT_SESSION], &rc);
+    row_take_copy(&artifact.name, &row[DB_ARTIFACT_NAME], &rc);
+    row_take_copy(&artifact.path, &row[DB_ARTIFACT_PATH], &rc);
+    row_take_text(artifact.sha256, sizeof(artifact.sha256), &row[DB_ARTIFACT_SHA256], &rc);
+    row_take_text(artifact.mime, sizeof(artifact.mime), &row[DB_ARTIFACT_MIME], &rc);
+    row_take_copy(&artifact.metadata_json, &row[DB_ARTIFACT_METADATA], &rc);
     take_wrapped(&artifact, &row[DB_ARTIFACT_WRAPPED], &rc);
-    artifact.size = take_number(&row[DB_ARTIFACT_SIZE]);
-    artifact.sealed = take_number(&row[DB_ARTIFACT_SEALED]) != 0;
-    artifact.created_ms = take_number(&row[DB_ARTIFACT_CREATED_MS]);
-    artifact.expires_ms = take_number(&row[DB_ARTIFACT_EXPIRES_MS]);
+    artifact.size = row_take_number(&row[DB_ARTIFACT_SIZE]);
+    artifact.sealed = row_take_number(&row[DB_ARTIFACT_SEALED]) != 0;
+    artifact.created_ms = row_take_number(&row[DB_ARTIFACT_CREATED_MS]);
+    artifact.expires_ms = row_take_number(&row[DB_ARTIFACT_EXPIRES_MS]);
     if (rc == 0 && artifact.name == NULL) {
         rc = -EINVAL;
     }

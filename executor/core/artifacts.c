@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "executor/core/list.h"
+#include "executor/core/rows.h"
 #include "executor/log.h"
 #include "executor/store/stmts.h"
 #include "lib/sbx_jsonw.h"
@@ -104,12 +105,6 @@ artifacts_expiry(const struct artifacts *artifacts, uint64_t retention_ms, uint6
     return keep == 0 || keep > INT64_MAX - now_ms ? 0 : now_ms + keep;
 }
 
-static struct db_value
-text_or_null(const char *text)
-{
-    return DB_VTEXT(text == NULL || *text == '\0' ? NULL : text);
-}
-
 int
 artifacts_store(struct artifacts *artifacts, struct db_tx *tx, const struct artifact *artifact,
                 const uint8_t key[BLOB_KEY_LEN])
@@ -117,16 +112,16 @@ artifacts_store(struct artifacts *artifacts, struct db_tx *tx, const struct arti
     const struct db_value values[] = {
         DB_VTEXT(artifact->id.text),
         DB_VTEXT(artifact->tenant),
-        text_or_null(artifact->job_id),
-        text_or_null(artifact->session_id),
+        row_text_or_null(artifact->job_id),
+        row_text_or_null(artifact->session_id),
         DB_VTEXT(artifact->name),
         DB_VTEXT(artifact->path),
         DB_VINT(artifact->size),
         DB_VTEXT(artifact->sha256),
         DB_VTEXT(artifact->mime),
         DB_VINT(artifact->created_ms),
-        artifact->expires_ms == 0 ? DB_VNULL() : DB_VINT(artifact->expires_ms),
-        text_or_null(artifact->metadata_json),
+        row_time_or_null(artifact->expires_ms),
+        row_text_or_null(artifact->metadata_json),
     };
 
     db_tx_add(tx, DB_ARTIFACT_INSERT, values, SBX_COUNT(values));
