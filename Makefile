@@ -77,7 +77,7 @@ $(STAMP)-test: conf/local/deps.sh
 	@bash conf/local/deps.sh test
 	@mkdir -p build && touch $@ $(STAMP)
 
-build: daemons module
+build: daemons module $(OUT)/pycache/done
 daemons: $(STAMP)
 	@$(MAKE) -s --no-print-directory -j2 $(DAEMONS)
 mutant: $(STAMP)
@@ -129,6 +129,13 @@ $(OUT)/session-agent: $(OUT)/obj/session-agent/main.o $(AGENT_EXTRA) $(OUT)/liba
 	@$(CC) $(CFLAGS) $(if $(STATIC),$(STATIC) -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now,$(LDFLAGS)) $^ $(AGENT_LIBS) -o $@ \
 	  2> >(grep -vE 'statically linked applications requires|in function .(uv_|BIO_|bio_|dlfcn_|dso)' >&2)
 comma := ,
+
+# Compiled drivers of sessions' Python. Each carries the hash of its source: one that does not fit is not used.
+$(OUT)/pycache/done: $(wildcard session-agent/drivers/*.py) $(STAMP)
+	@echo '  PYC   $(@D)'
+	@rm -rf $(@D) && mkdir -p $(@D) && cp session-agent/drivers/*.py $(@D)/
+	@/usr/bin/python3 -m compileall -q --invalidation-mode checked-hash $(@D)
+	@mv $(@D)/__pycache__/* $(@D)/ && rm -r $(@D)/__pycache__ $(@D)/*.py && touch $@
 
 MODULE_SRCS := $(wildcard ngx_sandbox_module/*.[ch] lib/*.[ch]) config ngx_sandbox_module/build.sh t/asan/nginx.c
 $(MODULE): $(MODULE_SRCS)

@@ -40,6 +40,8 @@ mkdir -p "$state"/{bin,etc,etc/policies,logs,pids,sock,data,data/audit,data/arti
 install -m 755 "$out/executord" "$out/sandbox-launch" "$out/session-agent" "$out/ngx_http_sandbox_module.so" "$state/bin/"
 mkdir -p "$state/opt"
 cp -r session-agent/drivers session-agent/runtimes.json "$state/opt/"
+mkdir -p "$state/opt/drivers/__pycache__"
+cp "$out"/pycache/*.pyc "$state/opt/drivers/__pycache__/"
 cp -r policies/*.json "$state/etc/policies/"
 chown -R "$executor_uid:$executor_uid" "$state/data"
 chown "$executor_uid:$gateway_gid" "$state/sock"

@@ -63,6 +63,7 @@ sub new {
         system('cp', '--reflink=auto', "$OUT/$name", "$dir/bin/") if -e "$OUT/$name";
     }
     system('cp', '-r', "$ROOT/session-agent/drivers", "$ROOT/session-agent/runtimes.json", "$dir/opt/");
+    system('cp', '-r', "$OUT/pycache", "$dir/opt/drivers/__pycache__") if -e "$OUT/pycache/done";
     system('sh', '-c', 'cp "$0"/policies/*.json "$1/etc/policies/"; rm -f "$1/etc/policies/policy.schema.json"', $ROOT, $dir);
     $self->write('etc/jwt.secret', $self->{secret});
     $self->write('etc/context.key', $self->{key});
