@@ -58,7 +58,8 @@ cursor_parse(struct cursor *ret, const char *plain, size_t len)
     if (dot != NULL) {
         (void)snprintf(prefix, sizeof(prefix), "%s", dot + 1); /* cut: of which kind, the scope says */
     }
-    if (dot == NULL || !sbx_id_valid(dot + 1, strlen(dot + 1), prefix)) {
+    if (dot == NULL || strspn(prefix, "abcdefghijklmnopqrstuvwxyz") != sizeof(prefix) - 1 ||
+        !sbx_id_valid(dot + 1, strlen(dot + 1), prefix)) {
         return false;
     }
     errno = 0;

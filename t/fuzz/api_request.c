@@ -26,7 +26,8 @@ check_path(const char *path)
     if (route_match(&call, path)) {
         assert(call.route != NULL && route_method(call.route, "TRACE") == NULL);
         assert(call.id[0] == '\0' || sbx_id_valid(call.id, strlen(call.id), "job") ||
-               sbx_id_valid(call.id, strlen(call.id), "ses") || sbx_id_valid(call.id, strlen(call.id), "art"));
+               sbx_id_valid(call.id, strlen(call.id), "ses") ||
+               sbx_id_valid(call.id, strlen(call.id), "art"));
         assert(strlen(call.sub) <= SBX_NAME_MAX);
         assert(call.rest == NULL || strlen(call.rest) <= strlen(path));
     } else {
@@ -60,11 +61,16 @@ check_cursor(const char *text)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf again = SBX_BUF_INIT(2 * CURSOR_MAX);
     struct cursor cursor;
+    char prefix[4];
 
     if (!cursor_read(&cursor, text, scope, key, sizeof(key) - 1)) {
         return;
     }
-    assert(cursor.created_ms <= INT64_MAX && sbx_id_valid(cursor.id.text, strlen(cursor.id.text), "job"));
+    /* Of which kind it is, the scope says. */
+    memcpy(prefix, cursor.id.text, sizeof(prefix) - 1);
+    prefix[sizeof(prefix) - 1] = '\0';
+    assert(cursor.created_ms <= INT64_MAX && strspn(prefix, "abcdefghijklmnopqrstuvwxyz") == strlen(prefix));
+    assert(sbx_id_valid(cursor.id.text, strlen(cursor.id.text), prefix));
     assert(cursor_write(&again, &cursor, scope, key, sizeof(key) - 1) == 0 && !again.failed);
 }
 
