@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/core/engine.h"
 #include "lib/sbx_time.h"
 
 static void
@@ -104,4 +105,24 @@ artifact_answer_too_large(struct call *call, const char *rule, uint64_t most, ui
                                  .violation = &violation,
                                  .n_violations = 1,
                              });
+}
+
+void
+artifact_add_key(struct db_tx *tx, const struct call *call, const struct artifact *artifact)
+{
+    const struct idempotency_entry *entry = call->idempotency;
+    const struct db_value before[] = { DB_VINT(artifact->created_ms -
+                                               engine_key_ttl_ms(call->api->spec.engine)) };
+
+    if (entry == NULL) {
+        return;
+    }
+    const struct db_value values[] = {
+        DB_VTEXT(entry->tenant),       DB_VTEXT(entry->subject),     DB_VTEXT(entry->route),
+        DB_VTEXT(entry->key),          DB_VTEXT(entry->body_sha256), DB_VTEXT(artifact->id.text),
+        DB_VINT(artifact->created_ms),
+    };
+    /* A key that outlived its time would conflict with its own renewal. */
+    db_tx_add(tx, DB_IDEM_PURGE, before, SBX_COUNT(before));
+    db_tx_add(tx, DB_IDEM_INSERT, values, SBX_COUNT(values));
 }

@@ -309,26 +309,6 @@ upload_on_durable(void *arg, int rc, const struct db_result *result _unused_)
 }
 
 static void
-upload_add_key(struct db_tx *tx, const struct call *call, const struct artifact *artifact)
-{
-    const struct idempotency_entry *entry = call->idempotency;
-    const struct db_value before[] = { DB_VINT(artifact->created_ms -
-                                               engine_key_ttl_ms(call->api->spec.engine)) };
-
-    if (entry == NULL) {
-        return;
-    }
-    const struct db_value values[] = {
-        DB_VTEXT(entry->tenant),       DB_VTEXT(entry->subject),     DB_VTEXT(entry->route),
-        DB_VTEXT(entry->key),          DB_VTEXT(entry->body_sha256), DB_VTEXT(artifact->id.text),
-        DB_VINT(artifact->created_ms),
-    };
-    /* A key that outlived its time would conflict with its own renewal. */
-    db_tx_add(tx, DB_IDEM_PURGE, before, SBX_COUNT(before));
-    db_tx_add(tx, DB_IDEM_INSERT, values, SBX_COUNT(values));
-}
-
-static void
 upload_commit(void *arg, int rc)
 {
     struct artifact_upload *upload = arg;
@@ -359,7 +339,7 @@ upload_commit(void *arg, int rc)
         call_problem_internal(call, rc);
         return;
     }
-    upload_add_key(tx, call, artifact);
+    artifact_add_key(tx, call, artifact);
     artifacts_audit(tx, artifact, "artifact.uploaded", &actor);
     upload->committing = true;
     db_tx_submit(tx, upload_on_durable, upload);

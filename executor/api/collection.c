@@ -15,6 +15,7 @@
 #include "executor/api/artifact_reply.h"
 #include "executor/api/file.h"
 #include "executor/api/handlers.h"
+#include "executor/api/idempotent.h"
 #include "executor/core/artifacts.h"
 #include "executor/core/job_record.h"
 #include "executor/core/timer.h"
@@ -22,9 +23,6 @@
 #include "lib/sbx_time.h"
 #include "lib/sbx_utf8.h"
 
-#define COLLECTION_MAX_FILES 256
-#define COLLECTION_MAX_PATTERNS 64
-#define COLLECTION_MAX_PATTERN 1024
 #define COLLECTION_MAX_REASON 256
 #define COLLECTION_SKIPPED_MAX 262144
 #define COLLECTION_MAX_SKIPPED 1000 /* that are named; the agent names those it looked at */
@@ -141,6 +139,12 @@ collection_on_durable(void *arg, int rc, const struct db_result *result _unused_
     struct collection *collection = arg;
 
     collection->committing = false;
+    if (rc == DB_E_CONFLICT && collection->call != NULL) {
+        /* Only the key can be there already: a request whose client had left has stored it meanwhile. */
+        call_reply_problem(collection->call, &(struct sbx_problem){ .code = SBX_PROBLEM_IDEMPOTENCY_IN_FLIGHT,
+                                                                    .retry_after_s = 1 });
+        return;
+    }
     for (unsigned i = 0; i < collection->n_files && rc == 0; i++) {
         collection->files[i].stored = false; /* the record's, not ours to take back */
     }
@@ -164,6 +168,7 @@ collection_fill(struct collection *collection, struct db_tx *tx)
         .request_id = context->request_id,
     };
     const uint64_t now = sbx_now_unix_ms();
+    bool keyed = false;
     int r = 0;
 
     for (unsigned i = 0; i < collection->n_files && r == 0; i++) {
@@ -175,6 +180,10 @@ collection_fill(struct collection *collection, struct db_tx *tx)
                 artifacts_expiry(collection->artifacts, context->retention_artifacts_ms, now);
             r = artifacts_store(collection->artifacts, tx, &file->artifact, file->key);
             artifacts_audit(tx, &file->artifact, "artifact.collected", &actor);
+            if (!keyed) {
+                artifact_add_key(tx, collection->call, &file->artifact); /* the first stands for all */
+                keyed = true;
+            }
         }
     }
     return r;
@@ -548,59 +557,8 @@ collection_new(struct collection **ret, struct call *call)
     return 0;
 }
 
-/* {"patterns": [...]}; what a pattern may be the agent says, as for a job. */
-static bool
-patterns_write(struct call *call, struct sbx_jsonw *w)
-{
-    static const char *const known[] = { "patterns", NULL };
-    _cleanup_(sbx_json_decrefp) json_t *body = NULL;
-    struct sbx_field_error err = { 0 };
-    json_t *patterns = NULL;
-    const char *text;
-    size_t len;
-    int r;
-
-    text = sbx_http_request_body(call->request, &len);
-    r = sbx_json_parse(&body, text, len, &err);
-    if (r == SBX_JSON_E_SYNTAX) {
-        call_reply_problem(
-            call, &(struct sbx_problem){ .code = SBX_PROBLEM_MALFORMED_JSON, .detail = err.message });
-        return false;
-    }
-    if (r) {
-        call_problem_internal(call, r);
-        return false;
-    }
-    if (!json_is_object(body)) {
-        sbx_field_error_set(&err, "", "must be an object");
-    } else if (!sbx_json_only(body, "", known, &err) ||
-               !sbx_json_get_array(body, "", "patterns", COLLECTION_MAX_PATTERNS, &patterns, &err)) {
-        /* err says it */
-    } else if (patterns == NULL || json_array_size(patterns) == 0) {
-        sbx_field_error_set(&err, "/patterns", "must name files");
-    }
-    sbx_jsonw_array(w, "patterns");
-    for (size_t i = 0; err.message[0] == '\0' && i < json_array_size(patterns); i++) {
-        const json_t *item = json_array_get(patterns, i);
-
-        if (!json_is_string(item) || json_string_length(item) == 0 ||
-            json_string_length(item) > COLLECTION_MAX_PATTERN) {
-            sbx_field_error_set(&err, "/patterns", "each must be a pattern of 1 to %d bytes",
-                                COLLECTION_MAX_PATTERN);
-        } else {
-            sbx_jsonw_strn(w, NULL, json_string_value(item), json_string_length(item));
-        }
-    }
-    sbx_jsonw_array_end(w);
-    if (err.message[0] != '\0') {
-        call_problem_field(call, &err);
-        return false;
-    }
-    return true;
-}
-
-void
-handle_session_artifacts(struct call *call)
+static void
+collection_start(struct call *call)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf json =
         SBX_BUF_INIT(4 * COLLECTION_MAX_PATTERNS * COLLECTION_MAX_PATTERN);
@@ -614,7 +572,7 @@ handle_session_artifacts(struct call *call)
         call_problem(call, SBX_PROBLEM_FORBIDDEN, "no artifacts were granted to this request");
         return;
     }
-    if (!patterns_write(call, &w)) {
+    if (!collection_patterns(call, &w)) {
         return;
     }
     sbx_jsonw_uint(&w, "max_files",
@@ -631,4 +589,13 @@ handle_session_artifacts(struct call *call)
         return;
     }
     file_ask(call, &json, &glob_events);
+}
+
+void
+handle_session_artifacts(struct call *call)
+{
+    char route[IDEMPOTENCY_ROUTE_MAX + 1];
+
+    (void)snprintf(route, sizeof(route), "artifacts.collect %s", call->id); /* fits */
+    idempotent(call, route, collection_start, collection_replay);
 }

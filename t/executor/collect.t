@@ -64,6 +64,16 @@ is(collect(['*'], as => { tenant => 'umbrella' })->{status}, 404, "another tenan
 is(collect(['*'], as => { scopes => 'sessions:read' })->{status}, 403, 'who may only read');
 is(collect(['*'], as => { artifacts => 0 })->{status}, 403, 'a policy that grants none');
 
+# The same request twice.
+my %key = (headers => { 'Idempotency-Key' => 'once' });
+my $before = files();
+my $one = collect(['out/deep/*', 'empty'], %key);
+my $two = collect(['out/deep/*', 'empty'], %key);
+is("$two->{status} $two->{headers}{'idempotency-replayed'}", '201 true', 'the same key');
+is_deeply([sort map { $_->{artifact_id} } @{ $two->{json}{artifacts} }], [sort map { $_->{artifact_id} } @{ $one->{json}{artifacts} }], 'the same artifacts');
+is(files(), $before + 2, 'once');
+is(collect(['empty'], %key)->{json}{code}, 'idempotency_mismatch', 'other patterns');
+
 # Limits.
 my $count = files();
 my $few = collect(['out/**', 'big.bin', 'empty'], as => { artifacts => 1 })->{json};
