@@ -3,6 +3,7 @@
 
 #include "t/unit/tap.h"
 
+#define ITEM "{\"mime\":\"a/b\",\"size\":1}"
 #define NUMBERS "\"wall_ms\":1,\"cpu_ms\":2,\"peak_memory_bytes\":3,\"displays_dropped\":4"
 /* The wall time is as it is said to be. */
 #define TIMED(wall)                                                                                          \
@@ -136,8 +137,7 @@ test_displays(void)
         "{\"display\":{\"kind\":\"display\",\"items\":[{\"mime\":\"text/a b\",\"size\":5}]}}",
         "{\"display\":{\"kind\":\"display\",\"items\":[{\"mime\":\"TEXT/plain\",\"size\":5}]}}",
         "{\"display\":{\"kind\":\"display\",\"items\":[{\"mime\":\"text/plain;x\",\"size\":5}]}}",
-        "{\"display\":{\"kind\":\"display\",\"items\":[{\"mime\":\"a/b\",\"size\":1},{\"mime\":\"a/"
-        "b\",\"size\":1}]}}",
+        "{\"display\":{\"kind\":\"display\",\"items\":[" ITEM "," ITEM "]}}",
         "{\"interrupt\":true}",
     };
     struct session_reply_display said;
