@@ -1,4 +1,4 @@
-/* Any bytes as a session document, a step document, a registry, and a pattern. */
+/* Any bytes as a session, a step and an attach document, a registry, and a pattern. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct session_request session;
     struct step_request step;
+    struct attach_request attach;
     struct runtimes *runtimes = NULL;
     struct sbx_field_error err;
     char *text = malloc(size + 1);
@@ -89,6 +90,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_step(&step);
     }
     step_request_deinit(&step);
+    if (attach_request_parse(&attach, text, size, &err) == 0 && attach.session_id != NULL &&
+        !request_id_valid(attach.session_id, strlen(attach.session_id))) {
+        abort();
+    }
+    attach_request_deinit(&attach);
     if (runtimes_parse(&runtimes, text, size, &err) == 0) {
         runtimes = runtimes_free(runtimes);
     }

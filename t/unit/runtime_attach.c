@@ -424,8 +424,10 @@ test_tier(void)
 int
 main(void)
 {
+    struct stat st;
+
     test_tier();
-    if (access("/usr/bin/runsc", X_OK) == 0) {
+    if (stat("/usr/bin/runsc", &st) == 0) {
         with_gvisor = true;
         test_tier();
     }
