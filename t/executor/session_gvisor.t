@@ -1,0 +1,33 @@
+#!/usr/bin/perl
+# A session in the gvisor tier: the same interface, state, files, timeout, pause, end.
+use strict;
+use warnings;
+use lib 't/lib';
+use Sandbox;
+use Sandbox::Session;
+use Test::More;
+
+my $t = Sandbox->new(launcher => { runsc => '/usr/bin/runsc' }, executor => { 'pool.default' => 0, 'pool.default.gvisor' => 0 });
+$t->start_launcher->start_executor;
+my $api = Sandbox::Session->new($t);
+
+my $session = $api->create(isolation => 'gvisor', files => [{ path => 'a', content => 'hi' }]);
+my $id = $session->{session_id};
+is($session->{isolation}, 'gvisor', 'in gvisor');
+is($api->step($id, 'x = 1')->{status}, 'succeeded', 'a step runs');
+is(Sandbox::Session::value($api->step($id, "x += 1; (x, open('a').read())")), "(2, 'hi')", 'it remembers, and has its files');
+is($api->step($id, 'echo $((6 * 7))', language => 'bash')->{stdout}, "42\n", 'another interpreter');
+my $step = $api->step($id, 'while True: pass', timeout => '500ms', wait => '20s');
+is_deeply([$step->{status}, $step->{violation}{name}, $step->{interpreter}], ['limit_exceeded', 'time', 'alive'], 'a timeout interrupts');
+is($api->ask('POST', "/v1/sessions/$id/pause")->{json}{status}, 'paused', 'paused');
+is($api->ask('POST', "/v1/sessions/$id/steps", json => { code => 'x' })->{status}, 409, 'it takes nothing');
+is($api->ask('POST', "/v1/sessions/$id/resume")->{json}{status}, 'running', 'resumed');
+is(Sandbox::Session::value($api->step($id, 'x')), '2', 'it remembers');
+$step = $api->step($id, 'import os; os.kill(os.getpid(), 9)');
+is_deeply([@$step{qw(status interpreter)}], ['failed', 'dead'], 'an interpreter dies');
+is(Sandbox::Session::value($api->step($id, '"x" in globals()')), 'False', 'and is started again');
+is($api->delete($id)->{json}{reason}, 'cancelled', 'ended');
+is($api->ask('POST', "/v1/sessions/$id/steps", json => { code => 'x' })->{status}, 410, 'and gone');
+ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'nothing of it runs');
+$t->finish;
+done_testing();
