@@ -38,7 +38,7 @@ endif
 CPPFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(OUT)/gen $(CPPFLAGS_VARIANT)
 CFLAGS := $(OPT) $(WARN) $(HARDEN) -fPIE
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
-LIBS := -luv -lhttp_parser -ljansson -lcrypto -lsqlite3 -lpthread
+LIBS := -luv -lhttp_parser -ljansson -lcrypto -lsqlite3 -lwslay -lpthread
 
 objs = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(1)))
 LIB_OBJS := $(call objs,lib/*.c)

@@ -25,6 +25,12 @@ sbx_sha256(const void *data, size_t len, uint8_t out[SBX_SHA256_LEN])
     return EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
 }
 
+int
+sbx_sha1(const void *data, size_t len, uint8_t out[SBX_SHA1_LEN])
+{
+    return EVP_Digest(data, len, out, NULL, EVP_sha1(), NULL) == 1 ? 0 : -EIO;
+}
+
 static void
 sha256_freep(struct sbx_sha256 **state)
 {

@@ -18,6 +18,9 @@ _must_check_ int sbx_sha256_final(struct sbx_sha256 *state, uint8_t out[SBX_SHA2
 struct sbx_sha256 *sbx_sha256_free(struct sbx_sha256 *state);
 _must_check_ int sbx_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                                  uint8_t out[SBX_SHA256_LEN]);
+#define SBX_SHA1_LEN 20
+/* For the handshake of RFC 6455 alone, where it proves nothing. */
+_must_check_ int sbx_sha1(const void *data, size_t len, uint8_t out[SBX_SHA1_LEN]);
 void sbx_hex(char *out, const uint8_t *data, size_t len); /* writes 2 * len + 1 chars */
 bool sbx_equal_const_time(const void *a, const void *b, size_t len);
 _must_check_ int sbx_random(void *out, size_t len);

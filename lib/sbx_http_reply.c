@@ -154,6 +154,11 @@ reply_framing(struct sbx_http_request *request, struct sbx_buf *out, int status,
 {
     bool old = request->conn->parser.http_major == 1 && request->conn->parser.http_minor == 0;
 
+    if (status == 101) {
+        request->no_body_out = true;
+        sbx_buf_puts(out, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        return;
+    }
     if (status == 204 || status == 304) {
         request->no_body_out = true;
     } else if (length >= 0) {
@@ -207,18 +212,34 @@ sbx_http_reply(struct sbx_http_request *request, int status, const char *content
     reply_finish(request);
 }
 
+static void
+reply_detach(struct sbx_http_request *request, int status, const struct sbx_http_header *headers,
+             unsigned n_headers)
+{
+    request->detached_fd = -ECONNRESET;
+    if (request->reply != SBX_HTTP_REPLY_NONE || request->conn->state != SBX_HTTP_WAIT) {
+        sbx_http_conn_close(request->conn);
+        return;
+    }
+    sbx_http_reply(request, status, NULL, headers, n_headers, "", 0);
+}
+
 void
 sbx_http_reply_detach(struct sbx_http_request *request, const struct sbx_http_header *headers,
                       unsigned n_headers, void (*on_detached)(void *arg, int fd), void *arg)
 {
     request->on_detached = on_detached;
     request->detached_arg = arg;
-    request->detached_fd = -ECONNRESET;
-    if (request->reply != SBX_HTTP_REPLY_NONE || request->conn->state != SBX_HTTP_WAIT) {
-        sbx_http_conn_close(request->conn);
-        return;
-    }
-    sbx_http_reply(request, 200, NULL, headers, n_headers, "", 0);
+    reply_detach(request, 200, headers, n_headers);
+}
+
+void
+sbx_http_reply_upgrade(struct sbx_http_request *request, const struct sbx_http_header *headers,
+                       unsigned n_headers, void (*on_detached)(void *arg, int fd), void *arg)
+{
+    request->on_detached = on_detached;
+    request->detached_arg = arg;
+    reply_detach(request, 101, headers, n_headers);
 }
 
 void

@@ -48,6 +48,22 @@ request_target_ok(struct sbx_http_request *request)
     return true;
 }
 
+/* One protocol, whole and alone: anything else is a way to be understood in two ways. */
+static bool
+request_upgrade_ok(const struct sbx_http_request *request, const http_parser *parser)
+{
+    const char *upgrade = sbx_http_head_get(&request->head, "upgrade");
+
+    if (!parser->upgrade && upgrade == NULL) {
+        return true;
+    }
+    return request->conn->server->spec.upgrades && upgrade != NULL && strcasecmp(upgrade, "websocket") == 0 &&
+           sbx_http_head_count(&request->head, "upgrade") == 1 && parser->upgrade &&
+           parser->method == HTTP_GET && parser->http_minor == 1 &&
+           sbx_http_head_count(&request->head, "content-length") == 0 &&
+           sbx_http_head_count(&request->head, "transfer-encoding") == 0;
+}
+
 int
 sbx_http_request_check(struct sbx_http_request *request, const http_parser *parser)
 {
@@ -57,7 +73,8 @@ sbx_http_request_check(struct sbx_http_request *request, const http_parser *pars
     if (parser->http_major != 1 || parser->http_minor > 1) {
         return parser->http_major == 0 ? 400 : 505;
     }
-    if (parser->upgrade || parser->method == HTTP_CONNECT || !request_target_ok(request)) {
+    if (!request_upgrade_ok(request, parser) || parser->method == HTTP_CONNECT ||
+        !request_target_ok(request)) {
         return 400;
     }
     if (n_host > 1 || (n_host == 0 && parser->http_minor == 1)) {

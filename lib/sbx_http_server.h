@@ -33,6 +33,9 @@ struct sbx_http_server_spec {
     size_t max_head; /* request line and headers, bytes (431) */
     size_t max_body; /* default ceiling of a buffered body (413) */
     unsigned max_connections;
+    /* A GET without a body, of HTTP/1.1, may ask for "Upgrade: websocket": the handler sees the header, and answers as it
+     * likes, or sbx_http_reply_upgrade. Else it is refused (400). */
+    bool upgrades;
     uint64_t head_timeout_ms; /* first byte to end of head (408) */
     uint64_t body_timeout_ms; /* between two pieces of body (408) */
     uint64_t send_timeout_ms; /* a reply that makes no progress: closed */
@@ -105,5 +108,8 @@ void sbx_http_reply_break(struct sbx_http_request *request);
  */
 void sbx_http_reply_detach(struct sbx_http_request *request, const struct sbx_http_header *headers,
                            unsigned n_headers, void (*on_detached)(void *arg, int fd), void *arg);
+/* The same with 101, "Upgrade: websocket" and these headers. */
+void sbx_http_reply_upgrade(struct sbx_http_request *request, const struct sbx_http_header *headers,
+                            unsigned n_headers, void (*on_detached)(void *arg, int fd), void *arg);
 
 #pragma GCC visibility pop

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build="gcc make pkg-config nginx nginx-dev libjwt-dev libjansson-dev libuv1-dev libhttp-parser-dev
-       libseccomp-dev libsqlite3-dev libssl-dev python3-minimal python3 curl openssl perl util-linux procps"
+       libseccomp-dev libsqlite3-dev libssl-dev libwslay-dev python3-minimal python3 curl openssl perl util-linux procps"
 run="$build runsc netbase" # both tiers; names of ports
 test="$run clang clang-format clang-tidy libclang-rt-14-dev cppcheck libcrypt-jwt-perl libcryptx-perl
       sqlite3 wrk bubblewrap universal-ctags libjson-perl python3-jsonschema dpkg-dev libpcre2-dev zlib1g-dev

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/handlers.h"
 #include "executor/api/identity.h"
 #include "executor/api/routes.h"
 #include "executor/log.h"
@@ -87,7 +88,10 @@ api_on_head(struct sbx_http_request *request, void *arg)
         return;
     }
     method = route_method(call->route, sbx_http_request_method(request));
-    if (method == NULL) {
+    if (sbx_http_request_header(request, "Upgrade") != NULL &&
+        (method == NULL || method->handle != handle_process_ws)) {
+        call_problem(call, SBX_PROBLEM_BAD_REQUEST, "there is no other protocol here");
+    } else if (method == NULL) {
         call_problem(call, SBX_PROBLEM_METHOD_NOT_ALLOWED, NULL);
     } else if (!route_permits(method, call->context.scopes)) {
         call_problem(call, SBX_PROBLEM_FORBIDDEN, "the token's scopes do not allow this");
@@ -146,6 +150,7 @@ api_new(struct api **ret, const struct api_spec *spec)
         .max_head = API_MAX_HEAD,
         .max_body = API_MAX_BODY,
         .max_connections = spec->max_connections,
+        .upgrades = true,
         .head_timeout_ms = API_HEAD_TIMEOUT_MS,
         .body_timeout_ms = API_BODY_TIMEOUT_MS,
         .send_timeout_ms = API_SEND_TIMEOUT_MS,

@@ -23,6 +23,7 @@ struct api {
     uint64_t replays, unauthorized;
     struct list streams; /* that are open, or are about to be */
     uint64_t stream_gaps;
+    unsigned n_sockets; /* WebSockets: they are no connections of the server any more */
     uint64_t uploads, upload_bytes, downloads, download_bytes; /* artifacts */
     uint64_t body_bytes; /* promised by the heads of requests not yet answered */
     void (*closed)(void *arg);

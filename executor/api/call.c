@@ -269,6 +269,19 @@ call_start_stream(struct call *call, int status, const char *content_type,
 }
 
 void
+call_upgrade(struct call *call, const struct sbx_http_header *headers, unsigned n_headers,
+             void (*on_detached)(void *arg, int fd), void *arg)
+{
+    struct sbx_http_header all[CALL_MAX_HEADERS];
+    unsigned n = call_headers(call, all, headers, n_headers);
+
+    call_count(call, 101);
+    sbx_http_reply_upgrade(call->request, all, n, on_detached, arg);
+    call_release(call);
+    call_free_if_done(call);
+}
+
+void
 call_end_stream(struct call *call)
 {
     sbx_http_reply_end(call->request);

@@ -101,6 +101,9 @@ void call_problem_internal(struct call *call, int rc);
 void call_start_stream(struct call *call, int status, const char *content_type,
                        const struct sbx_http_header *headers, unsigned n_headers, uint64_t length);
 void call_end_stream(struct call *call);
+/* 101, and on_detached as for sbx_http_reply_upgrade. Ends the call. */
+void call_upgrade(struct call *call, const struct sbx_http_header *headers, unsigned n_headers,
+                  void (*on_detached)(void *arg, int fd), void *arg);
 /* The same when not all came: the client learns it by the end of the connection. */
 void call_break_stream(struct call *call);
 

@@ -57,3 +57,4 @@ void handle_process_stdin_begin(struct call *call);
 void handle_process_stdin(struct call *call);
 void handle_process_signal(struct call *call);
 void handle_process_resize(struct call *call);
+void handle_process_ws(struct call *call);

@@ -106,6 +106,8 @@ static const struct route routes[] = {
       { { "POST", "sessions:write", handle_process_stdin, API_MAX_BODY, false, "eof", handle_process_stdin_begin } } },
     { "session.process.signal", "/v1/sessions/{id}/processes/{process}/signal", "POST", false,
       { { "POST", "sessions:write", handle_process_signal, API_MAX_BODY, true, "", NULL } } },
+    { "session.process.ws", "/v1/sessions/{id}/processes/{process}/ws", "GET", false,
+      { { "GET", "sessions:write", handle_process_ws, API_MAX_BODY, false, "cursor", NULL } } },
     { "session.process.resize", "/v1/sessions/{id}/processes/{process}/resize", "POST", false,
       { { "POST", "sessions:write", handle_process_resize, API_MAX_BODY, true, "", NULL } } },
 };

@@ -18,6 +18,7 @@ my %owner = (
     'sqlite3.h'         => qr{^executor/store/sqlite\w*\.[ch]$},
     'libpq-fe.h'        => qr{^executor/store/postgres\w*\.c$},
     'hiredis/'          => qr{^(executor/store/redis\w*\.c|ngx_sandbox_module/ngx_sandbox_redis\.c)$},
+    'wslay/'            => qr{^executor/net/websocket\.c$},
     'curl/'             => qr{^executor/net/\w+\.c$},
     'seccomp.h'         => qr{^executor/launcher/seccomp\.c$},
     'uv.h'              => qr{^(lib/sbx_(http|mux)_?\w*\.[ch]|executor/(?!core/|launcher/)(\w+/)?\w+\.[ch]|session-agent/\w+\.[ch])$},
@@ -27,7 +28,8 @@ my %owner = (
 my @layer = (
     [qr{^lib/},              qr{^lib/sbx_}],
     [qr{^executor/core/},    qr{^(lib/sbx_|executor/core/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|session_reply|command_reply)\.h|executor/log\.h)}],
-    [qr{^executor/api/},     qr{^(lib/sbx_|executor/(api|core)/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|registry)\.h|executor/\w+\.h)}],
+    [qr{^executor/net/},     qr{^(lib/sbx_|executor/net/)}],
+    [qr{^executor/api/},     qr{^(lib/sbx_|executor/(api|core|net)/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|registry)\.h|executor/\w+\.h)}],
     [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/(timer|list)\.h|executor/launcher/wire\.h|executor/log\.h)}],
     [qr{^executor/store/},   qr{^(lib/sbx_|executor/store/|executor/log\.h)}],
     [qr{^executor/launcher/},qr{^(lib/sbx_|executor/launcher/)}],
