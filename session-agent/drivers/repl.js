@@ -197,6 +197,11 @@ function evaluate(step, expression) {
     });
     turn.call(process); // what follows an await of something settled belongs to this turn
   };
+  if (watchdogHasPendingSigint()) {
+    forgetSignal();
+    interrupt(step);
+    return;
+  }
   let ended = null;
   isTurn = true;
   try {

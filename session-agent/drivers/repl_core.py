@@ -210,6 +210,9 @@ def _run(source):
     codes = _compile(text, name)
     state.is_listening = True
     try:
+        if state.is_pending:  # it came while the code was compiled
+            state.is_pending, state.is_interrupted = False, True
+            raise KeyboardInterrupt
         value = _evaluate(codes)
         if value is not None:
             builtins._ = value
