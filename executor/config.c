@@ -71,6 +71,8 @@ static const struct config_key config_keys[] = {
       "a job that waited longer ends as timed_out" },
     { "sessions.max", CONFIG_NUMBER, AT(sessions_max), "64", 1, 10000, NULL,
       "sessions that live at once; one more is answered 503 queue_full" },
+    { "sessions.orphans", CONFIG_DURATION, AT(sessions_orphans_ms), "60s", 100, HOUR_MS, NULL,
+      "how often records of sessions that nobody has are looked for" },
     { "output.keep", CONFIG_BYTES, AT(output_keep), "1Mi", 4096, 4 << 20, NULL,
       "bytes kept of each output stream, half head, half tail" },
     { "streams.keep", CONFIG_BYTES, AT(streams_keep), "10Mi", 256 << 10, 64 << 20, NULL,

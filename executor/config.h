@@ -62,6 +62,7 @@ struct config {
     uint64_t limits_queue_timeout_ms;
     uint64_t output_keep;
     uint64_t sessions_max;
+    uint64_t sessions_orphans_ms;
     uint64_t streams_keep, streams_memory, streams_linger_ms, streams_linger_bytes;
     uint64_t streams_max, streams_max_per_tenant, streams_keepalive_ms;
     uint64_t retention_records_ms;

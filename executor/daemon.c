@@ -23,6 +23,7 @@
 #include "executor/core/denials.h"
 #include "executor/core/engine.h"
 #include "executor/core/janitor.h"
+#include "executor/core/orphans.h"
 #include "executor/core/reconcile.h"
 #include "executor/core/sessions.h"
 #include "executor/core/sweep.h"
@@ -56,6 +57,7 @@ struct daemon {
     unsigned n_pools, n_pools_draining;
     struct engine *engine;
     struct sessions *sessions;
+    struct orphans *orphans;
     struct api *api;
     struct janitor *janitor;
     struct sweep *sweep;
@@ -355,6 +357,9 @@ daemon_open_sessions(struct daemon *daemon)
     int r;
 
     r = sessions_new(&daemon->sessions, &spec);
+    if (r == 0) {
+        r = orphans_new(&daemon->orphans, daemon->sessions, config->sessions_orphans_ms);
+    }
     return r ? daemon_fail("start.sessions", "sessions", r) : 0;
 }
 
@@ -726,6 +731,7 @@ daemon_close(struct daemon *daemon)
     daemon->denials = denials_free(daemon->denials);
     daemon->janitor = janitor_free(daemon->janitor);
     daemon->sweep = sweep_free(daemon->sweep);
+    daemon->orphans = orphans_free(daemon->orphans);
     daemon->sessions = sessions_free(daemon->sessions);
     daemon->engine = engine_free(daemon->engine);
     daemon->artifacts = artifacts_free(daemon->artifacts);

@@ -9,7 +9,7 @@ use Sandbox::Session;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $t = Sandbox->new(executor => { 'pool.default' => 1 });
+my $t = Sandbox->new(executor => { 'pool.default' => 1, 'sessions.orphans' => '300ms' });
 $t->start_launcher->start_executor;
 my $api = Sandbox::Session->new($t);
 
@@ -101,6 +101,23 @@ ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'launcher: no process is 
 $t->start_launcher;
 ok($t->wait_until(20, sub { $api->ask('GET', '/readyz')->{status} == 200 }), 'launcher: back again');
 is(Sandbox::Session::value($api->step($api->create->{session_id}, '6 * 7')), '42', 'launcher: and sessions are made again');
+
+# A record that nobody has any more is noticed; those of the living are left alone.
+$id = $api->create->{session_id};
+my $lost = 'ses_' . '0' x 26;
+system('python3', '-c', <<'PY', "$t->{dir}/data/state.db", $id, $lost) == 0 or die;
+import sqlite3, sys
+path, like, new = sys.argv[1:]
+db = sqlite3.connect(path, timeout=10)
+names = [c[1] for c in db.execute('pragma table_info(sessions)')]
+row = dict(zip(names, db.execute('select * from sessions where id = ?', (like,)).fetchone()))
+row['id'] = new
+db.execute('insert into sessions (%s) values (%s)' % (','.join(row), ','.join('?' * len(row))), list(row.values()))
+db.commit()
+PY
+ok($api->until_is(5, $lost, 'status', 'ended'), 'orphan: it ends');
+is($api->get($lost)->{reason}, 'lost', 'orphan: as lost');
+is($api->get($id)->{status}, 'running', 'orphan: another lives');
 
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
