@@ -175,6 +175,11 @@ on_input_writable(void *arg)
 {
     struct process_ws *pw = arg;
 
+    if (pw->command->state == COMMAND_FAILED && pw->ws != NULL) {
+        pump(pw); /* its session has ended: nobody is waited for, and there is no coming back */
+        websocket_close(pw->ws, WEBSOCKET_NORMAL, "the process is over");
+        return;
+    }
     input_push(pw);
     if (pw->rest.len == 0 && pw->ws != NULL) {
         websocket_resume(pw->ws);

@@ -28,6 +28,7 @@ struct websocket {
     bool is_eof;
     bool is_closing; /* we said goodbye */
     bool is_over;
+    bool is_awaited; /* on_drain is due once nothing is pending */
     unsigned unanswered;
     struct sbx_buf out;
     /* What comes. */
@@ -141,6 +142,7 @@ void
 websocket_send(struct websocket *ws, bool is_text, const void *data, size_t len)
 {
     if (!ws->is_closing && !ws->is_over) {
+        ws->is_awaited = true;
         frame_put(ws, is_text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME, data, len);
     }
 }
@@ -356,6 +358,10 @@ websocket_settle(struct websocket *ws)
         return;
     }
     websocket_flush(ws);
+    if (ws->is_awaited && ws->out.len == 0 && !ws->is_closing && !ws->is_eof) {
+        ws->is_awaited = false;
+        ws->spec.events->on_drain(ws->spec.arg);
+    }
     if (ws->is_eof && (ws->out.len == 0 || ws->out.failed || !ws->is_closing)) {
         websocket_end(ws);
     } else if (!ws->is_over) {
@@ -367,15 +373,10 @@ static void
 websocket_on_poll(uv_poll_t *poll, int status, int events)
 {
     struct websocket *ws = poll->data;
-    bool had = ws->out.len > 0;
 
     if (status < 0) {
         websocket_end(ws);
         return;
-    }
-    websocket_flush(ws);
-    if (had && ws->out.len == 0 && !ws->is_closing) {
-        ws->spec.events->on_drain(ws->spec.arg);
     }
     if (events & UV_READABLE) {
         websocket_read(ws);
