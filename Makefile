@@ -190,7 +190,7 @@ bench: build unit
 FUZZ_SECONDS ?= 20
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_OBJS := $(patsubst %.c,build/fuzz/%.o,$(wildcard lib/*.c executor/store/*.c session-agent/*.c executor/api/*.c \
-             executor/core/*.c executor/runtime/*.c executor/*.c executor/launcher/*.c) $(EDGE_PURE)) build/fuzz/migrations.o
+             executor/core/*.c executor/net/*.c executor/runtime/*.c executor/*.c executor/launcher/*.c) $(EDGE_PURE)) build/fuzz/migrations.o
 build/fuzz/migrations.o: $(OUT)/gen/migrations.c
 	@mkdir -p $(@D)
 	@clang $(CPPFLAGS) $(FUZZ_FLAGS) -c $< -o $@
