@@ -336,8 +336,11 @@ sbx_http_reply_end(struct sbx_http_request *request)
 void
 sbx_http_reply_break(struct sbx_http_request *request)
 {
-    if (request->reply == SBX_HTTP_REPLY_STARTED) {
-        request->keep = false;
-        reply_finish(request);
+    if (request->reply != SBX_HTTP_REPLY_STARTED) {
+        return;
     }
+
+    /* All that was promised has left: the client has its reply, and may have sent the next request. */
+    request->keep = request->keep && (request->no_body_out || request->left_out == 0);
+    reply_finish(request);
 }

@@ -621,6 +621,44 @@ test_bodies(void)
     server_stop();
 }
 
+/* A reply of five bytes of which `sent` were written when its source broke, with the next request there already. */
+static const char *
+break_after(size_t sent, const char *method)
+{
+    char text[256];
+    const char *reply;
+    size_t len;
+    int fd = peer_new();
+
+    (void)snprintf(text, sizeof(text),
+                   "%s /hold HTTP/1.1\r\n" HOST "\r\nGET /2 HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                   method); /* fits */
+    held = NULL;
+    peer_say(fd, text);
+    for (unsigned i = 0; i < 1000 && held == NULL; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    if (held == NULL) {
+        return "";
+    }
+    sbx_http_reply_start(held, 200, "text/plain", NULL, 0, 5);
+    sbx_http_reply_write(held, "first", sent);
+    sbx_http_reply_break(held);
+    reply = peer_read(fd, NULL, &len);
+    close(fd);
+    return reply;
+}
+
+static void
+test_breaks(void)
+{
+    ok(strstr(break_after(4, "GET"), "GET /2?") == NULL, "a reply that broke off ends the connection");
+    ok(strstr(break_after(0, "GET"), "GET /2?") == NULL, "also before its first byte");
+    ok(strstr(break_after(5, "GET"), "GET /2?") != NULL,
+       "one of which all has left is whole: the next request is served");
+    ok(strstr(break_after(0, "HEAD"), "GET /2?") != NULL, "as is one that has no body");
+}
+
 static void
 test_order(void)
 {
@@ -645,6 +683,7 @@ test_order(void)
     ok(one != NULL && two != NULL && one < two, "both are answered in order");
     close(fd);
 
+    test_breaks();
     reply =
         say("GET /1 HTTP/1.1\r\n" HOST "\r\nGET /2 HTTP/1.1\r\n" HOST "\r\nGET /3 HTTP/1.1\r\n" HOST "\r\n",
             true);
