@@ -14,7 +14,7 @@
 #pragma GCC visibility push(hidden)
 
 #define SBX_SIGNED_URL_KEY_LEN 32
-#define SBX_SIGNED_URL_LIFE_MAX_S (7u * 24 * 3600)
+#define SBX_SIGNED_URL_LIFE_MAX_S UINT64_C(604800) /* a week */
 #define SBX_SIGNED_URL_MAX 256 /* longest there is, with its NUL */
 
 enum {

@@ -561,7 +561,7 @@ static void
 collection_start(struct call *call)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf json =
-        SBX_BUF_INIT(4 * COLLECTION_MAX_PATTERNS * COLLECTION_MAX_PATTERN);
+        SBX_BUF_INIT(4ul * COLLECTION_MAX_PATTERNS * COLLECTION_MAX_PATTERN);
     struct sbx_jsonw w;
     int r;
 
