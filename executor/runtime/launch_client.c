@@ -223,7 +223,8 @@ client_flush(struct launch_client *client)
         struct launch_call *call = list_entry(it, struct launch_call, link);
         ssize_t n;
 
-        if (!call->unsent) {
+        /* What was wanted without a connection fails, also when there is one meanwhile: its caller is told so. */
+        if (!call->unsent || call->doomed) {
             continue;
         }
         n = send(client->conn->fd, &call->message, call->message.head.size, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -8,6 +8,8 @@
 #include "t/unit/launch_peer.h"
 #include "t/unit/tap.h"
 
+struct caller;
+
 static struct {
     struct launch_client *client;
     unsigned n_up, n_down, n_ended, n_closed;
@@ -18,6 +20,8 @@ static struct {
     unsigned n_walls;
     bool unfit; /* what on_walls says */
     struct launch_walls walls;
+    struct caller *early; /* calls from inside on_walls */
+    struct caller *late;  /* and on_up */
 } up;
 
 struct caller {
@@ -29,10 +33,15 @@ struct caller {
     bool again; /* calls once more from inside its callback */
 };
 
+static void call(struct caller *caller, uint16_t type, uint64_t sandbox, uint64_t deadline_ms);
+
 static void
 on_up(void *arg _unused_)
 {
     up.n_up++;
+    if (up.late != NULL) {
+        call(up.late, LAUNCH_STAT, 7, 1000);
+    }
 }
 
 static void
@@ -47,6 +56,9 @@ on_walls(void *arg _unused_, const struct launch_walls *walls)
 {
     up.n_walls++;
     up.walls = *walls;
+    if (up.early != NULL) {
+        call(up.early, LAUNCH_CREATE, 0, 1000);
+    }
     return !up.unfit;
 }
 
@@ -417,6 +429,24 @@ test_wrong_walls(void)
     walls_wrong("a refusal", &message, sizeof(message.error), 0);
 }
 
+/* Wanted when there was none, there is one now: it is not sent, for nobody would know the answer. */
+static void
+test_early(void)
+{
+    struct caller early = { 0 }, late = { 0 };
+    union launch_message message;
+
+    start_asked(&message);
+    up.early = &early;
+    up.late = &late;
+    peer_send(&message, LAUNCH_WALLS, sizeof(message.walls), 0);
+    ok(turn_until(&up.n_up, 1), "early: up");
+    is_uint(peer_receive(&message).type, LAUNCH_STAT, "what was wanted before is not sent along");
+    ok(turn_until(&early.calls, 1) && early.rc == LAUNCH_CLIENT_E_GONE, "and has failed");
+    ok(up.n_down == 0 && late.calls == 0, "the connection stays");
+    stop();
+}
+
 static void
 test_walls(void)
 {
@@ -672,6 +702,7 @@ main(void)
     test_life();
     test_error_and_ended();
     test_wrong_messages();
+    test_early();
     test_walls();
     test_wrong_walls();
     test_wrong_greetings();
