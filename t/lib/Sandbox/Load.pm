@@ -1,6 +1,6 @@
 package Sandbox::Load;
 
-# Jobs of many kinds with what must come of each, for runs of thousands.
+# Jobs and sessions of many kinds with what must come of each, for runs of thousands.
 
 use strict;
 use warnings;
@@ -103,6 +103,56 @@ sub run {
     return "$kind->[1] $number: $reply->{status} $reply->{content}" unless $reply->{status} == 200 && $made->{good}->($job);
     return "$kind->[1] $number: ran under " . ($job->{isolation} // 'nothing named') if $tier ne 'process' && ($job->{isolation} // '') ne $tier;
     return '';
+}
+
+# How a session keeps a number and says it again.
+my %keep = (
+    python => ['x = %d', 'print(x)'],
+    javascript => ['const x = %d', 'console.log(x)'],
+    bash => ['x=%d', 'echo "$x"'],
+);
+
+sub _step {
+    my ($self, $session, $tenant, $code, $want) = @_;
+    my $reply = $self->ask('POST', "/v1/sessions/$session/steps", $tenant, $JSON->encode({ code => $code, wait => 60 }));
+    my $step = $reply->{json} // {};
+    return ($step->{status} // '') eq 'succeeded' && ($step->{stdout} // '') eq $want ? () : "$code: $reply->{status} $reply->{content}";
+}
+
+sub _file {
+    my ($self, $session, $tenant, $text) = @_;
+    my $path = "/v1/sessions/$session/files/d/f.txt";
+    my $put = $self->ask('PUT', $path, $tenant, $text, 'Content-Type' => 'application/octet-stream');
+    return "put: $put->{status} $put->{content}" unless $put->{success};
+    my $got = $self->ask('GET', $path, $tenant);
+    return $got->{content} eq $text ? () : "get: $got->{status} $got->{content}";
+}
+
+sub _process {
+    my ($self, $session, $tenant) = @_;
+    my $reply = $self->ask('POST', "/v1/sessions/$session/processes", $tenant, '{"argv":["/bin/cat","d/f.txt"]}');
+    my $id = ($reply->{json} // {})->{process_id} // return "process: $reply->{status} $reply->{content}";
+    $reply = $self->ask('GET', "/v1/sessions/$session/processes/$id?wait=30", $tenant);
+    return (($reply->{json} // {})->{exit_code} // -1) == 0 ? () : "process: $reply->{status} $reply->{content}";
+}
+
+# One session from its making to its end: by its client, by its idle clock, or with a step under way. '' or what is wrong.
+sub session {
+    my ($self, $number, $tenant) = @_;
+    my $language = (qw(python bash javascript))[$number % 3];
+    my $end = (qw(delete delete delete idle busy))[$number % 5];
+    my ($set, $say) = @{ $keep{$language} };
+    my $reply = $self->ask('POST', '/v1/sessions', $tenant, $JSON->encode({ language => $language, $end eq 'idle' ? (idle_timeout => '1s') : () }));
+    my $id = ($reply->{json} // {})->{session_id} // return "session $number: $reply->{status} $reply->{content}";
+    my ($wrong) = ($self->_step($id, $tenant, sprintf($set, $number), ''), $self->_step($id, $tenant, $say, "$number\n"),
+        $self->_file($id, $tenant, "file $number\n"), $self->_process($id, $tenant));
+    return "session $number ($language): $wrong" if defined $wrong;
+    return '' if $end eq 'idle';
+    $self->ask('POST', "/v1/sessions/$id/steps", $tenant, '{"code":"import time; time.sleep(60)","wait":0}') if $end eq 'busy' && $language eq 'python';
+    $reply = $self->ask('DELETE', "/v1/sessions/$id", $tenant);
+    return "session $number: delete: $reply->{status} $reply->{content}" if ($reply->{json} // {})->{reason} ne 'cancelled';
+    $reply = $self->ask('GET', "/v1/sessions/$id/files/d/f.txt", $tenant);
+    return $reply->{status} == 410 ? '' : "session $number: afterwards $reply->{status} $reply->{content}";
 }
 
 1;
