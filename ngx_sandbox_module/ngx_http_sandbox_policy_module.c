@@ -390,6 +390,8 @@ ngx_http_sandbox_policy_note(ngx_http_sandbox_ctx_t *ctx, const struct sbx_polic
     ctx->context.step_timeout_ms = sessions->fallback[SBX_SESSION_STEP];
     ctx->context.max_step_timeout_ms = sessions->longest[SBX_SESSION_STEP];
     ctx->context.max_lifetime_ms = sessions->max_lifetime_ms;
+    ctx->context.max_artifacts = policy->max_artifacts;
+    ctx->context.max_artifact_bytes = policy->max_artifact_bytes;
     ctx->context.max_upload_bytes = policy->max_upload_bytes;
     ctx->context.max_stored_bytes = policy->max_stored_bytes;
     ctx->context.retention_records_ms = policy->retention_records_ms;

@@ -161,7 +161,12 @@ Try next:
        -d '{"language":"python","code":"x = bytearray(10**9)","limits":{"memory":"64Mi"}}'
   3. Run behind a kernel of its own, gVisor ("isolation":"process" is the default tier, "gvisor" the stronger):
 $tier
-  4. See what ran, and prove the record is whole:
+  4. Keep an interpreter, and go on where it was:
+     S=\$(cat run/url)/v1/sessions/\$(curl -s \$(cat run/url)/v1/sessions -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' \\
+       -d '{"language":"python"}' | grep -o 'ses_[a-z0-9]*' | head -n 1)
+     curl -s \$S/steps -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' -d '{"code":"x = 20"}'
+     curl -s \$S/steps -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' -d '{"code":"x * 2 + 2"}'
+  5. See what ran, and prove the record is whole:
      curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)"
      run/state/bin/executord audit verify --config run/state/etc/executor.conf
 More: README.md, docs/api.md

@@ -127,7 +127,7 @@ violation_write(struct sbx_jsonw *w, const char *key, const struct verdict *verd
         [SBX_LIMIT_MEMORY] = "hold less in memory and files or ask for more limits.memory",
         [SBX_LIMIT_DISK] = "write less or ask for more limits.disk",
         [SBX_LIMIT_PROCESSES] = "start fewer processes and threads or ask for more limits.processes",
-        [SBX_LIMIT_TIME] = "finish sooner or ask for more limits.time",
+        [SBX_LIMIT_TIME] = "finish sooner or ask for more time: limits.time of a job, timeout of a step",
         [SBX_LIMIT_OUTPUT] = "print less, or write to a file and declare it in artifacts",
     };
     const char *hint = verdict->in_files ? "keep fewer files and directories: limit and observed count them"

@@ -35,6 +35,15 @@ is($t->request('GET', "/v1/artifacts/$id/content", anonymous => 1)->{status}, 40
 is($t->request('GET', '/v1/artifacts?name=two%20')->{json}{artifacts}[0]{artifact_id}, $id, 'listed');
 is($t->request('PATCH', "/v1/artifacts/$id", json => { metadata => { k => 'v' } })->{json}{metadata}{k}, 'v', 'described');
 
+# Out of a session's workspace, as many and as large as the policy grants.
+my $session = $t->request('POST', '/v1/sessions', json => { language => 'bash' })->{json}{session_id};
+is($t->request('POST', "/v1/sessions/$session/steps", json => { code => 'mkdir d; echo one > d/one.txt; echo two > two.log' })->{json}{status}, 'succeeded', 'a session leaves files');
+$reply = $t->request('POST', "/v1/sessions/$session/artifacts", json => { patterns => ['**/*.txt'] });
+is($reply->{status}, 201, 'collected on demand') or diag $reply->{content};
+is_deeply([map { $_->{path} } @{ $reply->{json}{artifacts} }], ['d/one.txt'], 'those that were named');
+$t->request('DELETE', "/v1/sessions/$session");
+is($t->request('GET', $reply->{json}{artifacts}[0]{content_url})->{content}, "one\n", 'which stay when the session is gone');
+
 # A body without an end in sight, much larger than what anybody keeps of it.
 my $block = join '', map { pack 'N', $_ * 40503 } 1 .. 16384;
 my ($sent, $digest) = (0, Digest::SHA->new(256));
