@@ -10,7 +10,8 @@ struct process_call {
     struct call *call;
     struct command *command; /* held */
     struct waiter *waiter;
-    int status; /* of the answer that is waited for */
+    int status;  /* of the answer that is waited for */
+    bool starts; /* which is that it runs */
     /* stdin: what had no room yet; the body waits for it. */
     struct command_writer writer;
     struct sbx_buf rest;

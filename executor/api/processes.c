@@ -5,6 +5,7 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/api/handlers.h"
+#include "executor/api/idempotent.h"
 #include "executor/api/jobs.h"
 #include "executor/api/process_call.h"
 #include "executor/api/process_request.h"
@@ -67,16 +68,24 @@ process_call_of(struct call *call, bool must_run)
 }
 
 struct process_headers {
-    struct sbx_http_header header[1];
+    struct sbx_http_header header[2];
+    unsigned n;
     char location[48 + 2 * SBX_ID_LEN];
 };
 
 static void
-process_headers(const struct command *command, struct process_headers *ret)
+process_headers(struct call *call, struct process_headers *ret)
 {
+    const struct command *command = call->process->command;
+
+    ret->n = 0;
     (void)snprintf(ret->location, sizeof(ret->location), "/v1/sessions/%s/processes/%s",
                    command->session_id.text, command->id.text); /* fits */
-    ret->header[0] = (struct sbx_http_header){ "Location", ret->location };
+    ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
+    if (call->replayed) {
+        call->api->replays++;
+        ret->header[ret->n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
+    }
 }
 
 static void
@@ -84,8 +93,8 @@ process_stream(struct call *call)
 {
     struct process_headers headers;
 
-    process_headers(call->process->command, &headers);
-    stream_start(call, call->process->command->feed, headers.header, SBX_COUNT(headers.header));
+    process_headers(call, &headers);
+    stream_start(call, call->process->command->feed, headers.header, headers.n);
 }
 
 /* Ends the call. A session that has ended meanwhile is what there is to tell. */
@@ -100,10 +109,10 @@ process_answer(struct call *call, int status)
     if (command->session == NULL && session_call(call, SESSION_CALL_ALIVE) == NULL) {
         return;
     }
-    process_headers(command, &headers);
+    process_headers(call, &headers);
     sbx_jsonw_init(&w, &body);
     command_write_json(&w, NULL, command);
-    call_reply_json(call, status, headers.header, SBX_COUNT(headers.header), &body);
+    call_reply_json(call, status, headers.header, headers.n, &body);
 }
 
 static void
@@ -113,14 +122,16 @@ process_on_waited(void *arg, enum waiter_result result _unused_)
     struct process_call *process = call->process;
 
     process->waiter = NULL;
-    if (process->status == 201 && !process->command->accepted) {
+    if (process->starts && !process->command->accepted) {
         call_reply_problem(call, &(struct sbx_problem){
                                      .code = SBX_PROBLEM_UNAVAILABLE,
                                      .detail = "the process could not be recorded, and was not started",
                                      .retry_after_s = 1,
                                  });
-    } else if (process->status == 201 && call->stream != NULL) {
-        stream_from_start(call);
+    } else if (process->starts && call->stream != NULL) {
+        if (!call->replayed) {
+            stream_from_start(call);
+        }
         process_stream(call);
     } else {
         process_answer(call, process->status);
@@ -134,6 +145,7 @@ process_wait(struct call *call, unsigned kind, uint64_t ms, int status)
     int r;
 
     process->status = status;
+    process->starts = kind == COMMAND_WAIT_START;
     r = command_wait(&process->waiter, process->command, kind, ms, process_on_waited, call);
     if (r) {
         call_problem_internal(call, r);
@@ -175,8 +187,9 @@ create_fine(struct call *call, int r)
     }
 }
 
-void
-handle_process_create(struct call *call)
+/* Reads the body only now: a key that came before answers whatever it says. */
+static void
+create_submit(struct call *call)
 {
     _cleanup_(process_request_deinit) struct process_request request = { 0 };
     struct session *session = session_call(call, SESSION_CALL_RUNNING);
@@ -190,17 +203,53 @@ handle_process_create(struct call *call)
         return;
     }
     body = sbx_http_request_body(call->request, &len);
-    if (!request_fine(call, process_request_parse(&request, body, len, &err), &err) || !stream_ask(call)) {
+    if (!request_fine(call, process_request_parse(&request, body, len, &err), &err)) {
         return;
     }
     request.ask.app = context->app;
     request.ask.agent = context->agent;
     request.ask.subject = context->subject;
     request.ask.request_id = call->request_id;
+    request.ask.idempotency = call->idempotency;
     if (create_fine(call, command_create(&command, session, &request.ask)) &&
         process_call_new(call, command) != NULL) {
         process_wait(call, COMMAND_WAIT_START, START_WAIT_MS, 201);
     }
+}
+
+static void
+create_replay(struct call *call, const char *id)
+{
+    struct session *session = session_call(call, SESSION_CALL_ALIVE);
+    struct command *command = session == NULL ? NULL : command_find(session, id);
+
+    if (session == NULL) {
+        return;
+    }
+    if (command == NULL) {
+        call_problem(call, SBX_PROBLEM_GONE, "the process ended, and newer ones took its place");
+    } else if (process_call_new(call, command_ref(command)) == NULL) {
+        return; /* answered */
+    } else if (command->state == COMMAND_STARTING) {
+        process_wait(call, COMMAND_WAIT_START, START_WAIT_MS, 200);
+    } else if (call->stream != NULL) {
+        process_stream(call);
+    } else {
+        process_answer(call, 200);
+    }
+}
+
+/* A key belongs to the session, whose id is a part of the route. */
+void
+handle_process_create(struct call *call)
+{
+    char route[SBX_ID_LEN + 16];
+
+    if (session_call(call, SESSION_CALL_ALIVE) == NULL || !stream_ask(call)) {
+        return;
+    }
+    (void)snprintf(route, sizeof(route), "%s/processes", call->id); /* fits */
+    idempotent(call, route, create_submit, create_replay);
 }
 
 static void

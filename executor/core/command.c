@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "executor/core/audit_command.h"
+#include "executor/core/idempotency.h"
 #include "executor/core/session_inside.h"
+#include "executor/core/session_store.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
 
@@ -325,6 +327,7 @@ command_on_recorded(void *arg, int rc, const struct db_result *result _unused_)
 {
     struct command *command = arg;
 
+    idempotency_object_gone(steal(&command->idempotency));
     if (command->session != NULL && rc == 0) {
         command->accepted = true;
         waiter_accepted(&command->waiters);
@@ -532,6 +535,12 @@ command_create(struct command **ret, struct session *session, const struct comma
     list_append(&all->all, &command->link);
     all->n_living++;
     session_touch(session);
+    command->idempotency = ask->idempotency;
+    if (command->idempotency != NULL) {
+        idempotency_set_object(command->idempotency, &command->id);
+    }
+    key_store(tx, command->idempotency, &command->id, command->created_ms,
+              sessions_get_spec(session->sessions)->key_ttl_ms);
     audit_process_started(tx, command, session->record.tenant);
     db_tx_submit(tx, command_on_recorded, command_ref(command));
     *ret = command_ref(command);

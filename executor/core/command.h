@@ -38,6 +38,7 @@ struct command_ask {
     struct command_size size;
     uint64_t timeout_ms;
     const char *app, *agent, *subject, *request_id;
+    struct idempotency_entry *idempotency; /* NULL: no key */
 };
 
 /* Who wants to write its input, or hears of the session's end. Embedded; zeroed is not linked. */
@@ -65,7 +66,8 @@ struct command {
     struct sbx_channel *channel; /* NULL: not open */
     struct feed *feed;
     struct list waiters, writers;
-    bool accepted; /* its audit event is durable */
+    struct idempotency_entry *idempotency; /* until the audit event is durable */
+    bool accepted;                         /* it is */
     bool input_ended;
     unsigned pid;
     uint64_t created_ms, started_ms, ended_ms; /* Unix; 0: not yet */

@@ -7,9 +7,9 @@
 #include "executor/core/step_inside.h"
 #include "executor/store/stmts.h"
 
-static void
-add_key(struct db_tx *tx, const struct idempotency_entry *entry, const struct sbx_id *id, uint64_t now_ms,
-        uint64_t key_ttl_ms)
+void
+key_store(struct db_tx *tx, const struct idempotency_entry *entry, const struct sbx_id *id, uint64_t now_ms,
+          uint64_t key_ttl_ms)
 {
     const struct db_value before[] = { DB_VINT(now_ms - key_ttl_ms) };
 
@@ -76,7 +76,7 @@ session_store_create(struct db *db, const struct session *session, const struct 
     }
     add_session(tx, record);
     add_retention(tx, session, origin);
-    add_key(tx, session->idempotency, &record->id, record->created_ms, key_ttl_ms);
+    key_store(tx, session->idempotency, &record->id, record->created_ms, key_ttl_ms);
     audit_session_created(tx, session, spec, origin);
     db_tx_submit(tx, done, arg);
     return 0;
@@ -219,7 +219,7 @@ step_store_accept(struct db *db, const struct step *step, const struct audit_ori
         return r;
     }
     add_step(tx, record);
-    add_key(tx, step->idempotency, &record->id, record->created_ms, key_ttl_ms);
+    key_store(tx, step->idempotency, &record->id, record->created_ms, key_ttl_ms);
     audit_step_accepted(tx, step, origin);
     db_tx_submit(tx, done, arg);
     return 0;

@@ -6,6 +6,9 @@
 #include "executor/core/step.h"
 #include "executor/store/db.h"
 
+/* The key and what it made, into what records that; entry NULL: none. */
+void key_store(struct db_tx *tx, const struct idempotency_entry *entry, const struct sbx_id *id,
+               uint64_t now_ms, uint64_t key_ttl_ms);
 /* The row, the key and session.created in one transaction. The session's idempotency entry is the key. */
 _must_check_ int session_store_create(struct db *db, const struct session *session,
                                       const struct job_spec *spec, const struct audit_origin *origin,

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use IO::Socket::UNIX;
 use JSON::PP;
 use Sandbox;
 use Sandbox::Context;
@@ -145,6 +146,48 @@ is(start(shell => 'true')->{status}, 201, 'then others');
 over(start(shell => 'true')) for 1 .. 70;
 cmp_ok(scalar @{ ask('GET', "$at/processes")->{json}{processes} }, '<=', 96, 'the oldest that ended are forgotten');
 
+# Idempotency.
+my %key = (headers => { 'Idempotency-Key' => 'p1' }, json => { shell => 'echo once >>once; sleep 300' });
+my $first = ask('POST', "$at/processes", %key);
+is("$first->{status} " . ($first->{headers}{'idempotency-replayed'} // 'fresh'), '201 fresh', 'made with a key');
+my $replay = ask('POST', "$at/processes", %key);
+is("$replay->{status} $replay->{json}{process_id} $replay->{headers}{'idempotency-replayed'}", "200 $first->{json}{process_id} true", 'again: the same process');
+is($replay->{headers}{location}, $first->{headers}{location}, 'Location too');
+is(code(ask('POST', "$at/processes", %key, json => { shell => 'true' })), '422 idempotency_mismatch', 'another body');
+is(code(ask('POST', "$at/processes", headers => { 'Idempotency-Key' => 'a b' }, json => { shell => 'true' })), '400 bad_request', 'no key');
+is(code(ask('POST', "$at/processes", %key, who => { tenant => 'other' })), '404 not_found', "another tenant's session has none");
+is(code(ask('POST', "/v1/sessions/ses_00000000000000000000000000/processes", %key)), '404 not_found', 'nor has one that is not there');
+is(code(ask('POST', "$at/processes", headers => { 'Idempotency-Key' => 'p2' }, json => { shell => 1 })), '422 invalid_request', 'what is refused');
+is(ask('POST', "$at/processes", headers => { 'Idempotency-Key' => 'p2' }, json => { shell => 'true' })->{status}, 201, 'takes no key');
+is(ask('POST', "$at/pause")->{json}{status}, 'paused', 'paused');
+is(ask('POST', "$at/processes", %key)->{json}{process_id}, $first->{json}{process_id}, 'the same while the session is paused');
+is(ask('POST', "$at/resume")->{json}{status}, 'running', 'resumed');
+is(ask('DELETE', "$at/processes/$first->{json}{process_id}?wait=10")->{json}{signal}, 'SIGKILL', 'it is over');
+$replay = ask('POST', "$at/processes", %key);
+is("$replay->{status} $replay->{json}{process_id} $replay->{json}{signal}", "200 $first->{json}{process_id} SIGKILL", 'as it is then');
+$s = Sandbox::Stream->executor($t, 'POST', "$at/processes", %key)->finish;
+is("$s->{headers}{'idempotency-replayed'} " . $s->last_event('end')->{process_id}, "true $first->{json}{process_id}", 'its stream');
+is(output(start(shell => 'cat once'))->{stdout}, "once\n", 'it ran once');
+
+# Two at once: both are read in one turn of the loop, when nothing can have started.
+sub begin {
+    my $context = Sandbox::Context::sign($t->{key});
+    my $socket = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
+    my $body = '{"shell":"true"}';
+    syswrite $socket, "POST $at/processes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nIdempotency-Key: two\r\nSandbox-Context: $context\r\nContent-Length: "
+        . length($body) . "\r\n\r\n$body";
+    return $socket;
+}
+kill STOP => $t->{pid}{executor};
+my @two = (begin(), begin());
+kill CONT => $t->{pid}{executor};
+my @said = map { my $socket = $_; local $/; my $text = <$socket>; $text =~ m{^HTTP/1.1 (\d+)} ? $1 : $text } @two;
+is(join(' ', sort @said), '201 409', 'one is in flight');
+over(start(shell => 'true')) for 1 .. 66;
+is(code(ask('POST', "$at/processes", %key)), '410 gone', 'one that newer ones took the place of');
+my $kept = ask('POST', "$at/processes", headers => { 'Idempotency-Key' => 'p3' }, json => { shell => 'true' });
+is($kept->{status}, 201, 'one more key');
+
 # Whose.
 $r = start(shell => 'sleep 300');
 my $path = "$at/processes/$r->{json}{process_id}";
@@ -166,6 +209,7 @@ $s->finish;
 is($s->last_event('end')->{status}, 'failed', 'so does the process');
 is(code(ask('GET', $path)), '410 gone', 'and is gone');
 is(code(start(shell => 'true')), '410 gone', 'none can be started');
+is(code(ask('POST', "$at/processes", headers => { 'Idempotency-Key' => 'p3' }, json => { shell => 'true' })), '410 gone', 'nor one that was, again');
 is(code(ask('GET', "$at/processes")), '410 gone', 'nor listed');
 
 # On record, without what was run.
