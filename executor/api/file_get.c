@@ -307,6 +307,15 @@ handle_file_get(struct call *call)
     }
 }
 
+/* A client may leave the slash away, as of any directory below. */
+void
+handle_file_root(struct call *call)
+{
+    if (file_begin(call, "", true)) {
+        get_list(call);
+    }
+}
+
 static bool
 list_is_below(const char *dir, const char *path)
 {

@@ -40,6 +40,7 @@ void handle_step_stdout(struct call *call);
 void handle_step_stderr(struct call *call);
 /* Files of sessions. begin_*: when the head has come. */
 void handle_file_get(struct call *call);
+void handle_file_root(struct call *call);
 void begin_file_put(struct call *call);
 void handle_file_put(struct call *call);
 void handle_file_delete(struct call *call);

@@ -81,6 +81,8 @@ static const struct route routes[] = {
         { "DELETE", "sessions:write", handle_session_delete, API_MAX_BODY, false, "", NULL } } },
     { "session.execute", "/api/v1/sessions/{id}/execute", "POST", false,
       { { "POST", "sessions:write", handle_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
+    { "session.files", "/v1/sessions/{id}/files", "GET, HEAD", false,
+      { { "GET", "sessions:read", handle_file_root, API_MAX_BODY, false, "recursive limit after", NULL } } },
     { "session.file", "/v1/sessions/{id}/files/{path}", "GET, HEAD, PUT, DELETE", false,
       { { "GET", "sessions:read", handle_file_get, API_MAX_BODY, false, "recursive limit after", NULL },
         { "PUT", "sessions:write", handle_file_put, 0, false, "", begin_file_put },

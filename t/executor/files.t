@@ -101,6 +101,19 @@ $r = file('GET', 'd/e?limit=2');
 is($r->{json}{next}, 'd/e/2', 'a page');
 $r = file('GET', 'd/e?limit=3&after=d%2Fe%2F2');
 is_deeply([(map { $_->{name} } @{ $r->{json}{entries} }), $r->{json}{next}], [3, 4, 5, undef], 'and the next');
+for my $root ("$base/files", "$base/files/") {
+    $r = call('GET', "$root?limit=1000");
+    is("$r->{status} $r->{json}{path}", '200 ', "$root is the workspace");
+    ok((grep { $_->{path} eq 'a' && $_->{kind} eq 'directory' } @{ $r->{json}{entries} }), 'with what is in it');
+    is(scalar @{ call('GET', "$root?limit=1")->{json}{entries} }, 1, 'a page at a time');
+    $r = call('HEAD', $root);
+    is("$r->{status} $r->{content}", '200 ', 'HEAD of it');
+    is(code(call('GET', "$root?limit=0")), '422 invalid_request', 'asked for rightly');
+    is(code(call('GET', $root, who => { tenant => 'other' })), '404 not_found', 'by its tenant');
+    is(code(call('GET', $root, who => { scopes => 'sessions:write' })), '403 forbidden', 'who may read');
+}
+is(code(call($_, "$base/files", body => 'x')), '405 method_not_allowed', "$_ needs a path") for qw(PUT DELETE POST);
+is(code(call('GET', "$base/filesx")), '404 not_found', 'nothing else is called so');
 is(code(file('GET', "d/e?$_")), '422 invalid_request', "not $_") for 'limit=0', 'limit=1001', 'limit=x', 'after=a', 'after=..', 'recursive=1', 'other=1';
 is(call('GET', "$base/stat?path=d%2Fe")->{json}{kind}, 'directory', 'stat');
 is(call('GET', "$base/stat")->{json}{path}, '', 'of the workspace');
