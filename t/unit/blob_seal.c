@@ -142,7 +142,8 @@ read_all(const struct sealed *sealed)
     struct reading got = { .max = BLOB_CHUNK };
     int r = read_as(sealed->tenant, sealed->id, sealed->key, &got);
 
-    if (r == 0 && (got.data.len != got.size || memcmp(got.data.data, data, got.data.len) != 0)) {
+    if (r == 0 &&
+        (got.data.len != got.size || (got.data.len > 0 && memcmp(got.data.data, data, got.data.len) != 0))) {
         r = -ENOTRECOVERABLE; /* the worst: other bytes, and nobody noticed */
     }
     sbx_buf_deinit(&got.data);
