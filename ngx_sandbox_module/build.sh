@@ -72,18 +72,26 @@ fetch_source() {
         [ -e "$file" ] && sed 's/^Types:.*/Types: deb-src/' "$file" > "$list/sources.list.d/${file##*/}"
     done
     local apt=(-o Dir::Etc::SourceList="$list/sources.list" -o Dir::Etc::SourceParts="$list/sources.list.d"
-               -o Dir::State::Lists="$list/lists" -o APT::Sandbox::User=root)
+               -o Dir::State::Lists="$list/lists" -o APT::Sandbox::User=root -o Acquire::Retries=3)
     apt-get -qq "${apt[@]}" update
     # A mirror drops the sources of a revision when the next one is there: another of the same upstream version
     # then serves, newest first. The sanitized nginx is only for tests.
-    local revision
+    local revision found=
     for revision in "$version" $(apt-cache "${apt[@]}" showsrc nginx | sed -n "s/^Version: \(${version%-*}-.*\)/\1/p" | grep -Fvx "$version" | sort -rV); do
         if (cd "$list" && apt-get -qq "${apt[@]}" --download-only source "nginx=$revision"); then
+            found=1
             break
         fi
         echo "no sources of nginx $revision" >&2
         rm -f "$list"/nginx_*
     done
+    if [ -z "$found" ]; then
+        rm -rf "$list"
+        echo "error: the archive has no sources of nginx ${version%-*}" >&2
+        exit 1
+    fi
+    # What an interrupted run left would be refused as already there.
+    rm -rf "$cache/$version.tmp"
     (cd "$list" && dpkg-source --no-check -x ./*.dsc "$cache/$version.tmp" > /dev/null)
     mv "$cache/$version.tmp" "$cache/$version"
     rm -rf "$list"
