@@ -6,7 +6,9 @@
 #include "executor/core/sessions.h"
 #include "lib/sbx_time.h"
 
-#define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"cpu_throttled_ms\":0,\"peak_memory_bytes\":0}"
+#define NO_USAGE                                                                                             \
+    "{\"wall_ms\":0,\"cpu_ms\":0,\"cpu_throttled_ms\":0,\"peak_memory_bytes\":0,\"disk_bytes\":0}"
+#define NO_STEP_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"displays_dropped\":0}"
 
 void
 context_answer_write(struct sbx_jsonw *w, const char *key, const struct session_context *context)
@@ -34,20 +36,14 @@ write_contexts(struct sbx_jsonw *w, const struct session *live)
     sbx_jsonw_array_end(w);
 }
 
-/* A live one's are from what its steps said so far. */
 static void
 write_usage(struct sbx_jsonw *w, const struct session_record *record, const struct session *live)
 {
     if (live == NULL || record->usage_json != NULL) {
         reply_raw(w, "usage", record->usage_json, NO_USAGE);
-        return;
+    } else {
+        session_usage_write(w, "usage", live);
     }
-    sbx_jsonw_object(w, "usage");
-    sbx_jsonw_uint(w, "wall_ms", live->running_ms == 0 ? 0 : sbx_now_mono_ms() - live->running_ms);
-    sbx_jsonw_uint(w, "cpu_ms", live->cpu_ms);
-    sbx_jsonw_uint(w, "cpu_throttled_ms", 0);
-    sbx_jsonw_uint(w, "peak_memory_bytes", live->peak_memory_bytes);
-    sbx_jsonw_object_end(w);
 }
 
 static void
@@ -134,7 +130,7 @@ write_end(struct sbx_jsonw *w, const struct step_record *record)
     reply_text(w, "signal", record->signal);
     sbx_jsonw_str(w, "interpreter", interpreter_name(record->interpreter));
     sbx_jsonw_bool(w, "restarted", record->restarted);
-    reply_raw(w, "usage", record->usage_json, NO_USAGE);
+    reply_raw(w, "usage", record->usage_json, NO_STEP_USAGE);
     reply_raw(w, "violation", record->violation_json, "null");
     reply_text(w, "message", record->message);
 }

@@ -301,6 +301,32 @@ session_answer_loaded(struct call *call)
     session_answer(call, 200, &call->work->record, NULL);
 }
 
+static void
+get_on_measured(void *arg, enum waiter_result result _unused_)
+{
+    struct call *call = arg;
+    struct session *session = call->work->session;
+
+    call->work->waiter = NULL;
+    session_answer(call, 200, &session->record, session);
+}
+
+static void
+get_measured(struct call *call, struct session *session)
+{
+    struct session_work *work = session_work(call);
+    int r;
+
+    if (work == NULL) {
+        return;
+    }
+    work->session = session;
+    r = session_wait_usage(&work->waiter, session, get_on_measured, call);
+    if (r) {
+        call_problem_internal(call, r);
+    }
+}
+
 void
 handle_session_get(struct call *call)
 {
@@ -308,6 +334,8 @@ handle_session_get(struct call *call)
 
     if (session == NULL || !session->accepted) {
         session_load(call, session_answer_loaded);
+    } else if (session->record.state != SESSION_ENDED && session_measure(session)) {
+        get_measured(call, session);
     } else {
         session_answer(call, 200, &session->record, session);
     }

@@ -218,7 +218,6 @@ command_finish(struct command *command, enum command_state state)
     all->n_living--;
     all->n_ended++;
     if (command->accepted) {
-        session->cpu_ms += command->end.cpu_ms;
         ended_record(command, session);
     }
     feed_tell(command);

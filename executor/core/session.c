@@ -229,7 +229,9 @@ session_on_time(void *arg)
 {
     struct session *session = arg;
 
-    if (session->record.state == SESSION_ENDED) {
+    if (session->record.state == SESSION_ENDED && !session->settled) {
+        session_settle(session); /* the kernel is not waited for any longer */
+    } else if (session->record.state == SESSION_ENDED) {
         if (session->accepted && !session->stored) {
             session_store(session);
         }
@@ -256,27 +258,6 @@ session_nonsense(struct session *session, const char *what)
              LOG_STR("tenant", session->record.tenant), LOG_STR("what", what));
     session->due_message = session->due == SESSION_NO_REASON ? what : session->due_message;
     session_end_soon(session, SESSION_CRASH);
-}
-
-/* As far as is known: the kernel's numbers when there are some, else what the agent said of the steps. */
-static void
-session_write_usage(struct session *session, const struct runtime_report *report)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(SESSION_JSON_MAX);
-    uint64_t started = session->running_ms == 0 ? 0 : sbx_now_mono_ms() - session->running_ms;
-    struct sbx_jsonw w;
-
-    sbx_jsonw_init(&w, &text);
-    sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_uint(&w, "wall_ms", report != NULL && report->wall_ms > 0 ? report->wall_ms : started);
-    sbx_jsonw_uint(&w, "cpu_ms", report != NULL && report->cpu_ms > 0 ? report->cpu_ms : session->cpu_ms);
-    sbx_jsonw_uint(&w, "cpu_throttled_ms", report != NULL ? report->cpu_throttled_ms : 0);
-    sbx_jsonw_uint(&w, "peak_memory_bytes",
-                   report != NULL && report->peak_memory_bytes > 0 ? report->peak_memory_bytes
-                                                                   : session->peak_memory_bytes);
-    sbx_jsonw_object_end(&w);
-    free(session->record.usage_json);
-    session->record.usage_json = sbx_buf_take(&text, NULL);
 }
 
 static void
@@ -321,12 +302,12 @@ session_on_lost(void *arg, int rc, const struct runtime_report *report)
 {
     struct session *session = arg;
 
+    session_usage_take(session, report);
     if (session->record.state == SESSION_ENDED) {
+        session_settle(session);
         return;
     }
-    if (report != NULL) {
-        session_write_usage(session, report);
-    }
+    session->lost = true;
     if (report != NULL && report->has_verdict) {
         session_write_violation(session, report);
         session_end(session, reason_of_verdict(report->verdict), "");
@@ -343,12 +324,13 @@ session_on_lost(void *arg, int rc, const struct runtime_report *report)
 }
 
 static void
-session_on_paused(void *arg, int rc, const struct runtime_report *report _unused_)
+session_on_paused(void *arg, int rc, const struct runtime_report *report)
 {
     struct session *session = arg;
     bool was_running = session->record.state == SESSION_RUNNING;
 
     session->pausing = false;
+    session_usage_take(session, report);
     if (rc) {
         log_warn("session.pause_failed", LOG_STR("session", session->record.id.text), LOG_INT("code", rc));
     } else {
@@ -360,11 +342,29 @@ session_on_paused(void *arg, int rc, const struct runtime_report *report _unused
     step_next(session);
 }
 
+static int
+session_pause_start(struct session *session)
+{
+    return session->sandbox->ops->pause(session->sandbox, session->record.state == SESSION_RUNNING,
+                                        session_on_paused, session);
+}
+
+void
+session_pause_due(struct session *session)
+{
+    if (session->pause_due) {
+        session->pause_due = false;
+        if (session_pause_start(session) != 0) {
+            session_on_paused(session, RUNTIME_E_UNAVAILABLE, NULL);
+        }
+    }
+}
+
 int
 session_pause(struct session *session, bool pause)
 {
     enum session_state state = session->record.state;
-    int r;
+    int r = 0;
 
     if (state != SESSION_RUNNING && state != SESSION_PAUSED) {
         return SESSION_PAUSE_E_STATE;
@@ -375,12 +375,12 @@ session_pause(struct session *session, bool pause)
     if ((state == SESSION_PAUSED) == pause) {
         return 0;
     }
-    r = session->sandbox->ops->pause(session->sandbox, pause, session_on_paused, session);
-    if (r) {
-        return r;
+    session->pause_due = session->measuring; /* one question at a time */
+    if (!session->pause_due) {
+        r = session_pause_start(session);
     }
-    session->pausing = true;
-    return 0;
+    session->pausing = r == 0;
+    return r;
 }
 
 static void
@@ -416,6 +416,35 @@ session_tell_hooks(struct session *session)
     }
 }
 
+void
+session_settle(struct session *session)
+{
+    if (session->settled) {
+        return;
+    }
+    session->settled = true;
+    session->measuring = false; /* its callback goes with the sandbox */
+    timer_stop(session->timer);
+    session_usage_keep(session);
+    session_destroy_sandbox(session);
+    waiter_tell(&session->waiters, SESSION_WAITS_USAGE, WAITER_OVER);
+    if (session->accepted) {
+        session_store(session);
+    }
+}
+
+/* What it used is known for the last time while its sandbox is there; the end goes on without when that takes long. */
+static void
+session_end_measure(struct session *session)
+{
+    session->pausing = session->pausing && !session->pause_due;
+    if (!session->lost && session_measure(session)) {
+        timer_start(session->timer, SESSION_MEASURE_MS);
+    } else {
+        session_settle(session);
+    }
+}
+
 /* Whoever made it is told when it runs or has ended, and it is durable that it was made. */
 static void
 session_tell_running(struct session *session)
@@ -439,9 +468,6 @@ session_end(struct session *session, enum session_reason reason, const char *mes
     record->reason = reason;
     record->ended_ms = sbx_now_unix_ms();
     (void)snprintf(record->message, sizeof(record->message), "%s", message); /* cut when too long */
-    if (record->usage_json == NULL) {
-        session_write_usage(session, NULL);
-    }
     sessions_count(session->sessions)->ended[reason]++;
     log_info("session.ended", LOG_STR("session", record->id.text), LOG_STR("tenant", record->tenant),
              LOG_STR("request_id", record->request_id), LOG_STR("reason", session_reason_name(reason)),
@@ -449,14 +475,11 @@ session_end(struct session *session, enum session_reason reason, const char *mes
     steps_end(session);
     session_tell_hooks(session);
     session_contexts_free(session);
-    session_destroy_sandbox(session);
     timer_stop(session->timer);
-    session->pausing = false;
+    session_end_measure(session);
+    session->pausing = session->pause_due = false;
     waiter_tell(&session->waiters, SESSION_WAITS_PAUSE, WAITER_OVER);
     session_tell_running(session);
-    if (session->accepted) {
-        session_store(session);
-    }
     session->ending = false;
 }
 
@@ -479,7 +502,7 @@ void
 session_check_gone(struct session *session)
 {
     if (session->record.state != SESSION_ENDED || session->ending || session->destroying ||
-        !(session->stored || session->refused)) {
+        !session->settled || !(session->stored || session->refused)) {
         return;
     }
     waiter_tell(&session->waiters, SESSION_WAITS_END, session->refused ? WAITER_STORE : WAITER_OVER);
@@ -534,7 +557,7 @@ session_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
              LOG_STR("isolation", sbx_isolation_name(record->isolation)));
     session_tell_running(session);
     waiter_accepted(&session->waiters);
-    if (record->state == SESSION_ENDED) {
+    if (session->settled) {
         session_store(session);
     }
 }

@@ -16,6 +16,7 @@
 #include "executor/core/session_record.h"
 #include "executor/core/timer.h"
 #include "executor/runtime/runtime.h"
+#include "lib/sbx_jsonw.h"
 #include "lib/sbx_mux.h"
 
 #define SESSION_CONTEXT_DEFAULT "default"
@@ -80,10 +81,14 @@ struct session {
     unsigned n_env;
     struct idempotency_entry *idempotency;
     struct session_processes *processes; /* theirs who have some */
-    uint64_t cpu_ms, peak_memory_bytes;  /* of what ended so far, as the agent says */
+    struct runtime_report used;          /* the kernel's numbers when it was last asked */
     bool accepted;                       /* its row is durable */
     bool refused;                        /* it will never be: the session does not exist for anybody */
     bool pausing;                        /* it is being stopped, or let go on */
+    bool pause_due;                      /* once the kernel has answered */
+    bool measuring;                      /* the kernel is asked */
+    bool lost;                           /* its sandbox or its agent is: there is nobody to ask */
+    bool settled;                        /* it has ended and its sandbox is given back */
     bool ending;                         /* inside of session_end */
     bool stored;                         /* so is its end */
     bool destroying;                     /* the runtime's callback is still to come */
@@ -116,6 +121,10 @@ enum {
 /* Stops all of its processes where they are, or lets them go on; what is so already is left so. Told by
  * session_wait_pause. */
 _must_check_ int session_pause(struct session *session, bool pause);
+/* Has the kernel asked what it uses, once at a time; session_wait_usage tells. False: what is known is all there is. */
+bool session_measure(struct session *session);
+/* As last measured. */
+void session_usage_write(struct sbx_jsonw *w, const char *key, const struct session *session);
 /* Ends it now: hooks and steps are told before this returns. A session that has ended is left alone. `message` "" or text. */
 void session_end(struct session *session, enum session_reason reason, const char *message);
 

@@ -4,8 +4,11 @@
 #include "executor/core/session.h"
 #include "executor/core/sessions.h"
 
+/* So long is the kernel waited for: whoever reads, or deletes, gets what is known otherwise. */
+#define SESSION_MEASURE_MS 500
+
 /* Kinds of waiters of a session. */
-enum { SESSION_WAITS_RUN, SESSION_WAITS_END, SESSION_WAITS_PAUSE };
+enum { SESSION_WAITS_RUN, SESSION_WAITS_END, SESSION_WAITS_PAUSE, SESSION_WAITS_USAGE };
 
 /* session.c */
 _must_check_ int session_new(struct session **ret, struct sessions *sessions);
@@ -32,6 +35,17 @@ void session_check_gone(struct session *session);
 void session_rest(struct session *session);
 /* When it would end for being idle, on timers_now_ms's clock; 0: it is not idle. */
 uint64_t session_idle_at(const struct session *session);
+
+/* It has ended, and what it used is known as far as it will be: its sandbox goes, its end is stored. */
+void session_settle(struct session *session);
+/* A pause that waited for the kernel's numbers. */
+void session_pause_due(struct session *session);
+
+/* session_usage.c */
+/* What the kernel said; NULL: nothing. */
+void session_usage_take(struct session *session, const struct runtime_report *report);
+/* What is known goes on record. */
+void session_usage_keep(struct session *session);
 
 /* sessions.c */
 const struct sessions_spec *sessions_get_spec(const struct sessions *sessions);

@@ -352,6 +352,13 @@ session_wait_pause(struct waiter **ret, struct session *session, waiter_fn done,
 }
 
 int
+session_wait_usage(struct waiter **ret, struct session *session, waiter_fn done, void *arg)
+{
+    return waiter_new(ret, &session->waiters, sessions_timers(session->sessions), SESSION_MEASURE_MS,
+                      &session->accepted, SESSION_WAITS_USAGE, done, arg);
+}
+
+int
 session_wait_end(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done, void *arg)
 {
     return waiter_new(ret, &session->waiters, sessions_timers(session->sessions), ms, &session->accepted,
@@ -369,6 +376,7 @@ static void
 session_drop(void *arg _unused_, struct session *session)
 {
     log_error("drain.session_dropped", LOG_STR("session", session->record.id.text));
+    waiter_tell(&session->waiters, SESSION_WAITS_USAGE, WAITER_STORE);
     waiter_tell(&session->waiters, SESSION_WAITS_RUN, WAITER_STORE);
     waiter_tell(&session->waiters, SESSION_WAITS_END, WAITER_STORE);
 }

@@ -71,6 +71,8 @@ _must_check_ int session_wait(struct waiter **ret, struct session *session, uint
                               void *arg);
 /* Told when session_pause has come to an end: the state says to which. */
 _must_check_ int session_wait_pause(struct waiter **ret, struct session *session, waiter_fn done, void *arg);
+/* Told when session_measure has its numbers, or they do not come in time. */
+_must_check_ int session_wait_usage(struct waiter **ret, struct session *session, waiter_fn done, void *arg);
 /* Told when it has ended and that is durable. */
 _must_check_ int session_wait_end(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done,
                                   void *arg);

@@ -151,7 +151,6 @@ step_write_usage(struct step *step, const struct session_reply_step *said)
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_uint(&w, "wall_ms", wall_ms);
     sbx_jsonw_uint(&w, "cpu_ms", said->cpu_ms);
-    sbx_jsonw_uint(&w, "peak_memory_bytes", said->peak_memory_bytes);
     sbx_jsonw_uint(&w, "displays_dropped", said->displays_dropped + step->displays.dropped);
     sbx_jsonw_object_end(&w);
     step->record.usage_json = sbx_buf_take(&text, NULL);
@@ -189,18 +188,6 @@ step_judge(struct step *step, const struct session_reply_step *said)
     return STEP_FAILED;
 }
 
-/* What a step used is the session's too. */
-static void
-session_add_usage(struct session *session, const struct session_reply_step *said)
-{
-    uint64_t most = UINT64_MAX - session->cpu_ms;
-
-    session->cpu_ms += said->cpu_ms < most ? said->cpu_ms : most;
-    if (said->peak_memory_bytes > session->peak_memory_bytes) {
-        session->peak_memory_bytes = said->peak_memory_bytes;
-    }
-}
-
 static void
 step_take_reply(struct step *step, struct session_reply_step *said)
 {
@@ -222,7 +209,6 @@ step_take_reply(struct step *step, struct session_reply_step *said)
     record->restarted = said->restarted;
     context->restarts += said->restarted;
     session_context_set_state(context, said->alive ? CONTEXT_READY : CONTEXT_CRASHED);
-    session_add_usage(step->session, said);
     step_write_usage(step, said);
     step_ended(step, step_judge(step, said));
 }

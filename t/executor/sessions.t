@@ -6,6 +6,7 @@ use lib 't/lib';
 use Sandbox;
 use Sandbox::Session;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $t = Sandbox->new(executor => { 'pool.default' => 2, 'sessions.max' => 6 });
 $t->start_launcher->start_executor;
@@ -127,6 +128,29 @@ is($api->ask('POST', '/v1/sessions', headers => $key{headers}, json => { languag
 $api->delete($first->{json}{session_id});
 is($api->ask('POST', '/v1/sessions', %key)->{json}{status}, 'ended', 'and it is the same after its end');
 
+# What it used is the kernel's word: also what no step answers for.
+my $busy = $api->create(language => 'bash')->{session_id};
+cmp_ok($api->get($busy)->{usage}{peak_memory_bytes}, '>', 100_000, 'memory from the beginning');
+my $worked = $api->step($busy, 'bash -c \'for ((i = 0; i < 300000; i++)); do :; done\'; head -c 3000000 /dev/zero >f; (sleep 1000 &)');
+is_deeply([sort keys %{ $worked->{usage} }], [qw(cpu_ms displays_dropped wall_ms)], 'a step has no numbers that nobody knows');
+my $used = $api->get($busy)->{usage};
+is_deeply([sort keys %$used], [qw(cpu_ms cpu_throttled_ms disk_bytes peak_memory_bytes wall_ms)], 'a session has these');
+cmp_ok($used->{cpu_ms}, '>', 20, 'its children worked');
+cmp_ok($used->{disk_bytes}, '>=', 3_000_000, 'and wrote');
+cmp_ok($used->{wall_ms}, '>=', $used->{cpu_ms} / 4, 'it took time');
+my @asked = map { $api->get($busy)->{usage}{cpu_ms} } 1 .. 20;
+is(scalar(grep { $_ >= $used->{cpu_ms} } @asked), 20, 'asked often it grows');
+is($api->ask('POST', "/v1/sessions/$busy/pause")->{json}{status}, 'paused', 'paused');
+cmp_ok($api->get($busy)->{usage}{cpu_ms}, '>=', $asked[-1], 'it can be asked then');
+kill STOP => $t->{pid}{launcher};
+my $start = time;
+cmp_ok($api->get($busy)->{usage}{cpu_ms}, '>=', $asked[-1], 'a launcher that says nothing: the last word');
+cmp_ok(time - $start, '<', 3, 'in time');
+kill CONT => $t->{pid}{launcher};
+my $end = $api->delete($busy)->{json};
+cmp_ok($end->{usage}{cpu_ms}, '>=', $asked[-1], 'its end has it');
+is_deeply($api->get($busy)->{usage}, $end->{usage}, 'and so has its record');
+
 # Contexts.
 is($api->ask('POST', "/v1/sessions/$id/contexts", json => { name => 'second' })->{status}, 201, 'another interpreter');
 is($api->ask('POST', "/v1/sessions/$id/contexts", json => { name => 'second' })->{status}, 409, 'not twice');
@@ -163,8 +187,8 @@ ok($fine, 'the audit chain holds') or diag $said;
 my $audit = join '', map { $t->read_file($_) } map { s{^\Q$t->{dir}\E/}{}r } glob "$t->{dir}/data/audit/*";
 my %kinds;
 $kinds{$1}++ while $audit =~ /"kind":"([a-z.]+)"/g;
-is($kinds{'session.created'}, 1 + 1 + 4 + 1, 'each session is on record');
-is($kinds{'session.ended'}, 4 + 1 + 1, 'each end too');
+is($kinds{'session.created'}, 1 + 1 + 4 + 1 + 1, 'each session is on record');
+is($kinds{'session.ended'}, 4 + 1 + 1 + 1, 'each end too');
 ok($kinds{'step.accepted'} && $kinds{'step.accepted'} == $kinds{'step.ended'}, 'and each step, twice');
 unlike($audit, qr/os\.environ|COLOR.*blue|hello/, 'without code, environment or files');
 $t->finish;

@@ -218,6 +218,11 @@ static struct {
     void *arg;
     bool lost;
     unsigned n_destroyed;
+    /* What the kernel is asked. */
+    runtime_stat_fn stat, pause;
+    void *stat_arg;
+    bool stat_holds;
+    unsigned n_stats;
 } fake;
 
 /* What the agent does with a step. */
@@ -342,14 +347,47 @@ fake_destroy(struct sandbox *sandbox, runtime_done_fn done, void *arg)
     fake.lost = false;
     fake.adopted = NULL; /* what is under way is cancelled */
     fake.attached = NULL;
+    fake.stat = fake.pause = NULL;
     fake.destroyed = done;
     fake.destroy_arg = arg;
 }
+
+static int
+fake_stat(struct sandbox *sandbox, runtime_stat_fn done, void *arg)
+{
+    (void)sandbox;
+    if (fake.stat != NULL || fake.pause != NULL) {
+        abort(); /* one at a time */
+    }
+    fake.stat = done;
+    fake.stat_arg = arg;
+    fake.n_stats++;
+    return 0;
+}
+
+static int
+fake_pause(struct sandbox *sandbox, bool is_paused, runtime_stat_fn done, void *arg)
+{
+    (void)sandbox;
+    (void)is_paused;
+    if (fake.stat != NULL || fake.pause != NULL) {
+        abort();
+    }
+    fake.pause = done;
+    fake.stat_arg = arg;
+    return 0;
+}
+
+static const struct runtime_report kernel_says = {
+    .cpu_ms = 11, .wall_ms = 1, .peak_memory_bytes = 22, .disk_bytes = 33, .cpu_throttled_ms = 44
+};
 
 static const struct runtime_ops fake_ops = {
     .name = "process",
     .adopt = fake_adopt,
     .attach = fake_attach,
+    .stat = fake_stat,
+    .pause = fake_pause,
     .destroy = fake_destroy,
 };
 
@@ -393,6 +431,10 @@ runtime_answers(void)
         steal (&fake.adopted)(fake.adopt_arg, 0);
     } else if (fake.attached != NULL) {
         steal (&fake.attached)(fake.arg, 0, fake.ours);
+    } else if (fake.stat != NULL && !fake.stat_holds) {
+        steal (&fake.stat)(fake.stat_arg, 0, &kernel_says);
+    } else if (fake.pause != NULL) {
+        steal (&fake.pause)(fake.stat_arg, 0, &kernel_says);
     } else if (fake.destroyed != NULL) {
         fake.n_destroyed++;
         steal (&fake.destroyed)(fake.destroy_arg, 0);
@@ -474,6 +516,8 @@ begin(void)
     db_holds = false;
     db_rc = 0;
     agent_interrupted = false;
+    fake.stat_holds = false;
+    fake.n_stats = 0;
 }
 
 static void
@@ -885,6 +929,144 @@ test_extended(void)
     finish();
 }
 
+static unsigned measured, paused, ended;
+static char usage[256];
+
+static void
+on_measured(void *arg, enum waiter_result result)
+{
+    (void)arg;
+    (void)result;
+    measured++;
+}
+
+static void
+on_paused(void *arg, enum waiter_result result)
+{
+    (void)arg;
+    (void)result;
+    paused++;
+}
+
+static void
+on_ended(void *arg, enum waiter_result result)
+{
+    const struct session *session = arg;
+
+    (void)result;
+    ended++;
+    (void)snprintf(usage, sizeof(usage), "%s", session->record.usage_json);
+}
+
+#define KERNEL "\"cpu_ms\":11,\"cpu_throttled_ms\":44,\"peak_memory_bytes\":22,\"disk_bytes\":33}"
+
+/* Its waiters are told with its end; what it used then. */
+static void
+end_and_wait(struct session *session)
+{
+    struct waiter *waiter;
+
+    ended = 0;
+    usage[0] = '\0';
+    if (session_wait_end(&waiter, session, 600000, on_ended, session) != 0) {
+        abort();
+    }
+    session_end(session, SESSION_CANCELLED, "");
+}
+
+static void
+measure(struct session *session, bool is_asked)
+{
+    struct waiter *waiter;
+
+    is_int(session_measure(session), is_asked, "the kernel is %sasked", is_asked ? "" : "not ");
+    if (is_asked && session_wait_usage(&waiter, session, on_measured, NULL) != 0) {
+        abort();
+    }
+}
+
+static void
+test_usage(void)
+{
+    struct session *session;
+    struct waiter *waiter;
+
+    begin();
+    agent_step = agent_good;
+    session = running();
+    submit(session);
+    turn();
+    is_uint(session->used.cpu_ms, 0, "what the agent says adds up to nothing");
+    fake.stat_holds = true;
+    measured = paused = 0;
+    measure(session, true);
+    measure(session, true);
+    is_uint(fake.n_stats, 1, "once for all who ask");
+    is_int(session_pause(session, true), 0, "a pause waits for its turn");
+    if (session_wait_pause(&waiter, session, on_paused, NULL) != 0) {
+        abort();
+    }
+    turn();
+    is_uint(measured + paused, 0, "nobody is told yet");
+    fake.stat_holds = false;
+    turn();
+    is_uint(measured, 2, "then all who asked are");
+    is_uint(session->used.peak_memory_bytes, 22, "in the kernel's words");
+    ok(paused == 1 && session->record.state == SESSION_PAUSED, "and the pause has its turn");
+    fake.stat_holds = true;
+    measure(session, true);
+    advance(600);
+    is_uint(measured, 3, "a kernel that says nothing is not waited for");
+    fake.stat_holds = false;
+    turn();
+    fake.n_stats = 0;
+    end_and_wait(session);
+    turn();
+    ok(fake.n_stats == 1 && ended == 1 && strstr(usage, KERNEL) != NULL, "it is asked at the end: %s", usage);
+    finish();
+
+    begin();
+    session = running();
+    fake.stat_holds = true;
+    end_and_wait(session);
+    turn();
+    is_uint(ended, 0, "the end waits for it");
+    measure(session, true); /* who reads it now */
+    measured = 0;
+    advance(400);
+    is_uint(ended, 0, "a while");
+    advance(200);
+    ok(ended == 1 && measured == 1 && strstr(usage, "\"cpu_ms\":0,") != NULL, "and no longer: %s", usage);
+    finish();
+
+    begin();
+    session = running();
+    fake.stat_holds = true;
+    end_and_wait(session);
+    fake.on_lost(fake.arg, RUNTIME_E_ENDED, &kernel_says);
+    turn();
+    ok(ended == 1 && strstr(usage, KERNEL) != NULL, "whoever dies meanwhile has said all: %s", usage);
+    finish();
+
+    begin();
+    session = running();
+    measure(session, true);
+    fake.on_lost(fake.arg, RUNTIME_E_UNAVAILABLE, NULL);
+    is_uint(fake.n_stats, 1, "nobody is left to be asked");
+    turn();
+    finish();
+
+    begin();
+    if (create(&session) != 0) {
+        abort();
+    }
+    measure(session, false);
+    end_and_wait(session);
+    turn();
+    is_uint(fake.n_stats + (ended != 1), 0, "what never ran used nothing");
+    finish();
+}
+
 static void
 test_caps(void)
 {
@@ -921,6 +1103,7 @@ main(void)
     test_contexts();
     test_store();
     test_extended();
+    test_usage();
     test_caps();
     return done_testing();
 }
