@@ -24,7 +24,9 @@
 struct process_ws {
     struct api *api;
     struct command *command; /* held */
-    struct websocket *ws;    /* NULL before the handshake's end, and after the goodbye's */
+    struct session *session; /* held from being idle: somebody sits there; NULL once it has ended */
+    struct session_hook hook;
+    struct websocket *ws; /* NULL before the handshake's end, and after the goodbye's */
     struct feed_reader *reader;
     struct timer *soon;
     struct command_writer writer;
@@ -33,9 +35,19 @@ struct process_ws {
 };
 
 static void
+on_session_end(struct session_hook *hook, struct session *session _unused_)
+{
+    list_entry(hook, struct process_ws, hook)->session = NULL;
+}
+
+static void
 process_ws_free(struct process_ws *pw)
 {
     pw->api->n_sockets--;
+    session_hook_remove(&pw->hook);
+    if (pw->session != NULL) {
+        session_release(pw->session);
+    }
     feed_reader_free(pw->reader);
     timer_free(pw->soon);
     command_writer_remove(&pw->writer);
@@ -280,6 +292,9 @@ process_ws_new(struct process_ws **ret, struct call *call, const struct feed_cur
     pw->api = call->api;
     pw->api->n_sockets++;
     pw->command = command_ref(call->process->command);
+    pw->session = pw->command->session;
+    session_hold(pw->session);
+    session_hook_add(pw->session, &pw->hook, on_session_end);
     pw->rest.max = REST_MAX;
     pw->writer = (struct command_writer){ .on_writable = on_input_writable, .arg = pw };
     if (cursor != NULL) {

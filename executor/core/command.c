@@ -184,6 +184,7 @@ ended_trim(struct session_processes *all)
         if (command_is_over(command)) {
             list_remove(&command->link);
             command->owner = NULL;
+            command->session = NULL; /* whose end nobody tells it any more */
             all->n_ended--;
             command_unref(command);
         }

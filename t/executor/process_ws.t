@@ -7,6 +7,7 @@ use IO::Socket::UNIX;
 use JSON::PP;
 use Sandbox;
 use Sandbox::Context;
+use Sandbox::Stream;
 use Sandbox::WebSocket;
 use Test::More;
 
@@ -147,5 +148,28 @@ $w->finish;
 is($w->{exit}{status}, 'failed', 'it is told');
 is($w->{code}, 1000, 'and dismissed');
 is(ws($one)->{status}, 410, 'and gone');
+# Somebody at a terminal keeps a session from being idle; a process in the background does not, nor who listens to it.
+my $idler = ask('POST', '/v1/sessions', json => { language => 'bash', idle_timeout => '1500ms' })->{json}{session_id};
+sub idle_at { return ask('GET', "/v1/sessions/$idler")->{json}{idle_expires_at} }
+my $path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/processes", json => { shell => 'cat', stdin => JSON::PP::true })->{json}{process_id};
+my $listener = Sandbox::Stream->executor($t, 'GET', $path);
+ok($listener->until(10, sub { grep { $_ eq 'start' } $listener->names }), 'somebody listens');
+ok(idle_at(), 'that is idle');
+my ($one, $other) = (ws($path), ws($path));
+is(idle_at(), undef, 'who sits there is not');
+ok(!$t->wait_until(2, sub { ask('GET', "/v1/sessions/$idler")->{json}{status} eq 'ended' }), 'however long');
+is(ws("/v1/sessions/$idler/processes/prc_00000000000000000000000000")->{status}, 404, 'nobody at none');
+$one->leave;
+ok(!$t->wait_until(0.6, sub { idle_at() }), 'one of two leaves');
+$other->type("last\n");
+ok($other->until(10, sub { $other->{binary} =~ /last/ }), 'the other works');
+$other->leave;
+ok($t->wait_until(5, sub { (ask('GET', "/v1/sessions/$idler")->{json}{reason} // '') eq 'idle' }), 'then it is idle');
+$idler = ask('POST', '/v1/sessions', json => { language => 'bash' })->{json}{session_id};
+$path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/processes", json => { shell => 'sleep 1000' })->{json}{process_id};
+$one = ws($path);
+is(ask('DELETE', "/v1/sessions/$idler")->{json}{reason}, 'cancelled', 'a session ends under one');
+ok($one->until(10, sub { $one->{eof} || defined $one->{code} }), 'which is told');
+
 $t->finish;
 done_testing;
