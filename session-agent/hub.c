@@ -169,7 +169,9 @@ hub_on_lost(void *arg, const char *why)
 void
 hub_end(struct hub *hub)
 {
-    sbx_mux_abort(hub->mux, "it was ended");
+    if (!hub->is_ending) {
+        sbx_mux_abort(hub->mux, "it was ended");
+    }
 }
 
 int

@@ -200,7 +200,6 @@ static const uint32_t ioctls[] = {
     TIOCGPGRP,
     TIOCSPGRP,
     TIOCGSID,
-    TIOCOUTQ,
     FIONREAD,
     FIONBIO,
     FIOCLEX,

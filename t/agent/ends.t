@@ -40,4 +40,15 @@ for my $how ('the agent ends', 'the executor leaves', 'the session is deleted') 
     $agent->finish;
     is(scalar $agent->processes("sleep\0" . '996'), 0, 'nothing is left running');
 }
+
+# The session is deleted while its conversation closes. Which instant the request meets is by chance: so many of them.
+my $agent = Sandbox::Agent->new;
+my @status;
+for (1 .. 200) {
+    $agent->session('bash');
+    Sandbox::Mux->attach($agent)->close;
+    push @status, $agent->close_session->{status};
+}
+is_deeply([grep { $_ != 204 } @status], [], 'deleted as the conversation ends');
+$agent->finish;
 done_testing();

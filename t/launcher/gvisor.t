@@ -317,7 +317,7 @@ sub ask_for {
     my ($n) = @_;
     socket my $raw, AF_UNIX, SOCK_SEQPACKET, 0 or die $!;
     connect $raw, pack_sockaddr_un($l->socket) or die $!;
-    send $raw, pack('SSLQQLL', 1, 32, 0, 1, 0, 4, 0), 0;
+    send $raw, pack('SSLQQLL', 1, 32, 0, 1, 0, 5, 0), 0; # HELLO of wire version 5
     recv $raw, my $hello, 512, 0;
     send $raw, pack('SSLQQa32LL', 2, 64, 0, 1 + $_, 0, 'default', 2, 0), 0 for 1 .. $n;
     return $raw;
