@@ -137,7 +137,7 @@ sub lie {
                 next;
             }
             my ($type, undef, undef, $seq) = unpack 'SSLQ', $message;
-            $type == 1 ? syswrite $socket, head(1, 32, $seq) . pack 'LL', $option{version} // 4, 16
+            $type == 1 ? syswrite $socket, head(1, 32, $seq) . pack 'LL', $option{version} // 5, 16
                 : syswrite $socket, $option{raw} // (head(7, 24 + length $body, $seq) . $body);
         }
     }
@@ -176,7 +176,7 @@ my @garbage = (
     ['a wall too few', body => substr $fine, 0, -96], ['a wall too many', body => $fine . "\0" x 96],
     ['no walls in it', body => pack('LL', 0, 2) . substr $fine, 8], ['no state', body => substr($fine, 0, 8) . pack('L', 0) . substr $fine, 12],
     ['a state of its own', body => substr($fine, 0, 8) . pack('L', 4) . substr $fine, 12], ['a tier of its own', body => pack('LL', scalar @all, 128) . substr $fine, 8],
-    ['another version', body => $fine, version => 5], ['texts without end', body => substr($fine, 0, 12) . 'x' x 92 . substr $fine, 104],
+    ['another version', body => $fine, version => 6], ['texts without end', body => substr($fine, 0, 12) . 'x' x 92 . substr $fine, 104],
 );
 for my $case (@garbage) {
     my ($name, %option) = @$case;
