@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "executor/core/session_inside.h"
+#include "executor/core/step_inside.h"
 #include "lib/sbx_jsonw.h"
 #include "lib/sbx_time.h"
 
@@ -55,7 +56,12 @@ session_on_measured(void *arg, int rc, const struct runtime_report *report)
     waiter_tell(&session->waiters, SESSION_WAITS_USAGE, WAITER_OVER);
     if (session->record.state == SESSION_ENDED) {
         session_settle(session);
+    } else if (rc == 0 && report->has_verdict) {
+        session_on_lost(session, RUNTIME_E_ENDED, report); /* who tells of it is on the way */
     } else {
+        if (session->running != NULL) {
+            step_judged(session->running);
+        }
         session_pause_due(session);
     }
 }

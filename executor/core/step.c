@@ -23,6 +23,7 @@ step_free(struct step *step)
     assert(list_empty(&step->waiters));
     list_remove(&step->link);
     sbx_channel_reset(step->channel);
+    step_unsay(step);
     timer_free(step->timer);
     for (unsigned i = 0; i < JOB_N_STREAMS; i++) {
         sbx_capture_deinit(&step->capture[i]);

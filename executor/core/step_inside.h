@@ -31,6 +31,8 @@ struct step {
     struct list waiters;
     struct timer *timer; /* overdue, then the store's retry */
     struct sbx_channel *channel;
+    struct session_reply_step
+        *said; /* its end as the agent tells it, until the kernel has told its own; else NULL */
     struct sbx_capture capture[JOB_N_STREAMS];
     struct sbx_sha256 *digest[JOB_N_STREAMS]; /* NULL until there is output */
     struct step_displays displays;
@@ -54,6 +56,9 @@ void step_wait_for_interpreter(struct step *step);
 /* Asks the agent to stop it. */
 void step_interrupt(struct step *step);
 void step_on_time(void *arg);
+/* The kernel has told all it has to tell of the session, and did not end it: so it was as the agent said. */
+void step_judged(struct step *step);
+void step_unsay(struct step *step);
 
 /* step.c: the only writer of record.state. */
 void step_set_state(struct step *step, enum step_state state);

@@ -213,6 +213,46 @@ step_take_reply(struct step *step, struct session_reply_step *said)
     step_ended(step, step_judge(step, said));
 }
 
+void
+step_unsay(struct step *step)
+{
+    if (step->said != NULL) {
+        free(step->said->error_json);
+        free(step->said);
+        step->said = NULL;
+    }
+}
+
+void
+step_judged(struct step *step)
+{
+    struct session_reply_step *said = steal(&step->said);
+
+    if (said != NULL) {
+        timer_stop(step->timer);
+        step_take_reply(step, said); /* may free the step */
+        free(said->error_json);
+        free(said);
+    }
+}
+
+/* What killed the interpreter may have been the kernel, for a limit: its word comes later, and wins. False: it is not asked. */
+static bool
+step_hold(struct step *step, struct session_reply_step *said)
+{
+    if (!said->reply.ok || said->alive || !session_measure(step->session)) {
+        return false;
+    }
+    step->said = malloc(sizeof(*step->said));
+    if (step->said == NULL) {
+        return false;
+    }
+    *step->said = *said;
+    said->error_json = NULL;
+    timer_start(step->timer, SESSION_MEASURE_MS);
+    return true;
+}
+
 static void
 step_on_end(void *arg, int rc, const char *json, size_t len)
 {
@@ -228,7 +268,7 @@ step_on_end(void *arg, int rc, const char *json, size_t len)
     rc = session_reply_step(&said, json, len);
     if (rc != 0 || !step_displays_complete(step)) {
         session_nonsense(session, "the agent gave no proper outcome of a step");
-    } else {
+    } else if (!step_hold(step, &said)) {
         step_take_reply(step, &said);
     }
     if (rc == 0) {
@@ -243,6 +283,8 @@ step_on_time(void *arg)
 
     if (step_state_final(step->record.state)) {
         step_store(step);
+    } else if (step->said != NULL) {
+        step_judged(step);
     } else if (step->channel != NULL) {
         session_nonsense(step->session, "the agent did not end a step in time");
     } else if (step->record.message[0] != '\0') {

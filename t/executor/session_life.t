@@ -91,6 +91,17 @@ gone($id, 'oom', 'memory');
 is($api->get($id)->{violation}{name}, 'memory', 'and the session');
 nothing_left('memory');
 
+# Who makes too many processes meets the control group, not a refusal: in a step, and in a command beside it.
+$id = $api->create(language => 'bash', limits => { processes => 16 })->{session_id};
+$step = $api->step($id, 'for i in {1..100}; do sleep 100 & done; wait', wait => '20s', timeout => '20s');
+is_deeply([$step->{status}, $step->{violation}{name}], ['limit_exceeded', 'processes'], 'more processes than it has') or diag explain $step;
+gone($id, 'limit_exceeded', 'processes');
+$id = $api->create(language => 'bash', limits => { processes => 16 })->{session_id};
+is($api->ask('POST', "/v1/sessions/$id/processes", json => { shell => 'for i in {1..100}; do sleep 100 & done; wait' })->{status}, 201, 'a command that makes too many');
+ok($api->until_is(10, $id, 'reason', 'limit_exceeded'), 'ends the session');
+is($api->get($id)->{violation}{name}, 'processes', 'by the same limit');
+nothing_left('processes');
+
 $id = $api->create(limits => { cpu_time => '1s' })->{session_id};
 $step = $api->step($id, 'while True: pass', timeout => '20s', wait => '20s');
 is_deeply([$step->{status}, $step->{violation}{name}], ['limit_exceeded', 'cpu'], 'more time of the processors than it has') or diag explain $step;

@@ -378,7 +378,7 @@ fake_pause(struct sandbox *sandbox, bool is_paused, runtime_stat_fn done, void *
     return 0;
 }
 
-static const struct runtime_report kernel_says = {
+static struct runtime_report kernel_says = {
     .cpu_ms = 11, .wall_ms = 1, .peak_memory_bytes = 22, .disk_bytes = 33, .cpu_throttled_ms = 44
 };
 
@@ -518,6 +518,7 @@ begin(void)
     agent_interrupted = false;
     fake.stat_holds = false;
     fake.n_stats = 0;
+    kernel_says.has_verdict = false;
 }
 
 static void
@@ -1068,6 +1069,68 @@ test_usage(void)
 }
 
 static void
+agent_dead(struct sbx_channel *channel)
+{
+    say_end(channel, "{\"ok\":true,\"status\":\"crashed\",\"interpreter\":\"dead\",\"signal\":\"SIGKILL\","
+                     "\"restarted\":false,\"wall_ms\":1,\"cpu_ms\":1,\"peak_memory_bytes\":1,"
+                     "\"displays_dropped\":0}");
+}
+
+static struct session *
+interpreter_dies(bool silent, bool verdict)
+{
+    struct session *session;
+
+    begin();
+    agent_step = agent_dead;
+    session = running();
+    kernel_says.has_verdict = verdict;
+    kernel_says.verdict = SBX_LIMIT_MEMORY;
+    fake.stat_holds = silent;
+    submit(session);
+    turn();
+    return session;
+}
+
+static void
+test_verdict(void)
+{
+    struct session *session = interpreter_dies(false, true);
+
+    ok(seen.told && seen.state == STEP_LIMIT_EXCEEDED && strstr(seen.violation, "memory") != NULL,
+       "an interpreter that the kernel killed met a limit: %s", seen.violation);
+    finish();
+
+    session = interpreter_dies(false, false);
+    ok(seen.told && seen.state == STEP_FAILED, "one that it did not failed");
+    is_int((int)session->record.state, SESSION_RUNNING, "and its session goes on");
+    session_end(session, SESSION_CANCELLED, "");
+    finish();
+
+    session = interpreter_dies(true, true);
+    ok(!seen.told, "the kernel's word is waited for");
+    advance(600);
+    ok(seen.told && seen.state == STEP_FAILED, "not for ever");
+    session_end(session, SESSION_CANCELLED, "");
+    advance(600);
+    finish();
+
+    session = interpreter_dies(true, false);
+    session_end(session, SESSION_CANCELLED, "");
+    turn();
+    ok(seen.told && seen.state == STEP_CANCELLED, "the session's end is not");
+    advance(600);
+    finish();
+
+    session = interpreter_dies(true, false);
+    fake.on_lost(fake.arg, RUNTIME_E_ENDED,
+                 &(struct runtime_report){ .wall_ms = 1, .has_verdict = true, .verdict = SBX_LIMIT_MEMORY });
+    turn();
+    ok(seen.told && seen.state == STEP_LIMIT_EXCEEDED, "whoever brings the verdict");
+    finish();
+}
+
+static void
 test_caps(void)
 {
     struct session *session, *other, *third = NULL;
@@ -1104,6 +1167,7 @@ main(void)
     test_store();
     test_extended();
     test_usage();
+    test_verdict();
     test_caps();
     return done_testing();
 }
