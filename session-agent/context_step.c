@@ -2,7 +2,7 @@
  * One step of a context:
  *
  *   code comes -> (the interpreter is started again) -> sent -> outcome
- *                                                        \-> deadline or interrupt: SIGINT -> grace -> SIGKILL -> death
+ *                                                        \-> deadline or interrupt: SIGINT -> SIGINT to children -> SIGKILL -> death
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include "session-agent/report.h"
 
 #define GRACE_MS 2000
+#define GRACE_OF_CHILDREN_MS 500 /* of it */
 #define MAX_DISPLAYS 1000
 #define MAX_DISPLAY_BYTES (256 << 20)
 #define MAX_HEAD (8u * REQUEST_MAX_ENV_TOTAL)
@@ -183,11 +184,20 @@ step_on_grace(uv_timer_t *timer)
 }
 
 static void
+step_on_children(uv_timer_t *timer)
+{
+    struct context *context = timer->data;
+
+    driver_interrupt_children(context->driver);
+    context_set_timer(context, step_on_grace, GRACE_MS - GRACE_OF_CHILDREN_MS);
+}
+
+static void
 step_interrupt(struct context *context)
 {
     if (context->step->is_sent) {
         driver_interrupt(context->driver);
-        context_set_timer(context, step_on_grace, GRACE_MS);
+        context_set_timer(context, step_on_children, GRACE_OF_CHILDREN_MS);
     }
 }
 

@@ -115,6 +115,24 @@ driver_interrupt(const struct driver *driver)
     }
 }
 
+static void
+interrupt_member(pid_t pid, void *arg)
+{
+    const struct driver *driver = arg;
+
+    if (getpgid(pid) == driver->group) {
+        (void)kill(pid, SIGINT); /* ESRCH: it is gone */
+    }
+}
+
+void
+driver_interrupt_children(const struct driver *driver)
+{
+    if (driver->watch.pid != 0) {
+        init_each_child(driver->watch.pid, interrupt_member, (void *)(uintptr_t)driver);
+    }
+}
+
 uint64_t
 driver_cpu_ns(const struct driver *driver)
 {

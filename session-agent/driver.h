@@ -58,6 +58,9 @@ _must_check_ int driver_step(struct driver *driver, const char *head, size_t hea
 void driver_resume(struct driver *driver);
 /* SIGINT to its process group. */
 void driver_interrupt(const struct driver *driver);
+/* SIGINT again, to those of its children that are in its group: one that had not yet executed its program when the
+ * first came has caught it in the interpreter's stead and forgotten it (bash that has a trap). */
+void driver_interrupt_children(const struct driver *driver);
 /* SIGKILL to its process group; on_dead follows. */
 void driver_kill(struct driver *driver);
 /* Processor time of the interpreter itself so far, in nanoseconds; 0 when that cannot be told. */

@@ -98,15 +98,15 @@ init_reap(struct init *init)
     return pid < 0 && errno == ECHILD;
 }
 
-static void
-kill_children(void)
+void
+init_each_child(pid_t of, void (*each)(pid_t pid, void *arg), void *arg)
 {
     char list[4096], path[64];
     char *p = list;
     ssize_t n;
     int fd;
 
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid()); /* fits */
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)of, (int)of); /* fits */
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return; /* no such list: the process group is all we can reach */
@@ -124,10 +124,16 @@ kill_children(void)
             return;
         }
         if (pid > 1) {
-            (void)kill((pid_t)pid, SIGKILL); /* unreaped, so the number is still ours */
+            each((pid_t)pid, arg);
         }
         p = end;
     }
+}
+
+static void
+kill_child(pid_t pid, void *arg _unused_)
+{
+    (void)kill(pid, SIGKILL); /* unreaped, so the number is still ours */
 }
 
 void
@@ -140,7 +146,7 @@ init_kill_all(const struct init *init)
     if (init->main > 0) {
         (void)kill(-init->main, SIGKILL); /* ESRCH: it has no group yet; it is in the list */
     }
-    kill_children();
+    init_each_child(getpid(), kill_child, NULL);
 }
 
 static void

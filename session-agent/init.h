@@ -43,6 +43,8 @@ void init_watch(struct init *init, pid_t pid, void (*on_main_exit)(void *arg, in
 /* As many more as there are; each is called back at most once, from the loop, and may be added again then. */
 void init_watch_add(struct init *init, struct init_watch *watch);
 void init_watch_drop(struct init *init, struct init_watch *watch);
+/* The children of the main thread of `of`, as far as 4 KiB of their list go; none where the kernel keeps no list. */
+void init_each_child(pid_t of, void (*each)(pid_t pid, void *arg), void *arg);
 /* SIGKILL to everything that descends from us, now. */
 void init_kill_all(const struct init *init);
 /* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After

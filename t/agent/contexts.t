@@ -148,6 +148,23 @@ cmp_ok($end->{wall_ms}, '<', 10000, 'soon');
 ok($end->{restarted} && $end->{error}{name} eq 'NameError', 'the next step starts it again, without its state');
 (undef, $channel) = step('main', "import subprocess\nsubprocess.run(['sleep', '1000'])", timeout_ms => 200);
 is($channel->{ended}{interpreter}, 'alive', 'an interrupt reaches what the interpreter waits for');
+# bash with a trap forks a child that has the trap until it executes its program: an interrupt in between is lost on it.
+ok($mux->ask({ op => 'context', name => 'shell', language => 'bash' })->{ok}, 'a shell');
+is((step('shell', 'kept=yes'))[0]{status}, 'succeeded', 'with a variable');
+my $deaf = q[bash -c 'trap "trap - INT; echo lost" INT; echo in; while :; do :; done'];
+$channel = begin('shell', "$deaf; echo no");
+$mux->wait(sub { ($channel->{out}[1] // '') eq "in\n" });
+$channel->note({ interrupt => JSON::PP::true });
+$end = $channel->end;
+is("$end->{status} $end->{interpreter} $channel->{out}[1]", "interrupted alive in\nlost\n", 'a child on which the interrupt was lost gets another');
+is((step('shell', 'echo $kept'))[1]{out}[1], "yes\n", 'and the state is kept');
+$channel = begin('main', "import signal, time\nheard = []\nsignal.signal(signal.SIGINT, lambda *a: heard.append(time.time()))\nprint('in', flush=True)\nend = time.time() + 1\nwhile time.time() < end: pass\nlen(heard)");
+$mux->wait(sub { ($channel->{out}[1] // '') eq "in\n" });
+$channel->note({ interrupt => JSON::PP::true });
+$end = $channel->end;
+is("$end->{status} $channel->{out}[3]", 'succeeded 1', 'the interpreter itself gets one');
+ok($mux->ask({ op => 'context_end', name => $_ })->{ok}, "$_ ends") for qw(shell main);
+ok($mux->ask({ op => 'context', name => 'main', language => 'python' })->{ok}, 'main is made anew');
 
 # Crashes.
 ($end) = step('main', 'import os; os._exit(3)');
