@@ -83,7 +83,8 @@ my $slow = ws($flood);
 is(ask('GET', "$flood?wait=20")->{json}{status}, 'exited', 'a flood ends while its reader sleeps');
 open my $statm, '<', "/proc/$t->{pid}{executor}/status" or die $!;
 my ($kib) = join('', <$statm>) =~ /^VmRSS:\s+(\d+)/m;
-cmp_ok($kib, '<', 100_000, "the daemon's memory is no flood: $kib KiB");
+# In a sanitized one what is freed stays in its quarantine.
+cmp_ok($kib, '<', 100_000, "the daemon's memory is no flood: $kib KiB") if $Sandbox::VARIANT ne 'asan';
 $slow->finish;
 ok($slow->{gap}, 'the reader learns what it missed');
 like($slow->{binary}, qr/\nlast\n\z/, 'and gets the end');
