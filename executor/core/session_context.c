@@ -85,6 +85,7 @@ context_new(struct session_context **ret, struct session *session, const char *n
 
     if (context != NULL) {
         context->wanted = true;
+        context->up = false; /* who is up is the one that ends: no step of the next is for it */
         context->language = language;
         context->restarts = 0;
         context->state = CONTEXT_STARTING;

@@ -221,6 +221,20 @@ test_contexts(void)
     turn();
     ok(seen.told && seen.state == STEP_LOST, "nonsense about an interpreter ends it");
     finish();
+
+    begin();
+    agent_step = agent_good;
+    session = running();
+    turn();
+    ok(session_context_find(session, "default")->up, "an interpreter is up");
+    is_int(session_context_remove(session_context_find(session, "default")), 0, "it is to end");
+    submit(session);
+    ok(!session_context_find(session, "default")->up && step_record(seen.step)->state == STEP_QUEUED,
+       "no step of the next of its name is sent before it has");
+    turn();
+    ok(seen.told && seen.state == STEP_SUCCEEDED, "then it runs");
+    session_end(session, SESSION_CANCELLED, "");
+    finish();
 }
 
 static void
