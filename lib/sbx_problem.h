@@ -68,7 +68,7 @@ struct sbx_problem {
     enum sbx_problem_code code;
     const char *detail;
     const char *request_id;
-    const char *reason; /* of GONE: a word of a closed set */
+    const char *reason;                  /* of GONE: a word of a closed set */
     const struct sbx_field_error *field; /* "errors": [{"field","message"}] */
     const struct sbx_violation *violation;
     unsigned n_violations;

@@ -15,7 +15,7 @@
 
 #define SBX_SIGNED_URL_KEY_LEN 32
 #define SBX_SIGNED_URL_LIFE_MAX_S UINT64_C(604800) /* a week */
-#define SBX_SIGNED_URL_MAX 256 /* longest there is, with its NUL */
+#define SBX_SIGNED_URL_MAX 256                     /* longest there is, with its NUL */
 
 enum {
     SBX_SIGNED_URL_E_FORM = 1, /* path, method or query are not such a URL's */

@@ -60,7 +60,7 @@ struct call {
     struct session_work *work;
     void (*fresh)(struct call *call); /* idempotent.h */
     void (*replay)(struct call *call, const char *id);
-    struct file *file;     /* of a session */
+    struct file *file; /* of a session */
     unsigned page;
 };
 

@@ -33,10 +33,10 @@ struct job {
     uint64_t max_artifact_bytes;
     uint64_t max_stored_bytes;       /* of the tenant together */
     uint64_t retention_artifacts_ms; /* 0: its policy does not say */
-    uint64_t keep_ms;                                  /* the record, after the end */
-    unsigned concurrency;                              /* of the tenant, 0: any */
-    uint64_t share;    /* of the processors: the same for all jobs of the tenant, never 0 */
-    unsigned attempts; /* sandboxes asked for */
+    uint64_t keep_ms;                /* the record, after the end */
+    unsigned concurrency;            /* of the tenant, 0: any */
+    uint64_t share;                  /* of the processors: the same for all jobs of the tenant, never 0 */
+    unsigned attempts;               /* sandboxes asked for */
     struct sbx_capture capture[JOB_N_STREAMS];
     struct sbx_sha256 *digest[JOB_N_STREAMS];
     struct feed *feed;                /* what it says, for those who stream it */

@@ -29,7 +29,7 @@ struct job_artifact {
     char *path;
     uint64_t size;
     char sha256[SBX_SHA256_HEX];
-    const char *mime; /* static */
+    const char *mime;          /* static */
     uint8_t key[BLOB_KEY_LEN]; /* of one that is not in the database yet */
 };
 

@@ -26,10 +26,10 @@ struct sessions_spec {
     const struct runner_pool *pools; /* borrows */
     unsigned n_pools;
     unsigned max;
-    size_t output_keep;       /* of each stream of a step */
-    size_t feed_keep;         /* of what a step says, for who streams it */
+    size_t output_keep;        /* of each stream of a step */
+    size_t feed_keep;          /* of what a step says, for who streams it */
     struct feed_budget *feeds; /* borrows; what all feeds share */
-    struct feed_shelf *shelf; /* borrows; for feeds of steps that ended */
+    struct feed_shelf *shelf;  /* borrows; for feeds of steps that ended */
     uint64_t key_ttl_ms;
     uint64_t keep_ms; /* records, after their end, when the policy does not say */
     /* One share of the processors for all that a tenant runs. */

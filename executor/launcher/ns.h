@@ -10,7 +10,7 @@
 #include "executor/launcher/seccomp.h"
 
 #define NS_AGENT_FD_FIRST 3
-#define NS_N_AGENT_FDS 5 /* 3 control socket, 4 stdin, 5 stdout, 6 stderr, 7 seccomp program */
+#define NS_N_AGENT_FDS 5        /* 3 control socket, 4 stdin, 5 stdout, 6 stderr, 7 seccomp program */
 #define NS_AGENT_FD_TERMINALS 8 /* which the child makes itself; only where the agent is pid 1 */
 /* Descriptors below stay taken in the launcher, so that placing the agent's never overwrites another. */
 #define NS_FD_RESERVED 10

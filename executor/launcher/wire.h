@@ -34,8 +34,8 @@ enum launch_type {
     LAUNCH_DESTROY,   /* launch_head    -> launch_report (type LAUNCH_DESTROYED), when nothing is left */
     LAUNCH_SETTLE,    /* launch_head    -> launch_report (type LAUNCH_STATS): the run is over */
     LAUNCH_WALLS,     /* launch_head    -> launch_walls (type LAUNCH_WALLS): what this host enforces */
-    LAUNCH_FREEZE,   /* launch_head    -> launch_report (type LAUNCH_STATS): no process of it runs any more */
-    LAUNCH_THAW,     /* launch_head    -> launch_report (type LAUNCH_STATS) */
+    LAUNCH_FREEZE, /* launch_head    -> launch_report (type LAUNCH_STATS): no process of it runs any more */
+    LAUNCH_THAW,   /* launch_head    -> launch_report (type LAUNCH_STATS) */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,

@@ -7,13 +7,13 @@
     "a.id, a.job_id, a.session_id, a.name, a.path, a.size, a.sha256, a.mime, a.sealed, a.created_ms,"        \
     " a.expires_ms, a.metadata, "
 #define SESSION_COLUMNS                                                                                      \
-    "id, tenant, app, agent, subject, request_id, language, template, isolation, status, reason, created_ms,"   \
-    " started_ms, ended_ms, expires_ms, ttl_ms, idle_timeout_ms, max_lifetime_ms, step_timeout_ms, n_steps,"    \
-    " message, limits, metadata, violation, usage"
+    "id, tenant, app, agent, subject, request_id, language, template, isolation, status, reason,"            \
+    " created_ms, started_ms, ended_ms, expires_ms, ttl_ms, idle_timeout_ms, max_lifetime_ms,"               \
+    " step_timeout_ms, n_steps, message, limits, metadata, violation, usage"
 #define STEP_COLUMNS                                                                                         \
-    "id, session_id, tenant, number, context, language, status, subject, request_id, code_sha256, created_ms,"  \
-    " started_ms, finished_ms, exit_code, signal, interpreter, restarted, stdout_bytes, stderr_bytes, truncated," \
-    " message, usage, violation"
+    "id, session_id, tenant, number, context, language, status, subject, request_id, code_sha256,"           \
+    " created_ms, started_ms, finished_ms, exit_code, signal, interpreter, restarted, stdout_bytes,"         \
+    " stderr_bytes, truncated, message, usage, violation"
 
 /* clang-format off */
 static const struct db_stmt_info stmts[DB_N_STMTS] = {

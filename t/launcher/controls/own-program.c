@@ -36,7 +36,8 @@ main(void)
     }
     events = eventfd(0, 0);
     timerfd_settime(timer, 0, &soon, NULL);
-    if (pthread_create(&thread, NULL, work, NULL) != 0 || pthread_join(thread, &result) != 0 || result == NULL) {
+    if (pthread_create(&thread, NULL, work, NULL) != 0 || pthread_join(thread, &result) != 0 ||
+        result == NULL) {
         return 2;
     }
     if (epoll_ctl(ep, EPOLL_CTL_ADD, timer, &event) < 0 || epoll_wait(ep, &event, 1, 5000) != 1) {

@@ -15,7 +15,8 @@ main(int argc, char **argv)
         stat("/workspace/alive", &before);
         usleep(500000);
         stat("/workspace/alive", &after);
-        if (before.st_mtim.tv_sec != after.st_mtim.tv_sec || before.st_mtim.tv_nsec != after.st_mtim.tv_nsec) {
+        if (before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+            before.st_mtim.tv_nsec != after.st_mtim.tv_nsec) {
             escaped("the first step's process still hops");
         }
         held("it was caught");

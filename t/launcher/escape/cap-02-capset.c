@@ -16,7 +16,8 @@ has_any(void)
     if (syscall(SYS_capget, &head, now) < 0) {
         return 1;
     }
-    return (now[0].permitted | now[0].effective | now[0].inheritable | now[1].permitted | now[1].effective | now[1].inheritable) != 0;
+    return (now[0].permitted | now[0].effective | now[0].inheritable | now[1].permitted | now[1].effective |
+            now[1].inheritable) != 0;
 }
 
 int

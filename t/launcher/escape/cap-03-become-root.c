@@ -10,10 +10,12 @@ main(void)
 {
     static const gid_t groups[] = { 0, 4, 6, 27 };
 
-    if (syscall(SYS_setuid, 0) == 0 || syscall(SYS_setreuid, 0, 0) == 0 || syscall(SYS_setresuid, 0, 0, 0) == 0 || syscall(SYS_setresuid, -1, 0, -1) == 0) {
+    if (syscall(SYS_setuid, 0) == 0 || syscall(SYS_setreuid, 0, 0) == 0 ||
+        syscall(SYS_setresuid, 0, 0, 0) == 0 || syscall(SYS_setresuid, -1, 0, -1) == 0) {
         escaped("user %d", (int)geteuid());
     }
-    if (syscall(SYS_setgid, 0) == 0 || syscall(SYS_setregid, 0, 0) == 0 || syscall(SYS_setresgid, 0, 0, 0) == 0) {
+    if (syscall(SYS_setgid, 0) == 0 || syscall(SYS_setregid, 0, 0) == 0 ||
+        syscall(SYS_setresgid, 0, 0, 0) == 0) {
         escaped("group %d", (int)getegid());
     }
     if (syscall(SYS_setgroups, 4, groups) == 0) {

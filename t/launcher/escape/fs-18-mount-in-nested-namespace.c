@@ -21,7 +21,8 @@ main(void)
             escaped("a tmpfs");
         }
         error = errno;
-        if (mount("/usr", "m", NULL, MS_BIND, NULL) == 0 || mount(NULL, "/usr", NULL, MS_REMOUNT | MS_BIND, NULL) == 0) {
+        if (mount("/usr", "m", NULL, MS_BIND, NULL) == 0 ||
+            mount(NULL, "/usr", NULL, MS_REMOUNT | MS_BIND, NULL) == 0) {
             escaped("/usr mounted anew");
         }
         if (umount2("/proc/kallsyms", MNT_DETACH) == 0 || umount2("/usr", MNT_DETACH) == 0) {

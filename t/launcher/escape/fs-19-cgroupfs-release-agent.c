@@ -10,7 +10,9 @@
 int
 main(void)
 {
-    static const char *const places[] = { "/sys/fs/cgroup/release_agent", "/sys/fs/cgroup/memory/release_agent", "/sys/fs/cgroup/cgroup.procs" };
+    static const char *const places[] = { "/sys/fs/cgroup/release_agent",
+                                          "/sys/fs/cgroup/memory/release_agent",
+                                          "/sys/fs/cgroup/cgroup.procs" };
     int error;
 
     for (unsigned i = 0; i < 3; i++) {
@@ -22,7 +24,8 @@ main(void)
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP) < 0) {
         held("unshare: %s", strerror(errno));
     }
-    if (mount("none", "c", "cgroup2", 0, NULL) == 0 || mount("none", "c", "cgroup", 0, "memory") == 0 || mount("none", "c", "cgroup", 0, "none,name=x") == 0) {
+    if (mount("none", "c", "cgroup2", 0, NULL) == 0 || mount("none", "c", "cgroup", 0, "memory") == 0 ||
+        mount("none", "c", "cgroup", 0, "none,name=x") == 0) {
         escaped("control groups are mounted");
     }
     error = errno;

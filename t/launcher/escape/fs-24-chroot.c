@@ -23,7 +23,8 @@ main(void)
                     break;
                 }
             }
-            escaped("chroot is had, shadow %s", stat("etc/shadow", &shadow) == 0 ? "in sight" : "not in sight");
+            escaped("chroot is had, shadow %s",
+                    stat("etc/shadow", &shadow) == 0 ? "in sight" : "not in sight");
         }
     }
     held("%s", strerror(errno));

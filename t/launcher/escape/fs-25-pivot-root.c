@@ -13,7 +13,8 @@ main(void)
         escaped("at once");
     }
     mkdir("new", 0755);
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || mount("none", "new", "tmpfs", 0, NULL) < 0 || chdir("new") < 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || mount("none", "new", "tmpfs", 0, NULL) < 0 ||
+        chdir("new") < 0) {
         held("%s", strerror(errno));
     }
     if (syscall(SYS_pivot_root, ".", ".") == 0) {

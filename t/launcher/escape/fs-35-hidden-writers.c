@@ -23,8 +23,8 @@ main(void)
     for (int i = 0; i < 16; i++) {
         (void)!read(fds[0], junk, 4096);
     }
-    if (splice(file, &at, fds[1], NULL, 1, 0) == 1 && write(fds[1], "", 0) == 0 && pread(file, after, 8, 0) == 8 &&
-        memcmp(before, after, 8) != 0) {
+    if (splice(file, &at, fds[1], NULL, 1, 0) == 1 && write(fds[1], "", 0) == 0 &&
+        pread(file, after, 8, 0) == 8 && memcmp(before, after, 8) != 0) {
         escaped("the page cache is changed");
     }
     /* Nothing is written over: that pages of the file get into the pipe by reference is what the attack needs. */

@@ -11,7 +11,9 @@
 int
 main(void)
 {
-    static const unsigned long kinds[] = { CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWUSER | CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWNET };
+    static const unsigned long kinds[] = { CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWNS,
+                                           CLONE_NEWUSER | CLONE_NEWPID, CLONE_NEWNET,
+                                           CLONE_NEWUSER | CLONE_NEWNET };
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         for (int garbage = 0; garbage < 2; garbage++) {

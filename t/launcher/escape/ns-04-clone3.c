@@ -9,7 +9,8 @@
 int
 main(void)
 {
-    static const uint64_t kinds[] = { CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWNET, CLONE_NEWUSER | 0x80, 1ull << 33 /* CLONE_INTO_CGROUP */ };
+    static const uint64_t kinds[] = { CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWNET, CLONE_NEWUSER | 0x80,
+                                      1ull << 33 /* CLONE_INTO_CGROUP */ };
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         uint64_t args[11] = { kinds[i], 0, 0, 0, 17 };

@@ -8,7 +8,8 @@
 int
 main(void)
 {
-    static const char *const files[] = { "/proc/self/ns/user", "/proc/self/ns/pid", "/proc/self/ns/net", "/proc/self/ns/mnt" };
+    static const char *const files[] = { "/proc/self/ns/user", "/proc/self/ns/pid", "/proc/self/ns/net",
+                                         "/proc/self/ns/mnt" };
 
     for (unsigned i = 0; i < sizeof(files) / sizeof(*files); i++) {
         int fd = open(files[i], O_RDONLY);

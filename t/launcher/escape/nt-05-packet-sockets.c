@@ -12,8 +12,12 @@ main(void)
         int family, type, protocol;
         const char *name;
     } tries[] = {
-        { AF_INET, SOCK_RAW, 1, "ICMP" },      { AF_INET, SOCK_RAW, 255, "raw IP" },   { AF_INET6, SOCK_RAW, 58, "ICMPv6" },
-        { AF_INET, SOCK_DGRAM, 1, "ping" },    { AF_PACKET, SOCK_RAW, 768, "packet" }, { AF_PACKET, SOCK_DGRAM, 768, "cooked packet" },
+        { AF_INET, SOCK_RAW, 1, "ICMP" },
+        { AF_INET, SOCK_RAW, 255, "raw IP" },
+        { AF_INET6, SOCK_RAW, 58, "ICMPv6" },
+        { AF_INET, SOCK_DGRAM, 1, "ping" },
+        { AF_PACKET, SOCK_RAW, 768, "packet" },
+        { AF_PACKET, SOCK_DGRAM, 768, "cooked packet" },
         { AF_INET, SOCK_PACKET, 768, "old packet" },
     };
     int last = 0;

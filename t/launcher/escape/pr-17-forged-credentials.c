@@ -17,7 +17,9 @@ main(void)
         struct ucred claim = forged[i];
         char control[CMSG_SPACE(sizeof(claim))] = { 0 };
         struct iovec byte = { "x", 1 };
-        struct msghdr message = { .msg_iov = &byte, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+        struct msghdr message = {
+            .msg_iov = &byte, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+        };
         struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
         if (claim.pid == 0) {

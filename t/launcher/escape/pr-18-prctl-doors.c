@@ -12,10 +12,14 @@ main(void)
     static const struct {
         const char *name;
         unsigned long request, a, b, c, d;
-    } doors[] = { { "PR_SET_SYSCALL_USER_DISPATCH", 59, 0, 0, 0, 0 }, { "PR_SET_MM_MAP_SIZE", 35, 15, 0, 0, 0 },
-                  { "PR_MCE_KILL_GET", 34, 0, 0, 0, 0 },             { "PR_TASK_PERF_EVENTS_ENABLE", 32, 0, 0, 0, 0 },
-                  { "PR_SET_PTRACER", 0x59616d61, 1, 0, 0, 0 },      { "PR_GET_TSC", 25, 0, 0, 0, 0 },
-                  { "PR_SCHED_CORE", 62, 0, 0, 0, 0 },               { "PR_SET_MDWE", 65, 1, 0, 0, 0 },
+    } doors[] = { { "PR_SET_SYSCALL_USER_DISPATCH", 59, 0, 0, 0, 0 },
+                  { "PR_SET_MM_MAP_SIZE", 35, 15, 0, 0, 0 },
+                  { "PR_MCE_KILL_GET", 34, 0, 0, 0, 0 },
+                  { "PR_TASK_PERF_EVENTS_ENABLE", 32, 0, 0, 0, 0 },
+                  { "PR_SET_PTRACER", 0x59616d61, 1, 0, 0, 0 },
+                  { "PR_GET_TSC", 25, 0, 0, 0, 0 },
+                  { "PR_SCHED_CORE", 62, 0, 0, 0, 0 },
+                  { "PR_SET_MDWE", 65, 1, 0, 0, 0 },
                   { "PR_GET_SPECULATION_CTRL", 52, 0, 0, 0, 0 } };
     static unsigned cell;
 

@@ -23,7 +23,8 @@ main(void)
     int n = 0;
 
     for (; n < 200; n++) {
-        if (clone(stay, stacks[n] + sizeof(stacks[n]), CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_PARENT * (n % 2), NULL) < 0) {
+        if (clone(stay, stacks[n] + sizeof(stacks[n]),
+                  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_PARENT * (n % 2), NULL) < 0) {
             held("child %d: %s", n, strerror(errno));
         }
     }

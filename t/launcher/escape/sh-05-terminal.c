@@ -8,7 +8,9 @@
 int
 main(void)
 {
-    static const char *const paths[] = { "/dev/tty", "/dev/console", "/dev/tty0", "/dev/tty1", "/dev/ptmx", "/dev/pts/ptmx", "/dev/pts/0", "/dev/vcs", "/dev/ttyS0" };
+    static const char *const paths[] = { "/dev/tty",   "/dev/console", "/dev/tty0",
+                                         "/dev/tty1",  "/dev/ptmx",    "/dev/pts/ptmx",
+                                         "/dev/pts/0", "/dev/vcs",     "/dev/ttyS0" };
     char byte = '#';
 
     if (getsid(0) != getpid() && getsid(0) <= 1) {

@@ -8,7 +8,8 @@
 int
 main(void)
 {
-    static const char *const paths[] = { "/dev/ptmx", "/dev/pts/ptmx", "/proc/self/root/dev/pts/ptmx", "/proc/1/root/dev/ptmx" };
+    static const char *const paths[] = { "/dev/ptmx", "/dev/pts/ptmx", "/proc/self/root/dev/pts/ptmx",
+                                         "/proc/1/root/dev/ptmx" };
     char path[64];
     unsigned number = 0;
     int unlocked = 0;
@@ -18,7 +19,8 @@ main(void)
 
         if (fd >= 0) {
             /* Whether its other end can be had is the filter's to say; that there is one is too much. */
-            escaped("%s opens: number %u: %s", paths[i], number, ioctl(fd, TIOCSPTLCK, &unlocked) == 0 ? "unlocked" : strerror(errno));
+            escaped("%s opens: number %u: %s", paths[i], number,
+                    ioctl(fd, TIOCSPTLCK, &unlocked) == 0 ? "unlocked" : strerror(errno));
         }
     }
     for (number = 0; number < 64; number++) {

@@ -12,7 +12,8 @@ main(void)
 
     for (unsigned i = 0; i < 3; i++) {
         for (int garbage = 0; garbage < 2; garbage++) {
-            long fd = syscall(SYS_socket, 40ul | (garbage ? 0x1234567800000000ul : 0), types[i] | SOCK_NONBLOCK, 0);
+            long fd =
+                syscall(SYS_socket, 40ul | (garbage ? 0x1234567800000000ul : 0), types[i] | SOCK_NONBLOCK, 0);
 
             if (fd >= 0) {
                 escaped("vsock, type %d", types[i]);

@@ -18,16 +18,20 @@ main(void)
         held("no IP socket: %s", strerror(errno));
     }
     for (unsigned i = 0; i < 4; i++) {
-        if (setsockopt(fd, IPPROTO_TCP, 31, names[i], strlen(names[i])) == 0 || errno == ENOTCONN || errno == ENOENT) {
+        if (setsockopt(fd, IPPROTO_TCP, 31, names[i], strlen(names[i])) == 0 || errno == ENOTCONN ||
+            errno == ENOENT) {
             escaped("TCP_ULP %s: %s", names[i], strerror(errno));
         }
-        if (syscall(SYS_setsockopt, fd, (uint64_t)IPPROTO_TCP | 7ull << 32, 31ull | 1ull << 40, names[i], strlen(names[i])) == 0 || errno == ENOTCONN || errno == ENOENT) {
+        if (syscall(SYS_setsockopt, fd, (uint64_t)IPPROTO_TCP | 7ull << 32, 31ull | 1ull << 40, names[i],
+                    strlen(names[i])) == 0 ||
+            errno == ENOTCONN || errno == ENOENT) {
             escaped("TCP_ULP %s with garbage above", names[i]);
         }
     }
     /* Encapsulation of UDP, and what else lies beyond the options that programs use. */
     fd = socket(AF_INET, SOCK_DGRAM, 0);
-    if (setsockopt(fd, 17, 100 /* UDP_ENCAP */, &(int){ 2 }, 4) == 0 || setsockopt(fd, 136, 10, &(int){ 8 }, 4) == 0) {
+    if (setsockopt(fd, 17, 100 /* UDP_ENCAP */, &(int){ 2 }, 4) == 0 ||
+        setsockopt(fd, 136, 10, &(int){ 8 }, 4) == 0) {
         escaped("UDP_ENCAP");
     }
     held("%s", strerror(errno));

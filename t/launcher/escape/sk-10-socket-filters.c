@@ -12,7 +12,8 @@ main(void)
 {
     struct sock_filter pass = BPF_STMT(BPF_RET | BPF_K, 0xffff);
     struct sock_fprog program = { 1, &pass };
-    static const int options[] = { 26 /* SO_ATTACH_FILTER */, 51 /* SO_ATTACH_REUSEPORT_CBPF */, 50 /* SO_ATTACH_BPF */, 52 /* ..._EBPF */ };
+    static const int options[] = { 26 /* SO_ATTACH_FILTER */, 51 /* SO_ATTACH_REUSEPORT_CBPF */,
+                                   50 /* SO_ATTACH_BPF */, 52 /* ..._EBPF */ };
 
     for (int family = 1; family <= 2; family++) {
         int fd = socket(family, SOCK_DGRAM, 0);

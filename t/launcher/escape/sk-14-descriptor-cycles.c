@@ -16,7 +16,10 @@ pass(int over, int fd)
 {
     char control[CMSG_SPACE(250 * sizeof(fd))] = { 0 };
     struct iovec byte = { "x", 1 };
-    struct msghdr message = { .msg_iov = &byte, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(AT_ONCE * sizeof(fd)) };
+    struct msghdr message = { .msg_iov = &byte,
+                              .msg_iovlen = 1,
+                              .msg_control = control,
+                              .msg_controllen = CMSG_SPACE(AT_ONCE * sizeof(fd)) };
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
     *head = (struct cmsghdr){ CMSG_LEN(AT_ONCE * sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };

@@ -13,7 +13,8 @@ main(void)
     unsigned char code[] = { 0xb8, 20, 0, 0, 0, 0xcd, 0x80, 0xea, 0, 0, 0, 0, 0x33, 0 };
     unsigned char *low = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    unsigned char *stack = mmap((void *)0x20000000, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    unsigned char *stack = mmap((void *)0x20000000, 65536, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     /* Where the 32-bit code jumps back to: push rbx; ret to the 64-bit continuation, whose address is in r15. */
     unsigned char back[] = { 0x41, 0xff, 0xe7 /* jmp *%r15 */ };
     uint32_t there = 0x10000100;
@@ -32,7 +33,8 @@ main(void)
                      "movl %%eax, %%eax\n\t"
                      : "=a"(result)
                      : [stack] "b"(stack + 65536 - 64)
-                     : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+                     : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "memory", "cc");
     if (result <= 0 || result > 100000) {
         exit(3);
     }

@@ -10,7 +10,8 @@
 int
 main(void)
 {
-    uint32_t *arguments = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    uint32_t *arguments = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     static const unsigned families[] = { 40 /* AF_VSOCK */, 38 /* AF_ALG */, 16 /* AF_NETLINK */, 17 };
     long result = -1;
 
@@ -18,7 +19,10 @@ main(void)
         arguments[0] = families[i];
         arguments[1] = families[i] == 38 ? 5 : families[i] == 16 ? 3 : 1;
         arguments[2] = 0;
-        __asm__ volatile("int $0x80" : "=a"(result) : "a"(102L), "b"(1L), "c"(arguments) : "memory", "r8", "r9", "r10", "r11");
+        __asm__ volatile("int $0x80"
+                         : "=a"(result)
+                         : "a"(102L), "b"(1L), "c"(arguments)
+                         : "memory", "r8", "r9", "r10", "r11");
         if ((int)result >= 0 && !(is_gvisor() && result == getuid())) { /* 102 of the one interface it has */
             escaped("family %u by int 0x80", families[i]);
         }
@@ -26,7 +30,10 @@ main(void)
     if (is_gvisor()) {
         register long protocol __asm__("rdx") = 0;
 
-        __asm__ volatile("int $0x80" : "=a"(result) : "a"((long)SYS_socket), "D"(16L), "S"(3L), "r"(protocol) : "memory", "rcx", "r8", "r9", "r10", "r11");
+        __asm__ volatile("int $0x80"
+                         : "=a"(result)
+                         : "a"((long)SYS_socket), "D"(16L), "S"(3L), "r"(protocol)
+                         : "memory", "rcx", "r8", "r9", "r10", "r11");
         if (result >= 0) {
             escaped("a netlink socket past the filter");
         }

@@ -11,7 +11,8 @@ main(void)
     if (key >= 0) {
         escaped("key %ld", key);
     }
-    if (syscall(SYS_keyctl, 0 /* GET_KEYRING_ID */, -3, 1) >= 0 || syscall(SYS_keyctl, 1 /* JOIN_SESSION_KEYRING */, "x") >= 0) {
+    if (syscall(SYS_keyctl, 0 /* GET_KEYRING_ID */, -3, 1) >= 0 ||
+        syscall(SYS_keyctl, 1 /* JOIN_SESSION_KEYRING */, "x") >= 0) {
         escaped("a keyring");
     }
     if (syscall(SYS_request_key, "user", "left", NULL, 0) >= 0 || errno == ENOKEY) {

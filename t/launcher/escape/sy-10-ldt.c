@@ -8,7 +8,9 @@
 int
 main(void)
 {
-    struct user_desc segment = { .entry_number = 0, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .useable = 1 };
+    struct user_desc segment = {
+        .entry_number = 0, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .useable = 1
+    };
     char table[64];
 
     if (syscall(SYS_modify_ldt, 1, &segment, sizeof(segment)) == 0) {

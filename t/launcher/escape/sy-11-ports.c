@@ -10,7 +10,8 @@ main(void)
         escaped("ports");
     }
     /* EPERM is the filter's and the kernel's own word; a kernel without the calls says ENOSYS, one that looks EINVAL. */
-    if ((syscall(SYS_iopl, 99) < 0 && (errno == ENOSYS || errno == EINVAL)) || (syscall(SYS_ioperm, -1, 2, 1) < 0 && (errno == ENOSYS || errno == EINVAL))) {
+    if ((syscall(SYS_iopl, 99) < 0 && (errno == ENOSYS || errno == EINVAL)) ||
+        (syscall(SYS_ioperm, -1, 2, 1) < 0 && (errno == ENOSYS || errno == EINVAL))) {
         escaped("the calls reach the kernel: %s", strerror(errno));
     }
     held("%s", strerror(errno));

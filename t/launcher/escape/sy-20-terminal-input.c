@@ -9,7 +9,8 @@
 int
 main(void)
 {
-    static const unsigned long requests[] = { 0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */, 0xffffffff00005412ul, 0x1000000005412ul, 0x10000541cul };
+    static const unsigned long requests[] = { 0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */,
+                                              0xffffffff00005412ul, 0x1000000005412ul, 0x10000541cul };
     static const char *const files[] = { "/dev/tty", "/dev/console", "/dev/ptmx", "/dev/null", "/dev/stdin" };
     char text[2] = "\n";
 

@@ -8,7 +8,8 @@ int
 main(void)
 {
     /* Known, wanted and on the list: pidfd_send_signal, clone3, pidfd_open, openat2, faccessat2, epoll_pwait2, landlock_*, ... */
-    static const unsigned char known[] = { 424 - 400, 434 - 400, 435 - 400, 436 - 400, 437 - 400, 439 - 400, 441 - 400, 444 - 400, 445 - 400, 446 - 400, 452 - 400 };
+    static const unsigned char known[] = { 424 - 400, 434 - 400, 435 - 400, 436 - 400, 437 - 400, 439 - 400,
+                                           441 - 400, 444 - 400, 445 - 400, 446 - 400, 452 - 400 };
     unsigned n = 0;
 
     for (int nr = 424; nr < 700; nr++) {

@@ -31,7 +31,10 @@ main(void)
 
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &soon, NULL);
-    __asm__ volatile("syscall" : "=a"(result) : "a"((long)SYS_pause) : "rcx", "r11", "memory", "rdi", "rsi", "rdx");
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"((long)SYS_pause)
+                     : "rcx", "r11", "memory", "rdi", "rsi", "rdx");
     if (result >= 0) {
         escaped("a keyring by a restarted call: %ld", result);
     }

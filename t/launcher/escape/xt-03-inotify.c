@@ -8,7 +8,8 @@
 int
 main(int argc, char **argv)
 {
-    static const char *const paths[] = { "/usr/bin/env", "/usr/bin", "/etc", "/etc/hosts", "/dev/null", "/opt/sandbox" };
+    static const char *const paths[] = { "/usr/bin/env", "/usr/bin",  "/etc",
+                                         "/etc/hosts",   "/dev/null", "/opt/sandbox" };
     struct pollfd in = { .events = POLLIN };
 
     if (argc > 1 && strcmp(argv[1], "victim") == 0) {
