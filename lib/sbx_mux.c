@@ -7,7 +7,7 @@
 
 #define READ_SIZE 65536
 /* Of PENDING_MAX no part: ENDs, CREDITs and what else must not fail, which channels and windows bound. */
-#define OUT_MAX (4 * SBX_MUX_PENDING_MAX)
+#define OUT_MAX (4ul * SBX_MUX_PENDING_MAX)
 /* A quiet connection keeps no more than this. */
 #define KEEP 4096
 

@@ -72,8 +72,8 @@ sbx_policy_builtin(struct sbx_policy *ret)
     ret->max_artifact_bytes = 16 * MI;
     ret->max_stored_bytes = 10 * GI;
     ret->max_upload_bytes = 2 * GI;
-    ret->retention_records_ms = 7 * 24 * HOUR_MS;
-    ret->retention_artifacts_ms = 30 * 24 * HOUR_MS;
+    ret->retention_records_ms = 7ull * 24 * HOUR_MS;
+    ret->retention_artifacts_ms = 30ull * 24 * HOUR_MS;
     ret->max_wait_ms = 60 * MILLI;
     builtin_sessions(&ret->sessions);
 }

@@ -9,7 +9,7 @@
 #include "session-agent/process.h"
 #include "session-agent/session.h"
 
-#define EXEC_MAX_TEXT (64u * 1024)
+#define EXEC_MAX_TEXT (1u << 16)
 #define EXEC_MAX_ARGS 1024u
 #define EXEC_MAX_BYTES (1u << 20) /* of all arguments */
 

@@ -53,7 +53,11 @@ mkdir_start(struct fs_op *op, const struct fs_request *request)
     if (r == 0) {
         r = fs_open_parent(&parent, &name, op->root, request->path);
     }
-    if (r == 0 && mkdirat(parent, name, 0755) < 0) {
+    if (r != 0) {
+        fs_op_fail_errno(op, r, request->path);
+        return;
+    }
+    if (mkdirat(parent, name, 0755) < 0) {
         r = -errno;
     }
     if ((r == 0 || r == -EEXIST) && fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {

@@ -77,11 +77,8 @@ remove_start(struct fs_op *op, const struct fs_request *request)
 
     removing->parent = removing->dir = -1;
     r = fs_open_parent(&removing->parent, &name, op->root, request->path);
-    if (r == 0 && fstatat(removing->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        r = -errno;
-    }
-    if (r < 0) {
-        fs_op_fail_errno(op, r, request->path);
+    if (r != 0 || fstatat(removing->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        fs_op_fail_errno(op, r != 0 ? r : -errno, request->path);
         return;
     }
     if (!S_ISDIR(st.st_mode) || !request->recursive) {

@@ -65,6 +65,7 @@ tar_start(struct fs_op *op, const struct fs_request *request)
 static void
 tar_header(struct fs_op *op, const char *name, char type, const struct stat *st, uint64_t size)
 {
+    static const char magic[8] = { 'u', 's', 't', 'a', 'r', 0, '0', '0' };
     char block[TAR_BLOCK] = { 0 };
     unsigned sum = 0;
     size_t len = strlen(name);
@@ -78,7 +79,7 @@ tar_header(struct fs_op *op, const char *name, char type, const struct stat *st,
     (void)snprintf(block + 136, 12, "%011" PRIo64, mtime > TAR_OCTAL_MAX ? 0 : mtime);
     memset(block + 148, ' ', 8);
     block[156] = type;
-    memcpy(block + 257, "ustar\00000", 8);
+    memcpy(block + 257, magic, sizeof(magic));
     for (size_t i = 0; i < sizeof(block); i++) {
         sum += (unsigned char)block[i];
     }

@@ -3,6 +3,7 @@
  * (executor/launcher/seccomp.c), and gVisor's gofer would not tell of all. Two looks are compared entry by entry, in the
  * one order that walks have; a reader that takes nothing holds up the looking, so that nothing piles up.
  */
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,18 +205,21 @@ looks_compare(struct look *before, struct look *now)
 {
     unsigned i = 0, j = 0;
 
+    assert((before->n == 0 || before->seen != NULL) && (now->n == 0 || now->seen != NULL));
     while (i < before->n || j < now->n) {
-        struct seen *a = i < before->n ? &before->seen[i] : NULL, *b = j < now->n ? &now->seen[j] : NULL;
-        int order = a == NULL ? 1 : b == NULL ? -1 : fs_path_order(a->path, b->path);
+        int order = i == before->n ? 1
+                    : j == now->n  ? -1
+                                   : fs_path_order(before->seen[i].path, now->seen[j].path);
 
-        if (order == 0 && a->kind == b->kind) {
-            b->changed = a->kind != S_IFDIR && !same_thing(a, b);
+        if (order == 0 && before->seen[i].kind == now->seen[j].kind) {
+            now->seen[j].changed =
+                now->seen[j].kind != S_IFDIR && !same_thing(&before->seen[i], &now->seen[j]);
         } else {
             if (order <= 0) {
-                a->fresh = true;
+                before->seen[i].fresh = true;
             }
             if (order >= 0) {
-                b->fresh = true;
+                now->seen[j].fresh = true;
             }
         }
         i += order <= 0;

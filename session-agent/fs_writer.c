@@ -16,7 +16,7 @@ writer_open_dir(struct fs_writer *writer, int root, const char *path)
     if (r == 0) {
         r = fs_open_parent(&writer->dir, &name, root, path);
     }
-    if (r < 0) {
+    if (r != 0) {
         return r;
     }
     if (strlen(name) > NAME_MAX) {

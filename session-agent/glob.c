@@ -189,7 +189,12 @@ glob_may_descend(const char *pattern, const char *dir)
     for (; *dir != '\0'; dir = component_next(dir)) {
         components_step(&components, now, dir);
     }
-    return memchr(now, true, components.n) != NULL;
+    for (unsigned i = 0; i < components.n; i++) {
+        if (now[i]) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool

@@ -59,15 +59,15 @@ hub_refuse(struct sbx_channel *channel, enum hub_error error, const char *messag
         HUB_ERRORS(X)
 #undef X
     };
-    _cleanup_(sbx_buf_deinit) struct sbx_buf buf = SBX_BUF_INIT(8 * MAX_MESSAGE);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf buf = SBX_BUF_INIT(8ul * MAX_MESSAGE);
     char text[MAX_MESSAGE + 1];
     struct sbx_jsonw w;
-    size_t i;
+    size_t len = strnlen(message, MAX_MESSAGE);
 
-    for (i = 0; i < MAX_MESSAGE && message[i] != '\0'; i++) {
+    for (size_t i = 0; i < len; i++) {
         text[i] = message[i] >= ' ' && message[i] <= '~' ? message[i] : '?';
     }
-    text[i] = '\0';
+    text[len] = '\0';
     sbx_jsonw_init(&w, &buf);
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_bool(&w, "ok", false);

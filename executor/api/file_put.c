@@ -180,7 +180,7 @@ put_piece(struct call *call, struct sbx_jsonw *w)
     const char *text = sbx_http_request_header(call->request, "Content-Range");
     const char *length = sbx_http_request_header(call->request, "Content-Length");
     struct file *file = call->file;
-    struct sbx_field_error err = { 0 };
+    const char *why = NULL;
     struct range_piece piece;
 
     if (text == NULL) {
@@ -192,11 +192,14 @@ put_piece(struct call *call, struct sbx_jsonw *w)
     }
     if (sbx_http_request_header_count(call->request, "Content-Range") != 1 ||
         !range_piece_parse(&piece, text)) {
-        sbx_field_error_set(&err, "Content-Range", "must be bytes FIRST-LAST/TOTAL");
+        why = "must be bytes FIRST-LAST/TOTAL";
     } else if (length != NULL && strtoull(length, NULL, 10) != piece.length) {
-        sbx_field_error_set(&err, "Content-Range", "must be as long as the body");
+        why = "must be as long as the body";
     }
-    if (err.message[0] != '\0') {
+    if (why != NULL) {
+        struct sbx_field_error err;
+
+        sbx_field_error_set(&err, "Content-Range", "%s", why);
         call_problem_field(call, &err);
         return false;
     }

@@ -9,7 +9,7 @@
 
 #define MAX_SIDE 1000
 #define MAX_PATH 1024
-#define MAX_ENV_VALUE (32 * 1024)
+#define MAX_ENV_VALUE (32ul * 1024)
 #define MAX_BYTES (512u << 10) /* of argv and env, each */
 
 /* 422, with what is wrong. */

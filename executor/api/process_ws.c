@@ -86,7 +86,7 @@ tell_gap(struct process_ws *pw, const struct feed_item *item)
 static void
 tell_stderr(struct process_ws *pw, const struct feed_item *item)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(2 * PIECE);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(2ul * PIECE);
 
     sbx_buf_puts(&text, "\"");
     sbx_b64_encode(&text, item->data, item->len);

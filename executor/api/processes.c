@@ -78,7 +78,6 @@ process_headers(struct call *call, struct process_headers *ret)
 {
     const struct command *command = call->process->command;
 
-    ret->n = 0;
     (void)snprintf(ret->location, sizeof(ret->location), "/v1/sessions/%s/processes/%s",
                    command->session_id.text, command->id.text); /* fits */
     ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
@@ -91,7 +90,7 @@ process_headers(struct call *call, struct process_headers *ret)
 static void
 process_stream(struct call *call)
 {
-    struct process_headers headers;
+    struct process_headers headers = { .n = 0 };
 
     process_headers(call, &headers);
     stream_start(call, call->process->command->feed, headers.header, headers.n);
@@ -103,7 +102,7 @@ process_answer(struct call *call, int status)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
     const struct command *command = call->process->command;
-    struct process_headers headers;
+    struct process_headers headers = { .n = 0 };
     struct sbx_jsonw w;
 
     if (command->session == NULL && session_call(call, SESSION_CALL_ALIVE) == NULL) {

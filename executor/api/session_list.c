@@ -129,7 +129,7 @@ static void
 sessions_answer(struct call *call, const struct sessions_listing *listing, const struct shown *all,
                 unsigned n)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(SESSION_REPLY_MAX * 2);
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(2ul * SESSION_REPLY_MAX);
     unsigned count = n < listing->limit ? n : listing->limit;
     struct cursor last = { 0 };
     struct sbx_jsonw w;

@@ -77,7 +77,7 @@ steps_answer(struct call *call, const struct steps_listing *listing, const struc
         step_answer_write(&w, NULL, &brief);
     }
     sbx_jsonw_array_end(&w);
-    if (n > count) {
+    if (count > 0 && n > count) {
         last = (struct cursor){ .created_ms = all[count - 1]->number, .id = all[count - 1]->id };
     }
     r = listing_write_next(&w, call, listing->scope, n > count ? &last : NULL);

@@ -427,7 +427,7 @@ websocket_new(struct websocket **ret, const struct websocket_spec *spec)
         return -ENOMEM;
     }
     ws->spec = *spec;
-    ws->out.max = 2 * MAX_PENDING;
+    ws->out.max = 2ul * MAX_PENDING;
     ws->text.max = WEBSOCKET_MAX_TEXT;
     if (fcntl(spec->fd, F_SETFL, O_NONBLOCK) < 0 || uv_poll_init(spec->loop, &ws->poll, spec->fd) < 0) {
         wslay_frame_context_free(ws->frames);
