@@ -157,7 +157,8 @@ my $done = ask('GET', "/v1/jobs/$id?wait=30")->{json};
 is($done->{status}, 'succeeded', 'the job ends all the same');
 my ($wall, $wall_alone) = map { $_->{usage}{wall_ms} } $done, $alone;
 note "with 50 stalled readers $wall ms (1000 of them asleep), alone $wall_alone ms; executord's peak $base kB before, " . memory('VmHWM') . ' kB after';
-cmp_ok(memory('VmHWM') - $base, '<', 40 << 10, 'executord held less than 40 MiB for them');
+# In a sanitized one what is freed stays in its quarantine.
+cmp_ok(memory('VmHWM') - $base, '<', 40 << 10, 'executord held less than 40 MiB for them') if $Sandbox::VARIANT ne 'asan';
 $_->finish(60) for @stalled[0 .. 4];
 is(scalar(grep { length($_->{stdout}) + $_->{missed}{stdout} == 6 + 480 * 65536 } @stalled[0 .. 4]), 5, 'what came and what was missed is all there was');
 is(scalar(grep { $_->{missed}{stdout} > 0 } @stalled[0 .. 4]), 5, 'they know that they missed some');
