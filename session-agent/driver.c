@@ -110,7 +110,7 @@ driver_kill(struct driver *driver)
 void
 driver_interrupt(const struct driver *driver)
 {
-    if (driver->watch.pid != 0) {
+    if (driver->watch.pid != 0 && driver->state == RUNNING && !driver->has_outcome) {
         (void)kill(-driver->group, SIGINT); /* ESRCH: it has none yet, and runs nothing */
     }
 }

@@ -56,7 +56,7 @@ _must_check_ int driver_step(struct driver *driver, const char *head, size_t hea
                              size_t code_len);
 /* There is room again. */
 void driver_resume(struct driver *driver);
-/* SIGINT to its process group. */
+/* SIGINT to its process group, while a step runs whose outcome has not been read. */
 void driver_interrupt(const struct driver *driver);
 /* SIGINT again, to those of its children that are in its group: one that had not yet executed its program when the
  * first came has caught it in the interpreter's stead and forgotten it (bash that has a trap). */

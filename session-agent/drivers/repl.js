@@ -2,27 +2,36 @@
 // Keeps the JavaScript of a session: repl.js. Speaks frames on descriptor 3 (docs/agent.md).
 //
 // A step is evaluated by the engine's own inspector in its REPL mode: let, const and class may be declared again, await
-// works at the top, and the value of the last expression comes back. The call is made from a script with
-// breakOnSigint, so that SIGINT ends an endless loop in the step's first turn; in later turns it ends the wait. The
-// native thread that hears it is kept (node's own REPL has it during an await): starting it for each script takes longer
-// than most steps, and in between a signal is lost or ends the process.
+// works at the top, and the value of the last expression comes back. The call only goes as far as an await that stands
+// before the code, and the promise of the code's end is waited for here: an inspector that is terminated aborts the
+// process (V8 11.3, when the code throws). The code runs in microtasks, and these from a script with breakOnSigint, so
+// that SIGINT ends an endless loop in the step's first turn; in later turns it ends the wait, between steps it does nothing.
+// The native thread that hears it is kept (node's own REPL has it during an await): starting it for each script takes
+// longer than most steps, and in between a signal is lost or ends the process.
 const inspector = require('inspector');
 const net = require('net');
 const path = require('path');
 const vm = require('vm');
+const { inspect } = require('util');
 const { Module } = require('module');
 
-const RICH = path.join(__dirname, 'repl_rich.js');
+// Not when it is needed: an interrupt would leave half of it.
+const rich = require('./repl_rich.js');
+
 const { parse, stringify } = JSON;
 const { alloc, byteLength, concat, from } = Buffer;
 const MAX_NAME = 128, MAX_VALUE = 4096, MAX_TRACEBACK = 24576, MAX_JSON = 40960;
 
-const { startSigintWatchdog, stopSigintWatchdog, watchdogHasPendingSigint } = process.binding('contextify');
+const { startSigintWatchdog, stopSigintWatchdog } = process.binding('contextify');
+process.noDeprecation = true; // for the next line
+const { clearAsyncIdStack } = process.binding('async_wrap');
+delete process.noDeprecation;
 const POLL_MS = 20;
+const STRICT = '"use strict";', PAUSE = 'void await 0;';
+const SHIFT = STRICT.length + PAUSE.length; // of the first line's columns
 
 let current = null; // the step that runs: what it may show still, and how it ends
 let steps = 0;
-let rich = null;
 
 // Output is out when a step ends, and when process.exit() ends all.
 for (const name of ['stdout', 'stderr']) {
@@ -67,7 +76,6 @@ function repair(stream) {
 
 // Frames of this file and below it are of no use to who wrote the code.
 function describe(error) {
-  const { inspect } = require('util');
   let text;
   try {
     text = error instanceof Error && typeof error.stack === 'string' ? error.stack : 'Uncaught ' + inspect(error);
@@ -76,7 +84,8 @@ function describe(error) {
   }
   const lines = text.split('\n').filter((line) => !/^\s+at .*(node:internal\/|node:inspector|node:vm|node:net|node:events)/.test(line));
   const end = lines.findIndex((line) => /^\s+at /.test(line) && line.includes(__dirname));
-  return (end < 0 ? lines : lines.slice(0, end)).join('\n');
+  const shift = (all, place, column) => place + Math.max(1, column - SHIFT);
+  return (end < 0 ? lines : lines.slice(0, end)).map((line) => line.replace(/^(\s+at .*\bstep-\d+\.js:1:)(\d+)/, shift)).join('\n');
 }
 
 function cut(text, size) {
@@ -99,7 +108,7 @@ function errorOf(error) {
   try {
     const isError = error instanceof Error;
     name = String(isError ? error.name : error === null ? 'null' : typeof error);
-    value = String(isError ? error.message : require('util').inspect(error));
+    value = String(isError ? error.message : inspect(error));
   } catch (second) {
     value = 'an error that cannot be told';
   }
@@ -113,6 +122,7 @@ function deliver(step) {
     else process.env[name] = value;
   }
   current = null;
+  catchErrors();
   send('E', from(stringify({ ...step.end, exit_code: null, dropped: Math.min(step.dropped, 1000000) })));
 }
 
@@ -132,13 +142,22 @@ function fail(step, error) {
 
 function show(kind, value, raw) {
   if (!current) return; // a timer of an earlier step
-  rich = rich || require(RICH);
   rich.show(current, kind, value, raw, send);
 }
 
 const session = new inspector.Session();
 session.connect();
 const post = session.post.bind(session);
+
+function succeed(step, value) {
+  if (step.end) return;
+  try {
+    if (value !== undefined) show('result', value, false);
+    finish(step, 'succeeded', null);
+  } catch (problem) {
+    fail(step, problem);
+  }
+}
 
 // A value that the inspector holds, as itself: its answers are descriptions.
 function take(remote, then) {
@@ -164,6 +183,7 @@ function answered(step, error, reply) {
   if (step.end) return;
   if (error) {
     if (/terminated/i.test(error.message)) interrupt(step);
+    else if (/find context/.test(error.message)) process.reallyExit(1); // process.kill(process.pid) takes the inspector's
     else fail(step, new Error(error.message));
     return;
   }
@@ -172,51 +192,77 @@ function answered(step, error, reply) {
     take(thrown.exception || { type: 'string', value: thrown.text }, (value) => fail(step, value));
     return;
   }
-  take(reply.result, (value) => {
-    try {
-      if (value !== undefined) show('result', value, false);
-      finish(step, 'succeeded', null);
-    } catch (problem) {
-      fail(step, problem);
-    }
-  });
+  take(reply.result, (value) => succeed(step, value));
 }
 
+const turn = process._tickCallback;
 // What the script below calls. A global: scripts see nothing else.
-const bridge = { run() {}, taken: undefined };
+const bridge = { run: () => turn.call(process), taken: undefined };
 Object.defineProperty(globalThis, '__sandbox_step__', { value: bridge, enumerable: false, configurable: false, writable: false });
 const script = new vm.Script('__sandbox_step__.run()', { filename: __filename });
 const OPTIONS = { breakOnSigint: true, displayErrors: false };
-const turn = process._tickCallback;
 
-function evaluate(step, expression) {
-  bridge.run = () => {
-    post('Runtime.evaluate', { expression, replMode: true, awaitPromise: true, userGesture: false }, (error, reply) => {
-      // The rest may run code of the value, which shall be interruptible too when it can.
-      answered(step, error, reply);
-    });
-    turn.call(process); // what follows an await of something settled belongs to this turn
-  };
-  if (watchdogHasPendingSigint()) {
-    forgetSignal();
-    interrupt(step);
-    return;
-  }
-  let ended = null;
-  isTurn = true;
+// Whether a signal came that ended nothing; it is forgotten. The thread goes on: it is only counted down.
+function takeSignal() {
+  startSigintWatchdog();
+  return stopSigintWatchdog();
+}
+
+function runTurn(step) {
   try {
     script.runInThisContext(OPTIONS);
   } catch (error) {
-    ended = error;
-  }
-  isTurn = false;
-  if (ended && ended.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') {
+    if (error.code !== 'ERR_SCRIPT_EXECUTION_INTERRUPTED') throw error;
+    // What was under way left its context behind, which node would take for a reason to abort.
+    clearAsyncIdStack();
     repair(process.stdout);
     repair(process.stderr);
     interrupt(step);
-  } else if (ended) {
-    process.emit('uncaughtException', ended);
   }
+}
+
+const { prototype } = Promise;
+const { then } = prototype;
+const { apply } = Reflect;
+const { defineProperty, getOwnPropertyDescriptor } = Object;
+const RESULT = '.repl_result'; // V8's name of the value
+
+// Up to the await before the code. The inspector's then() asks for the promise's constructor, which shows the promise; what
+// it gets makes it give up.
+function prepare(step, expression) {
+  const property = getOwnPropertyDescriptor(prototype, 'constructor');
+  const isOpen = !property || property.configurable; // or the code has frozen it, and the inspector waits
+  let promise = null, answer = null, isLate = false;
+  const get = function () {
+    promise = this;
+    throw promise;
+  };
+  if (isOpen) defineProperty(prototype, 'constructor', { configurable: true, get });
+  post('Runtime.evaluate', { expression, replMode: true, awaitPromise: true, userGesture: false }, (error, reply) => {
+    if (isLate) answered(step, error, reply);
+    else answer = [error, reply];
+  });
+  isLate = true;
+  if (property && isOpen) defineProperty(prototype, 'constructor', property);
+  else if (isOpen) delete prototype.constructor;
+  // A value or an error may run code, which shall be interruptible too when it can.
+  if (promise) apply(then, promise, [(box) => succeed(step, box[RESULT]), (error) => fail(step, error)]);
+  else if (answer) answered(step, ...answer);
+}
+
+function evaluate(step, expression) {
+  isTurn = true;
+  try {
+    prepare(step, expression);
+  } catch (error) {
+    fail(step, error);
+  }
+  try {
+    if (!step.end) runTurn(step);
+  } catch (error) {
+    process.emit('uncaughtException', error);
+  }
+  isTurn = false;
   flush();
   if (current !== step) return;
   if (step.end) {
@@ -224,10 +270,7 @@ function evaluate(step, expression) {
     return;
   }
   step.poll = setInterval(() => {
-    if (watchdogHasPendingSigint()) {
-      forgetSignal();
-      interrupt(step);
-    }
+    if (takeSignal()) interrupt(step);
   }, POLL_MS);
 }
 
@@ -242,20 +285,14 @@ function asExpression(code) {
   }
 }
 
-function forgetSignal() {
-  stopSigintWatchdog();
-  startSigintWatchdog();
+// A signal that comes before the step's code may be one of the step before.
+function listen() {
+  takeSignal();
+  catchErrors();
 }
 
-function listen() {
-  // A listener of an earlier step's code would have the signal for itself.
-  if (process.listenerCount('SIGINT') > 0) {
-    process.removeAllListeners('SIGINT');
-    forgetSignal();
-  } else if (watchdogHasPendingSigint()) {
-    forgetSignal();
-  }
-  // The code may have removed them.
+// The code may have removed them.
+function catchErrors() {
   for (const [event, listener] of listeners) {
     if (!process.listeners(event).includes(listener)) process.on(event, listener);
   }
@@ -272,7 +309,8 @@ function begin(header, code) {
   }
   try {
     if (/\b(?:import|export)\b/.test(code)) code = require('./repl_import.js').rewrite(code);
-    evaluate(step, `${asExpression(code)}\n//# sourceURL=step-${steps}.js`);
+    const mode = /^\s*(['"])use strict\1/.test(code) ? STRICT : ' '.repeat(STRICT.length);
+    evaluate(step, `${mode}${PAUSE}${asExpression(code)}\n//# sourceURL=step-${steps}.js`);
   } catch (error) {
     fail(step, error);
   }
@@ -309,6 +347,12 @@ bridge.url = require('url').pathToFileURL(main.filename).href;
 globalThis.display = (value, options) => show('display', value, Boolean(options && options.raw));
 process.argv = [process.argv[0], ''];
 process.mainModule = main;
+// A listener of the code's would take the signal from the thread, and its end would leave it with nobody.
+for (const [event, name] of [['newListener', 'startListeningIfSignal'], ['removeListener', 'stopListeningIfSignal']]) {
+  const original = process.listeners(event).find((listener) => listener.name === name);
+  process.removeListener(event, original);
+  process.on(event, (type) => type === 'SIGINT' || original(type));
+}
 startSigintWatchdog();
 listen();
 send('R');

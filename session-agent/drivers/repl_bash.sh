@@ -125,24 +125,28 @@ __sandbox_next() {
     return 0
 }
 
+# The frame of the step's end, into __sandbox_data.
 __sandbox_end() {
     local status=succeeded
     if ((__sandbox_status != 0)); then status=failed; fi
     __sandbox_running=
     __sandbox_reset_env
-    __sandbox_send "E{\"status\":\"${1:-$status}\",\"error\":${2:-null},\"exit_code\":$__sandbox_status,\"dropped\":0}"
+    __sandbox_data="E{\"status\":\"${1:-$status}\",\"error\":${2:-null},\"exit_code\":$__sandbox_status,\"dropped\":0}"
 }
 
 __sandbox_done() {
     { __sandbox_status=$? && __sandbox_quiet; } 2> /dev/null
     builtin trap '' INT
     __sandbox_end
+    __sandbox_send "$__sandbox_data"
 }
 
-# Ends the step, writes down the state and starts anew.
+# Ends the step, writes down the state and starts anew; only then the end is told: until there is a trap again SIGINT
+# would be the end of all, and what a shell ignores from its start can have no trap.
 __sandbox_again() {
     local file=${TMPDIR:-/tmp}/.sandbox-bash-$$ line
     __sandbox_end "$@"
+    __sandbox_frame=$__sandbox_data
     {
         builtin declare -p
         builtin declare -f
@@ -159,14 +163,24 @@ __sandbox_again() {
     } >| "$file" 2> /dev/null
     builtin trap - INT EXIT
     # Copies of the copy are close-on-exec too, but for 0 to 2.
-    builtin exec "$BASH" "$__sandbox_driver" "$file" 0>&"$__sandbox_copy"
+    builtin exec "$BASH" "$__sandbox_driver" "$file" "$__sandbox_frame" 0>&"$__sandbox_copy"
+}
+
+# Descriptor 3, as the driver knows it. The eval's redirection holds in the code, not before and behind it, and some ends
+# of the shell take it back; what has the copy's number then is a pipe, if anything.
+__sandbox_reopen() {
+    if [[ -S /proc/self/fd/$__sandbox_copy ]]; then
+        # By itself: `builtin exec` would take it back.
+        exec 3>&"$__sandbox_copy"
+    else
+        __sandbox_copy=3
+    fi
 }
 
 __sandbox_interrupted() {
     if [[ -n $__sandbox_running ]]; then
         { __sandbox_status=130 && __sandbox_quiet; } 2> /dev/null
-        # The eval's redirection still holds. By itself: `builtin exec` would take it back.
-        exec 3>&"$__sandbox_copy"
+        __sandbox_reopen
         __sandbox_again interrupted '{"name":"Interrupted","value":"by SIGINT","traceback":""}'
     fi
 }
@@ -182,12 +196,7 @@ exit() {
 __sandbox_left() {
     { __sandbox_status=$? && __sandbox_quiet; } 2> /dev/null
     if [[ -n $__sandbox_running ]]; then
-        # Put back already by some ends, by some not.
-        if [[ -e /proc/self/fd/$__sandbox_copy ]]; then
-            exec 3>&"$__sandbox_copy"
-        else
-            __sandbox_copy=3
-        fi
+        __sandbox_reopen
         __sandbox_again failed
     fi
 }
@@ -201,6 +210,7 @@ __sandbox_ready() {
     else
         exec 3>&0 0< /dev/null
         rm -f "$file"
+        __sandbox_send "$2"
     fi
 }
 

@@ -117,6 +117,10 @@ for my $case (['a program', 'sleep 600; echo no'], ['a loop', 'while true; do :;
 }
 $d->interrupt for 1 .. 20;
 says('echo $x', "1\n", 'between steps the signal does nothing');
+srand 1;
+my $ends = $d->storm(500, 'echo $x', 'for i in {1..500}; do :; done', 'v=$(echo $x)', 'false', 'printf "%09999d\n" 1');
+is(join(' ', sort keys %$ends), 'failed interrupted succeeded', 'SIGINT at any moment ends a step at most') or diag explain $ends;
+says('echo $x', "1\n", 'and leaves the session as it was');
 $r = says('(trap "" INT; sleep 0.3) & p=$!; echo go; wait $p; echo done', "go\n", 'a background job', interrupt_at => qr/go\n/);
 $r = sh('trap "echo trapped; t=1" INT; echo go; while [ -z "$t" ]; do :; done; trap - INT', interrupt_at => qr/go\n/);
 is("$r->{status} $r->{stdout}", "succeeded go\ntrapped\n", "the code's own trap has the signal in its step");

@@ -167,6 +167,28 @@ for my $case (['an endless loop', 'while (true) {}'], ['an endless await', 'awai
 }
 $d->interrupt for 1 .. 20;
 is_value('x', '2', 'between steps the signal does nothing');
+# An interrupt races with the end of its step, with the next frame, and with what the engine does around the code.
+srand 1;
+my $ends = $d->storm(1500, 'x', 'await 1; x', 'console.log(x); x', 'for (let i = 0; i < 3e4; i++); x', 'display({ a: x }); x', 'await new Promise((r) => setImmediate(r)); x',
+    'process.nextTick(() => {}); queueMicrotask(() => {}); await null; x', 'setTimeout(() => {}, 0); x', 'throw new Error("expected")', 'await import("node:fs"); x', 'console.log("x".repeat(1e5)); x', 'half of (');
+is(join(' ', sort keys %$ends), 'failed interrupted succeeded', 'SIGINT at any moment ends a step at most') or diag explain $ends;
+is_value('x', '2', 'and leaves the session as it was');
+js('process.on("SIGINT", () => console.log("mine"))');
+$r = js('console.log("go"); for (;;) {}', interrupt_at => qr/go\n/);
+is("$r->{status} $r->{stdout}", "interrupted go\n", "a listener of the code's does not keep it from the driver");
+js('process.removeAllListeners("SIGINT")');
+$d->interrupt for 1 .. 20;
+is_value('x', '2', 'nor does the end of one');
+$r = js('process.nextTick(() => { require("fs").writeSync(1, "go\n"); for (;;) {} }); await new Promise(() => {})', interrupt_at => qr/go\n/);
+is($r->{status}, 'interrupted', "a loop in the engine's own queue");
+is_value('x', '2', 'takes nothing with it');
+is(js("\n  'use strict'; undeclared = 1")->{error}{name}, 'ReferenceError', 'strict code is strict');
+is_value('delete Promise.prototype.constructor; await 4', '4', 'without what the driver asks promises for');
+is_value('Object.hasOwn(Promise.prototype, "constructor")', 'false', 'which is put back as it was');
+fails('throw new RangeError("x")', 'RangeError', 'errors come through');
+js('Promise.prototype.constructor = Promise; Object.defineProperty(Promise.prototype, "constructor", { configurable: false })');
+is_value('await 5', '5', 'nor when it is frozen');
+fails('throw new RangeError("x")', 'RangeError', 'errors then');
 js('setInterval(() => { x = 3 }, 5).unref()');
 is_value('await new Promise((r) => setTimeout(r, 50)); x', '3', 'timers go on between steps');
 
@@ -187,6 +209,9 @@ $d->start;
 is(js('process.kill(process.pid, "SIGKILL")')->{signal}, 9, 'so does a signal');
 $d->start;
 ok(js('process.abort()')->{dead}, 'and abort()');
+$d->start;
+js('process.kill(process.pid, "SIGINT")');
+ok(js('1')->{dead}, 'it ends when node has shut down what it needs');
 $d->start;
 is(js('require("fs").closeSync(3); 1')->{status} =~ /dead|succeeded/ ? 1 : 0, 1, 'closing descriptor 3 hangs nothing');
 $d->stop;

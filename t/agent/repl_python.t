@@ -216,6 +216,10 @@ for my $case (['an endless loop', "while True: pass"], ['a sleep', 'import time;
     unlike($r->{error}{traceback} // '', qr/repl/, 'without the driver in the traceback');
     is_value('x', '2', 'and leaves the session as it was');
 }
+srand 1;
+my $ends = $d->storm(1500, 'x', 'print(x)', 'display(x)', 'for i in range(3000): pass', '1/0', 'import time; time.sleep(0.0002)', 'print("x" * 100000)', 'half of (');
+is(join(' ', sort keys %$ends), 'failed interrupted succeeded', 'SIGINT at any moment ends a step at most') or diag explain $ends;
+is_value('x', '2', 'and leaves the session as it was');
 $r = py("signal_seen = []\nimport signal\nsignal.signal(signal.SIGINT, lambda *a: signal_seen.append(1))\nprint('go', flush=True)\nwhile not signal_seen: pass\n", interrupt_at => qr/go/);
 is($r->{status}, 'succeeded', 'a handler of the code has the signal in its own step');
 $r = py("print('go', flush=True)\nwhile True: pass", interrupt_at => qr/go/);

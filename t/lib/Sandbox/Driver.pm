@@ -155,6 +155,26 @@ sub step {
     return $self->result($got);
 }
 
+# SIGINT at moments that nobody chose: before, within, behind and between `n` steps. Each step ends once, and the
+# interpreter lives. Returns how many steps had each end.
+sub storm {
+    my ($self, $n, @codes) = @_;
+    my %ends;
+    my $wait = sub { my $end = time + rand $_[0]; 1 while time < $end };
+    for my $i (1 .. $n) {
+        my $code = $codes[rand @codes];
+        if (rand() < 0.3) { $wait->(0.0003); $self->interrupt }
+        $self->begin($code);
+        if (rand() < 0.6) { $wait->(rand() < 0.5 ? 0.0002 : 0.001); $self->interrupt }
+        my $got = $self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ });
+        die "the driver hangs in step $i: $code\n" if $got->{late};
+        my $r = $self->result($got);
+        die "step $i ended the interpreter (exit $r->{exit}, signal $r->{signal}): $code\n$r->{stderr}\n" if $r->{dead};
+        $ends{ $r->{status} }++;
+    }
+    return \%ends;
+}
+
 sub result {
     my ($self, $got) = @_;
     if ($got->{gone}) {
