@@ -20,6 +20,8 @@
 #define MAX_HEAD (8ul * REQUEST_MAX_ENV_TOTAL)
 #define MAX_DISPLAY_NOTE 16384
 #define STREAM_DISPLAY 3u
+/* An interpreter drops a SIGINT that comes before it has taken up the code, and the step would run until it is killed. */
+#define TAKE_UP_MS 20
 
 struct context_step {
     struct context *context;
@@ -192,13 +194,28 @@ step_on_children(uv_timer_t *timer)
     context_set_timer(context, step_on_grace, GRACE_MS - GRACE_OF_CHILDREN_MS);
 }
 
+static void step_interrupt(struct context *context);
+
+static void
+step_on_taken_up(uv_timer_t *timer)
+{
+    step_interrupt(timer->data);
+}
+
 static void
 step_interrupt(struct context *context)
 {
-    if (context->step->is_sent) {
-        driver_interrupt(context->driver);
-        context_set_timer(context, step_on_children, GRACE_OF_CHILDREN_MS);
+    uint64_t ran_ms = (sbx_now_mono_ns() - context->step->started_ns) / 1000000u;
+
+    if (!context->step->is_sent) {
+        return;
     }
+    if (ran_ms < TAKE_UP_MS) {
+        context_set_timer(context, step_on_taken_up, TAKE_UP_MS - ran_ms);
+        return;
+    }
+    driver_interrupt(context->driver);
+    context_set_timer(context, step_on_children, GRACE_OF_CHILDREN_MS);
 }
 
 static void

@@ -148,6 +148,13 @@ cmp_ok($end->{wall_ms}, '<', 10000, 'soon');
 ok($end->{restarted} && $end->{error}{name} eq 'NameError', 'the next step starts it again, without its state');
 (undef, $channel) = step('main', "import subprocess\nsubprocess.run(['sleep', '1000'])", timeout_ms => 200);
 is($channel->{ended}{interpreter}, 'alive', 'an interrupt reaches what the interpreter waits for');
+# At once: before the interpreter can have taken up the code.
+ok($mux->ask({ op => 'context', name => 'js', language => 'javascript' })->{ok}, 'a node');
+step('js', 'var kept = 1');
+my @hasty = map { $channel = begin('js', 'for (;;);'); $channel->note({ interrupt => JSON::PP::true }); $end = $channel->end; "$end->{status} $end->{interpreter}" } 1 .. 20;
+is_deeply(\@hasty, [('interrupted alive') x 20], 'an interrupt that comes with its step is heard');
+is((step('js', 'kept'))[1]{out}[3], '1', 'and costs no state');
+ok($mux->ask({ op => 'context_end', name => 'js' })->{ok}, 'its end');
 # bash with a trap forks a child that has the trap until it executes its program: an interrupt in between is lost on it.
 ok($mux->ask({ op => 'context', name => 'shell', language => 'bash' })->{ok}, 'a shell');
 is((step('shell', 'kept=yes'))[0]{status}, 'succeeded', 'with a variable');
