@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PKGS := libuv jansson libcrypto sqlite3 libseccomp
+PKGS := libuv jansson yajl libcrypto sqlite3 libseccomp
 
 WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
         -Wconversion -Wsign-conversion -Wundef -Wimplicit-fallthrough -Wcast-qual -Wpointer-arith -Werror
@@ -20,7 +20,7 @@ OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize
 # Without the -fno- options above: what they define, UBSan no longer reports.
 HARDEN := -fstack-protector-strong
 STATIC :=
-AGENT_LIBS := -luv -lhttp_parser -ljansson -lcrypto -lpthread
+AGENT_LIBS := -luv -lhttp_parser -ljansson -lyajl -lcrypto -lpthread
 AGENT_EXTRA := $(OUT)/obj/t/asan/inside.o
 else
 ifeq ($(VARIANT),mutant)
@@ -32,13 +32,15 @@ CC ?= gcc
 AUTO_INIT := $(shell $(CC) -ftrivial-auto-var-init=zero -fsyntax-only -x c /dev/null 2>/dev/null && echo -ftrivial-auto-var-init=zero)
 OPT := -O2 -g -D_FORTIFY_SOURCE=3 $(AUTO_INIT)
 STATIC := -static
-AGENT_LIBS := -l:libuv_a.a -l:libhttp_parser.a -l:libjansson.a -l:libcrypto.a -lpthread -ldl
+# What the agent does not use of its libraries is left out: each page of it would be mapped by a fault, and unmapped again, of every sandbox.
+SECTIONS := -ffunction-sections -fdata-sections
+AGENT_LIBS := -l:libuv_a.a -l:libhttp_parser.a -l:libjansson.a -l:libyajl_s.a -l:libcrypto.a -lpthread -ldl
 endif
 
 CPPFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(OUT)/gen $(CPPFLAGS_VARIANT)
-CFLAGS := $(OPT) $(WARN) $(HARDEN) -fPIE
+CFLAGS := $(OPT) $(WARN) $(HARDEN) $(SECTIONS) -fPIE
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
-LIBS := -luv -lhttp_parser -ljansson -lcrypto -lsqlite3 -lwslay -lpthread
+LIBS := -luv -lhttp_parser -ljansson -lyajl -lcrypto -lsqlite3 -lwslay -lpthread
 
 objs = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(1)))
 LIB_OBJS := $(call objs,lib/*.c)
@@ -62,10 +64,10 @@ help:
 	@echo 'make stop        stop it and leave nothing behind'
 	@echo 'make build       build everything into build/$$VARIANT (release, asan)'
 	@echo 'make test        build, then run the whole suite against real components (VARIANT=asan: sanitized)'
-	@echo 'make test-extra  tests against components from PyPI'
+	@echo 'make test-extra  tests against components from PyPI and the Go modules'
 	@echo 'make lint        layering, banned calls, function length, docs against code, static analysis'
 	@echo 'make format      clang-format the tree'
-	@echo 'make bench       benchmarks of ours and of peers in one run'
+	@echo 'make bench       benchmarks of ours and of peers in one run (BENCH=--help: of what; PROFILE=1: where the time goes, too)'
 	@echo 'make fuzz        each fuzz target for FUZZ_SECONDS (default 20)'
 	@echo 'make clean       remove build/'
 
@@ -76,6 +78,11 @@ $(STAMP): conf/local/deps.sh
 $(STAMP)-test: conf/local/deps.sh
 	@bash conf/local/deps.sh test
 	@mkdir -p build && touch $@ $(STAMP)
+
+# What t/mcp runs.
+$(STAMP)-npm: t/mcp/install t/mcp/package.json t/mcp/package-lock.json $(STAMP)-test
+	@t/mcp/install
+	@touch $@
 
 build: daemons module $(OUT)/pycache/done
 daemons: $(STAMP)
@@ -93,8 +100,13 @@ $(OUT)/obj/%.o: %.c
 $(OUT)/gen/migrations.c: executor/store/migrations/embed.awk $(wildcard executor/store/migrations/*.sql)
 	@mkdir -p $(@D)
 	@awk -f $< $(sort $(filter %.sql,$^)) > $@.tmp && mv $@.tmp $@
-$(OUT)/gen/migrations.o: $(OUT)/gen/migrations.c
+
+$(OUT)/gen/%.o: $(OUT)/gen/%.c
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+# A library as the bytes that session-agent/$(1).h declares as $(2).
+embed = @(echo '\#include "session-agent/$(1).h"'; echo 'const unsigned char $(2)[] = {'; od -An -v -tu1 $< | sed 's/[0-9][0-9]*/&,/g'; \
+	  echo '};'; echo 'const size_t $(2)_len = sizeof($(2));') > $@.tmp && mv $@.tmp $@
 
 # For programs of any template: of the C library's functions it uses what each has. The agent carries it along.
 $(OUT)/gen/statx.so: session-agent/preload/statx.c
@@ -102,10 +114,16 @@ $(OUT)/gen/statx.so: session-agent/preload/statx.c
 	@echo '  CC    $<'
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARN) -fPIC -fvisibility=hidden -shared -nostdlib -s -Wl,-z,noexecstack,-z,relro $< -o $@
 $(OUT)/gen/preload.c: $(OUT)/gen/statx.so
-	@(echo '#include "session-agent/nested.h"'; echo 'const unsigned char nested_preload[] = {'; od -An -v -tu1 $< | sed 's/[0-9][0-9]*/&,/g'; \
-	  echo '};'; echo 'const size_t nested_preload_len = sizeof(nested_preload);') > $@.tmp && mv $@.tmp $@
-$(OUT)/gen/preload.o: $(OUT)/gen/preload.c
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	$(call embed,nested,nested_preload)
+# The same for zygotes' interpreters; with the agent's own privilege drops.
+FORK_SRCS := session-agent/preload/fork.c session-agent/preload/huge.c session-agent/confine.c session-agent/landlock.c lib/sbx_wall.c
+$(OUT)/gen/fork.so: $(FORK_SRCS) $(wildcard session-agent/*.h session-agent/preload/*.h) lib/sbx_zygote.h lib/sbx_wall.h lib/sbx_base.h
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	@$(CC) $(CPPFLAGS) -O2 $(WARN) -fPIC -fvisibility=hidden -fno-stack-protector -shared -nostdlib -s \
+	  -Wl,-z,noexecstack,-z,relro,-z,now,--gc-sections -ffunction-sections -fdata-sections $(FORK_SRCS) -o $@
+$(OUT)/gen/fork.c: $(OUT)/gen/fork.so
+	$(call embed,zygote,zygote_library)
 
 archive = @rm -f $@ && ar rcsP $@ $^
 $(OUT)/libsbx.a: $(LIB_OBJS)
@@ -114,7 +132,7 @@ $(OUT)/libexecutor.a: $(EXEC_OBJS)
 	$(archive)
 $(OUT)/liblaunch.a: $(LAUNCH_OBJS)
 	$(archive)
-$(OUT)/libagent.a: $(AGENT_OBJS) $(OUT)/gen/preload.o
+$(OUT)/libagent.a: $(AGENT_OBJS) $(OUT)/gen/preload.o $(OUT)/gen/fork.o
 	$(archive)
 
 $(OUT)/executord: $(OUT)/obj/executor/main.o $(OUT)/libexecutor.a $(OUT)/libsbx.a
@@ -126,7 +144,7 @@ $(OUT)/sandbox-launch: $(OUT)/obj/executor/launcher/main.o $(OUT)/liblaunch.a $(
 # -static: the sandbox has no libraries the agent could trust. Linker warnings are about getaddrinfo, unused here.
 $(OUT)/session-agent: $(OUT)/obj/session-agent/main.o $(AGENT_EXTRA) $(OUT)/libagent.a $(OUT)/libsbx.a
 	@echo '  LINK  $@'
-	@$(CC) $(CFLAGS) $(if $(STATIC),$(STATIC) -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now,$(LDFLAGS)) $^ $(AGENT_LIBS) -o $@ \
+	@$(CC) $(CFLAGS) $(if $(STATIC),$(STATIC) -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now$(comma)--gc-sections,$(LDFLAGS)) $^ $(AGENT_LIBS) -o $@ \
 	  2> >(grep -vE 'statically linked applications requires|in function .(uv_|BIO_|bio_|dlfcn_|dso)' >&2)
 comma := ,
 
@@ -158,10 +176,14 @@ $(OUT)/t/tool/%: t/tool/%.c $(OUT)/libsbx.a
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -o $@
 $(OUT)/t/bench/%: t/bench/%.c $(OUT)/libsbx.a
 	@mkdir -p $(@D)
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -o $@
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) -lm -o $@
+
+$(OUT)/t/bench/policy: t/bench/policy.c $(OUT)/libsbx.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -o $@
 
 # What is measured is the executor's own store.
-$(OUT)/t/bench/blob: t/bench/blob.c $(OUT)/libexecutor.a $(OUT)/libsbx.a
+$(OUT)/t/bench/blob $(OUT)/t/bench/store: $(OUT)/t/bench/%: t/bench/%.c $(OUT)/libexecutor.a $(OUT)/libsbx.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(filter %.a,$^) $(LIBS) -o $@
 
@@ -174,7 +196,7 @@ $(OUT)/libedge.a: $(patsubst %.c,$(OUT)/obj/%.o,$(EDGE_PURE))
 unit: $(STAMP)-test
 	@$(MAKE) -s --no-print-directory -j2 $(UNIT) $(TOOLS)
 
-test: $(STAMP)-test build unit
+test: $(STAMP)-test $(STAMP)-npm build unit
 	@perl t/run $(VARIANT)
 test-extra: $(STAMP)-test build unit
 	@bash t/run-extra $(VARIANT)
@@ -183,9 +205,13 @@ lint: $(STAMP)-test
 	@perl t/run release t/lint
 	@perl t/lint/analyse
 format:
-	@git ls-files '*.[ch]' | grep -Ev '^ngx_sandbox_module/ngx_(http|sandbox_policy_store)' | xargs clang-format -i
+	@git ls-files '*.[ch]' | grep -Ev '^ngx_sandbox_module/ngx_(http|sandbox_(policy_store|fetch|control))' | xargs clang-format -i
 bench: build unit
-	@perl t/bench/run
+	@perl t/bench/run $(BENCH)
+ifdef PROFILE
+	@perl t/bench/profile --what job
+	@perl t/bench/profile --what step
+endif
 
 FUZZ_SECONDS ?= 20
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
@@ -212,6 +238,7 @@ stop:
 	@bash conf/local/stop.sh
 
 clean:
-	rm -rf build
+	rm -rf build t/mcp/node_modules
 
--include $(shell find build -name '*.d' 2>/dev/null)
+# Not of what Go brings for test-extra.
+-include $(shell find build -path build/go -prune -o -type f -name '*.d' -print 2>/dev/null)

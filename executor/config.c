@@ -12,6 +12,7 @@
 #define CONFIG_LINE_MAX 4096
 #define CONFIG_FILE_LINES_MAX 10000
 #define HOUR_MS UINT64_C(3600000)
+#define CONFIG_MAX_POOL_SIZE 1024
 
 enum config_type { CONFIG_TEXT, CONFIG_NUMBER, CONFIG_MODE, CONFIG_BYTES, CONFIG_DURATION };
 
@@ -48,6 +49,14 @@ static const struct config_key config_keys[] = {
       "path of the database" },
     { "audit.dir", CONFIG_TEXT, AT(audit_dir), "/var/lib/sandbox/audit", 0, 0, NULL,
       "directory of the audit log's segments" },
+    { "audit.key_file", CONFIG_TEXT, AT(audit_key_file), "", 0, 0, NULL,
+      "Ed25519 private key, PEM, that signs the log's heads; empty: they are not signed" },
+    { "audit.old_key_file", CONFIG_TEXT, AT(audit_old_key_file), "", 0, 0, NULL,
+      "the one before: it vouches for the new one at the start; empty: none" },
+    { "audit.segment_lines", CONFIG_NUMBER, AT(audit_segment_lines), "100000", 1, 1000000, NULL,
+      "a segment that has this many lines is followed by the next one" },
+    { "audit.sign_every", CONFIG_DURATION, AT(audit_sign_ms), "60s", 100, HOUR_MS, NULL,
+      "time between two signed heads while events come" },
     { "artifacts.dir", CONFIG_TEXT, AT(artifacts_dir), "/var/lib/sandbox/artifacts", 0, 0, NULL,
       "directory of the artifact store" },
     { "artifacts.key_file", CONFIG_TEXT, AT(artifacts_key_file), NULL, 0, 0, NULL,
@@ -71,6 +80,14 @@ static const struct config_key config_keys[] = {
       "a job that waited longer ends as timed_out" },
     { "sessions.max", CONFIG_NUMBER, AT(sessions_max), "64", 1, 10000, NULL,
       "sessions that live at once; one more is answered 503 queue_full" },
+    { "pools.memory", CONFIG_BYTES, AT(pools_memory), "0", 0, UINT64_C(1) << 44, NULL,
+      "memory for sandboxes that are kept ready, all pools together; 0: an eighth of the host's" },
+    { "pools.max", CONFIG_NUMBER, AT(pools_max), "256", 0, 4096, NULL, "their number" },
+    { "policy.dir", CONFIG_TEXT, AT(policy_dir), "", 0, 0, NULL,
+      "the operator's policy documents, as the gateways have them; empty: the gateways alone hold requests "
+      "to them" },
+    { "usage.interval", CONFIG_DURATION, AT(usage_interval_ms), "15s", 100, HOUR_MS, NULL,
+      "how often what a session used goes into usage while it lives" },
     { "sessions.orphans", CONFIG_DURATION, AT(sessions_orphans_ms), "60s", 100, HOUR_MS, NULL,
       "how often records of sessions that nobody has are looked for" },
     { "output.keep", CONFIG_BYTES, AT(output_keep), "1Mi", 4096, 4 << 20, NULL,
@@ -88,8 +105,14 @@ static const struct config_key config_keys[] = {
       "how long what was streamed is kept whole after its end" },
     { "streams.linger_bytes", CONFIG_BYTES, AT(streams_linger_bytes), "64Mi", 0, UINT64_C(1) << 36, NULL,
       "memory for all of that" },
+    { "policy.tombstones", CONFIG_DURATION, AT(policy_tombstones_ms), "24h", 1000, 87600 * HOUR_MS, NULL,
+      "how long gateways are told of deleted policies and revocations" },
     { "retention.records", CONFIG_DURATION, AT(retention_records_ms), "168h", 1000, 87600 * HOUR_MS, NULL,
       "how long jobs, sessions and steps are kept after their end, where the tenant's policy does not say" },
+    { "retention.audit", CONFIG_DURATION, AT(retention_audit_ms), "0s", 0, 87600 * HOUR_MS, NULL,
+      "how long bodies of audit events are kept when the policy does not say; 0: for ever" },
+    { "retention.audit_min", CONFIG_DURATION, AT(retention_audit_min_ms), "720h", 0, 87600 * HOUR_MS, NULL,
+      "how long they are kept at least, whatever a tenant's policy says" },
     { "drain.timeout", CONFIG_DURATION, AT(drain_timeout_ms), "25s", 0, HOUR_MS, NULL,
       "time for jobs to end after SIGTERM" },
     { "denials.file", CONFIG_TEXT, AT(denials_file), "", 0, 0, NULL,
@@ -237,30 +260,114 @@ config_find_template(struct config *config, const char *key, const char **ret_re
     return template;
 }
 
-/* "pool.<template>" or "pool.<template>.<tier>" */
+/* "N", or "N..M" */
+static bool
+config_size_parse(const char *text, struct config_size *ret)
+{
+    const char *dots = strstr(text, "..");
+    char first[16] = "";
+    size_t len = dots == NULL ? strlen(text) : (size_t)(dots - text);
+    uint64_t min, max;
+
+    if (len >= sizeof(first)) {
+        return false;
+    }
+    (void)snprintf(first, sizeof(first), "%.*s", (int)len, text); /* as was looked at */
+    if (!config_number_parse(first, 10, &min)) {
+        return false;
+    }
+    max = min;
+    if ((dots != NULL && !config_number_parse(dots + 2, 10, &max)) || min > max ||
+        max > CONFIG_MAX_POOL_SIZE) {
+        return false;
+    }
+    *ret = (struct config_size){ .min = (unsigned)min, .max = (unsigned)max };
+    return true;
+}
+
+/* NULL: there are too many, or it can be no language's name. */
+static struct config_size *
+config_line_size(struct config_template *template, enum sbx_isolation tier, const char *language)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-";
+    size_t len = strlen(language);
+    struct config_line *line;
+
+    if (len == 0 || len >= CONFIG_LANGUAGE_LEN || strspn(language, allowed) != len) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < template->n_lines; i++) {
+        line = &template->lines[i];
+        if (line->isolation == tier && strcmp(line->language, language) == 0) {
+            return &line->size;
+        }
+    }
+    if (template->n_lines == CONFIG_MAX_LINES) {
+        return NULL;
+    }
+    line = &template->lines[template->n_lines++];
+    line->isolation = tier;
+    memcpy(line->language, language, len + 1);
+    return &line->size;
+}
+
+/* The tier that `*text` begins with, which is then past it, or NONE. */
+static enum sbx_isolation
+config_take_tier(const char **text)
+{
+    size_t len = strcspn(*text, ".");
+    enum sbx_isolation tier;
+    char word[16] = "";
+
+    if (len >= sizeof(word)) {
+        return SBX_ISOLATION_NONE;
+    }
+    memcpy(word, *text, len);
+    tier = sbx_isolation_parse(word);
+    if (tier != SBX_ISOLATION_NONE) {
+        *text += len;
+    }
+    return tier;
+}
+
+/* "pool.<template>", and after it ".<tier>", ".<language>", or both */
 static int
 config_set_pool(struct config *config, const char *key, const char *value, const char *where, char *error)
 {
     enum sbx_isolation tier = SBX_ISOLATION_NONE;
     struct config_template *template;
+    struct config_size size, *slot;
     const char *rest = NULL;
-    uint64_t size;
 
     template = config_find_template(config, key, &rest, where, error);
     if (template == NULL) {
         return CONFIG_E_INVALID;
     }
+    if (!config_size_parse(value, &size)) {
+        return config_fail(error, "%s: %.64s: must be N or N..M, between 0 and %d", where, key,
+                           CONFIG_MAX_POOL_SIZE);
+    }
     if (*rest == '.') {
-        tier = sbx_isolation_parse(rest + 1);
-        if (tier == SBX_ISOLATION_NONE) {
-            return config_fail(error, "%s: %.64s: the tier must be process or gvisor", where, key);
+        rest++;
+        tier = config_take_tier(&rest);
+        if (tier != SBX_ISOLATION_NONE && *rest == '.') {
+            rest++;
+        } else if (tier != SBX_ISOLATION_NONE && *rest == '\0') {
+            rest = NULL;
         }
+    } else {
+        rest = NULL;
     }
-    if (!config_number_parse(value, 10, &size) || size > 1024) {
-        return config_fail(error, "%s: %.64s: must be between 0 and 1024", where, key);
+    slot = rest == NULL ? &template->size[tier] : config_line_size(template, tier, rest);
+    if (slot == NULL) {
+        return config_fail(
+            error, "%s: %.64s: must be a tier (process or gvisor), a language, or both, and %d at most",
+            where, key, CONFIG_MAX_LINES);
     }
-    template->said[tier] = true;
-    template->size[tier] = (unsigned)size;
+    if (rest == NULL) {
+        template->said[tier] = true;
+    }
+    *slot = size;
     return 0;
 }
 
@@ -285,26 +392,42 @@ config_set_template(struct config *config, const char *key, const char *value, c
     return 0;
 }
 
+static bool
+line_is_of(const struct config_line *line, enum sbx_isolation tier, enum sbx_isolation own)
+{
+    return line->isolation == tier || (line->isolation == SBX_ISOLATION_NONE && tier == own);
+}
+
+/* False: the template is not offered in this tier. */
+static bool
+config_pool_fill(struct config_pool *pool, const struct config_template *template, enum sbx_isolation tier)
+{
+    enum sbx_isolation own = sbx_isolation_stronger(template->isolation, SBX_ISOLATION_PROCESS);
+
+    *pool = (struct config_pool){
+        .name = template->name,
+        .isolation = tier,
+        .own = tier == own,
+        .size = template->said[tier] ? template->size[tier]
+                : tier == own        ? template->size[SBX_ISOLATION_NONE]
+                                     : (struct config_size){ 0 },
+    };
+    for (unsigned i = 0; i < template->n_lines; i++) {
+        if (line_is_of(&template->lines[i], tier, own)) {
+            pool->lines[pool->n_lines++] = &template->lines[i];
+        }
+    }
+    return tier == own || template->said[tier] || pool->n_lines > 0;
+}
+
 unsigned
 config_pools(const struct config *config, struct config_pool pools[CONFIG_MAX_POOLS])
 {
     unsigned n = 0;
 
     for (unsigned i = 0; i < config->n_templates; i++) {
-        const struct config_template *template = &config->templates[i];
-        enum sbx_isolation own = sbx_isolation_stronger(template->isolation, SBX_ISOLATION_PROCESS);
-
         for (unsigned tier = SBX_ISOLATION_PROCESS; tier < SBX_N_ISOLATIONS; tier++) {
-            unsigned said = template->said[tier] ? tier : SBX_ISOLATION_NONE;
-
-            if (tier == own || template->said[tier]) {
-                pools[n++] = (struct config_pool){
-                    .name = template->name,
-                    .isolation = (enum sbx_isolation)tier,
-                    .own = tier == own,
-                    .size = template->size[said],
-                };
-            }
+            n += config_pool_fill(&pools[n], &config->templates[i], (enum sbx_isolation)tier);
         }
     }
     return n;
@@ -591,6 +714,8 @@ config_print_keys(FILE *out)
     (void)fprintf(out, "  %-30s %s\n", "pool.<template>",
                   "sandboxes kept ready of a template (default: pool.default = 0)");
     (void)fprintf(out, "  %-30s %s\n", "pool.<template>.<tier>", "the same in one tier, process or gvisor");
+    (void)fprintf(out, "  %-30s %s\n", "pool.<template>[.<tier>].<language>",
+                  "the same with an interpreter waiting in each; N..M: N, and up to M by demand");
     (void)fprintf(out, "  %-30s %s\n", "template.<name>.isolation",
                   "tier of jobs that ask for none (default: process)");
 }

@@ -15,10 +15,24 @@
 #define CONFIG_MAX_TEMPLATES 16
 #define CONFIG_MAX_POOLS (2 * CONFIG_MAX_TEMPLATES)
 #define CONFIG_TEMPLATE_LEN 32
+#define CONFIG_LANGUAGE_LEN 33
+#define CONFIG_MAX_LINES 15 /* of one template */
 #define CONFIG_ERROR_LEN 256
 
 enum {
     CONFIG_E_INVALID = 1, /* the error text says file, line and key */
+};
+
+/* How many sandboxes are kept ready: always min, and up to max when there is demand. */
+struct config_size {
+    unsigned min, max;
+};
+
+/* Of a language; pool.<template>.<language>, or pool.<template>.<tier>.<language> */
+struct config_line {
+    char language[CONFIG_LANGUAGE_LEN]; /* as it was written: a name or an alias */
+    enum sbx_isolation isolation;       /* NONE: the template's own */
+    struct config_size size;
 };
 
 struct config_template {
@@ -26,7 +40,9 @@ struct config_template {
     enum sbx_isolation isolation; /* NONE: not said */
     /* pool.<name>.<tier>; of NONE pool.<name>, which is the template's own tier */
     bool said[SBX_N_ISOLATIONS];
-    unsigned size[SBX_N_ISOLATIONS];
+    struct config_size size[SBX_N_ISOLATIONS];
+    struct config_line lines[CONFIG_MAX_LINES];
+    unsigned n_lines;
 };
 
 /* One template in one tier. */
@@ -34,7 +50,9 @@ struct config_pool {
     const char *name; /* in the same struct config's templates */
     enum sbx_isolation isolation;
     bool own; /* the template's own tier */
-    unsigned size;
+    struct config_size size;
+    const struct config_line *lines[CONFIG_MAX_LINES]; /* there, too */
+    unsigned n_lines;
 };
 
 struct config {
@@ -50,6 +68,10 @@ struct config {
     char *database_driver;
     char *database_url;
     char *audit_dir;
+    char *audit_key_file;
+    char *audit_old_key_file;
+    uint64_t audit_segment_lines;
+    uint64_t audit_sign_ms;
     char *artifacts_dir;
     char *artifacts_key_file;
     char *artifacts_old_key_file;
@@ -62,10 +84,15 @@ struct config {
     uint64_t limits_queue_timeout_ms;
     uint64_t output_keep;
     uint64_t sessions_max;
+    uint64_t pools_memory, pools_max;
+    char *policy_dir;
+    uint64_t usage_interval_ms;
     uint64_t sessions_orphans_ms;
     uint64_t streams_keep, streams_memory, streams_linger_ms, streams_linger_bytes;
     uint64_t streams_max, streams_max_per_tenant, streams_keepalive_ms;
     uint64_t retention_records_ms;
+    uint64_t policy_tombstones_ms;
+    uint64_t retention_audit_ms, retention_audit_min_ms;
     uint64_t drain_timeout_ms;
     char *denials_file;
     uint64_t idempotency_ttl_ms;

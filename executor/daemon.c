@@ -20,20 +20,28 @@
 #include "executor/api/api.h"
 #include "executor/api/job_reply.h"
 #include "executor/core/artifacts.h"
+#include "executor/core/changes.h"
+#include "executor/core/budget.h"
 #include "executor/core/denials.h"
+#include "executor/core/enforce.h"
 #include "executor/core/engine.h"
+#include "executor/core/governance.h"
 #include "executor/core/janitor.h"
 #include "executor/core/orphans.h"
+#include "executor/core/policies.h"
 #include "executor/core/reconcile.h"
 #include "executor/core/sessions.h"
 #include "executor/core/sweep.h"
 #include "executor/denial_line.h"
-#include "executor/runtime/registry.h"
+#include "executor/policy_text.h"
+#include "executor/pools.h"
 #include "executor/runtime/runtime.h"
 #include "executor/secret_file.h"
 #include "executor/store/blob.h"
 #include "executor/store/db.h"
 #include "executor/walls.h"
+#include "lib/sbx_sign.h"
+#include "lib/sbx_time.h"
 
 #define DAEMON_AGENT_TIMEOUT_MS 10000
 #define DAEMON_QUIET_MS 2000 /* for connections that do not end by themselves, after all jobs did */
@@ -44,20 +52,24 @@ struct daemon {
     uv_loop_t loop;
     bool loop_open;
     struct secret key;
+    struct sbx_sign_key *audit_key; /* NULL: heads of the audit log are not signed */
     struct registry *languages;
     struct timers *timers;
     struct db *db;
     struct blob_store *blobs;
     struct keyring *keyring;
     struct artifacts *artifacts;
+    struct budgets *budgets;
     struct runtime *runtimes[SBX_N_ISOLATIONS]; /* NULL: no template has that tier */
-    struct config_pool shapes[CONFIG_MAX_POOLS];
-    unsigned n_shapes;
-    struct runner_pool pools[CONFIG_MAX_POOLS];
-    unsigned n_pools, n_pools_draining;
+    struct pools pools;
+    unsigned n_pools_draining;
     struct engine *engine;
     struct sessions *sessions;
     struct orphans *orphans;
+    struct changes *changes;
+    struct policies *policies;
+    struct governance *governance;
+    struct enforce *enforce;
     struct api *api;
     struct janitor *janitor;
     struct sweep *sweep;
@@ -131,6 +143,25 @@ daemon_read_artifact_keys(struct secret *key, struct secret *old, const struct c
     return r;
 }
 
+/* *ret NULL for an empty path. */
+static int
+daemon_read_audit_key(struct sbx_sign_key **ret, const char *path)
+{
+    struct secret pem;
+    int r;
+
+    *ret = NULL;
+    if (*path == '\0') {
+        return 0;
+    }
+    r = secret_file_read(&pem, path);
+    if (r == 0) {
+        r = sbx_sign_private(ret, pem.data, pem.len);
+    }
+    secret_wipe(&pem);
+    return r ? daemon_fail("start.audit_key", path, r) : 0;
+}
+
 static int
 daemon_read_languages(struct registry **ret, const struct config *config)
 {
@@ -167,6 +198,7 @@ daemon_find_group(const struct config *config, int64_t *ret)
 bool
 daemon_check(const struct config *config)
 {
+    _cleanup_(sbx_sign_freep) struct sbx_sign_key *audit = NULL, *audit_old = NULL;
     struct registry *languages = NULL;
     struct secret key, old;
     int64_t group;
@@ -176,8 +208,10 @@ daemon_check(const struct config *config)
     secret_wipe(&old);
     secret_wipe(&key);
     fine = daemon_read_key(&key, config) == 0 && fine;
-    fine = daemon_read_languages(&languages, config) == 0 && fine;
+    fine = daemon_read_languages(&languages, config) == 0 && pools_check(config, languages) && fine;
     fine = daemon_find_group(config, &group) == 0 && fine;
+    fine = daemon_read_audit_key(&audit, config->audit_key_file) == 0 && fine;
+    fine = daemon_read_audit_key(&audit_old, config->audit_old_key_file) == 0 && fine;
     secret_wipe(&key);
     registry_free(languages);
     return fine;
@@ -195,16 +229,33 @@ static int
 daemon_open_store(struct daemon *daemon)
 {
     const struct config *config = daemon->config;
-    const struct db_spec db = {
+    _cleanup_(sbx_sign_freep) struct sbx_sign_key *old_key = NULL;
+    struct db_spec db = {
         .driver = config->database_driver,
         .url = config->database_url,
         .audit_dir = config->audit_dir,
+        .audit_segment_lines = config->audit_segment_lines,
+        .audit_sign_ms = config->audit_sign_ms,
+        .audit_keep_ms = config->retention_audit_ms,
+        .audit_keep_min_ms = config->retention_audit_min_ms,
         .loop = &daemon->loop,
     };
     const struct blob_spec blobs = { .driver = "file", .root = config->artifacts_dir, .loop = &daemon->loop };
     char error[512] = "";
     int r;
 
+    r = daemon_read_audit_key(&daemon->audit_key, config->audit_key_file);
+    r = r ? r : daemon_read_audit_key(&old_key, config->audit_old_key_file);
+    if (r) {
+        return r;
+    }
+    if (daemon->audit_key == NULL) {
+        log_at(
+            config->production ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "audit.unsigned",
+            LOG_STR("message", "audit.key_file is not set: nobody can tell a rewritten audit log from ours"));
+    }
+    db.audit_key = daemon->audit_key;
+    db.audit_old_key = old_key;
     r = db_open(&daemon->db, &db, error, sizeof(error));
     if (r) {
         log_error("start.database", LOG_STR("error", error));
@@ -253,35 +304,28 @@ daemon_open_artifacts(struct daemon *daemon)
     return r ? daemon_fail("start.artifacts", config->artifacts_key_file, r) : 0;
 }
 
+/* Of tenants; before there is an engine nothing does. */
+static bool
+daemon_runs(void *arg)
+{
+    const struct daemon *daemon = arg;
+
+    return daemon->engine != NULL && engine_running(daemon->engine) > 0;
+}
+
 static int
 daemon_open_pools(struct daemon *daemon)
 {
-    const struct config *config = daemon->config;
-    unsigned creating = (unsigned)config->limits_max_running / 2;
-    int r;
+    const struct pools_spec spec = {
+        .config = daemon->config,
+        .languages = daemon->languages,
+        .runtimes = daemon->runtimes,
+        .timers = daemon->timers,
+        .busy = daemon_runs,
+        .busy_arg = daemon,
+    };
 
-    for (unsigned i = 0; i < daemon->n_shapes; i++) {
-        const struct config_pool *shape = &daemon->shapes[i];
-        const struct pool_spec spec = {
-            .runtime = daemon->runtimes[shape->isolation],
-            .timers = daemon->timers,
-            .template_name = shape->name,
-            .size = shape->size,
-            .max_creating = creating < 2    ? 2
-                            : creating > 16 ? 16
-                                            : creating,
-        };
-
-        r = pool_new(&daemon->pools[i].pool, &spec);
-        if (r) {
-            return daemon_fail("start.pool", spec.template_name, r);
-        }
-        daemon->pools[i].template_name = shape->name;
-        daemon->pools[i].isolation = shape->isolation;
-        daemon->pools[i].own = shape->own;
-        daemon->n_pools++;
-    }
-    return 0;
+    return pools_open(&daemon->pools, &spec);
 }
 
 /* Either says whether the launcher is there. */
@@ -294,6 +338,14 @@ daemon_runtime(const struct daemon *daemon)
 }
 
 static int
+daemon_open_budgets(struct daemon *daemon)
+{
+    int r = budgets_new(&daemon->budgets, sbx_now_unix_ms);
+
+    return r ? daemon_fail("start.budgets", "budgets", r) : 0;
+}
+
+static int
 daemon_open_engine(struct daemon *daemon)
 {
     const struct config *config = daemon->config;
@@ -303,14 +355,16 @@ daemon_open_engine(struct daemon *daemon)
         .db = daemon->db,
         .blobs = daemon->blobs,
         .artifacts = daemon->artifacts,
-        .pools = daemon->pools,
-        .n_pools = daemon->n_pools,
+        .budgets = daemon->budgets,
+        .pools = daemon->pools.pools,
+        .n_pools = daemon->pools.n_pools,
         .queue = {
             .max_running = (unsigned)config->limits_max_running,
             .max_waiting = (unsigned)config->limits_max_queued,
             .max_waiting_per_tenant = (unsigned)config->limits_max_queued_per_tenant,
             .max_bytes = config->limits_max_queued_bytes,
         },
+        .max_taking = pools_max_taking(config),
         .queue_timeout_ms = config->limits_queue_timeout_ms,
         .output_keep = (size_t)config->output_keep,
         .feed_keep = (size_t)config->streams_keep,
@@ -342,8 +396,8 @@ daemon_open_sessions(struct daemon *daemon)
     const struct sessions_spec spec = {
         .timers = daemon->timers,
         .db = daemon->db,
-        .pools = daemon->pools,
-        .n_pools = daemon->n_pools,
+        .pools = daemon->pools.pools,
+        .n_pools = daemon->pools.n_pools,
         .max = (unsigned)config->sessions_max,
         .output_keep = (size_t)config->output_keep,
         .feed_keep = (size_t)config->streams_keep,
@@ -351,6 +405,8 @@ daemon_open_sessions(struct daemon *daemon)
         .shelf = engine_shelf(daemon->engine),
         .key_ttl_ms = config->idempotency_ttl_ms,
         .keep_ms = config->retention_records_ms,
+        .budgets = daemon->budgets,
+        .record_ms = config->usage_interval_ms,
         .share = daemon_share,
         .share_arg = daemon,
     };
@@ -363,6 +419,61 @@ daemon_open_sessions(struct daemon *daemon)
     return r ? daemon_fail("start.sessions", "sessions", r) : 0;
 }
 
+static void
+daemon_on_policy(void *arg, const struct policy_change *change)
+{
+    const struct policy_record *record = change->record;
+    struct daemon *daemon = arg;
+
+    if (change->deleted || record->n_targets == 0) {
+        governance_remove(daemon->governance, record->tenant, record->id.text);
+    } else {
+        policy_text_put(daemon->governance, record);
+    }
+    enforce_again(daemon->enforce);
+}
+
+static void
+daemon_visit_policy(void *arg, const struct policy_record *record)
+{
+    const struct daemon *daemon = arg;
+
+    policy_text_put(daemon->governance, record);
+}
+
+static int
+daemon_open_policies(struct daemon *daemon)
+{
+    const struct changes_spec changes = {
+        .timers = daemon->timers,
+        .db = daemon->db,
+        .keep_ms = daemon->config->policy_tombstones_ms,
+    };
+    int r;
+
+    r = changes_new(&daemon->changes, &changes);
+    if (r == 0) {
+        r = policies_new(&daemon->policies, daemon->changes);
+    }
+    if (r == 0) {
+        r = policy_text_governance(&daemon->governance, daemon->config->policy_dir);
+    }
+    if (r == 0) {
+        const struct enforce_spec enforce = {
+            .timers = daemon->timers,
+            .engine = daemon->engine,
+            .sessions = daemon->sessions,
+            .governance = daemon->governance,
+        };
+
+        r = enforce_new(&daemon->enforce, &enforce);
+    }
+    if (r == 0) {
+        policies_watch(daemon->policies, daemon_on_policy, daemon);
+    }
+    return r ? daemon_fail("start.policies", "policies", r) : 0;
+}
+
 static int
 daemon_open_api(struct daemon *daemon)
 {
@@ -373,9 +484,13 @@ daemon_open_api(struct daemon *daemon)
         .sessions = daemon->sessions,
         .runtime = daemon_runtime(daemon),
         .artifacts = daemon->artifacts,
+        .changes = daemon->changes,
+        .policies = daemon->policies,
+        .governance = daemon->governance,
+        .budgets = daemon->budgets,
         .languages = daemon->languages,
-        .pools = daemon->pools,
-        .n_pools = daemon->n_pools,
+        .pools = daemon->pools.pools,
+        .n_pools = daemon->pools.n_pools,
         .context_key = daemon->key.data,
         .context_key_len = daemon->key.len,
         .accept_bypass = config->authz_bypass,
@@ -468,9 +583,9 @@ daemon_open_runtimes(struct daemon *daemon)
     int r = 0;
 
     daemon->walls = (struct walls){ .config = daemon->config, .db = daemon->db };
-    daemon->n_shapes = config_pools(daemon->config, daemon->shapes);
-    for (unsigned i = 0; i < daemon->n_shapes && r == 0; i++) {
-        enum sbx_isolation tier = daemon->shapes[i].isolation;
+    pools_shape(&daemon->pools, daemon->config);
+    for (unsigned i = 0; i < daemon->pools.n_shapes && r == 0; i++) {
+        enum sbx_isolation tier = daemon->pools.shapes[i].isolation;
 
         if (daemon->runtimes[tier] == NULL) {
             r = daemon_open_tier(daemon, tier);
@@ -538,9 +653,9 @@ static int
 daemon_open(struct daemon *daemon)
 {
     static int (*const steps[])(struct daemon * daemon) = {
-        daemon_open_store, daemon_open_artifacts, daemon_open_runtimes,
-        daemon_open_pools, daemon_open_engine,    daemon_open_sessions,
-        daemon_open_api,   daemon_open_chores,    daemon_open_signals,
+        daemon_open_store,   daemon_open_artifacts, daemon_open_runtimes, daemon_open_pools,
+        daemon_open_budgets, daemon_open_engine,    daemon_open_sessions, daemon_open_policies,
+        daemon_open_api,     daemon_open_chores,    daemon_open_signals,
     };
     int r;
 
@@ -626,6 +741,40 @@ daemon_on_keys(void *arg, int rc, unsigned rewrapped)
     }
 }
 
+/* So are the policies that hold. */
+static void
+daemon_on_policies(void *arg, int rc)
+{
+    struct daemon *daemon = arg;
+
+    if (rc != 0) {
+        (void)daemon_fail("start.policies", "database", rc); /* says it; rc is what counts */
+        daemon->status = 1;
+        daemon_stop(daemon);
+        return;
+    }
+    daemon->reconciled = true;
+    daemon_listen_when_ready(daemon);
+}
+
+/* What was used today is known before more is admitted. */
+static void
+daemon_on_budgets(void *arg, int rc)
+{
+    struct daemon *daemon = arg;
+
+    if (rc != 0) {
+        (void)daemon_fail("start.budgets", "database", rc); /* says it; rc is what counts */
+        daemon->status = 1;
+        daemon_stop(daemon);
+        return;
+    }
+    rc = policies_each(daemon->policies, daemon_visit_policy, daemon_on_policies, daemon);
+    if (rc != 0) {
+        daemon_on_policies(daemon, rc);
+    }
+}
+
 static void
 daemon_on_reconciled(void *arg, int rc, unsigned lost)
 {
@@ -637,9 +786,11 @@ daemon_on_reconciled(void *arg, int rc, unsigned lost)
         daemon_stop(daemon);
         return;
     }
-    daemon->reconciled = true;
     daemon->lost = lost;
-    daemon_listen_when_ready(daemon);
+    rc = budgets_load(daemon->budgets, daemon->db, daemon_on_budgets, daemon);
+    if (rc != 0) {
+        daemon_on_budgets(daemon, rc);
+    }
 }
 
 static void
@@ -658,9 +809,9 @@ daemon_on_api_closed(void *arg)
     struct daemon *daemon = arg;
 
     daemon->api = NULL;
-    daemon->n_pools_draining = daemon->n_pools;
-    for (unsigned i = 0; i < daemon->n_pools; i++) {
-        pool_drain(daemon->pools[i].pool, daemon_on_pool_drained, daemon);
+    daemon->n_pools_draining = daemon->pools.n_pools;
+    for (unsigned i = 0; i < daemon->pools.n_pools; i++) {
+        pool_drain(daemon->pools.pools[i].pool, daemon_on_pool_drained, daemon);
     }
 }
 
@@ -698,6 +849,7 @@ daemon_on_quiet(void *arg)
         return;
     }
     daemon->work_quiet = true;
+    changes_drain(daemon->changes);
     api_drain(daemon->api, daemon_on_api_quiet, daemon);
     daemon_close_when_quiet(daemon);
 }
@@ -734,10 +886,13 @@ daemon_close(struct daemon *daemon)
     daemon->orphans = orphans_free(daemon->orphans);
     daemon->sessions = sessions_free(daemon->sessions);
     daemon->engine = engine_free(daemon->engine);
+    daemon->budgets = budgets_free(daemon->budgets);
     daemon->artifacts = artifacts_free(daemon->artifacts);
-    for (unsigned i = 0; i < daemon->n_pools; i++) {
-        daemon->pools[i].pool = pool_free(daemon->pools[i].pool);
-    }
+    daemon->policies = policies_free(daemon->policies);
+    daemon->enforce = enforce_free(daemon->enforce);
+    daemon->governance = governance_free(daemon->governance);
+    daemon->changes = changes_free(daemon->changes);
+    pools_close(&daemon->pools);
     for (unsigned i = 0; i < SBX_N_ISOLATIONS; i++) {
         struct runtime *runtime = daemon->runtimes[i];
 
@@ -757,6 +912,7 @@ daemon_close(struct daemon *daemon)
     }
     timers_free(daemon->timers);
     registry_free(daemon->languages);
+    daemon->audit_key = sbx_sign_free(daemon->audit_key);
     secret_wipe(&daemon->key);
 }
 

@@ -20,6 +20,15 @@ take_name(char out[SBX_NAME_MAX + 1], const json_t *object, const char *key, con
     memcpy(out, text, strlen(text) + 1);
 }
 
+/* How long the policy says; 0: as the configuration does. */
+static uint64_t
+take_keep(const json_t *object)
+{
+    const json_t *keep = json_object_get(object, "keep_ms");
+
+    return json_is_integer(keep) && json_integer_value(keep) > 0 ? (uint64_t)json_integer_value(keep) : 0;
+}
+
 static int
 take_body(struct denial *ret, struct sbx_buf *body)
 {
@@ -56,12 +65,14 @@ denial_line_parse(struct denial *ret, const char *line, size_t len)
     }
     take_name(ret->tenant, object, "tenant", DENIAL_NOBODY);
     take_name(ret->request_id, object, "request_id", "");
+    ret->keep_ms = take_keep(object);
     if (json_object_set_new(object, "source", json_string("edge")) != 0) {
         return -ENOMEM;
     }
     /* The event's own columns: a body that repeats them could contradict them. */
     (void)json_object_del(object, "tenant");     /* absent is as good */
     (void)json_object_del(object, "request_id"); /* so here */
+    (void)json_object_del(object, "keep_ms");
     sbx_json_dump(&body, object, true);
     return take_body(ret, &body);
 }

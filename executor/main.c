@@ -3,22 +3,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "executor/audit_command.h"
 #include "executor/check_host.h"
 #include "executor/config.h"
 #include "executor/daemon.h"
 #include "executor/log.h"
-#include "executor/store/audit_verify.h"
 
 #define VERSION "0.1.0"
 
-enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
+enum command { COMMAND_RUN, COMMAND_VERIFY, COMMAND_KEYGEN, COMMAND_CHECK_HOST };
 
 struct options {
     const char *config_file;
-    const char *audit_dir;
+    const char *out;
+    struct audit_command audit;
+    enum command command;
     bool check;
-    bool audit_verify;
-    bool check_host;
     bool json;
 };
 
@@ -27,7 +27,8 @@ print_help(FILE *out)
 {
     (void)fputs(
         "usage: executord [--config FILE] [--check-config]\n"
-        "       executord audit verify [--dir DIR] [--config FILE]\n"
+        "       executord audit verify [--dir DIR] [--public-key FILE]... [--config FILE]\n"
+        "       executord audit keygen --out FILE\n"
         "       executord check-host [--json] [--config FILE]\n"
         "       executord --help | --version\n"
         "\n"
@@ -39,6 +40,8 @@ print_help(FILE *out)
         "  audit verify     walks the audit log and says whether it is what was written;\n"
         "                   exit status 0: it is, 1: it is not, 2: it could not be read\n"
         "  --dir DIR        of the audit log, instead of audit.dir\n"
+        "  --public-key FILE  one that is believed, PEM: the log is checked up to the last head it signed\n"
+        "  audit keygen     makes a key for audit.key_file; prints the public one\n"
         "  check-host       says which walls of a sandbox this host holds, and what to do about the others;\n"
         "                   exit status 0: all that are required, 1: not all, 3: no launcher to ask\n"
         "  --json           the same for a program\n"
@@ -58,6 +61,31 @@ usage(const char *what)
     return EXIT_USAGE;
 }
 
+static int
+parse_command(struct options *ret, int n, char **words)
+{
+    static const struct {
+        const char *first, *second;
+        enum command command;
+    } known[] = {
+        { "check-host", NULL, COMMAND_CHECK_HOST },
+        { "audit", "verify", COMMAND_VERIFY },
+        { "audit", "keygen", COMMAND_KEYGEN },
+    };
+
+    if (n == 0) {
+        return EXIT_FINE;
+    }
+    for (size_t i = 0; i < SBX_COUNT(known); i++) {
+        if (n == (known[i].second == NULL ? 1 : 2) && strcmp(words[0], known[i].first) == 0 &&
+            (n == 1 || strcmp(words[1], known[i].second) == 0)) {
+            ret->command = known[i].command;
+            return EXIT_FINE;
+        }
+    }
+    return usage("there is no such command");
+}
+
 /* EXIT_FINE with *ret_done set when there is nothing left to do. */
 static int
 parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
@@ -66,6 +94,8 @@ parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
         { "config", required_argument, NULL, 'c' },
         { "check-config", no_argument, NULL, 'k' },
         { "dir", required_argument, NULL, 'd' },
+        { "public-key", required_argument, NULL, 'p' },
+        { "out", required_argument, NULL, 'o' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },
         { "json", no_argument, NULL, 'j' },
@@ -85,7 +115,16 @@ parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
             ret->json = true;
             break;
         case 'd':
-            ret->audit_dir = optarg;
+            ret->audit.dir = optarg;
+            break;
+        case 'p':
+            if (ret->audit.n_public_keys == AUDIT_COMMAND_KEYS) {
+                return usage("too many public keys");
+            }
+            ret->audit.public_keys[ret->audit.n_public_keys++] = optarg;
+            break;
+        case 'o':
+            ret->out = optarg;
             break;
         case 'h':
             print_help(stdout);
@@ -99,57 +138,21 @@ parse_options(struct options *ret, int argc, char **argv, bool *ret_done)
             return EXIT_USAGE;
         }
     }
-    if (optind == argc) {
-        return EXIT_FINE;
-    }
-    if (argc - optind == 1 && strcmp(argv[optind], "check-host") == 0) {
-        ret->check_host = true;
-        return EXIT_FINE;
-    }
-    if (argc - optind != 2 || strcmp(argv[optind], "audit") != 0 || strcmp(argv[optind + 1], "verify") != 0) {
-        return usage("there is no such command");
-    }
-    ret->audit_verify = true;
-    return EXIT_FINE;
-}
-
-static int
-verify(const char *dir, const char *database)
-{
-    struct audit_report report;
-    int r;
-
-    r = audit_verify(dir, database, &report);
-    if (r < 0) {
-        (void)fprintf(stderr, "executord: audit log in %s: %s: %s\n", dir, report.detail,
-                      strerror(-r)); /* nowhere else to say it */
-        return EXIT_USAGE;
-    }
-    if (r == 0) {
-        printf("ok: %llu events in %llu segments%s; last %llu %s\n", (unsigned long long)report.lines,
-               (unsigned long long)report.segments, report.has_index ? ", as the index says" : "",
-               (unsigned long long)report.head.seq, report.head.hash);
-        return EXIT_FINE;
-    }
-    printf("%s: %s", audit_fault_name(report.fault), report.file);
-    if (report.line > 0) {
-        printf(" line %llu", (unsigned long long)report.line);
-    }
-    printf(", event %llu: %s (%llu events before it are in order)\n", (unsigned long long)report.seq,
-           report.detail, (unsigned long long)report.lines);
-    return EXIT_BROKEN;
+    return parse_command(ret, argc - optind, argv + optind);
 }
 
 static int
 run(const struct options *options, const struct config *config)
 {
+    struct audit_command audit = options->audit;
     int r;
 
-    if (options->audit_verify) {
-        return verify(options->audit_dir != NULL ? options->audit_dir : config->audit_dir,
-                      config->database_url);
+    if (options->command == COMMAND_VERIFY) {
+        audit.dir = audit.dir != NULL ? audit.dir : config->audit_dir;
+        audit.database = config->database_url;
+        return audit_command_verify(&audit);
     }
-    if (options->check_host) {
+    if (options->command == COMMAND_CHECK_HOST) {
         return check_host(config, options->json);
     }
     if (options->check) {
@@ -168,6 +171,26 @@ run(const struct options *options, const struct config *config)
     return daemon_run(config);
 }
 
+/* EXIT_FINE, or what an option does here that belongs to another command. */
+static int
+check_options(const struct options *options)
+{
+    if ((options->audit.dir != NULL || options->audit.n_public_keys > 0) &&
+        options->command != COMMAND_VERIFY) {
+        return usage("--dir and --public-key belong to audit verify");
+    }
+    if ((options->out != NULL) != (options->command == COMMAND_KEYGEN)) {
+        return usage("audit keygen needs --out, and nothing else has it");
+    }
+    if (options->json && options->command != COMMAND_CHECK_HOST) {
+        return usage("--json belongs to check-host");
+    }
+    if (options->check && options->command != COMMAND_RUN) {
+        return usage("--check-config belongs to no command");
+    }
+    return EXIT_FINE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -181,16 +204,14 @@ main(int argc, char **argv)
     if (r != EXIT_FINE || done) {
         return r;
     }
-    if (options.audit_dir != NULL && !options.audit_verify) {
-        return usage("--dir belongs to audit verify");
+    r = check_options(&options);
+    if (r != EXIT_FINE) {
+        return r;
     }
-    if (options.json && !options.check_host) {
-        return usage("--json belongs to check-host");
+    if (options.command == COMMAND_KEYGEN) {
+        return audit_command_keygen(options.out);
     }
-    if (options.check && (options.check_host || options.audit_verify)) {
-        return usage("--check-config belongs to no command");
-    }
-    if (options.audit_dir == NULL || options.config_file != NULL) {
+    if (options.audit.dir == NULL || options.config_file != NULL) {
         r = config_load(&config, options.config_file, environ, error);
         if (r) {
             (void)fprintf(stderr, "executord: %s\n",

@@ -83,7 +83,11 @@ sbx_buf_puts(struct sbx_buf *buf, const char *str)
 void
 sbx_buf_putc(struct sbx_buf *buf, char c)
 {
-    sbx_buf_append(buf, &c, 1);
+    if (!buf_grow(buf, 1)) {
+        return;
+    }
+    buf->data[buf->len++] = c;
+    buf->data[buf->len] = '\0';
 }
 
 void

@@ -22,6 +22,12 @@ struct sbx_buf {
         .max = (maximum)                                                                                     \
     }
 
+/* Over an array of the caller's that holds the NUL too: never grows, allocates and frees nothing, needs no deinit. */
+#define SBX_BUF_OVER(array)                                                                                  \
+    {                                                                                                        \
+        .data = (array), .cap = sizeof(array), .max = sizeof(array) - 1                                      \
+    }
+
 void sbx_buf_deinit(struct sbx_buf *buf);
 /* Empties the buffer, keeps its memory, clears `failed`. */
 void sbx_buf_reset(struct sbx_buf *buf);

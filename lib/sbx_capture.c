@@ -194,6 +194,29 @@ put_ring(const struct sbx_capture *capture, struct sbx_buf *out, size_t start, s
     sbx_buf_append(out, capture->tail, len - first);
 }
 
+size_t
+sbx_capture_last(const struct sbx_capture *capture, char *out, size_t size)
+{
+    size_t ring = tail_size(capture);
+    uint64_t seen = tail_seen(capture);
+    size_t tail = seen < ring ? (size_t)seen : ring, head, n = 0;
+
+    if (capture->tail == NULL) {
+        tail = 0; /* nothing went past the head, or there was no memory for it */
+        seen = 0;
+    }
+    head = tail < size && seen <= ring ? size - tail : 0;
+    head = head < capture->head_len ? head : capture->head_len;
+    tail = tail < size ? tail : size;
+    if (head > 0) {
+        memcpy(out, capture->head + capture->head_len - head, head);
+    }
+    for (; n < tail; n++) {
+        out[head + n] = capture->tail[(seen - tail + n) % ring];
+    }
+    return head + tail;
+}
+
 void
 sbx_capture_text(const struct sbx_capture *capture, struct sbx_buf *out)
 {

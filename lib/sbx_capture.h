@@ -19,6 +19,8 @@ void sbx_capture_init(struct sbx_capture *capture, size_t keep);
 void sbx_capture_deinit(struct sbx_capture *capture);
 /* False when out of memory (bytes are counted all the same). */
 bool sbx_capture_add(struct sbx_capture *capture, const void *data, size_t len);
+/* The newest bytes, at most `size`; returns how many. */
+size_t sbx_capture_last(const struct sbx_capture *capture, char *out, size_t size);
 bool sbx_capture_truncated(const struct sbx_capture *capture);
 /*
  * Appends what was kept. When truncated, the line "\n[... N bytes omitted ...]\n"

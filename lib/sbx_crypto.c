@@ -1,8 +1,10 @@
 #include "sbx_crypto.h"
 
+#include <endian.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,19 +12,47 @@
 /* Bytes of input a turn: whole groups, small enough for the stack. */
 #define B64_RAW 768
 #define B64_TEXT ((size_t)B64_RAW / 3 * 4)
+#define HMAC_BLOCK 64
 
 struct sbx_sha256 {
     EVP_MD_CTX *md;
+};
+
+/* RFC 2104 by its parts, because an EVP_MAC_CTX cannot go back to what it had read so far without being allocated anew. */
+struct sbx_hmac {
+    EVP_MD_CTX *inner, *outer; /* each with the key worked in */
+    EVP_MD_CTX *work;
+};
+
+struct sbx_hmac_head {
+    EVP_MD_CTX *md; /* after the key and the bytes that come first */
 };
 
 struct sbx_gcm {
     EVP_CIPHER_CTX *seal, *open; /* each with the key expanded once */
 };
 
+/* Looked up once: OpenSSL 3 looks an algorithm up by name, under a lock, wherever EVP_sha256() is said. Kept until the end. */
+static EVP_MD *sha256_md;
+
+static void
+sha256_fetch(void)
+{
+    sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+static const EVP_MD *
+sha256_get(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    return pthread_once(&once, sha256_fetch) == 0 && sha256_md != NULL ? sha256_md : EVP_sha256();
+}
+
 int
 sbx_sha256(const void *data, size_t len, uint8_t out[SBX_SHA256_LEN])
 {
-    return EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
+    return EVP_Digest(data, len, out, NULL, sha256_get(), NULL) == 1 ? 0 : -EIO;
 }
 
 int
@@ -50,7 +80,7 @@ sbx_sha256_new(struct sbx_sha256 **ret)
     if (state->md == NULL) {
         return -ENOMEM;
     }
-    if (EVP_DigestInit_ex(state->md, EVP_sha256(), NULL) != 1) {
+    if (EVP_DigestInit_ex(state->md, sha256_get(), NULL) != 1) {
         return -EIO;
     }
 
@@ -91,6 +121,142 @@ sbx_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, u
         return -EIO;
     }
     return 0;
+}
+
+struct sbx_hmac *
+sbx_hmac_free(struct sbx_hmac *hmac)
+{
+    if (hmac != NULL) {
+        EVP_MD_CTX_free(hmac->inner); /* wipes what it holds */
+        EVP_MD_CTX_free(hmac->outer);
+        EVP_MD_CTX_free(hmac->work);
+        free(hmac);
+    }
+    return NULL;
+}
+
+static void
+hmac_freep(struct sbx_hmac **hmac)
+{
+    sbx_hmac_free(*hmac);
+}
+
+/* The state of a digest that has read the key's block, each byte with `pad` laid over it. */
+static int
+hmac_pad(EVP_MD_CTX **ret, const uint8_t block[HMAC_BLOCK], uint8_t pad)
+{
+    uint8_t bytes[HMAC_BLOCK];
+    size_t i;
+    int r;
+
+    *ret = EVP_MD_CTX_new();
+    if (*ret == NULL) {
+        return -ENOMEM;
+    }
+    for (i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = block[i] ^ pad;
+    }
+    r = EVP_DigestInit_ex(*ret, sha256_get(), NULL) == 1 && EVP_DigestUpdate(*ret, bytes, sizeof(bytes)) == 1
+            ? 0
+            : -EIO;
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return r;
+}
+
+int
+sbx_hmac_new(struct sbx_hmac **ret, const void *key, size_t key_len)
+{
+    _cleanup_(hmac_freep) struct sbx_hmac *hmac = NULL;
+    uint8_t block[HMAC_BLOCK] = { 0 };
+    int r = 0;
+
+    hmac = calloc(1, sizeof(*hmac));
+    if (hmac == NULL) {
+        return -ENOMEM;
+    }
+    hmac->work = EVP_MD_CTX_new();
+    if (hmac->work == NULL) {
+        return -ENOMEM;
+    }
+    if (key_len > sizeof(block)) {
+        r = sbx_sha256(key, key_len, block);
+    } else if (key_len > 0) {
+        memcpy(block, key, key_len);
+    }
+    r = r != 0 ? r : hmac_pad(&hmac->inner, block, 0x36);
+    r = r != 0 ? r : hmac_pad(&hmac->outer, block, 0x5c);
+    OPENSSL_cleanse(block, sizeof(block));
+    if (r != 0) {
+        return r;
+    }
+
+    *ret = steal(&hmac);
+    return 0;
+}
+
+/* The MAC of what `from` has read and these bytes. */
+static int
+hmac_from(struct sbx_hmac *hmac, const EVP_MD_CTX *from, const void *data, size_t len,
+          uint8_t out[SBX_SHA256_LEN])
+{
+    if (EVP_MD_CTX_copy_ex(hmac->work, from) != 1 || EVP_DigestUpdate(hmac->work, data, len) != 1 ||
+        EVP_DigestFinal_ex(hmac->work, out, NULL) != 1 || EVP_MD_CTX_copy_ex(hmac->work, hmac->outer) != 1 ||
+        EVP_DigestUpdate(hmac->work, out, SBX_SHA256_LEN) != 1 ||
+        EVP_DigestFinal_ex(hmac->work, out, NULL) != 1) {
+        OPENSSL_cleanse(out, SBX_SHA256_LEN);
+        return -EIO;
+    }
+    return 0;
+}
+
+int
+sbx_hmac(struct sbx_hmac *hmac, const void *data, size_t len, uint8_t out[SBX_SHA256_LEN])
+{
+    return hmac_from(hmac, hmac->inner, data, len, out);
+}
+
+struct sbx_hmac_head *
+sbx_hmac_head_free(struct sbx_hmac_head *head)
+{
+    if (head != NULL) {
+        EVP_MD_CTX_free(head->md);
+        free(head);
+    }
+    return NULL;
+}
+
+static void
+hmac_head_freep(struct sbx_hmac_head **head)
+{
+    sbx_hmac_head_free(*head);
+}
+
+int
+sbx_hmac_head_new(struct sbx_hmac_head **ret, const struct sbx_hmac *hmac, const void *data, size_t len)
+{
+    _cleanup_(hmac_head_freep) struct sbx_hmac_head *head = NULL;
+
+    head = calloc(1, sizeof(*head));
+    if (head == NULL) {
+        return -ENOMEM;
+    }
+    head->md = EVP_MD_CTX_new();
+    if (head->md == NULL) {
+        return -ENOMEM;
+    }
+    if (EVP_MD_CTX_copy_ex(head->md, hmac->inner) != 1 || EVP_DigestUpdate(head->md, data, len) != 1) {
+        return -EIO;
+    }
+
+    *ret = steal(&head);
+    return 0;
+}
+
+int
+sbx_hmac_after(struct sbx_hmac *hmac, const struct sbx_hmac_head *head, const void *data, size_t len,
+               uint8_t out[SBX_SHA256_LEN])
+{
+    return hmac_from(hmac, head->md, data, len, out);
 }
 
 struct sbx_gcm *
@@ -210,24 +376,60 @@ sbx_random(void *out, size_t len)
     return 0;
 }
 
+static void
+b64_encode(struct sbx_buf *out, const uint8_t *data, size_t len, const char alphabet[64], size_t padding)
+{
+    size_t rest = len % 3, i;
+    uint64_t word;
+    uint32_t group;
+    char *room;
+
+    room = len > SIZE_MAX / 4 ? NULL : sbx_buf_reserve(out, (len + 2) / 3 * 4);
+    if (room == NULL) {
+        out->failed = true;
+        return;
+    }
+    /* Two groups of one word, as long as that can be read. */
+    for (i = 0; i + 8 <= len; i += 6, room += 8) {
+        memcpy(&word, data + i, sizeof(word));
+        word = be64toh(word);
+        room[0] = alphabet[word >> 58];
+        room[1] = alphabet[word >> 52 & 63];
+        room[2] = alphabet[word >> 46 & 63];
+        room[3] = alphabet[word >> 40 & 63];
+        room[4] = alphabet[word >> 34 & 63];
+        room[5] = alphabet[word >> 28 & 63];
+        room[6] = alphabet[word >> 22 & 63];
+        room[7] = alphabet[word >> 16 & 63];
+    }
+    for (; i + 3 <= len; i += 3, room += 4) {
+        group = (uint32_t)data[i] << 16 | (uint32_t)data[i + 1] << 8 | data[i + 2];
+        room[0] = alphabet[group >> 18];
+        room[1] = alphabet[group >> 12 & 63];
+        room[2] = alphabet[group >> 6 & 63];
+        room[3] = alphabet[group & 63];
+    }
+    if (rest > 0) {
+        group = (uint32_t)data[i] << 16 | (rest == 2 ? (uint32_t)data[i + 1] << 8 : 0);
+        room[0] = alphabet[group >> 18];
+        room[1] = alphabet[group >> 12 & 63];
+        room[2] = rest == 2 ? alphabet[group >> 6 & 63] : '=';
+        room[3] = '=';
+    }
+    out->len += (len + 2) / 3 * 4 - (rest > 0 ? (3 - rest) * (1 - padding) : 0);
+    out->data[out->len] = '\0';
+}
+
 void
 sbx_b64_encode(struct sbx_buf *out, const void *data, size_t len)
 {
-    const uint8_t *next = data;
-    size_t n;
-    char *room;
+    b64_encode(out, data, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 1);
+}
 
-    while (len > 0) {
-        n = len < B64_RAW ? len : B64_RAW;
-        /* EVP_EncodeBlock ends with a NUL, for which the buffer always has room. */
-        room = sbx_buf_reserve(out, (n + 2) / 3 * 4);
-        if (room == NULL) {
-            return;
-        }
-        out->len += (size_t)EVP_EncodeBlock((unsigned char *)room, next, (int)n);
-        next += n;
-        len -= n;
-    }
+void
+sbx_b64url_encode(struct sbx_buf *out, const void *data, size_t len)
+{
+    b64_encode(out, data, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 0);
 }
 
 static void
@@ -242,22 +444,6 @@ swap_alphabet(char *text, size_t len, const char from[2], const char to[2])
             text[i] = to[1];
         }
     }
-}
-
-void
-sbx_b64url_encode(struct sbx_buf *out, const void *data, size_t len)
-{
-    size_t start = out->len;
-
-    sbx_b64_encode(out, data, len);
-    if (out->failed || len == 0) {
-        return;
-    }
-    while (out->data[out->len - 1] == '=') {
-        out->len--;
-    }
-    out->data[out->len] = '\0';
-    swap_alphabet(out->data + start, out->len - start, "+/", "-_");
 }
 
 /* Value of a digit, 64 when it is none. `special` holds the digits 62 and 63. */

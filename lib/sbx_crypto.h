@@ -18,6 +18,23 @@ _must_check_ int sbx_sha256_final(struct sbx_sha256 *state, uint8_t out[SBX_SHA2
 struct sbx_sha256 *sbx_sha256_free(struct sbx_sha256 *state);
 _must_check_ int sbx_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                                  uint8_t out[SBX_SHA256_LEN]);
+/* HMAC-SHA-256 under one key, for who signs often; not for two threads at once. The key has at least one byte. */
+struct sbx_hmac;
+
+_must_check_ int sbx_hmac_new(struct sbx_hmac **ret, const void *key, size_t key_len);
+_must_check_ int sbx_hmac(struct sbx_hmac *hmac, const void *data, size_t len, uint8_t out[SBX_SHA256_LEN]);
+struct sbx_hmac *sbx_hmac_free(struct sbx_hmac *hmac);
+/*
+ * The first bytes of many messages, read once: sbx_hmac_after() is the MAC of these and the ones that it is given, under
+ * the key of the sbx_hmac that the head was made with.
+ */
+struct sbx_hmac_head;
+_must_check_ int sbx_hmac_head_new(struct sbx_hmac_head **ret, const struct sbx_hmac *hmac, const void *data,
+                                   size_t len);
+_must_check_ int sbx_hmac_after(struct sbx_hmac *hmac, const struct sbx_hmac_head *head, const void *data,
+                                size_t len, uint8_t out[SBX_SHA256_LEN]);
+struct sbx_hmac_head *sbx_hmac_head_free(struct sbx_hmac_head *head);
+
 #define SBX_SHA1_LEN 20
 /* For the handshake of RFC 6455 alone, where it proves nothing. */
 _must_check_ int sbx_sha1(const void *data, size_t len, uint8_t out[SBX_SHA1_LEN]);

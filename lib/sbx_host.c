@@ -177,6 +177,27 @@ release_is_old(const char *release)
     return major < 5 || (major == 5 && minor < 12);
 }
 
+/* A sandbox is as well without: it starts its own interpreter. */
+static void
+zygotes_look(struct sbx_host_report *report)
+{
+    char names[SBX_HOST_VALUE_LEN - 4], value[SBX_HOST_VALUE_LEN];
+    uint64_t missing = 0;
+
+    if (report->unasked != NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < SBX_N_WALLS; i++) {
+        if (report->walls[i].state == SBX_WALL_MISSING) {
+            missing |= SBX_WALLS_OF_ZYGOTES & SBX_WALL_BIT(i);
+        }
+    }
+    (void)snprintf(value, sizeof(value), "no %s", sbx_walls_text(missing, names, sizeof(names))); /* fits */
+    sbx_host_add(report, "zygotes", missing == 0 ? "possible" : value,
+                 missing == 0 ? NULL
+                              : "put up that wall: until then each sandbox starts an interpreter itself");
+}
+
 void
 sbx_host_advise(struct sbx_host_report *report, const char *root)
 {
@@ -189,6 +210,7 @@ sbx_host_advise(struct sbx_host_report *report, const char *root)
     for (size_t i = 0; i < SBX_COUNT(settings); i++) {
         setting_look(report, root, i);
     }
+    zygotes_look(report);
     swap_look(report, root);
     cpu_look(report, root);
 }

@@ -51,7 +51,7 @@ struct sbx_http_client {
     size_t head_bytes;
     size_t body_bytes;
     struct sbx_buf body;
-    char read_buf[65536];
+    char read_buf[65536]; /* the last: it is not cleared for each connection */
 };
 
 static void
@@ -296,11 +296,13 @@ sbx_http_client_new(struct sbx_http_client **ret, uv_loop_t *loop, int fd)
     uv_handle_type type = uv_guess_handle(fd);
     int r;
 
-    client = type == UV_TCP || type == UV_NAMED_PIPE ? calloc(1, sizeof(*client)) : NULL;
+    client = type == UV_TCP || type == UV_NAMED_PIPE ? malloc(sizeof(*client)) : NULL;
     if (client == NULL) {
         (void)close(fd); /* taken, and refused */
         return type == UV_TCP || type == UV_NAMED_PIPE ? -ENOMEM : -EINVAL;
     }
+    memset(client, 0,
+           offsetof(struct sbx_http_client, read_buf)); /* only what was read is looked at behind it */
 
     r = type == UV_TCP ? uv_tcp_init(loop, &client->peer.tcp) : uv_pipe_init(loop, &client->peer.pipe, 0);
     if (r < 0) {

@@ -10,6 +10,19 @@ is_control(char c)
     return (c >= 0 && c < ' ' && c != '\t' && c != '\r') || c == '\x7f';
 }
 
+/* How many bytes of a field's value, or of the first line, that change nothing but its length. */
+static size_t
+guard_skip(const char *data, size_t len)
+{
+    static const bool ordinary[256] = { ['\t'] = true, [' ' ... '~'] = true, [0x80 ... 0xff] = true };
+    size_t i = 0;
+
+    while (i < len && ordinary[(uint8_t)data[i]]) {
+        i++;
+    }
+    return i;
+}
+
 size_t
 sbx_http_guard_feed(struct sbx_http_guard *guard, const char *data, size_t len)
 {
@@ -33,6 +46,12 @@ sbx_http_guard_feed(struct sbx_http_guard *guard, const char *data, size_t len)
             guard->named = guard->named || data[i] == ':';
             guard->line++;
             guard->started = true;
+            if (!guard->bad && guard->named) {
+                const size_t n = guard_skip(data + i + 1, len - i - 1);
+
+                guard->line += n;
+                i += n;
+            }
         }
     }
 

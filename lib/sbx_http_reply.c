@@ -136,8 +136,10 @@ reply_head(struct sbx_http_request *request, struct sbx_buf *out, int status, co
         request->keep = false;
     }
 
-    sbx_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_str((enum http_status)status),
-                   reply_date(conn->server));
+    sbx_buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_status_str((enum http_status)status));
+    if (!conn->server->spec.is_dateless) {
+        sbx_buf_printf(out, "Date: %s\r\n", reply_date(conn->server));
+    }
     if (content_type != NULL) {
         sbx_buf_printf(out, "Content-Type: %s\r\n", content_type);
     }
@@ -246,16 +248,25 @@ void
 sbx_http_reply_error(struct sbx_http_request *request, int status)
 {
     const struct sbx_http_server_spec *spec = &request->conn->server->spec;
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(MAX_REPLY_HEAD);
-    const char *content_type = "text/plain";
+    struct sbx_http_error error = {
+        .status = status,
+        .body = SBX_BUF_INIT(MAX_REPLY_HEAD),
+        .content_type = "text/plain",
+    };
+    struct sbx_http_header headers[2] = { { "Cache-Control", "no-store" } };
+    unsigned n = 1;
 
-    if (spec->on_error_body != NULL) {
-        spec->on_error_body(&body, &content_type, status, spec->arg);
+    if (spec->on_error != NULL) {
+        spec->on_error(&error, spec->arg);
     } else {
-        sbx_buf_printf(&body, "%d %s\n", status, http_status_str((enum http_status)status));
+        sbx_buf_printf(&error.body, "%d %s\n", status, http_status_str((enum http_status)status));
     }
-    sbx_http_reply(request, status, content_type, NULL, 0, body.failed ? "" : body.data,
-                   body.failed ? 0 : body.len);
+    if (error.request_id[0] != '\0') {
+        headers[n++] = (struct sbx_http_header){ "X-Request-Id", error.request_id };
+    }
+    sbx_http_reply(request, status, error.content_type, headers, n, error.body.failed ? "" : error.body.data,
+                   error.body.failed ? 0 : error.body.len);
+    sbx_buf_deinit(&error.body);
 }
 
 void

@@ -21,10 +21,12 @@ sbx_http_server_new(struct sbx_http_server **ret, const struct sbx_http_server_s
         return -EINVAL;
     }
 
-    server = calloc(1, sizeof(*server));
+    server = malloc(sizeof(*server));
     if (server == NULL) {
         return -ENOMEM;
     }
+    memset(server, 0,
+           offsetof(struct sbx_http_server, read_buf)); /* only what was read is looked at behind it */
     server->spec = *spec;
     (void)uv_timer_init(spec->loop, &server->kick); /* always 0 */
     server->kick.data = server;

@@ -28,6 +28,16 @@ struct sbx_http_header {
     const char *value;
 };
 
+#define SBX_HTTP_REQUEST_ID_LEN 65
+
+/* An answer to what never became a request. */
+struct sbx_http_error {
+    int status;
+    struct sbx_buf body;
+    const char *content_type;
+    char request_id[SBX_HTTP_REQUEST_ID_LEN]; /* "": it is told none */
+};
+
 struct sbx_http_server_spec {
     uv_loop_t *loop;
     size_t max_head; /* request line and headers, bytes (431) */
@@ -40,13 +50,14 @@ struct sbx_http_server_spec {
     uint64_t body_timeout_ms; /* between two pieces of body (408) */
     uint64_t send_timeout_ms; /* a reply that makes no progress: closed */
     uint64_t idle_timeout_ms; /* between requests: closed */
+    bool is_dateless;         /* no Date: the one client there is does not look */
     /* Called when the head is complete: the place to refuse early (then reply) or to stream the body.
      * Optional. */
     void (*on_head)(struct sbx_http_request *request, void *arg);
     /* Called when the body is complete (buffered unless streamed). */
     void (*on_request)(struct sbx_http_request *request, void *arg);
-    /* Writes the body of an error the server itself makes (400 408 413 431); optional. */
-    void (*on_error_body)(struct sbx_buf *out, const char **content_type, int status, void *arg);
+    /* Says what an error is that the server itself makes (400 408 413 431); optional. */
+    void (*on_error)(struct sbx_http_error *error, void *arg);
     void *arg;
 };
 
@@ -87,7 +98,7 @@ void sbx_http_request_on_abort(struct sbx_http_request *request,
 void sbx_http_request_set_user(struct sbx_http_request *request, void *user);
 void *sbx_http_request_user(const struct sbx_http_request *request);
 
-/* A whole reply. `headers` has n entries, copied; body copied. Content-Length and Date are added. */
+/* A whole reply. `headers` has n entries, copied; body copied. Content-Length and, unless dateless, Date are added. */
 void sbx_http_reply(struct sbx_http_request *request, int status, const char *content_type,
                     const struct sbx_http_header *headers, unsigned n_headers, const void *body, size_t len);
 /* A streamed reply: length < 0 is chunked. Then any number of writes, then end. */

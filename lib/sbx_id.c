@@ -1,5 +1,6 @@
 #include "sbx_id.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "sbx_crypto.h"
@@ -7,7 +8,7 @@
 
 #define ID_PREFIX 3
 #define ID_TIME_BYTES 6
-#define ID_BYTES 16
+#define ID_BYTES (ID_TIME_BYTES + SBX_ID_RANDOM)
 #define ID_DIGITS 26
 
 static const char id_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -16,28 +17,37 @@ static const char id_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 static void
 encode_base32(char out[ID_DIGITS + 1], const uint8_t bytes[ID_BYTES])
 {
-    uint32_t pending = 0;
-    unsigned n_bits = 2, digit = 0, i;
+    uint64_t high, low;
+    unsigned digit;
 
-    for (i = 0; i < ID_BYTES; i++) {
-        pending = (pending << 8) | bytes[i];
-        n_bits += 8;
-        while (n_bits >= 5) {
-            n_bits -= 5;
-            out[digit++] = id_alphabet[(pending >> n_bits) & 31u];
-        }
-        pending &= (1u << n_bits) - 1u;
+    memcpy(&high, bytes, sizeof(high));
+    memcpy(&low, bytes + sizeof(high), sizeof(low));
+    high = be64toh(high);
+    low = be64toh(low);
+    for (digit = ID_DIGITS; digit > 0; digit--) {
+        out[digit - 1] = id_alphabet[low & 31u];
+        low = low >> 5 | high << 59;
+        high >>= 5;
     }
-    out[digit] = '\0';
+    out[ID_DIGITS] = '\0';
 }
 
 int
 sbx_id_new(struct sbx_id *ret, const char *prefix)
 {
+    uint8_t random[SBX_ID_RANDOM];
+    int r;
+
+    r = sbx_random(random, sizeof(random));
+    return r != 0 ? r : sbx_id_from(ret, prefix, random);
+}
+
+int
+sbx_id_from(struct sbx_id *ret, const char *prefix, const uint8_t random[SBX_ID_RANDOM])
+{
     uint8_t bytes[ID_BYTES];
     uint64_t now = sbx_now_unix_ms();
     unsigned i;
-    int r;
 
     if (strlen(prefix) != ID_PREFIX) {
         return -EINVAL;
@@ -46,10 +56,7 @@ sbx_id_new(struct sbx_id *ret, const char *prefix)
     for (i = 0; i < ID_TIME_BYTES; i++) {
         bytes[i] = (uint8_t)(now >> (8 * (ID_TIME_BYTES - 1 - i)));
     }
-    r = sbx_random(bytes + ID_TIME_BYTES, ID_BYTES - ID_TIME_BYTES);
-    if (r != 0) {
-        return r;
-    }
+    memcpy(bytes + ID_TIME_BYTES, random, SBX_ID_RANDOM);
 
     memcpy(ret->text, prefix, ID_PREFIX);
     ret->text[ID_PREFIX] = '_';

@@ -8,7 +8,8 @@
 
 #pragma GCC visibility push(hidden)
 
-#define SBX_ID_LEN 30 /* three letters, '_', 26 */
+#define SBX_ID_RANDOM 10 /* bytes of an id that are random */
+#define SBX_ID_LEN 30    /* three letters, '_', 26 */
 
 struct sbx_id {
     char text[SBX_ID_LEN + 1];
@@ -16,6 +17,8 @@ struct sbx_id {
 
 /* `prefix` has three letters: "job", "ses", "art", "svc", "wfl", "pol", "tpl", "req", "aud". */
 _must_check_ int sbx_id_new(struct sbx_id *ret, const char *prefix);
+/* The same of random bytes that the caller got. */
+_must_check_ int sbx_id_from(struct sbx_id *ret, const char *prefix, const uint8_t random[SBX_ID_RANDOM]);
 bool sbx_id_valid(const char *text, size_t len, const char *prefix);
 
 #pragma GCC visibility pop

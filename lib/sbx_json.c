@@ -1,4 +1,4 @@
-#include "sbx_json.h"
+#include "sbx_json_inside.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -49,8 +49,12 @@ sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size
     char digits[24];
     size_t len, left, n, put;
 
-    (void)snprintf(out, size, "%s/", path); /* cut when too long */
-    len = strlen(out);
+    /* Made for each member of a document, though only a faulty one's is read: no printf. Cut when too long. */
+    len = strnlen(path, size - 1);
+    memcpy(out, path, len);
+    if (len < size - 1) {
+        out[len++] = '/';
+    }
 
     if (key == NULL) {
         (void)snprintf(digits, sizeof(digits), "%zu", index); /* fits 64 bits */
@@ -58,7 +62,7 @@ sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size
     }
 
     for (left = strlen(key); left > 0; key += n, left -= n) {
-        n = sbx_utf8_sequence(key, left);
+        n = (uint8_t)key[0] < 0x80 ? 1 : sbx_utf8_sequence(key, left);
         if (n == 0) {
             n = 1;
         }
@@ -166,11 +170,18 @@ sbx_json_parse(json_t **ret, const char *data, size_t len, struct sbx_field_erro
     json_error_t error;
     json_t *json;
 
+    data = len == 0 ? "" : data;
+    json = sbx_json_read(data, len);
+    if (json != NULL) {
+        *ret = json;
+        return 0;
+    }
+    /* Slower, and with the last word: what is wrong, or that nothing is. */
     if (!document_is_small(data, len, err)) {
         return SBX_JSON_E_SYNTAX;
     }
 
-    json = json_loadb(len == 0 ? "" : data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL) {
         if (json_error_code(&error) == json_error_out_of_memory) {
             return -ENOMEM;

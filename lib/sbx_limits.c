@@ -426,6 +426,18 @@ sbx_json_get_duration(const json_t *object, const char *path, const char *key, u
     return true;
 }
 
+/* What sbx_limit_text makes of a rate, without quotes and without printf: each job's context has one. Written before `end`. */
+static const char *
+millicores_text(char *end, uint64_t value)
+{
+    *--end = 'm';
+    do {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return end;
+}
+
 void
 sbx_limits_write(struct sbx_jsonw *w, const char *key, const struct sbx_limits *limits)
 {
@@ -435,7 +447,8 @@ sbx_limits_write(struct sbx_jsonw *w, const char *key, const struct sbx_limits *
         [SBX_LIMIT_PROCESSES] = "processes", [SBX_LIMIT_TIME] = "time_ms",
         [SBX_LIMIT_OUTPUT] = "output_bytes",
     };
-    char text[32];
+    char text[24];
+    const char *cores;
     unsigned i;
 
     sbx_jsonw_object(w, key);
@@ -444,8 +457,8 @@ sbx_limits_write(struct sbx_jsonw *w, const char *key, const struct sbx_limits *
             continue;
         }
         if (i == SBX_LIMIT_CPU_RATE) {
-            sbx_limit_text(text, sizeof(text), SBX_LIMIT_CPU_RATE, limits->value[i]);
-            sbx_jsonw_raw(w, names[i], text, strlen(text));
+            cores = millicores_text(text + sizeof(text), limits->value[i]);
+            sbx_jsonw_plain(w, names[i], cores, (size_t)(text + sizeof(text) - cores));
         } else {
             sbx_jsonw_uint(w, names[i], limits->value[i]);
         }

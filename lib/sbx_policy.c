@@ -2,7 +2,7 @@
  * Reads one policy document. What it accepts is policies/policy.schema.json
  * and, besides, default <= max and the default isolation >= the minimum.
  */
-#include "sbx_policy.h"
+#include "sbx_policy_inside.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,16 +15,8 @@
 #define MAX_WAIT_MS (600ull * MILLI)
 #define MAX_SESSIONS 10000
 #define MAX_STORED_BYTES (1024 * MAX_BYTES)
-#define MIN_RETENTION_MS (1ull * MILLI)
+#define MIN_PERIOD_MS (1ull * MILLI)
 #define MAX_RETENTION_MS (10ull * 366 * 24 * 3600 * MILLI)
-#define MAX_BURST 1000000
-#define MAX_CONCURRENCY 100000
-
-static const char *const scope_keys[SBX_N_SCOPES] = {
-    [SBX_SCOPE_TENANT] = "tenant",
-    [SBX_SCOPE_APP] = "app",
-    [SBX_SCOPE_AGENT] = "agent",
-};
 
 static void
 policy_unsaid(struct sbx_policy *policy)
@@ -39,6 +31,7 @@ policy_unsaid(struct sbx_policy *policy)
     policy->max_stored_bytes = UINT64_MAX;
     policy->max_upload_bytes = UINT64_MAX;
     policy->sessions.max = UINT32_MAX;
+    policy->max_services = UINT32_MAX;
 }
 
 const char *
@@ -89,8 +82,9 @@ no_nulls(const json_t *object, const char *path, struct sbx_field_error *err)
     return true;
 }
 
-static bool
-check_members(const json_t *object, const char *path, const char *const *known, struct sbx_field_error *err)
+bool
+sbx_policy_members(const json_t *object, const char *path, const char *const *known,
+                   struct sbx_field_error *err)
 {
     return sbx_json_only(object, path, known, err) && no_nulls(object, path, err);
 }
@@ -110,7 +104,7 @@ read_span(enum sbx_limit limit, uint64_t *ret_fallback, uint64_t *ret_max, const
         sbx_field_error_set(err, path, "must be an object with default, max or both");
         return false;
     }
-    if (!check_members(object, path, known, err)) {
+    if (!sbx_policy_members(object, path, known, err)) {
         return false;
     }
     for (i = 0; i < SBX_COUNT(slots); i++) {
@@ -145,7 +139,7 @@ read_limits(struct sbx_policy *policy, const json_t *document, struct sbx_field_
     if (limits == NULL) {
         return true;
     }
-    if (!check_members(limits, "/limits", known, err)) {
+    if (!sbx_policy_members(limits, "/limits", known, err)) {
         return false;
     }
     for (i = 0; i < SBX_N_LIMITS; i++) {
@@ -154,40 +148,6 @@ read_limits(struct sbx_policy *policy, const json_t *document, struct sbx_field_
         if (limit != NULL && !read_span((enum sbx_limit)i, &policy->fallback.value[i], &policy->max.value[i],
                                         limit, path, err)) {
             return false;
-        }
-    }
-    return true;
-}
-
-static bool
-read_names(struct sbx_name_set *set, const json_t *document, const char *key, struct sbx_field_error *err)
-{
-    char path[sizeof(err->field)], field[sizeof(err->field)];
-    json_t *array = NULL, *item;
-    const char *name;
-    size_t i;
-
-    if (!sbx_json_get_array(document, "", key, SBX_POLICY_MAX_NAMES, &array, err)) {
-        return false;
-    }
-    if (array == NULL) {
-        return true;
-    }
-
-    set->set = true;
-    sbx_json_pointer(path, sizeof(path), "", key, 0);
-    json_array_foreach (array, i, item) {
-        sbx_json_pointer(field, sizeof(field), path, NULL, i);
-        if (!json_is_string(item) ||
-            !sbx_policy_name_valid(json_string_value(item), json_string_length(item))) {
-            sbx_field_error_set(err, field, "must be a name of 1 to %d characters A-Z a-z 0-9 _ . + -",
-                                NAME_MAX_LEN);
-            return false;
-        }
-        name = strcmp(key, "languages") == 0 ? sbx_language_canonical(json_string_value(item))
-                                             : json_string_value(item);
-        if (!sbx_name_set_has(set, name)) {
-            (void)snprintf(set->name[set->n++], SBX_POLICY_NAME_LEN, "%s", name); /* its length was checked */
         }
     }
     return true;
@@ -227,7 +187,7 @@ read_isolation(struct sbx_policy *policy, const json_t *document, struct sbx_fie
         sbx_field_error_set(err, "/isolation", "must be an object with minimum, default or both");
         return false;
     }
-    if (!check_members(object, "/isolation", known, err) ||
+    if (!sbx_policy_members(object, "/isolation", known, err) ||
         !read_tier(object, "minimum", &policy->min_isolation, err) ||
         !read_tier(object, "default", &policy->isolation, err)) {
         return false;
@@ -239,9 +199,9 @@ read_isolation(struct sbx_policy *policy, const json_t *document, struct sbx_fie
     return true;
 }
 
-static bool
-read_count(const json_t *object, const char *path, const char *key, int64_t min, int64_t max, uint32_t *ret,
-           struct sbx_field_error *err)
+bool
+sbx_policy_count(const json_t *object, const char *path, const char *key, int64_t min, int64_t max,
+                 uint32_t *ret, struct sbx_field_error *err)
 {
     int64_t value = *ret;
 
@@ -281,10 +241,9 @@ read_bytes(const json_t *object, const char *path, const char *key, uint64_t max
     return true;
 }
 
-/* An object of the document, if it is there, with no members but the known ones. */
-static bool
-get_group(const json_t *document, const char *key, const char *const *known, json_t **ret,
-          struct sbx_field_error *err)
+bool
+sbx_policy_group(const json_t *document, const char *key, const char *const *known, json_t **ret,
+                 struct sbx_field_error *err)
 {
     char path[sizeof(err->field)];
 
@@ -292,7 +251,7 @@ get_group(const json_t *document, const char *key, const char *const *known, jso
         return false;
     }
     sbx_json_pointer(path, sizeof(path), "", key, 0);
-    return *ret == NULL || check_members(*ret, path, known, err);
+    return *ret == NULL || sbx_policy_members(*ret, path, known, err);
 }
 
 static bool
@@ -305,43 +264,66 @@ read_sizes(struct sbx_policy *policy, const json_t *document, struct sbx_field_e
     json_t *env = NULL, *files = NULL, *artifacts = NULL, *uploads = NULL;
 
     /* A getter of a group that is not there finds none of its members. */
-    return get_group(document, "env", of_env, &env, err) &&
-           get_group(document, "files", of_files, &files, err) &&
-           get_group(document, "artifacts", of_artifacts, &artifacts, err) &&
-           get_group(document, "uploads", of_uploads, &uploads, err) &&
-           read_count(env, "/env", "max", 0, MAX_COUNT, &policy->max_env, err) &&
-           read_count(files, "/files", "max", 0, MAX_COUNT, &policy->max_files, err) &&
+    return sbx_policy_group(document, "env", of_env, &env, err) &&
+           sbx_policy_group(document, "files", of_files, &files, err) &&
+           sbx_policy_group(document, "artifacts", of_artifacts, &artifacts, err) &&
+           sbx_policy_group(document, "uploads", of_uploads, &uploads, err) &&
+           sbx_policy_count(env, "/env", "max", 0, MAX_COUNT, &policy->max_env, err) &&
+           sbx_policy_count(files, "/files", "max", 0, MAX_COUNT, &policy->max_files, err) &&
            read_bytes(files, "/files", "max_bytes", MAX_BYTES, &policy->max_file_bytes, err) &&
-           read_count(artifacts, "/artifacts", "max", 0, MAX_COUNT, &policy->max_artifacts, err) &&
+           sbx_policy_count(artifacts, "/artifacts", "max", 0, MAX_COUNT, &policy->max_artifacts, err) &&
            read_bytes(artifacts, "/artifacts", "max_bytes", MAX_BYTES, &policy->max_artifact_bytes, err) &&
            read_bytes(artifacts, "/artifacts", "total_bytes", MAX_STORED_BYTES, &policy->max_stored_bytes,
                       err) &&
            read_bytes(uploads, "/uploads", "max_bytes", MAX_STORED_BYTES, &policy->max_upload_bytes, err);
 }
 
+bool
+sbx_policy_period(const json_t *object, const char *path, const char *key, uint64_t max_ms, uint64_t *ret_ms,
+                  struct sbx_field_error *err)
+{
+    char field[sizeof(err->field)];
+
+    if (!sbx_json_get_duration(object, path, key, max_ms, ret_ms, err)) {
+        return false;
+    }
+    if (json_object_get(object, key) != NULL && *ret_ms < MIN_PERIOD_MS) {
+        sbx_json_pointer(field, sizeof(field), path, key, 0);
+        sbx_field_error_set(err, field, "must not be less than a second");
+        return false;
+    }
+    return true;
+}
+
 static bool
 read_retention(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "records", "artifacts", NULL };
-    uint64_t *slots[] = { &policy->retention_records_ms, &policy->retention_artifacts_ms };
-    char field[sizeof(err->field)];
+    static const char *const known[] = { "records", "artifacts", "audit", NULL };
+    uint64_t *slots[] = { &policy->retention_records_ms, &policy->retention_artifacts_ms,
+                          &policy->retention_audit_ms };
     json_t *object = NULL;
     unsigned i;
 
-    if (!get_group(document, "retention", known, &object, err)) {
+    if (!sbx_policy_group(document, "retention", known, &object, err)) {
         return false;
     }
     for (i = 0; i < SBX_COUNT(slots); i++) {
-        if (!sbx_json_get_duration(object, "/retention", known[i], MAX_RETENTION_MS, slots[i], err)) {
-            return false;
-        }
-        if (json_object_get(object, known[i]) != NULL && *slots[i] < MIN_RETENTION_MS) {
-            sbx_json_pointer(field, sizeof(field), "/retention", known[i], 0);
-            sbx_field_error_set(err, field, "must not be less than a second");
+        if (!sbx_policy_period(object, "/retention", known[i], MAX_RETENTION_MS, slots[i], err)) {
             return false;
         }
     }
     return true;
+}
+
+/* Its ports are a list. */
+static bool
+read_services(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "ports", "max", NULL };
+    json_t *object = NULL;
+
+    return sbx_policy_group(document, "services", known, &object, err) &&
+           sbx_policy_count(object, "/services", "max", 0, MAX_COUNT, &policy->max_services, err);
 }
 
 static bool
@@ -354,8 +336,8 @@ read_sessions(struct sbx_policy *policy, const json_t *document, struct sbx_fiel
     json_t *object = NULL, *value;
     unsigned i;
 
-    if (!get_group(document, "sessions", known, &object, err) ||
-        !read_count(object, "/sessions", "max", 0, MAX_SESSIONS, &sessions->max, err)) {
+    if (!sbx_policy_group(document, "sessions", known, &object, err) ||
+        !sbx_policy_count(object, "/sessions", "max", 0, MAX_SESSIONS, &sessions->max, err)) {
         return false;
     }
     value = json_object_get(object, "max_lifetime");
@@ -374,166 +356,6 @@ read_sessions(struct sbx_policy *policy, const json_t *document, struct sbx_fiel
     return true;
 }
 
-/* "100/s", "30/m", "20/h": whole numbers of up to six digits, at least one token in 1000 s. */
-static bool
-parse_rate(const char *text, size_t len, uint32_t *ret)
-{
-    uint64_t n = 0, seconds;
-    size_t i;
-
-    if (len < 3 || len > 8 || text[0] < '1' || text[0] > '9' || text[len - 2] != '/') {
-        return false;
-    }
-    for (i = 0; i < len - 2; i++) {
-        if (text[i] < '0' || text[i] > '9') {
-            return false;
-        }
-        n = n * 10 + (uint64_t)(text[i] - '0');
-    }
-
-    if (text[len - 1] == 's') {
-        seconds = 1;
-    } else if (text[len - 1] == 'm') {
-        seconds = 60;
-    } else if (text[len - 1] == 'h') {
-        seconds = 3600;
-    } else {
-        return false;
-    }
-    *ret = (uint32_t)(n * MILLI / seconds);
-    return *ret > 0;
-}
-
-void
-sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate)
-{
-    static const struct {
-        char letter;
-        uint64_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
-    uint64_t milli = rate->per_second_milli, n = 0;
-    size_t i;
-
-    /* Reading rounds down, so the number is rounded up; in hours that always leads back. */
-    for (i = 0;; i++) {
-        n = (milli * units[i].seconds + MILLI - 1) / MILLI;
-        if (n * MILLI / units[i].seconds == milli || i + 1 == SBX_COUNT(units)) {
-            break;
-        }
-    }
-    (void)snprintf(out, size, "\"%llu/%c\"", (unsigned long long)n, units[i].letter); /* cut is fine */
-}
-
-static bool
-read_rate(struct sbx_rate *ret, const json_t *object, const char *path, struct sbx_field_error *err)
-{
-    static const char *const known[] = { "rate", "burst", NULL };
-    char field[sizeof(err->field)];
-    const json_t *rate;
-
-    if (!json_is_object(object)) {
-        sbx_field_error_set(err, path, "must be an object with rate and burst");
-        return false;
-    }
-    if (!check_members(object, path, known, err)) {
-        return false;
-    }
-
-    rate = json_object_get(object, "rate");
-    if (!json_is_string(rate) ||
-        !parse_rate(json_string_value(rate), json_string_length(rate), &ret->per_second_milli)) {
-        sbx_json_pointer(field, sizeof(field), path, "rate", 0);
-        sbx_field_error_set(err, field,
-                            "must be a rate such as \"100/s\", \"30/m\" or \"20/h\", at least \"4/h\"");
-        return false;
-    }
-    ret->burst = (ret->per_second_milli + MILLI - 1) / MILLI;
-    return read_count(object, path, "burst", 1, MAX_BURST, &ret->burst, err);
-}
-
-static bool
-read_routes(struct sbx_policy *policy, const json_t *rates, struct sbx_field_error *err)
-{
-    char path[sizeof(err->field)];
-    json_t *routes = NULL;
-    const char *name;
-    void *iter;
-
-    if (!sbx_json_get_object(rates, "/rates", "routes", &routes, err)) {
-        return false;
-    }
-    if (json_object_size(routes) > SBX_POLICY_MAX_ROUTES) {
-        sbx_field_error_set(err, "/rates/routes", "must not name more than %d routes", SBX_POLICY_MAX_ROUTES);
-        return false;
-    }
-    for (iter = json_object_iter(routes); iter != NULL; iter = json_object_iter_next(routes, iter)) {
-        name = json_object_iter_key(iter);
-        sbx_json_pointer(path, sizeof(path), "/rates/routes", name, 0);
-        if (!sbx_policy_name_valid(name, strlen(name))) {
-            sbx_field_error_set(err, path, "is not the name of a route");
-            return false;
-        }
-        if (!read_rate(&policy->route[policy->n_routes].rate, json_object_iter_value(iter), path, err)) {
-            return false;
-        }
-        (void)snprintf(policy->route[policy->n_routes].route, SBX_POLICY_NAME_LEN, "%s", name); /* checked */
-        policy->n_routes++;
-    }
-    return true;
-}
-
-static bool
-read_rates(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
-{
-    static const char *const known[] = { "tenant", "app", "agent", "routes", NULL };
-    char path[sizeof(err->field)];
-    json_t *rates = NULL, *rate;
-    unsigned i;
-
-    if (!sbx_json_get_object(document, "", "rates", &rates, err)) {
-        return false;
-    }
-    if (rates == NULL) {
-        return true;
-    }
-    if (!check_members(rates, "/rates", known, err)) {
-        return false;
-    }
-    for (i = 0; i < SBX_N_SCOPES; i++) {
-        rate = json_object_get(rates, scope_keys[i]);
-        sbx_json_pointer(path, sizeof(path), "/rates", scope_keys[i], 0);
-        if (rate != NULL && !read_rate(&policy->rate[i], rate, path, err)) {
-            return false;
-        }
-    }
-    return read_routes(policy, rates, err);
-}
-
-static bool
-read_concurrency(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
-{
-    static const char *const known[] = { "tenant", "app", "agent", NULL };
-    json_t *object = NULL;
-    unsigned i;
-
-    if (!sbx_json_get_object(document, "", "concurrency", &object, err)) {
-        return false;
-    }
-    if (object == NULL) {
-        return true;
-    }
-    if (!check_members(object, "/concurrency", known, err)) {
-        return false;
-    }
-    for (i = 0; i < SBX_N_SCOPES; i++) {
-        if (!read_count(object, "/concurrency", scope_keys[i], 1, MAX_CONCURRENCY, &policy->concurrency[i],
-                        err)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool
 read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_error *err)
 {
@@ -544,7 +366,7 @@ read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_er
         sbx_field_error_set(err, "/version", "is required");
         return false;
     }
-    if (!read_count(document, "", "version", 1, INT32_MAX, &policy->version, err) ||
+    if (!sbx_policy_count(document, "", "version", 1, INT32_MAX, &policy->version, err) ||
         !sbx_json_get_str(document, "", "id", NAME_MAX_LEN, &id, &len, err)) {
         return false;
     }
@@ -558,11 +380,13 @@ read_head(struct sbx_policy *policy, const json_t *document, struct sbx_field_er
 }
 
 bool
-sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err)
+sbx_policy_numbers(struct sbx_policy *ret, const json_t *document, struct sbx_field_error *err)
 {
     static const char *const known[] = {
-        "version",   "id",      "limits",    "languages", "templates", "isolation", "env",         "files",
-        "artifacts", "uploads", "retention", "sessions",  "max_wait",  "rates",     "concurrency", NULL,
+        "version",  "id",      "limits",       "languages", "templates", "isolation",
+        "env",      "files",   "uploads",      "tools",     "retention", "sessions",
+        "max_wait", "rates",   "concurrency",  "artifacts", "egress",    "secrets",
+        "services", "budgets", "dependencies", NULL,
     };
     struct sbx_policy policy;
 
@@ -571,13 +395,12 @@ sbx_policy_from_json(struct sbx_policy *ret, const json_t *document, struct sbx_
         sbx_field_error_set(err, "", "must be an object");
         return false;
     }
-    if (!check_members(document, "", known, err) || !read_head(&policy, document, err) ||
-        !read_limits(&policy, document, err) || !read_names(&policy.languages, document, "languages", err) ||
-        !read_names(&policy.templates, document, "templates", err) ||
-        !read_isolation(&policy, document, err) || !read_sizes(&policy, document, err) ||
-        !read_retention(&policy, document, err) || !read_sessions(&policy, document, err) ||
+    if (!sbx_policy_members(document, "", known, err) || !read_head(&policy, document, err) ||
+        !read_limits(&policy, document, err) || !read_isolation(&policy, document, err) ||
+        !read_sizes(&policy, document, err) || !read_retention(&policy, document, err) ||
+        !read_sessions(&policy, document, err) || !read_services(&policy, document, err) ||
         !sbx_json_get_duration(document, "", "max_wait", MAX_WAIT_MS, &policy.max_wait_ms, err) ||
-        !read_rates(&policy, document, err) || !read_concurrency(&policy, document, err)) {
+        !sbx_policy_caps(&policy, document, err)) {
         return false;
     }
 

@@ -1,6 +1,6 @@
 /*
- * The one policy evaluator, pure: documents in, decision out. Used by the edge
- * and again by the executor.
+ * What a policy says in numbers, what a request asks for, and what is decided. The evaluator itself is
+ * sbx_policy_doc.h: documents in, decision out, pure; used by the edge and again by the executor.
  *
  * Document (policies/policy.schema.json):
  * {
@@ -15,9 +15,15 @@
  *   "sessions": {"max": 16, "max_lifetime": "24h", "ttl": {"default": "30m", "max": "24h"},
  *                "idle_timeout": {..}, "step_timeout": {..}, "cpu_time": {..}},
  *   "max_wait": "60s",
- *   "rates": { "tenant": {"rate": "100/s", "burst": 200}, "app": .., "agent": .., "routes": {"jobs.create": {...}} },
- *   "concurrency": {"tenant": 100, "app": 50, "agent": 20}
+ *   "rates": { "tenant": {"rate": "100/s", "burst": 200}, "app": .., "agent": .., "routes": {"jobs.create": {...}},
+ *              "tools": {"run_code": {...}} },
+ *   "concurrency": {"tenant": 100, "app": 50, "agent": 20, "routes": {"jobs.create": 4}, "tools": {"run_code": 4}},
+ *   "budgets": {"tenant": {"cpu_per_day": "10h"}, "app": .., "agent": ..},
+ *   "tools": ["run_code"], "secrets": ["NAME"], "egress": ["api.example.com:443", "*.example.org"],
+ *   "dependencies": {"pip": ["numpy", {"name": "scipy", "versions": ">=1.10,<2"}], "npm": ["@scope/name"]},
+ *   "services": {"ports": [8080, "9000-9100"], "max": 4}
  * }
+ * The lists are not here but in the tables of a compiled document (sbx_policy_doc.h).
  * Layers are merged default + tenant + app + agent; a later layer can lower a
  * max, remove a list entry, lower a rate or demand a stronger isolation, never
  * the opposite (silently narrowed: the effective value is the minimum / the
@@ -31,8 +37,10 @@
 #pragma GCC visibility push(hidden)
 
 #define SBX_POLICY_NAME_LEN 64
-#define SBX_POLICY_MAX_NAMES 32
 #define SBX_POLICY_MAX_ROUTES 16
+#define SBX_POLICY_MAX_TOOLS 16
+#define SBX_POLICY_MAX_ITEMS 64     /* entries of one list of a request */
+#define SBX_POLICY_MAX_ITEM_LEN 256 /* bytes of one */
 #define SBX_POLICY_MAX_VIOLATIONS 16
 
 struct sbx_rate {
@@ -57,23 +65,23 @@ struct sbx_session_policy {
 
 enum sbx_scope { SBX_SCOPE_TENANT, SBX_SCOPE_APP, SBX_SCOPE_AGENT, SBX_N_SCOPES };
 
-struct sbx_name_set {
-    bool set; /* false: anything goes */
-    uint8_t n;
-    char name[SBX_POLICY_MAX_NAMES][SBX_POLICY_NAME_LEN];
+struct sbx_named_cap {
+    char name[SBX_POLICY_NAME_LEN];
+    uint32_t most;
 };
 
 /* Flat, no pointers: may live in shared memory and be copied with memcpy. */
 struct sbx_policy {
     char id[SBX_POLICY_NAME_LEN];
     uint32_t version;
-    struct sbx_limits max, fallback; /* value 0 = not said by this layer */
-    struct sbx_name_set languages, templates;
+    struct sbx_limits max, fallback;                          /* value 0 = not said by this layer */
     enum sbx_isolation min_isolation, isolation;              /* isolation: the default; NONE = not said */
     uint32_t max_env, max_files, max_artifacts;               /* UINT32_MAX = not said */
     uint64_t max_file_bytes, max_artifact_bytes, max_wait_ms; /* UINT64_MAX = not said */
     uint64_t max_stored_bytes, max_upload_bytes;              /* UINT64_MAX = not said */
+    uint32_t max_services;                                    /* UINT32_MAX = not said */
     uint64_t retention_records_ms, retention_artifacts_ms;    /* 0 = not said */
+    uint64_t retention_audit_ms;                              /* 0 = not said: for ever */
     struct sbx_session_policy sessions;
     struct sbx_rate rate[SBX_N_SCOPES];
     uint8_t n_routes;
@@ -81,7 +89,16 @@ struct sbx_policy {
         char route[SBX_POLICY_NAME_LEN];
         struct sbx_rate rate;
     } route[SBX_POLICY_MAX_ROUTES];
+    uint8_t n_tools;
+    struct {
+        char tool[SBX_POLICY_NAME_LEN];
+        struct sbx_rate rate;
+    } tool[SBX_POLICY_MAX_TOOLS];
     uint32_t concurrency[SBX_N_SCOPES]; /* 0 = not said */
+    uint8_t n_route_caps, n_tool_caps;
+    struct sbx_named_cap route_cap[SBX_POLICY_MAX_ROUTES]; /* requests at once of one route, of one tool */
+    struct sbx_named_cap tool_cap[SBX_POLICY_MAX_TOOLS];
+    uint64_t budget_cpu_ms[SBX_N_SCOPES]; /* CPU time of a day (UTC); 0 = not said */
 };
 
 /* What a body asks for: which members policy reads of it. docs/policy.md, "Requests". */
@@ -91,9 +108,13 @@ enum sbx_policy_kind {
     SBX_POLICY_EXTEND,  /* PATCH of a session */
     SBX_POLICY_STEP,    /* a step or a context of a session */
     SBX_POLICY_PROCESS, /* a command in a session: its own timeout is bound by the session's life only */
+    SBX_POLICY_TOOL,    /* a tool alone: there is no body, or none that policy reads */
 };
 
-/* What a request asks for, as far as policy cares. */
+/*
+ * What a request asks for, as far as policy cares. The lists borrow from the body: it must live until the decision was
+ * made. They are arrays whose entries were checked, or NULL.
+ */
 struct sbx_policy_input {
     enum sbx_policy_kind kind;
     char language[SBX_POLICY_NAME_LEN];      /* canonical name or as sent; "" when only a job must name one */
@@ -104,6 +125,12 @@ struct sbx_policy_input {
     uint64_t file_bytes; /* decoded size of files[] together */
     uint64_t wait_ms;
     uint64_t session_ms[SBX_N_SESSION_TIMES]; /* 0 = not asked */
+    char tool
+        [SBX_POLICY_NAME_LEN]; /* as what it is asked for; the caller's to set, a valid name; "" when plainly */
+    const json_t *pip, *npm;   /* "numpy==1.26.4", "@scope/name@1.2.3" */
+    const json_t *egress;      /* "host:port" */
+    const json_t *secrets;     /* names */
+    const json_t *services;    /* ports */
 };
 
 struct sbx_violation {
@@ -116,7 +143,7 @@ struct sbx_violation {
 struct sbx_decision {
     bool allowed;
     uint8_t n_violations;
-    struct sbx_violation violation[SBX_POLICY_MAX_VIOLATIONS];
+    struct sbx_violation violation[SBX_POLICY_MAX_VIOLATIONS]; /* only so many are set */
     struct sbx_limits limits; /* effective limits; of a job or session that is allowed every value is set */
     uint32_t max_artifacts;
     uint64_t max_artifact_bytes;
@@ -126,21 +153,13 @@ struct sbx_decision {
 
 /* [A-Za-z0-9_.+-]{1,63}: languages, templates, routes. */
 bool sbx_policy_name_valid(const char *text, size_t len);
-bool sbx_name_set_has(const struct sbx_name_set *set, const char *name);
 
 /* The built-in floor under every document: what holds where no document says anything. */
 void sbx_policy_builtin(struct sbx_policy *ret);
-/* Reads one document; false with a pointer into it when it does not fit the schema. */
-_must_check_ bool sbx_policy_from_json(struct sbx_policy *ret, const json_t *document,
-                                       struct sbx_field_error *err);
 /*
- * The lowest layer: the operator's default document as it is (up to the product's ceilings), with the built-in
- * values where it says nothing. NULL: the built-in values alone.
+ * Extracts the input from a request's body; false with *err when a field that policy reads has a wrong shape.
+ * Of SBX_POLICY_TOOL the body may be NULL. Borrows the body's lists.
  */
-void sbx_policy_base(struct sbx_policy *ret, const struct sbx_policy *document);
-/* Narrows *base by *layer; id and version become the layer's. */
-void sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer);
-/* Extracts the input from a request's body; false with *err when a field that policy reads has a wrong shape. */
 _must_check_ bool sbx_policy_input_from_json(struct sbx_policy_input *ret, enum sbx_policy_kind kind,
                                              const json_t *body, struct sbx_field_error *err);
 /* The language of a session that names none. */
@@ -149,8 +168,6 @@ _must_check_ bool sbx_policy_input_from_json(struct sbx_policy_input *ret, enum 
 const char *sbx_session_time_key(enum sbx_session_time time);
 /* "isolation.minimum": the tier that was asked for is weaker than the policy's minimum. */
 void sbx_violation_isolation(struct sbx_violation *ret, enum sbx_isolation minimum, enum sbx_isolation asked);
-void sbx_policy_decide(const struct sbx_policy *policy, const struct sbx_policy_input *input,
-                       struct sbx_decision *ret);
 /* As a document has it, in JSON, cut to `size`: "5/s", "30/m"; the least number that stands for this rate. */
 void sbx_rate_text(char *out, size_t size, const struct sbx_rate *rate);
 /* Writes "violations": [...] */

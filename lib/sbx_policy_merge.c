@@ -3,7 +3,7 @@
  * a value) means that a layer says nothing; everything else only goes down, but
  * isolation, which only becomes stronger.
  */
-#include "sbx_policy.h"
+#include "sbx_policy_inside.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,19 +13,6 @@
 #define MINUTE_MS (60 * MILLI)
 #define HOUR_MS (60 * MINUTE_MS)
 #define MILLI 1000ull
-
-bool
-sbx_name_set_has(const struct sbx_name_set *set, const char *name)
-{
-    unsigned i;
-
-    for (i = 0; i < set->n; i++) {
-        if (strcmp(set->name[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static void
 builtin_sessions(struct sbx_session_policy *ret)
@@ -75,6 +62,7 @@ sbx_policy_builtin(struct sbx_policy *ret)
     ret->retention_records_ms = 7ull * 24 * HOUR_MS;
     ret->retention_artifacts_ms = 30ull * 24 * HOUR_MS;
     ret->max_wait_ms = 60 * MILLI;
+    ret->max_services = 16;
     builtin_sessions(&ret->sessions);
 }
 
@@ -91,27 +79,6 @@ static uint64_t
 least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
-}
-
-static void
-narrow_set(struct sbx_name_set *base, const struct sbx_name_set *layer)
-{
-    struct sbx_name_set both = { .set = true };
-    unsigned i;
-
-    if (!layer->set) {
-        return;
-    }
-    if (!base->set) {
-        *base = *layer;
-        return;
-    }
-    for (i = 0; i < base->n; i++) {
-        if (sbx_name_set_has(layer, base->name[i])) {
-            memcpy(both.name[both.n++], base->name[i], SBX_POLICY_NAME_LEN);
-        }
-    }
-    *base = both;
 }
 
 static void
@@ -147,6 +114,64 @@ narrow_route(struct sbx_policy *base, const char *route, const struct sbx_rate *
     memcpy(base->route[i].route, route, SBX_POLICY_NAME_LEN);
     base->route[i].rate = *rate;
     base->n_routes++;
+}
+
+static void
+narrow_tool(struct sbx_policy *base, const char *tool, const struct sbx_rate *rate)
+{
+    unsigned i;
+
+    for (i = 0; i < base->n_tools; i++) {
+        if (strcmp(base->tool[i].tool, tool) == 0) {
+            narrow_rate(&base->tool[i].rate, rate);
+            return;
+        }
+    }
+    if (base->n_tools == SBX_POLICY_MAX_TOOLS) {
+        narrow_rate(&base->rate[SBX_SCOPE_AGENT], rate);
+        return;
+    }
+    memcpy(base->tool[i].tool, tool, SBX_POLICY_NAME_LEN);
+    base->tool[i].rate = *rate;
+    base->n_tools++;
+}
+
+/* False when there is no slot left for the name. */
+static bool
+narrow_cap(struct sbx_named_cap *cap, uint8_t *n, unsigned most, const struct sbx_named_cap *layer)
+{
+    unsigned i;
+
+    for (i = 0; i < *n; i++) {
+        if (strcmp(cap[i].name, layer->name) == 0) {
+            cap[i].most = (uint32_t)least(cap[i].most, layer->most);
+            return true;
+        }
+    }
+    if (*n == most) {
+        return false;
+    }
+    cap[(*n)++] = *layer;
+    return true;
+}
+
+/* As with rates: a name that finds no slot binds the agent as a whole. */
+static void
+narrow_caps(struct sbx_policy *base, const struct sbx_policy *layer)
+{
+    uint32_t *agent = &base->concurrency[SBX_SCOPE_AGENT];
+    unsigned i;
+
+    for (i = 0; i < layer->n_route_caps; i++) {
+        if (!narrow_cap(base->route_cap, &base->n_route_caps, SBX_POLICY_MAX_ROUTES, &layer->route_cap[i])) {
+            *agent = (uint32_t)least_said(*agent, layer->route_cap[i].most);
+        }
+    }
+    for (i = 0; i < layer->n_tool_caps; i++) {
+        if (!narrow_cap(base->tool_cap, &base->n_tool_caps, SBX_POLICY_MAX_TOOLS, &layer->tool_cap[i])) {
+            *agent = (uint32_t)least_said(*agent, layer->tool_cap[i].most);
+        }
+    }
 }
 
 /* A default that is said is at most its maximum, where one is. */
@@ -198,6 +223,8 @@ narrow_sizes(struct sbx_policy *base, const struct sbx_policy *layer)
     base->max_upload_bytes = least(base->max_upload_bytes, layer->max_upload_bytes);
     base->retention_records_ms = least_said(base->retention_records_ms, layer->retention_records_ms);
     base->retention_artifacts_ms = least_said(base->retention_artifacts_ms, layer->retention_artifacts_ms);
+    base->retention_audit_ms = least_said(base->retention_audit_ms, layer->retention_audit_ms);
+    base->max_services = (uint32_t)least(base->max_services, layer->max_services);
     base->max_wait_ms = least(base->max_wait_ms, layer->max_wait_ms);
 }
 
@@ -216,8 +243,6 @@ sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer)
     narrow_sessions(&base->sessions, &layer->sessions);
     clamp_fallbacks(base);
 
-    narrow_set(&base->languages, &layer->languages);
-    narrow_set(&base->templates, &layer->templates);
     base->min_isolation = sbx_isolation_stronger(base->min_isolation, layer->min_isolation);
     base->isolation = sbx_isolation_stronger(base->isolation, layer->isolation);
     narrow_sizes(base, layer);
@@ -225,10 +250,15 @@ sbx_policy_narrow(struct sbx_policy *base, const struct sbx_policy *layer)
     for (i = 0; i < SBX_N_SCOPES; i++) {
         narrow_rate(&base->rate[i], &layer->rate[i]);
         base->concurrency[i] = (uint32_t)least_said(base->concurrency[i], layer->concurrency[i]);
+        base->budget_cpu_ms[i] = least_said(base->budget_cpu_ms[i], layer->budget_cpu_ms[i]);
     }
     for (i = 0; i < layer->n_routes; i++) {
         narrow_route(base, layer->route[i].route, &layer->route[i].rate);
     }
+    for (i = 0; i < layer->n_tools; i++) {
+        narrow_tool(base, layer->tool[i].tool, &layer->tool[i].rate);
+    }
+    narrow_caps(base, layer);
 }
 
 /* Where a document says nothing the built-in value holds; a default above that says that this much is meant. */
@@ -284,6 +314,7 @@ sbx_policy_base(struct sbx_policy *ret, const struct sbx_policy *document)
     ret->max_env = ret->max_env == UINT32_MAX ? builtin.max_env : ret->max_env;
     ret->max_files = ret->max_files == UINT32_MAX ? builtin.max_files : ret->max_files;
     ret->max_artifacts = ret->max_artifacts == UINT32_MAX ? builtin.max_artifacts : ret->max_artifacts;
+    ret->max_services = ret->max_services == UINT32_MAX ? builtin.max_services : ret->max_services;
     fill_size(&ret->max_file_bytes, builtin.max_file_bytes);
     fill_size(&ret->max_artifact_bytes, builtin.max_artifact_bytes);
     fill_size(&ret->max_stored_bytes, builtin.max_stored_bytes);

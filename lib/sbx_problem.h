@@ -35,9 +35,11 @@
     X(RANGE_NOT_SATISFIABLE, 416, "range_not_satisfiable", "The range is not satisfiable")                   \
     X(INVALID_REQUEST, 422, "invalid_request", "The request has an invalid field")                           \
     X(IDEMPOTENCY_MISMATCH, 422, "idempotency_mismatch", "This idempotency key was used with another body")  \
+    X(PRECONDITION_REQUIRED, 428, "precondition_required", "The request must name the version it changes")   \
     X(RATE_LIMITED, 429, "rate_limited", "Too many requests")                                                \
     X(CONCURRENCY_LIMITED, 429, "concurrency_limited", "Too many requests at once")                          \
     X(TENANT_QUEUE_FULL, 429, "tenant_queue_full", "The tenant's queue is full")                             \
+    X(BUDGET_EXHAUSTED, 429, "budget_exhausted", "The budget of this day is used up")                        \
     X(SESSION_LIMIT, 429, "session_limit", "The tenant has as many sessions as it may have")                 \
     X(STEP_QUEUE_FULL, 429, "step_queue_full", "Too many steps of this session wait")                        \
     X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The request's headers are too large")                    \
@@ -45,6 +47,7 @@
     X(INTERNAL, 500, "internal", "Something failed inside")                                                  \
     X(BAD_GATEWAY, 502, "bad_gateway", "The executor gave no valid answer")                                  \
     X(UNAVAILABLE, 503, "unavailable", "The service is not available now")                                   \
+    X(POLICY_UNKNOWN, 503, "policy_unknown", "The policies are not known here yet")                          \
     X(QUEUE_FULL, 503, "queue_full", "The queue is full")                                                    \
     X(ISOLATION_UNAVAILABLE, 503, "isolation_unavailable", "The isolation tier is not available here")       \
     X(GATEWAY_TIMEOUT, 504, "gateway_timeout", "The executor did not answer in time")                        \

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define ASCII_MASK 0x8080808080808080u
+#define LONGEST 4
 
 static bool
 is_tail(char c)
@@ -76,11 +77,33 @@ sbx_utf8_valid(const char *data, size_t len)
                 continue;
             }
         }
-        n = sbx_utf8_sequence(data + i, len - i);
+        n = (uint8_t)data[i] < 0x80 ? 1 : sbx_utf8_sequence(data + i, len - i);
         if (n == 0) {
             return false;
         }
         i += n;
     }
     return true;
+}
+
+size_t
+sbx_utf8_unfinished(const char *data, size_t len)
+{
+    for (size_t back = 1; back < LONGEST && back <= len; back++) {
+        char whole[LONGEST] = { (char)0x80, (char)0x80, (char)0x80, (char)0x80 };
+        uint8_t first = (uint8_t)data[len - back];
+
+        if ((first & 0xc0) == 0x80) {
+            continue;
+        }
+        if (first < 0xc2 || first > 0xf4) {
+            return 0;
+        }
+        if (back == 1) {
+            return 1; /* whatever follows decides */
+        }
+        memcpy(whole, data + len - back, back);
+        return sbx_utf8_sequence(whole, sizeof(whole)) > back ? back : 0;
+    }
+    return 0;
 }

@@ -77,6 +77,13 @@ _Static_assert(SBX_N_WALLS <= 64, "sets of walls are bits of one word");
     ((SBX_WALL_BIT(SBX_N_WALLS) - 1) &                                                                       \
      ~(SBX_WALL_BIT(SBX_WALL_TIME_NAMESPACE) | SBX_WALL_BIT(SBX_WALL_LANDLOCK)))
 
+/* What a slot that a zygote forks rests on besides: without one there are no zygotes. */
+#define SBX_WALLS_OF_ZYGOTES                                                                                 \
+    (SBX_WALL_BIT(SBX_WALL_PID_NAMESPACE) | SBX_WALL_BIT(SBX_WALL_OWN_ROOT) |                                \
+     SBX_WALL_BIT(SBX_WALL_READ_ONLY_ROOT) | SBX_WALL_BIT(SBX_WALL_OWN_INODES) |                             \
+     SBX_WALL_BIT(SBX_WALL_OWN_IDS) | SBX_WALL_BIT(SBX_WALL_UID) | SBX_WALL_BIT(SBX_WALL_NO_NEW_PRIVS) |     \
+     SBX_WALL_BIT(SBX_WALL_LANDLOCK))
+
 /* "pid_namespace" ... */
 const char *sbx_wall_name(enum sbx_wall wall);
 /* SBX_N_WALLS when it is no wall's name. */

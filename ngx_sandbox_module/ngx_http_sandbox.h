@@ -39,16 +39,25 @@ typedef struct {
     const char *auth_cache;       /* "HIT", "MISS", "" when no cache was asked */
     /*
      * Why we refused, a constant slug; NULL when we did not. Of core and auth: "form", "host", "method",
-     * "token_missing", "token_invalid", "signed_url", "scope", "context", "internal".
+     * "token_missing", "token_invalid", "token_revoked", "keys_unknown", "act_for", "signed_url", "scope", "context",
+     * "internal".
      */
     const char *denied;
     const char *policy;           /* "allow", "deny"; NULL when policy did not run */
-    struct sbx_decision *decision; /* of the policy module, r->pool; NULL when it did not run */
-    ngx_str_t signed_context;     /* header value; empty until PRECONTENT, and where auth is off */
+    struct sbx_decision *decision; /* why policy or opa refused, r->pool; NULL when they did not */
+    ngx_str_t signed_context;     /* header value, in `forward`; empty until PRECONTENT, and where auth is off */
+    ngx_str_t forward;            /* what the executor sees of the header; empty until then, or until it is asked for */
+    void *opa;                    /* the opa module's own: what the policy service is asked, and said */
+    void *mcp;                    /* the MCP module's own: the message that this request carries, over its internal redirect */
     void *limit;                  /* the limit module's own (its permits outlive internal redirects) */
     ngx_str_t *route;             /* of the location the request came to first; NULL before PREACCESS */
+    ngx_str_t act_for;            /* the client's Sandbox-Tenant, for auth alone; of a service that may, it names the tenant */
+    ngx_uint_t n_act_for;         /* how many it sent */
+    uint64_t expires_s;           /* when the token is over, for requests that stay; 0: never */
+    unsigned service:1;           /* the identity is a service's, not a user's */
     unsigned opened:1;            /* core looked at the request's form */
     unsigned limited:1;           /* limit module has charged this request once */
+    unsigned again:1;             /* it goes through the phases as another request; whose it is was charged already */
     unsigned replied:1;           /* a problem document was sent */
 } ngx_http_sandbox_ctx_t;
 
@@ -60,6 +69,9 @@ ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx(ngx_http_request_t *r);
  * not allocate for a request that never got that far.
  */
 ngx_http_sandbox_ctx_t *ngx_http_sandbox_ctx_peek(ngx_http_request_t *r);
+
+/* The request becomes part of the trace of this traceparent, which said more than the header did. NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_sandbox_ctx_trace(ngx_http_sandbox_ctx_t *ctx, const char *parent, size_t len);
 
 /*
  * True in `sandbox_problem` and `sandbox_health` locations: they serve no tenant, so
@@ -96,6 +108,9 @@ ngx_int_t ngx_http_sandbox_send(ngx_http_request_t *r, ngx_uint_t status, ngx_st
 /* Adds a reply header; both strings must live as long as r->pool. NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_sandbox_add_header(ngx_http_request_t *r, ngx_str_t *name, ngx_str_t *value);
 
+/* Makes the variables of a module, ended by one without a name: what its preconfiguration returns. */
+ngx_int_t ngx_http_sandbox_add_variables(ngx_conf_t *cf, ngx_http_variable_t *variables);
+
 /* The client's first header of a name (lower case), NULL when there is none; *ret_n counts them all. */
 ngx_table_elt_t *ngx_http_sandbox_header_in(ngx_http_request_t *r, ngx_str_t *lowcase_name, ngx_uint_t *ret_n);
 
@@ -104,6 +119,8 @@ ngx_flag_t ngx_http_sandbox_has_context_key(ngx_conf_t *cf);
 
 /* What sandbox_context_key_file says; empty without it. */
 const ngx_str_t *ngx_http_sandbox_context_key(ngx_http_request_t *r);
+/* The same, for what a worker does without a request. Only where there is an http block. */
+const ngx_str_t *ngx_http_sandbox_cycle_key(ngx_cycle_t *cycle);
 
 /*
  * A configuration file read whole into cf->pool, at most max bytes, path relative to the

@@ -1,8 +1,7 @@
 #include "ngx_http_sandbox_auth_conf.h"
 #include "ngx_http_sandbox.h"
+#include "ngx_http_sandbox_auth_keys.h"
 #include "ngx_http_sandbox_token_cache.h"
-
-#include "ngx_sandbox_jwk.h"
 
 
 #define NGX_HTTP_SANDBOX_AUTH_NAME_MAX  512
@@ -103,42 +102,6 @@ ngx_http_sandbox_auth_init_bypass(ngx_conf_t *cf, ngx_http_sandbox_auth_main_con
 }
 
 
-static void
-ngx_http_sandbox_auth_keys_cleanup(void *data)
-{
-    (void) ngx_sandbox_keys_free(data); /* always NULL */
-}
-
-
-static struct ngx_sandbox_keys *
-ngx_http_sandbox_auth_new_keys(ngx_conf_t *cf)
-{
-    struct ngx_sandbox_keys *keys;
-    ngx_pool_cleanup_t *cln;
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL || ngx_sandbox_keys_new(&keys) != 0) {
-        return NULL;
-    }
-    cln->handler = ngx_http_sandbox_auth_keys_cleanup;
-    cln->data = keys;
-    return keys;
-}
-
-
-static char *
-ngx_http_sandbox_auth_key_error(ngx_conf_t *cf, const char *source, const struct sbx_field_error *err, int rc)
-{
-    if (rc > 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "key in \"%s\" refused: %s%s%s", source, err->field,
-                           err->field[0] == '\0' ? "" : ": ", err->message);
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, -rc, "key in \"%s\" could not be loaded", source);
-    }
-    return NGX_CONF_ERROR;
-}
-
-
 static char *
 ngx_http_sandbox_auth_init_env_keys(ngx_conf_t *cf, ngx_http_sandbox_auth_main_conf_t *amcf)
 {
@@ -221,6 +184,7 @@ ngx_http_sandbox_auth_create_loc_conf(ngx_conf_t *cf)
     conf->enable = NGX_CONF_UNSET;
     conf->signed_url = NGX_CONF_UNSET;
     conf->issuers = NGX_CONF_UNSET_PTR;
+    conf->tool_scopes = NGX_CONF_UNSET_PTR;
     conf->audiences = NGX_CONF_UNSET_PTR;
     conf->scopes = NGX_CONF_UNSET_PTR;
     conf->leeway = NGX_CONF_UNSET;
@@ -283,7 +247,7 @@ ngx_http_sandbox_auth_digest(ngx_http_sandbox_auth_loc_conf_t *conf)
     if (rc == 0) {
         rc = ngx_http_sandbox_auth_digest_names(state, rules->claim, NGX_SANDBOX_N_CLAIMS);
     }
-    if (rc == 0) {
+    if (rc == 0 && rules->keys != NULL) {
         rc = ngx_sandbox_keys_digest(rules->keys, state);
     }
     if (rc == 0) {
@@ -330,6 +294,10 @@ ngx_http_sandbox_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->issuers, prev->issuers, amcf->env_issuers);
     ngx_conf_merge_ptr_value(conf->audiences, prev->audiences, amcf->env_audiences);
     ngx_conf_merge_ptr_value(conf->scopes, prev->scopes, NULL);
+    ngx_conf_merge_ptr_value(conf->tool_scopes, prev->tool_scopes, NULL);
+    if (ngx_http_sandbox_auth_merge_resource(cf, prev, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
     ngx_conf_merge_sec_value(conf->leeway, prev->leeway, 30);
     ngx_conf_merge_sec_value(conf->max_age, prev->max_age, 0);
     if (conf->cache_off == NGX_CONF_UNSET) {
@@ -352,128 +320,47 @@ ngx_http_sandbox_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (amcf->bypass) {
         return NGX_CONF_OK;
     }
-    if (conf->keys == NULL || conf->keys->n == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"sandbox_auth on\" needs a key: \"sandbox_auth_secret_file\", "
-                           "\"sandbox_auth_key_file\", \"sandbox_auth_jwks_file\" or AUTH_JWT_SECRET");
+    if ((conf->keys == NULL || conf->keys->n == 0) && amcf->issuers == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"sandbox_auth on\" needs a key: \"sandbox_issuer\", "
+                           "\"sandbox_auth_secret_file\", \"sandbox_auth_key_file\", \"sandbox_auth_jwks_file\" or "
+                           "AUTH_JWT_SECRET");
         return NGX_CONF_ERROR;
     }
     return ngx_http_sandbox_auth_make_rules(conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
-/* The parameters after the file: kid= and alg=. */
-static ngx_int_t
-ngx_http_sandbox_auth_key_spec(ngx_conf_t *cf, struct ngx_sandbox_key_spec *ret)
-{
-    ngx_str_t *value = cf->args->elts;
-    ngx_uint_t i;
-
-    ngx_memzero(ret, sizeof(struct ngx_sandbox_key_spec));
-    for (i = 2; i < cf->args->nelts; i++) {
-        const char *text = (const char *) value[i].data + 4;
-        size_t len = value[i].len > 4 ? value[i].len - 4 : 0;
-
-        if (len != 0 && ngx_strncmp(value[i].data, "kid=", 4) == 0 && ret->kid == NULL) {
-            ret->kid = text;
-            ret->kid_len = len;
-        } else if (len != 0 && ngx_strncmp(value[i].data, "alg=", 4) == 0 && ret->alg == NULL) {
-            ret->alg = text;
-            ret->alg_len = len;
-        } else {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &value[i]);
-            return NGX_ERROR;
-        }
-    }
-    return NGX_OK;
-}
-
-
-typedef int (*ngx_http_sandbox_auth_key_add_pt)(struct ngx_sandbox_keys *keys, ngx_str_t *text,
-    const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err);
-
-
-static char *
-ngx_http_sandbox_auth_add_keys(ngx_conf_t *cf, ngx_http_sandbox_auth_loc_conf_t *alcf,
-    ngx_http_sandbox_auth_key_add_pt add)
-{
-    ngx_str_t *value = cf->args->elts;
-    struct ngx_sandbox_key_spec spec;
-    struct sbx_field_error err;
-    ngx_str_t text;
-    int rc;
-
-    if (alcf->keys == NULL) {
-        alcf->keys = ngx_http_sandbox_auth_new_keys(cf);
-        if (alcf->keys == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-    if (ngx_http_sandbox_auth_key_spec(cf, &spec) != NGX_OK
-        || ngx_http_sandbox_read_file(cf, &value[1], NGX_SANDBOX_KEY_FILE_MAX, &text) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-    rc = add(alcf->keys, &text, &spec, &err);
-    ngx_explicit_memzero(text.data, text.len);
-    return rc == 0 ? NGX_CONF_OK : ngx_http_sandbox_auth_key_error(cf, (const char *) value[1].data, &err, rc);
-}
-
-
-/* One newline at the end belongs to the editor, not to the secret. */
-static int
-ngx_http_sandbox_auth_add_secret(struct ngx_sandbox_keys *keys, ngx_str_t *text,
-    const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err)
-{
-    struct ngx_sandbox_bytes bytes = { text->data, text->len };
-
-    if (bytes.data[bytes.len - 1] == '\n') {
-        bytes.len--;
-    }
-    return ngx_sandbox_keys_add_secret(keys, bytes, spec, err);
-}
-
-
-static int
-ngx_http_sandbox_auth_add_pem(struct ngx_sandbox_keys *keys, ngx_str_t *text,
-    const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err)
-{
-    return ngx_sandbox_keys_add_pem(keys, (const char *) text->data, text->len, spec, err);
-}
-
-
-static int
-ngx_http_sandbox_auth_add_jwks(struct ngx_sandbox_keys *keys, ngx_str_t *text,
-    const struct ngx_sandbox_key_spec *spec, struct sbx_field_error *err)
-{
-    return ngx_sandbox_jwk_load(keys, (const char *) text->data, text->len, err);
-}
-
-
 char *
 ngx_http_sandbox_auth_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    return ngx_http_sandbox_auth_add_keys(cf, conf, ngx_http_sandbox_auth_add_secret);
+    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+
+    return ngx_http_sandbox_auth_add_keys(cf, &alcf->keys, NGX_HTTP_SANDBOX_AUTH_SECRET_FILE);
 }
 
 
 char *
 ngx_http_sandbox_auth_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    return ngx_http_sandbox_auth_add_keys(cf, conf, ngx_http_sandbox_auth_add_pem);
+    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+
+    return ngx_http_sandbox_auth_add_keys(cf, &alcf->keys, NGX_HTTP_SANDBOX_AUTH_KEY_FILE);
 }
 
 
 char *
 ngx_http_sandbox_auth_jwks_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    return ngx_http_sandbox_auth_add_keys(cf, conf, ngx_http_sandbox_auth_add_jwks);
+    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+
+    return ngx_http_sandbox_auth_add_keys(cf, &alcf->keys, NGX_HTTP_SANDBOX_AUTH_JWKS_FILE);
 }
 
 
-char *
-ngx_http_sandbox_auth_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+/* The parameters from the one numbered `first`. */
+static char *
+ngx_http_sandbox_auth_add_names(ngx_conf_t *cf, ngx_array_t **names, ngx_uint_t first)
 {
-    ngx_array_t **names = (ngx_array_t **) ((u_char *) conf + cmd->offset);
     ngx_str_t *value = cf->args->elts;
     ngx_str_t *name;
     ngx_uint_t i;
@@ -481,14 +368,14 @@ ngx_http_sandbox_auth_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (*names != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
-    if (cf->args->nelts - 1 > NGX_SANDBOX_JWT_NAMES_MAX) {
+    if (cf->args->nelts - first > NGX_SANDBOX_JWT_NAMES_MAX) {
         return "has too many parameters";
     }
-    *names = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
+    *names = ngx_array_create(cf->pool, cf->args->nelts - first, sizeof(ngx_str_t));
     if (*names == NULL) {
         return NGX_CONF_ERROR;
     }
-    for (i = 1; i < cf->args->nelts; i++) {
+    for (i = first; i < cf->args->nelts; i++) {
         if (value[i].len == 0 || value[i].len > NGX_HTTP_SANDBOX_AUTH_NAME_MAX
             || ngx_strlchr(value[i].data, value[i].data + value[i].len, '"') != NULL)
         {
@@ -506,9 +393,15 @@ ngx_http_sandbox_auth_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_sandbox_auth_claim(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_sandbox_auth_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+    return ngx_http_sandbox_auth_add_names(cf, (ngx_array_t **) ((u_char *) conf + cmd->offset), 1);
+}
+
+
+char *
+ngx_http_sandbox_auth_set_claim(ngx_conf_t *cf, const char **claim)
+{
     ngx_str_t *value = cf->args->elts;
     ngx_uint_t i;
 
@@ -521,11 +414,102 @@ ngx_http_sandbox_auth_claim(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid claim \"%V\" \"%V\"", &value[1], &value[2]);
         return NGX_CONF_ERROR;
     }
-    if (alcf->claim[i] != NULL) {
+    if (claim[i] != NULL) {
         return "is duplicate";
     }
-    alcf->claim[i] = (const char *) value[2].data;
+    claim[i] = (const char *) value[2].data;
     return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sandbox_auth_claim(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+
+    return ngx_http_sandbox_auth_set_claim(cf, alcf->claim);
+}
+
+
+/* Notes that some location asks for them: the resource's metadata says which there are. */
+static char *
+ngx_http_sandbox_auth_note_scopes(ngx_conf_t *cf, ngx_array_t *scopes)
+{
+    ngx_http_sandbox_auth_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_auth_module);
+    ngx_str_t *scope = scopes->elts, *known;
+    ngx_uint_t i, k;
+
+    if (amcf->scopes == NULL) {
+        amcf->scopes = ngx_array_create(cf->pool, 16, sizeof(ngx_str_t));
+        if (amcf->scopes == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+    for (i = 0; i < scopes->nelts; i++) {
+        known = amcf->scopes->elts;
+        for (k = 0; k < amcf->scopes->nelts; k++) {
+            if (known[k].len == scope[i].len && ngx_strncmp(known[k].data, scope[i].data, scope[i].len) == 0) {
+                break;
+            }
+        }
+        if (k < amcf->scopes->nelts) {
+            continue;
+        }
+        known = ngx_array_push(amcf->scopes);
+        if (known == NULL) {
+            return NGX_CONF_ERROR;
+        }
+        *known = scope[i];
+    }
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sandbox_auth_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+    char *rv;
+
+    rv = ngx_http_sandbox_auth_add_names(cf, &alcf->scopes, 1);
+    return rv == NGX_CONF_OK ? ngx_http_sandbox_auth_note_scopes(cf, alcf->scopes) : rv;
+}
+
+
+/* sandbox_auth_tool_scope name scope ...; */
+char *
+ngx_http_sandbox_auth_tool_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sandbox_auth_loc_conf_t *alcf = conf;
+    ngx_str_t *value = cf->args->elts;
+    ngx_http_sandbox_auth_tool_t *tool;
+    ngx_uint_t i;
+    char *rv;
+
+    if (alcf->tool_scopes == NGX_CONF_UNSET_PTR) {
+        alcf->tool_scopes = ngx_array_create(cf->pool, 8, sizeof(ngx_http_sandbox_auth_tool_t));
+        if (alcf->tool_scopes == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+    if (!sbx_name_valid((const char *) value[1].data, value[1].len)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid tool \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+    tool = alcf->tool_scopes->elts;
+    for (i = 0; i < alcf->tool_scopes->nelts; i++) {
+        if (ngx_strcmp(tool[i].name.data, value[1].data) == 0) {
+            return "is duplicate";
+        }
+    }
+    tool = ngx_array_push(alcf->tool_scopes);
+    if (tool == NULL) {
+        return NGX_CONF_ERROR;
+    }
+    tool->name = value[1];
+    tool->scopes = NGX_CONF_UNSET_PTR;
+    rv = ngx_http_sandbox_auth_add_names(cf, &tool->scopes, 2);
+    return rv == NGX_CONF_OK ? ngx_http_sandbox_auth_note_scopes(cf, tool->scopes) : rv;
 }
 
 

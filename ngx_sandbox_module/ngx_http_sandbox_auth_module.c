@@ -2,9 +2,10 @@
  * Who is asking: verifies the token of a request in PREACCESS, so that limits, which
  * run later in the same phase, know the tenant. Denies unless something here allows.
  */
-#include "ngx_http_sandbox.h"
-#include "ngx_http_sandbox_auth_conf.h"
-#include "ngx_http_sandbox_token_cache.h"
+#include "ngx_http_sandbox_auth.h"
+#include "ngx_http_sandbox_control.h"
+#include "ngx_http_sandbox_token_near.h"
+#include "ngx_http_sandbox_mcp.h"
 
 #include "lib/sbx_signed_url.h"
 
@@ -17,6 +18,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_sandbox_auth_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sandbox_auth_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sandbox_auth_init_process(ngx_cycle_t *cycle);
+static void ngx_http_sandbox_auth_exit_process(ngx_cycle_t *cycle);
 
 
 /* The lowest bit is NGX_CONF_BITMASK_SET. */
@@ -128,9 +131,37 @@ static ngx_command_t ngx_http_sandbox_auth_commands[] = {
 
     { ngx_string("sandbox_auth_scope"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_HTTP_LMT_CONF|NGX_CONF_1MORE,
-      ngx_http_sandbox_auth_names,
+      ngx_http_sandbox_auth_scope,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_sandbox_auth_loc_conf_t, scopes),
+      0,
+      NULL },
+
+    { ngx_string("sandbox_auth_tool_scope"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_http_sandbox_auth_tool_scope,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sandbox_issuer"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_sandbox_auth_issuer_block,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_sandbox_auth_main_conf_t, issuers),
+      NULL },
+
+    { ngx_string("sandbox_resource"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_sandbox_auth_resource,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sandbox_resource_metadata"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_sandbox_auth_resource_metadata,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("sandbox_auth_cache"),
@@ -166,31 +197,13 @@ ngx_module_t ngx_http_sandbox_auth_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_sandbox_auth_init_process,    /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_sandbox_auth_exit_process,    /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-/* All bad tokens, and none at all, get the same words: the reason is for our log. */
-static ngx_int_t
-ngx_http_sandbox_auth_unauthorized(ngx_http_request_t *r, const char *why)
-{
-    static ngx_str_t name = ngx_string("WWW-Authenticate");
-    static ngx_str_t missing = ngx_string("Bearer realm=\"sandbox\"");
-    static ngx_str_t invalid = ngx_string("Bearer realm=\"sandbox\", error=\"invalid_token\"");
-    ngx_flag_t sent = why != NULL;
-
-    if (ngx_http_sandbox_add_header(r, &name, sent ? &invalid : &missing) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "sandbox auth: token refused: %s", sent ? why : "none sent");
-    return ngx_http_sandbox_problem(r, sent ? "token_invalid" : "token_missing", SBX_PROBLEM_UNAUTHORIZED,
-                                    "Send a valid token as \"Authorization: Bearer\" or \"X-API-KEY\".");
-}
 
 
 /* RFC 6750: the scheme without case, then spaces. */
@@ -224,8 +237,13 @@ ngx_http_sandbox_auth_find_token(ngx_http_request_t *r, ngx_http_sandbox_auth_to
     static ngx_str_t api_key_name = ngx_string("x-api-key");
     ngx_table_elt_t *bearer, *api_key;
     ngx_uint_t n_bearers, n_api_keys;
+    ngx_str_t in_query;
 
     *ret_why = NULL;
+    if (ngx_http_arg(r, (u_char *) "access_token", sizeof("access_token") - 1, &in_query) == NGX_OK) {
+        *ret_why = "a token in the query, which others log";
+        return NGX_DECLINED;
+    }
     bearer = ngx_http_sandbox_header_in(r, &bearer_name, &n_bearers);
     api_key = ngx_http_sandbox_header_in(r, &api_key_name, &n_api_keys);
     if (n_bearers > 1 || n_api_keys > 1) {
@@ -256,63 +274,6 @@ ngx_http_sandbox_auth_find_token(ngx_http_request_t *r, ngx_http_sandbox_auth_to
 }
 
 
-static ngx_int_t
-ngx_http_sandbox_auth_cache_key(ngx_http_sandbox_auth_loc_conf_t *alcf, ngx_str_t *token,
-    u_char key[SBX_SHA256_LEN])
-{
-    u_char bytes[SBX_SHA256_LEN + NGX_SANDBOX_TOKEN_MAX];
-
-    ngx_memcpy(bytes, alcf->digest, SBX_SHA256_LEN);
-    ngx_memcpy(bytes + SBX_SHA256_LEN, token->data, token->len);
-    return sbx_sha256(bytes, SBX_SHA256_LEN + token->len, key) == 0 ? NGX_OK : NGX_ERROR;
-}
-
-
-/* NGX_OK and the identity; NGX_DECLINED with the reason; NGX_ERROR. Only NGX_OK may allow anything. */
-static ngx_int_t
-ngx_http_sandbox_auth_verify(ngx_http_request_t *r, ngx_str_t *token, struct ngx_sandbox_identity *ret,
-    const char **ret_why)
-{
-    ngx_http_sandbox_auth_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_auth_module);
-    ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx(r);
-    uint64_t now = (uint64_t) ngx_time();
-    u_char key[SBX_SHA256_LEN];
-    int rc;
-
-    if (ctx == NULL || alcf->rules.keys == NULL) {
-        return NGX_ERROR;
-    }
-    if (token->len > NGX_SANDBOX_TOKEN_MAX) {
-        *ret_why = "token is too long";
-        return NGX_DECLINED;
-    }
-    if (alcf->cache != NULL) {
-        if (ngx_http_sandbox_auth_cache_key(alcf, token, key) != NGX_OK) {
-            return NGX_ERROR;
-        }
-        if (ngx_http_sandbox_token_cache_find(alcf->cache, key, ret) == NGX_OK
-            && ngx_sandbox_identity_current(ret, alcf->rules.leeway_s, now))
-        {
-            ctx->auth_cache = "HIT";
-            return NGX_OK;
-        }
-        ctx->auth_cache = "MISS";
-    }
-
-    rc = ngx_sandbox_jwt_verify(ret, (const char *) token->data, token->len, &alcf->rules, now, ret_why);
-    if (rc == JWT_E_INVALID) {
-        return NGX_DECLINED;
-    }
-    if (rc != 0) {
-        return NGX_ERROR;
-    }
-    if (alcf->cache != NULL) {
-        ngx_http_sandbox_token_cache_add(alcf->cache, key, ret);
-    }
-    return NGX_OK;
-}
-
-
 static void
 ngx_http_sandbox_auth_set_identity(ngx_http_sandbox_ctx_t *ctx, const struct ngx_sandbox_identity *identity,
     ngx_http_sandbox_auth_e method)
@@ -327,46 +288,8 @@ ngx_http_sandbox_auth_set_identity(ngx_http_sandbox_ctx_t *ctx, const struct ngx
     ngx_memcpy(context->scopes, identity->scopes, sizeof(context->scopes));
     context->bypass = method == NGX_HTTP_SANDBOX_AUTH_BYPASS;
     ctx->auth = method;
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_auth_forbidden(ngx_http_request_t *r, ngx_str_t *scope)
-{
-    static ngx_str_t name = ngx_string("WWW-Authenticate");
-    ngx_str_t value;
-
-    value.data = ngx_pnalloc(r->pool, sizeof("Bearer realm=\"sandbox\", error=\"insufficient_scope\", scope=\"\"")
-                                      + scope->len);
-    if (value.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    value.len = ngx_sprintf(value.data, "Bearer realm=\"sandbox\", error=\"insufficient_scope\", scope=\"%V\"", scope)
-                - value.data;
-    if (ngx_http_sandbox_add_header(r, &name, &value) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return ngx_http_sandbox_problem(r, "scope", SBX_PROBLEM_FORBIDDEN, "The token lacks a scope this route needs.");
-}
-
-
-static ngx_int_t
-ngx_http_sandbox_auth_check_scopes(ngx_http_request_t *r, const char *scopes)
-{
-    ngx_http_sandbox_auth_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_auth_module);
-    ngx_str_t *scope;
-    ngx_uint_t i;
-
-    if (alcf->scopes == NULL) {
-        return NGX_DECLINED;
-    }
-    scope = alcf->scopes->elts;
-    for (i = 0; i < alcf->scopes->nelts; i++) {
-        if (!ngx_sandbox_scope_in(scopes, (const char *) scope[i].data, scope[i].len)) {
-            return ngx_http_sandbox_auth_forbidden(r, &scope[i]);
-        }
-    }
-    return NGX_DECLINED;
+    ctx->service = identity->client[0] != '\0';
+    ctx->expires_s = 0;
 }
 
 
@@ -378,61 +301,6 @@ ngx_http_sandbox_auth_bypassed(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ct
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "sandbox auth: bypassed as tenant \"%s\", request %s",
                   ctx->context.tenant, ctx->context.request_id);
     return NGX_DECLINED;
-}
-
-
-/* NGX_OK and the identity; NGX_DECLINED with the reason; NGX_ERROR. The path counts as the client spelt it. */
-static ngx_int_t
-ngx_http_sandbox_auth_verify_url(ngx_http_request_t *r, struct ngx_sandbox_identity *ret, const char **ret_why)
-{
-    static const char *const reasons[] = {
-        [SBX_SIGNED_URL_E_FORM] = "it is not of the form",
-        [SBX_SIGNED_URL_E_MAC] = "its signature is not ours",
-        [SBX_SIGNED_URL_E_TIME] = "it has expired, or lives for too long"
-    };
-    const ngx_str_t *key = ngx_http_sandbox_context_key(r);
-    struct sbx_signed_url_request request = {
-        .method = (const char *) r->method_name.data,
-        .method_len = r->method_name.len,
-        .path = (const char *) r->unparsed_uri.data,
-        .path_len = r->unparsed_uri.len - r->args.len - 1,
-        .query = (const char *) r->args.data,
-        .query_len = r->args.len
-    };
-    struct sbx_signed_url url;
-    u_char url_key[SBX_SIGNED_URL_KEY_LEN];
-    int rc;
-
-    /* A rewritten path, an absolute target or a fragment: what was spelt is not what will be served. */
-    if (r->unparsed_uri.len != r->uri.len + 1 + r->args.len
-        || ngx_memcmp(r->unparsed_uri.data, r->uri.data, r->uri.len) != 0)
-    {
-        *ret_why = reasons[SBX_SIGNED_URL_E_FORM];
-        return NGX_DECLINED;
-    }
-
-    rc = sbx_signed_url_key(url_key, key->data, key->len);
-    if (rc == 0) {
-        rc = sbx_signed_url_verify(&url, &request, url_key, (uint64_t) ngx_time());
-    }
-    ngx_explicit_memzero(url_key, sizeof(url_key));
-    if (rc > 0) {
-        *ret_why = reasons[rc];
-        return NGX_DECLINED;
-    }
-    if (rc != 0) {
-        return NGX_ERROR;
-    }
-    if (!ngx_sandbox_identity_name_valid(url.tenant, ngx_strlen(url.tenant))) {
-        *ret_why = "no token has such a tenant";
-        return NGX_DECLINED;
-    }
-
-    ngx_memzero(ret, sizeof(*ret));
-    ngx_memcpy(ret->tenant, url.tenant, sizeof(url.tenant));
-    ngx_memcpy(ret->subject, "signed-url", sizeof("signed-url"));
-    ngx_memcpy(ret->scopes, "artifacts:read", sizeof("artifacts:read"));
-    return NGX_OK;
 }
 
 
@@ -472,6 +340,87 @@ ngx_http_sandbox_auth_signed_url(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *
 }
 
 
+/* The answer to a token that was not verified, by what ngx_http_sandbox_auth_verify returned. */
+static ngx_int_t
+ngx_http_sandbox_auth_not_verified(ngx_http_request_t *r, ngx_int_t rc, const char *why, ngx_uint_t retry_s)
+{
+    struct sbx_problem unknown = {
+        .code = SBX_PROBLEM_UNAVAILABLE,
+        .detail = "The keys of the token's issuer are not known yet.",
+        .retry_after_s = (unsigned) retry_s
+    };
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_sandbox_auth_unauthorized(r, why == NULL ? "token_missing" : "token_invalid", why);
+    }
+    if (rc == NGX_BUSY) {
+        return ngx_http_sandbox_refuse(r, "keys_unknown", &unknown);
+    }
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "sandbox auth: a token could not be verified");
+    return ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
+}
+
+
+/* The answer to a token that was taken back, or of which nobody here knows whether it was. */
+static ngx_int_t
+ngx_http_sandbox_auth_not_current(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx, ngx_int_t rc)
+{
+    static const struct sbx_problem unknown = { .code = SBX_PROBLEM_POLICY_UNKNOWN, .retry_after_s = 1 };
+
+    /* The record says who it was; nothing may be done in this name. */
+    ctx->auth = NGX_HTTP_SANDBOX_AUTH_NONE;
+    if (rc == NGX_DECLINED) {
+        return ngx_http_sandbox_auth_unauthorized(r, "token_revoked", "revoked");
+    }
+    if (rc == NGX_AGAIN) {
+        return ngx_http_sandbox_refuse(r, "policy_unknown", &unknown);
+    }
+    return ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
+}
+
+
+/* Of a good token: as whom the request goes on, and whether it may here. */
+static ngx_int_t
+ngx_http_sandbox_auth_verified(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx,
+    struct ngx_sandbox_identity *identity, ngx_http_sandbox_auth_e method)
+{
+    ngx_http_sandbox_auth_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_auth_module);
+    char own[SBX_NAME_MAX + 1];
+    ngx_int_t rc, may_act;
+
+    if (r != r->main) {
+        return ngx_http_sandbox_auth_check_scopes(r, identity->scopes);
+    }
+    ngx_memcpy(own, identity->tenant, sizeof(own));
+    may_act = ngx_http_sandbox_auth_act_for(r, ctx, identity);
+    ngx_http_sandbox_auth_set_identity(ctx, identity, method);
+    ctx->expires_s = identity->expires_s + (uint64_t) alcf->leeway;
+    rc = ngx_http_sandbox_auth_check_revoked(r, ctx, own, identity->issued_s);
+    if (rc != NGX_OK) {
+        return ngx_http_sandbox_auth_not_current(r, ctx, rc);
+    }
+    if (may_act != NGX_OK) {
+        return ngx_http_sandbox_problem(r, "act_for", SBX_PROBLEM_FORBIDDEN,
+                                        "This service may not act for the tenant that Sandbox-Tenant names.");
+    }
+    return ngx_http_sandbox_auth_check_scopes(r, identity->scopes);
+}
+
+
+/*
+ * A message that went on to its tool's location, which is internal: the token was verified where it came in, by what that location says of
+ * issuers and audiences. What this one adds is what the tool needs.
+ */
+static ngx_flag_t
+ngx_http_sandbox_auth_is_forwarded(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
+{
+    const ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    const ngx_http_sandbox_mcp_t *mcp = ctx->mcp;
+
+    return r == r->main && mcp != NULL && mcp->forwarded && clcf->internal && ctx->auth != NGX_HTTP_SANDBOX_AUTH_NONE;
+}
+
+
 /*
  * NGX_DECLINED lets the request go on to the next handler; everything else ends it. The
  * identity of an earlier pass (internal redirect) is forgotten first, so that a location
@@ -487,6 +436,7 @@ ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
     ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx(r);
     struct ngx_sandbox_identity identity;
     ngx_http_sandbox_auth_token_t found;
+    ngx_uint_t retry_s = 0;
     const char *why = NULL;
     ngx_int_t rc;
 
@@ -496,7 +446,11 @@ ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
     if (ngx_http_sandbox_exempt(r)) {
         return NGX_DECLINED;
     }
-    if (r == r->main) {
+    if (ngx_http_sandbox_auth_is_forwarded(r, ctx)) {
+        return ctx->context.bypass ? NGX_DECLINED : ngx_http_sandbox_auth_check_scopes(r, ctx->context.scopes);
+    }
+    /* None is without a tenant. */
+    if (r == r->main && (ctx->auth != NGX_HTTP_SANDBOX_AUTH_NONE || ctx->context.tenant[0] != '\0')) {
         ngx_http_sandbox_auth_set_identity(ctx, &nobody, NGX_HTTP_SANDBOX_AUTH_NONE);
     }
     if (!alcf->enable) {
@@ -511,19 +465,47 @@ ngx_http_sandbox_auth_handler(ngx_http_request_t *r)
 
     rc = ngx_http_sandbox_auth_find_token(r, &found, &why);
     if (rc == NGX_OK) {
-        rc = ngx_http_sandbox_auth_verify(r, &found.token, &identity, &why);
+        rc = ngx_http_sandbox_auth_verify(r, &found.token, &identity, &why, &retry_s);
     }
-    if (rc == NGX_DECLINED) {
-        return ngx_http_sandbox_auth_unauthorized(r, why);
+    if (rc == NGX_AGAIN) {
+        return rc;
     }
     if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "sandbox auth: a token could not be verified");
-        return ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
+        return ngx_http_sandbox_auth_not_verified(r, rc, why, retry_s);
     }
-    if (r == r->main) {
-        ngx_http_sandbox_auth_set_identity(ctx, &identity, found.method);
+    return ngx_http_sandbox_auth_verified(r, ctx, &identity, found.method);
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_auth_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_sandbox_auth_main_conf_t *amcf;
+    ngx_http_sandbox_auth_issuer_t *issuer;
+    ngx_uint_t i;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
+        return NGX_OK;
     }
-    return ngx_http_sandbox_auth_check_scopes(r, identity.scopes);
+    ngx_http_sandbox_auth_watch_start(cycle);
+    amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sandbox_auth_module);
+    if (amcf == NULL || amcf->issuers == NULL) {
+        return NGX_OK;
+    }
+    issuer = amcf->issuers->elts;
+    for (i = 0; i < amcf->issuers->nelts; i++) {
+        if (issuer[i].jwks != NULL) {
+            ngx_http_sandbox_jwks_start(issuer[i].jwks, cycle);
+        }
+    }
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sandbox_auth_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_sandbox_token_near_clear();
 }
 
 
@@ -539,6 +521,7 @@ ngx_http_sandbox_auth_init(ngx_conf_t *cf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"sandbox_auth on\" needs \"sandbox_context_key_file\"");
         return NGX_ERROR;
     }
+    amcf->can_revoke = ngx_http_sandbox_control_configured(cf);
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
     if (h == NULL) {

@@ -8,6 +8,7 @@
 #include "ngx_http_sandbox_limit.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_route.h"
+#include "lib/sbx_crypto.h"
 #include "lib/sbx_jsonw.h"
 #include "lib/sbx_time.h"
 
@@ -24,10 +25,12 @@ typedef struct {
 static const ngx_http_sandbox_denial_kind_t ngx_http_sandbox_denial_kinds[] = {
     { "token_missing", SBX_PROBLEM_UNAUTHORIZED, 1 },
     { "token_invalid", SBX_PROBLEM_UNAUTHORIZED, 1 },
+    { "token_revoked", SBX_PROBLEM_UNAUTHORIZED, 1 },
     { "signed_url", SBX_PROBLEM_UNAUTHORIZED, 1 },
     { "rate", SBX_PROBLEM_RATE_LIMITED, 1 },
     { "concurrency", SBX_PROBLEM_CONCURRENCY_LIMITED, 1 },
     { "scope", SBX_PROBLEM_FORBIDDEN, 0 },
+    { "act_for", SBX_PROBLEM_FORBIDDEN, 0 },
     { "policy", SBX_PROBLEM_POLICY_VIOLATION, 0 },
 };
 
@@ -108,6 +111,60 @@ ngx_http_sandbox_denial_write_rule(struct sbx_jsonw *w, ngx_http_sandbox_ctx_t *
     }
 }
 
+/* The body as it was, when all of it was read and lies in memory still: of a part, or of what streams by, nothing is said. */
+static void
+ngx_http_sandbox_denial_write_body(struct sbx_jsonw *w, ngx_http_request_t *r)
+{
+    struct sbx_sha256 *state;
+    uint8_t digest[SBX_SHA256_LEN];
+    char hex[SBX_SHA256_HEX];
+    ngx_chain_t *cl;
+    ngx_flag_t whole = 1;
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL || r->request_body->rest != 0
+        || r->request_body_no_buffering || sbx_sha256_new(&state) != 0)
+    {
+        return;
+    }
+
+    for (cl = r->request_body->bufs; cl != NULL && whole; cl = cl->next) {
+        whole = !cl->buf->in_file
+                && sbx_sha256_update(state, cl->buf->pos, (size_t) (cl->buf->last - cl->buf->pos)) == 0;
+    }
+
+    if (whole && sbx_sha256_final(state, digest) == 0) {
+        sbx_hex(hex, digest, sizeof(digest));
+        sbx_jsonw_str(w, "request_sha256", hex);
+    }
+
+    (void) sbx_sha256_free(state); /* always NULL */
+}
+
+/* What a client did not have is not said. */
+static void
+ngx_http_sandbox_denial_write_origin(struct sbx_jsonw *w, ngx_http_request_t *r, const struct sbx_context *context)
+{
+    if (context->token_id[0] != '\0') {
+        sbx_jsonw_str(w, "token_id", context->token_id);
+    }
+    if (ngx_strlen(context->traceparent) > 35) {
+        sbx_jsonw_strn(w, "trace", context->traceparent + 3, 32);
+    }
+    if (context->tool[0] != '\0') {
+        sbx_jsonw_str(w, "tool", context->tool);
+    }
+    if (context->retention_audit_ms > 0) {
+        sbx_jsonw_uint(w, "keep_ms", context->retention_audit_ms);
+    }
+
+    ngx_http_sandbox_denial_write_body(w, r);
+    sbx_jsonw_object(w, "policy");
+    sbx_jsonw_str(w, "id", context->policy_id);
+    sbx_jsonw_uint(w, "version", context->policy_version);
+    sbx_jsonw_uint(w, "revision", context->policy_revision);
+    sbx_jsonw_object_end(w);
+}
+
 static void
 ngx_http_sandbox_denial_write(struct sbx_buf *line, ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx,
     enum sbx_problem_code code)
@@ -132,8 +189,7 @@ ngx_http_sandbox_denial_write(struct sbx_buf *line, ngx_http_request_t *r, ngx_h
     sbx_jsonw_strn(&w, "client", (char *) r->connection->addr_text.data, r->connection->addr_text.len);
     sbx_jsonw_strn(&w, "route", (char *) route->data, route->len);
     sbx_jsonw_str(&w, "code", sbx_problem_name(code));
-    sbx_jsonw_str(&w, "policy", context->policy_id);
-    sbx_jsonw_uint(&w, "policy_version", context->policy_version);
+    ngx_http_sandbox_denial_write_origin(&w, r, context);
     ngx_http_sandbox_denial_write_rule(&w, ctx);
     sbx_jsonw_object_end(&w);
     sbx_buf_putc(line, '\n');
@@ -165,7 +221,7 @@ ngx_http_sandbox_denial_handler(ngx_http_request_t *r)
     dmcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_denial_module);
     ctx = ngx_http_sandbox_ctx_peek(r);
 
-    kind = ctx == NULL || ctx->denied == NULL ? NULL : ngx_http_sandbox_denial_kind(ctx->denied);
+    kind = r != r->main || ctx == NULL || ctx->denied == NULL ? NULL : ngx_http_sandbox_denial_kind(ctx->denied);
     if (kind == NULL) {
         return NGX_OK;
     }

@@ -12,6 +12,7 @@
 
 enum {
     LIMIT_ROUTE = SBX_N_SCOPES,
+    LIMIT_TOOL,
     LIMIT_N_SCOPES
 };
 
@@ -20,6 +21,7 @@ static const char *const ngx_http_sandbox_limit_scopes[] = {
     [SBX_SCOPE_APP] = "app",
     [SBX_SCOPE_AGENT] = "agent",
     [LIMIT_ROUTE] = "route",
+    [LIMIT_TOOL] = "tool",
 };
 
 typedef struct {
@@ -30,7 +32,7 @@ typedef struct {
 typedef struct {
     ngx_flag_t enable;
     struct sbx_rate rate[LIMIT_N_SCOPES];       /* per_second_milli 0: not said */
-    ngx_uint_t concurrency[SBX_N_SCOPES];       /* 0: not said */
+    ngx_uint_t concurrency[LIMIT_N_SCOPES];     /* 0: not said */
 } ngx_http_sandbox_limit_loc_conf_t;
 
 /* The charges of a request, and the scope each belongs to. */
@@ -136,6 +138,14 @@ ngx_http_sandbox_limit_cleanup(void *data)
     }
 }
 
+void
+ngx_http_sandbox_limit_release(ngx_http_sandbox_ctx_t *ctx)
+{
+    if (ctx->limit != NULL) {
+        ngx_http_sandbox_limit_cleanup(ctx->limit);
+    }
+}
+
 ngx_int_t
 ngx_http_sandbox_limit_usage(ngx_http_request_t *r, uint32_t *ret_entries, uint32_t *ret_leases)
 {
@@ -149,6 +159,16 @@ ngx_http_sandbox_limit_usage(ngx_http_request_t *r, uint32_t *ret_entries, uint3
     ngx_http_sandbox_limit_zone_usage(lmcf->shm_zone->data, ret_entries, ret_leases);
 
     return NGX_OK;
+}
+
+ngx_flag_t
+ngx_http_sandbox_limit_configured(ngx_conf_t *cf)
+{
+    ngx_http_sandbox_limit_main_conf_t *lmcf;
+
+    lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_limit_module);
+
+    return lmcf->shm_zone != NULL;
 }
 
 /* The tighter of two rates; one that says nothing leaves the other. */
@@ -174,32 +194,83 @@ ngx_http_sandbox_limit_charge(ngx_http_sandbox_limit_bill_t *bill, ngx_uint_t sc
     ngx_str_t *name, const struct sbx_rate *rate, uint32_t concurrency)
 {
     struct ngx_sandbox_charge *charge;
-    u_char *end;
+    u_char *p;
 
     if ((rate->per_second_milli == 0 && concurrency == 0) || (scope != SBX_SCOPE_TENANT && name->len == 0)) {
         return;
     }
 
     charge = &bill->charge[bill->n];
-    end = ngx_snprintf((u_char *) charge->key, sizeof(charge->key), "%ui:%s/%V", scope, tenant, name);
-    charge->key_len = (uint8_t) (end - (u_char *) charge->key);
+    p = (u_char *) charge->key;
+    *p++ = (u_char) ('0' + scope);
+    *p++ = ':';
+    p = ngx_cpymem(p, tenant, ngx_strnlen((u_char *) tenant, SBX_NAME_MAX));
+    *p++ = '/';
+    p = ngx_cpymem(p, name->data, ngx_min(name->len, SBX_NAME_MAX));
+    charge->key_len = (uint8_t) (p - (u_char *) charge->key);
     charge->rate = *rate;
     charge->concurrency = concurrency;
     bill->scope[bill->n++] = scope;
 }
 
+static ngx_flag_t
+ngx_http_sandbox_limit_is(const char *name, ngx_str_t *value)
+{
+    return ngx_strlen(name) == value->len && ngx_strncmp(name, value->data, value->len) == 0;
+}
+
+/* What policy says of the scope, and in the table of names of routes or tools. */
 static void
-ngx_http_sandbox_limit_route_rate(const struct sbx_policy *policy, ngx_str_t *route, struct sbx_rate *rate)
+ngx_http_sandbox_limit_policy_rate(const struct sbx_policy *policy, ngx_uint_t scope, ngx_str_t *name,
+    struct sbx_rate *rate)
 {
     ngx_uint_t i;
 
-    for (i = 0; i < policy->n_routes; i++) {
-        if (ngx_strlen(policy->route[i].route) == route->len
-            && ngx_strncmp(policy->route[i].route, route->data, route->len) == 0)
-        {
+    if (scope < SBX_N_SCOPES) {
+        ngx_http_sandbox_limit_narrow(rate, &policy->rate[scope]);
+    }
+
+    for (i = 0; scope == LIMIT_ROUTE && i < policy->n_routes; i++) {
+        if (ngx_http_sandbox_limit_is(policy->route[i].route, name)) {
             ngx_http_sandbox_limit_narrow(rate, &policy->route[i].rate);
         }
     }
+
+    for (i = 0; scope == LIMIT_TOOL && i < policy->n_tools; i++) {
+        if (ngx_http_sandbox_limit_is(policy->tool[i].tool, name)) {
+            ngx_http_sandbox_limit_narrow(rate, &policy->tool[i].rate);
+        }
+    }
+}
+
+/* 0: none */
+static uint32_t
+ngx_http_sandbox_limit_policy_cap(const struct sbx_policy *policy, ngx_uint_t scope, ngx_str_t *name)
+{
+    const struct sbx_named_cap *cap;
+    ngx_uint_t i, n;
+
+    if (scope < SBX_N_SCOPES) {
+        return policy->concurrency[scope];
+    }
+
+    cap = scope == LIMIT_ROUTE ? policy->route_cap : policy->tool_cap;
+    n = scope == LIMIT_ROUTE ? policy->n_route_caps : policy->n_tool_caps;
+
+    for (i = 0; i < n; i++) {
+        if (ngx_http_sandbox_limit_is(cap[i].name, name)) {
+            return cap[i].most;
+        }
+    }
+
+    return 0;
+}
+
+static void
+ngx_http_sandbox_limit_name(ngx_str_t *name, char *text)
+{
+    name->data = (u_char *) text;
+    name->len = ngx_strlen(text);
 }
 
 static void
@@ -210,33 +281,31 @@ ngx_http_sandbox_limit_bill(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx, 
     struct sbx_rate rate;
     ngx_uint_t scope, cap;
     ngx_str_t name[LIMIT_N_SCOPES];
+    uint32_t most;
 
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_limit_module);
 
-    ngx_str_null(&name[SBX_SCOPE_TENANT]);
-    name[SBX_SCOPE_APP].data = (u_char *) ctx->context.app;
-    name[SBX_SCOPE_APP].len = ngx_strlen(ctx->context.app);
-    name[SBX_SCOPE_AGENT].data = (u_char *) ctx->context.agent;
-    name[SBX_SCOPE_AGENT].len = ngx_strlen(ctx->context.agent);
+    ngx_str_set(&name[SBX_SCOPE_TENANT], ""); /* copied as any other, and nowhere is no place to copy from */
+    ngx_http_sandbox_limit_name(&name[SBX_SCOPE_APP], ctx->context.app);
+    ngx_http_sandbox_limit_name(&name[SBX_SCOPE_AGENT], ctx->context.agent);
     name[LIMIT_ROUTE] = *ngx_http_sandbox_route(r);
+    ngx_http_sandbox_limit_name(&name[LIMIT_TOOL], ctx->context.tool);
 
     bill->n = 0;
 
-    for (scope = 0; scope < SBX_N_SCOPES; scope++) {
+    /* Of a message that became another request only what that is has not been charged. */
+    for (scope = ctx->again ? LIMIT_ROUTE : 0; scope < LIMIT_N_SCOPES; scope++) {
         rate = llcf->rate[scope];
-        ngx_http_sandbox_limit_narrow(&rate, &policy->rate[scope]);
+        ngx_http_sandbox_limit_policy_rate(policy, scope, &name[scope], &rate);
 
         cap = llcf->concurrency[scope];
-        if (policy->concurrency[scope] != 0 && (cap == 0 || policy->concurrency[scope] < cap)) {
-            cap = policy->concurrency[scope];
+        most = ngx_http_sandbox_limit_policy_cap(policy, scope, &name[scope]);
+        if (most != 0 && (cap == 0 || most < cap)) {
+            cap = most;
         }
 
         ngx_http_sandbox_limit_charge(bill, scope, ctx->context.tenant, &name[scope], &rate, (uint32_t) cap);
     }
-
-    rate = llcf->rate[LIMIT_ROUTE];
-    ngx_http_sandbox_limit_route_rate(policy, &name[LIMIT_ROUTE], &rate);
-    ngx_http_sandbox_limit_charge(bill, LIMIT_ROUTE, ctx->context.tenant, &name[LIMIT_ROUTE], &rate, 0);
 }
 
 static ngx_http_sandbox_limit_t *
@@ -265,9 +334,10 @@ ngx_http_sandbox_limit_handler(ngx_http_request_t *r)
     ngx_http_sandbox_limit_main_conf_t *lmcf;
     ngx_http_sandbox_limit_loc_conf_t *llcf;
     ngx_http_sandbox_limit_bill_t bill;
-    ngx_http_sandbox_limit_t *limit;
+    ngx_http_sandbox_limit_t *limit, *before;
     ngx_http_sandbox_ctx_t *ctx;
-    const struct sbx_policy *policy;
+    const struct sbx_policy_view *view;
+    ngx_int_t known;
     int rc;
 
     lmcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_limit_module);
@@ -287,12 +357,12 @@ ngx_http_sandbox_limit_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    policy = ngx_http_sandbox_policy(r, ctx);
-    if (policy == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    known = ngx_http_sandbox_policy(r, ctx, NULL, &view);
+    if (known != NGX_OK) {
+        return known == NGX_DECLINED ? ngx_http_sandbox_policy_refuse_unknown(r) : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_sandbox_limit_bill(r, ctx, policy, &bill);
+    ngx_http_sandbox_limit_bill(r, ctx, &view->merged, &bill);
     if (bill.n == 0) {
         return NGX_DECLINED;
     }
@@ -304,6 +374,7 @@ ngx_http_sandbox_limit_handler(ngx_http_request_t *r)
 
     rc = ngx_http_sandbox_limit_zone_admit(limit->zone, bill.charge, bill.n, &limit->lease, &limit->verdict);
 
+    before = ctx->limit;
     ctx->limit = limit;
     ctx->limited = 1;
     limit->rate = bill.charge[limit->verdict.charge].rate;
@@ -311,6 +382,12 @@ ngx_http_sandbox_limit_handler(ngx_http_request_t *r)
     limit->scope = ngx_http_sandbox_limit_scopes[bill.scope[limit->verdict.charge]];
 
     if (rc == 0) {
+        /* The client is told of the tightest of all. */
+        if (before != NULL && before->verdict.has_bucket
+            && (!limit->verdict.has_bucket || before->verdict.remaining < limit->verdict.remaining))
+        {
+            ctx->limit = before;
+        }
         return NGX_DECLINED;
     }
 
@@ -405,9 +482,6 @@ ngx_http_sandbox_limit_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         if (conf->rate[i].per_second_milli == 0) {
             conf->rate[i] = prev->rate[i];
         }
-    }
-
-    for (i = 0; i < SBX_N_SCOPES; i++) {
         if (conf->concurrency[i] == 0) {
             conf->concurrency[i] = prev->concurrency[i];
         }
@@ -463,12 +537,12 @@ ngx_http_sandbox_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 /* LIMIT_N_SCOPES after logging when it is no scope. */
 static ngx_uint_t
-ngx_http_sandbox_limit_parse_scope(ngx_conf_t *cf, ngx_str_t *value, ngx_uint_t n_scopes)
+ngx_http_sandbox_limit_parse_scope(ngx_conf_t *cf, ngx_str_t *value)
 {
     ngx_http_sandbox_limit_main_conf_t *lmcf;
     ngx_uint_t i;
 
-    for (i = 0; i < n_scopes; i++) {
+    for (i = 0; i < LIMIT_N_SCOPES; i++) {
         if (ngx_strcmp(value->data, ngx_http_sandbox_limit_scopes[i]) == 0) {
             lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sandbox_limit_module);
             lmcf->rates = 1;
@@ -531,7 +605,7 @@ ngx_http_sandbox_limit_parse_burst(ngx_str_t *value, struct sbx_rate *ret)
     return NGX_OK;
 }
 
-/* sandbox_rate tenant|app|agent|route rate=100r/s [burst=200]; without burst one second's worth. */
+/* sandbox_rate tenant|app|agent|route|tool rate=100r/s [burst=200]; without burst one second's worth. */
 static char *
 ngx_http_sandbox_limit_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -540,7 +614,7 @@ ngx_http_sandbox_limit_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     struct sbx_rate rate;
     ngx_uint_t scope, i;
 
-    scope = ngx_http_sandbox_limit_parse_scope(cf, &value[1], LIMIT_N_SCOPES);
+    scope = ngx_http_sandbox_limit_parse_scope(cf, &value[1]);
     if (scope == LIMIT_N_SCOPES) {
         return NGX_CONF_ERROR;
     }
@@ -579,7 +653,7 @@ ngx_http_sandbox_limit_concurrency(ngx_conf_t *cf, ngx_command_t *cmd, void *con
     ngx_uint_t scope;
     ngx_int_t n;
 
-    scope = ngx_http_sandbox_limit_parse_scope(cf, &value[1], SBX_N_SCOPES);
+    scope = ngx_http_sandbox_limit_parse_scope(cf, &value[1]);
     if (scope == LIMIT_N_SCOPES) {
         return NGX_CONF_ERROR;
     }

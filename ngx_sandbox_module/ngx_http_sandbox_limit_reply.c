@@ -51,16 +51,29 @@ ngx_http_sandbox_limit_refuse(ngx_http_request_t *r, ngx_http_sandbox_limit_t *l
     return ngx_http_sandbox_refuse(r, rc == NGX_SANDBOX_QUOTA_E_RATE ? "rate" : "concurrency", &problem);
 }
 
+/* At most NGX_INT64_LEN digits. Each reply has five such numbers: no printf. */
+static u_char *
+ngx_http_sandbox_limit_put_number(u_char *p, uint64_t number)
+{
+    u_char digits[NGX_INT64_LEN], *at = digits + NGX_INT64_LEN;
+
+    do {
+        *--at = (u_char) ('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+
+    return ngx_cpymem(p, at, digits + NGX_INT64_LEN - at);
+}
+
+/* Writes the number at *p and moves that behind it. */
 static ngx_int_t
-ngx_http_sandbox_limit_add_number(ngx_http_request_t *r, ngx_str_t *name, uint64_t number)
+ngx_http_sandbox_limit_add_number(ngx_http_request_t *r, ngx_str_t *name, uint64_t number, u_char **p)
 {
     ngx_str_t value;
 
-    value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-    value.len = (size_t) (ngx_sprintf(value.data, "%uL", number) - value.data);
+    value.data = *p;
+    *p = ngx_http_sandbox_limit_put_number(*p, number);
+    value.len = (size_t) (*p - value.data);
 
     return ngx_http_sandbox_add_header(r, name, &value);
 }
@@ -74,24 +87,32 @@ ngx_int_t
 ngx_http_sandbox_limit_add_headers(ngx_http_request_t *r, ngx_http_sandbox_limit_t *limit)
 {
     ngx_uint_t burst = ngx_max(limit->rate.burst, 1);
+    size_t scope_len = ngx_strlen(limit->scope);
     ngx_str_t value;
+    u_char *p;
 
-    value.data = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN + sizeof(";w=;comment=\"tenant\""));
-    if (value.data == NULL) {
+    p = ngx_pnalloc(r->pool, 5 * NGX_INT64_LEN + sizeof(";w=;comment=\"\"") - 1 + scope_len);
+    if (p == NULL) {
         return NGX_ERROR;
     }
-    value.len = (size_t) (ngx_sprintf(value.data, "%ui;w=%ui;comment=\"%s\"", burst,
-                                      ngx_http_sandbox_limit_seconds(ngx_sandbox_bucket_window(&limit->rate)),
-                                      limit->scope) - value.data);
 
-    if (ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_limit_name, burst) != NGX_OK
-        || ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_remaining_name,
-                                             limit->verdict.remaining) != NGX_OK
+    if (ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_limit_name, burst, &p) != NGX_OK
+        || ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_remaining_name, limit->verdict.remaining,
+                                             &p) != NGX_OK
         || ngx_http_sandbox_limit_add_number(r, &ngx_http_sandbox_limit_reset_name,
-               ngx_http_sandbox_limit_seconds(limit->verdict.wait_ms)) != NGX_OK)
+               ngx_http_sandbox_limit_seconds(limit->verdict.wait_ms), &p) != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    value.data = p;
+    p = ngx_http_sandbox_limit_put_number(p, burst);
+    p = ngx_cpymem(p, ";w=", 3);
+    p = ngx_http_sandbox_limit_put_number(p, ngx_http_sandbox_limit_seconds(ngx_sandbox_bucket_window(&limit->rate)));
+    p = ngx_cpymem(p, ";comment=\"", 10);
+    p = ngx_cpymem(p, limit->scope, scope_len);
+    *p++ = '"';
+    value.len = (size_t) (p - value.data);
 
     return ngx_http_sandbox_add_header(r, &ngx_http_sandbox_limit_policy_name, &value);
 }

@@ -7,7 +7,10 @@
 #include <signal.h>
 
 #include "ngx_http_sandbox.h"
+#include "ngx_http_sandbox_auth_metrics.h"
+#include "ngx_http_sandbox_control.h"
 #include "ngx_http_sandbox_limit.h"
+#include "ngx_http_sandbox_mcp_metrics.h"
 #include "ngx_http_sandbox_metrics.h"
 #include "ngx_http_sandbox_route.h"
 
@@ -25,6 +28,10 @@ static const ngx_msec_t ngx_http_sandbox_metrics_le_ms[] = {
     5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000
 };
 
+static const char *const ngx_http_sandbox_metrics_opa_results[] = { "allow", "deny", "failed" };
+static const ngx_msec_t ngx_http_sandbox_metrics_opa_le_ms[] = { 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 10000 };
+
+#define N_OPA_BUCKETS (sizeof(ngx_http_sandbox_metrics_opa_le_ms) / sizeof(ngx_msec_t))
 #define N_CLASSES 6
 #define N_SCOPES 4
 #define N_BUCKETS (sizeof(ngx_http_sandbox_metrics_le_ms) / sizeof(ngx_msec_t))
@@ -45,6 +52,7 @@ typedef struct {
 typedef struct {
     ngx_atomic_t pid;
     ngx_atomic_t in_flight;
+    ngx_atomic_t listeners; /* of these, those that only listen */
 } ngx_http_sandbox_metrics_worker_t;
 
 /*
@@ -58,13 +66,19 @@ typedef struct {
     ngx_atomic_t auth[N_AUTH];
     ngx_atomic_t limited[N_SCOPES];
     ngx_atomic_t denial_lost;
+    ngx_atomic_t opa[NGX_HTTP_SANDBOX_OPA_N];
+    ngx_atomic_t opa_cached;
+    ngx_atomic_t opa_bucket[N_OPA_BUCKETS + 1]; /* not yet summed up */
+    ngx_atomic_t opa_sum_ms;
     ngx_http_sandbox_metrics_worker_t worker[NGX_MAX_PROCESSES];
+    ngx_http_sandbox_mcp_counts_t mcp;
 } ngx_http_sandbox_metrics_shared_t;
 
 typedef struct {
     ngx_shm_zone_t *shm_zone;
     ngx_http_sandbox_metrics_shared_t *shared;
     ngx_array_t *routes;
+    const ngx_array_t *places; /* of MCP */
 } ngx_http_sandbox_metrics_main_conf_t;
 
 static ngx_int_t ngx_http_sandbox_metrics_arrive_handler(ngx_http_request_t *r);
@@ -136,6 +150,44 @@ ngx_http_sandbox_metrics_denial_lost(ngx_http_request_t *r)
     }
 }
 
+void
+ngx_http_sandbox_metrics_opa(ngx_http_request_t *r, ngx_uint_t result, ngx_msec_t ms)
+{
+    ngx_http_sandbox_metrics_shared_t *shared = ngx_http_sandbox_metrics_shared(r);
+    ngx_uint_t bucket;
+
+    if (shared == NULL) {
+        return;
+    }
+
+    for (bucket = 0; bucket < N_OPA_BUCKETS && ms > ngx_http_sandbox_metrics_opa_le_ms[bucket]; bucket++) { /* void */ }
+
+    /* The old values are nothing to us. */
+    (void) ngx_atomic_fetch_add(&shared->opa[result], 1);
+    (void) ngx_atomic_fetch_add(&shared->opa_bucket[bucket], 1);
+    (void) ngx_atomic_fetch_add(&shared->opa_sum_ms, (ngx_atomic_int_t) ms);
+}
+
+void
+ngx_http_sandbox_metrics_opa_cached(ngx_http_request_t *r)
+{
+    ngx_http_sandbox_metrics_shared_t *shared = ngx_http_sandbox_metrics_shared(r);
+
+    if (shared != NULL) {
+        (void) ngx_atomic_fetch_add(&shared->opa_cached, 1); /* the old value is nothing to us */
+    }
+}
+
+void
+ngx_http_sandbox_metrics_listeners(ngx_http_request_t *r, ngx_int_t change)
+{
+    ngx_http_sandbox_metrics_shared_t *shared = ngx_http_sandbox_metrics_shared(r);
+
+    if (shared != NULL) {
+        (void) ngx_atomic_fetch_add(&shared->worker[ngx_process_slot].listeners, change); /* the old value is nothing to us */
+    }
+}
+
 static void
 ngx_http_sandbox_metrics_leave(void *data)
 {
@@ -201,7 +253,9 @@ ngx_http_sandbox_metrics_count_auth(ngx_http_sandbox_metrics_shared_t *shared, n
 {
     ngx_uint_t result;
 
-    if (ctx->auth == NGX_HTTP_SANDBOX_AUTH_BYPASS) {
+    if (ctx->denied != NULL && ngx_strcmp(ctx->denied, "token_revoked") == 0) {
+        result = AUTH_INVALID;
+    } else if (ctx->auth == NGX_HTTP_SANDBOX_AUTH_BYPASS) {
         result = AUTH_BYPASSED;
     } else if (ctx->auth != NGX_HTTP_SANDBOX_AUTH_NONE) {
         result = ngx_strcmp(ctx->auth_cache, "HIT") == 0 ? AUTH_CACHED : AUTH_OK;
@@ -252,6 +306,11 @@ ngx_http_sandbox_metrics_log_handler(ngx_http_request_t *r)
     ngx_uint_t class, bucket;
     ngx_msec_t ms;
 
+    /* `log_subrequest` brings others here. */
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
     route = ngx_http_sandbox_metrics_route(shared, ngx_http_sandbox_route(r));
     class = (r->err_status ? r->err_status : r->headers_out.status) / 100;
     ms = ngx_http_sandbox_metrics_duration(r);
@@ -262,6 +321,8 @@ ngx_http_sandbox_metrics_log_handler(ngx_http_request_t *r)
     (void) ngx_atomic_fetch_add(&route->requests[class < N_CLASSES ? class : 0], 1);
     (void) ngx_atomic_fetch_add(&route->bucket[bucket], 1);
     (void) ngx_atomic_fetch_add(&route->sum_ms, (ngx_atomic_int_t) ms);
+
+    ngx_http_sandbox_mcp_count(&shared->mcp, r);
 
     ctx = ngx_http_sandbox_ctx_peek(r);
     if (ctx != NULL) {
@@ -361,22 +422,57 @@ ngx_http_sandbox_metrics_write_denials(struct sbx_buf *out, ngx_http_sandbox_met
 }
 
 static void
+ngx_http_sandbox_metrics_write_opa(struct sbx_buf *out, ngx_http_sandbox_metrics_shared_t *shared)
+{
+    unsigned long count = 0;
+    ngx_uint_t i;
+
+    ngx_http_sandbox_metrics_head(out, "opa_requests_total", "counter",
+                                  "Questions to the policy service, by what came of them.");
+    for (i = 0; i < NGX_HTTP_SANDBOX_OPA_N; i++) {
+        sbx_buf_printf(out, "sandbox_gateway_opa_requests_total{result=\"%s\"} %lu\n",
+                       ngx_http_sandbox_metrics_opa_results[i], (unsigned long) shared->opa[i]);
+    }
+
+    ngx_http_sandbox_metrics_head(out, "opa_cache_hits_total", "counter",
+                                  "Decisions of the policy service that were known already.");
+    sbx_buf_printf(out, "sandbox_gateway_opa_cache_hits_total %lu\n", (unsigned long) shared->opa_cached);
+
+    ngx_http_sandbox_metrics_head(out, "opa_duration_seconds", "histogram",
+                                  "Time until the policy service answered, failed or was given up.");
+    for (i = 0; i < N_OPA_BUCKETS; i++) {
+        count += (unsigned long) shared->opa_bucket[i];
+        sbx_buf_printf(out, "sandbox_gateway_opa_duration_seconds_bucket{le=\"%g\"} %lu\n",
+                       (double) ngx_http_sandbox_metrics_opa_le_ms[i] / 1000, count);
+    }
+    count += (unsigned long) shared->opa_bucket[N_OPA_BUCKETS];
+    sbx_buf_printf(out,
+                   "sandbox_gateway_opa_duration_seconds_bucket{le=\"+Inf\"} %lu\n"
+                   "sandbox_gateway_opa_duration_seconds_sum %.3f\n"
+                   "sandbox_gateway_opa_duration_seconds_count %lu\n",
+                   count, (double) shared->opa_sum_ms / 1000, count);
+}
+
+static void
 ngx_http_sandbox_metrics_write_gauges(struct sbx_buf *out, ngx_http_request_t *r,
     ngx_http_sandbox_metrics_shared_t *shared)
 {
     uint32_t entries = 0, leases = 0;
-    unsigned long in_flight = 0;
+    unsigned long in_flight = 0, listeners = 0;
     ngx_uint_t i;
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
         /* What a killed worker left behind does not count; signal 0 only asks. */
         if (shared->worker[i].in_flight != 0 && kill((pid_t) shared->worker[i].pid, 0) == 0) {
             in_flight += (unsigned long) shared->worker[i].in_flight;
+            listeners += (unsigned long) shared->worker[i].listeners;
         }
     }
 
     ngx_http_sandbox_metrics_head(out, "in_flight", "gauge", "Requests being worked on.");
     sbx_buf_printf(out, "sandbox_gateway_in_flight %lu\n", in_flight);
+    ngx_http_sandbox_metrics_head(out, "mcp_listeners", "gauge", "Streams of subscriptions/listen that are open.");
+    sbx_buf_printf(out, "sandbox_gateway_mcp_listeners %lu\n", listeners);
 
     if (ngx_http_sandbox_limit_usage(r, &entries, &leases) == NGX_OK) {
         ngx_http_sandbox_metrics_head(out, "limit_entries", "gauge", "Entries in use in sandbox_limit_zone.");
@@ -384,6 +480,31 @@ ngx_http_sandbox_metrics_write_gauges(struct sbx_buf *out, ngx_http_request_t *r
         ngx_http_sandbox_metrics_head(out, "limit_leases", "gauge", "Running requests that count against a cap.");
         sbx_buf_printf(out, "sandbox_gateway_limit_leases %u\n", leases);
     }
+}
+
+static void
+ngx_http_sandbox_metrics_write_control(struct sbx_buf *out, ngx_http_request_t *r)
+{
+    ngx_http_sandbox_control_status_t status;
+
+    if (!ngx_http_sandbox_control_status(r, &status)) {
+        return;
+    }
+
+    ngx_http_sandbox_metrics_head(out, "control_revision", "gauge", "Revision of the executors' feed that was reached.");
+    sbx_buf_printf(out, "sandbox_gateway_control_revision %lu\n", (unsigned long) status.revision);
+    ngx_http_sandbox_metrics_head(out, "control_age_seconds", "gauge", "Time since the executors' last answer.");
+    sbx_buf_printf(out, "sandbox_gateway_control_age_seconds %.3f\n", (double) status.age_ms / 1000);
+    ngx_http_sandbox_metrics_head(out, "control_documents", "gauge", "Policies of the API that are in force.");
+    sbx_buf_printf(out, "sandbox_gateway_control_documents %lu\n", (unsigned long) status.documents);
+    ngx_http_sandbox_metrics_head(out, "control_revocations", "gauge", "Revocations of tokens that are known.");
+    sbx_buf_printf(out, "sandbox_gateway_control_revocations %lu\n", (unsigned long) status.revocations);
+    ngx_http_sandbox_metrics_head(out, "control_failures_total", "counter",
+                                  "Questions to the executors that got no answer of use.");
+    sbx_buf_printf(out, "sandbox_gateway_control_failures_total %lu\n", (unsigned long) status.failures);
+    ngx_http_sandbox_metrics_head(out, "control_full_total", "counter",
+                                  "Changes that found no room in the zone of sandbox_control.");
+    sbx_buf_printf(out, "sandbox_gateway_control_full_total %lu\n", (unsigned long) status.full);
 }
 
 static ngx_int_t
@@ -401,7 +522,11 @@ ngx_http_sandbox_metrics_handler(ngx_http_request_t *r)
     ngx_http_sandbox_metrics_write_routes(&out, shared);
     ngx_http_sandbox_metrics_write_durations(&out, shared);
     ngx_http_sandbox_metrics_write_denials(&out, shared);
+    ngx_http_sandbox_metrics_write_opa(&out, shared);
+    ngx_http_sandbox_mcp_write_counts(&out, &shared->mcp);
     ngx_http_sandbox_metrics_write_gauges(&out, r, shared);
+    ngx_http_sandbox_auth_metrics(r, &out);
+    ngx_http_sandbox_metrics_write_control(&out, r);
 
     if (out.failed) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -440,9 +565,9 @@ static ngx_int_t
 ngx_http_sandbox_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     static const char *const reasons[] = {
-        "form", "host", "method", "token_missing", "token_invalid", "signed_url", "signed_url_and_token", "scope",
-        "context", "internal",
-        "rate", "concurrency", "limit_zone_full", "body", "policy"
+        "form", "host", "method", "token_missing", "token_invalid", "token_revoked", "keys_unknown", "act_for",
+        "signed_url", "signed_url_and_token", "scope", "context", "internal",
+        "rate", "concurrency", "limit_zone_full", "body", "policy", "policy_unknown", "origin"
     };
     ngx_http_sandbox_metrics_main_conf_t *ommcf = data;
     ngx_http_sandbox_metrics_main_conf_t *mmcf = shm_zone->data;
@@ -474,6 +599,7 @@ ngx_http_sandbox_metrics_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     for (i = 0; i < mmcf->routes->nelts; i++) {
         ngx_http_sandbox_metrics_add_route(mmcf->shared, &name[i], shm_zone->shm.log);
     }
+    ngx_http_sandbox_mcp_count_tools(&mmcf->shared->mcp, mmcf->places, shm_zone->shm.log);
 
     return NGX_OK;
 }
@@ -489,6 +615,7 @@ ngx_http_sandbox_metrics_init_process(ngx_cycle_t *cycle)
         && (ngx_process == NGX_PROCESS_WORKER || ngx_process == NGX_PROCESS_SINGLE))
     {
         mmcf->shared->worker[ngx_process_slot].in_flight = 0;
+        mmcf->shared->worker[ngx_process_slot].listeners = 0;
         mmcf->shared->worker[ngx_process_slot].pid = (ngx_atomic_uint_t) ngx_pid;
     }
 
@@ -514,6 +641,7 @@ ngx_http_sandbox_metrics_init(ngx_conf_t *cf)
     }
 
     mmcf->routes = ngx_http_sandbox_routes(cf);
+    mmcf->places = ngx_http_sandbox_mcp_places(cf);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 

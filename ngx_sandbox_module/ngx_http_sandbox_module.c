@@ -3,8 +3,10 @@
  * and the two locations that belong to no tenant: problem documents and health.
  */
 #include "ngx_http_sandbox.h"
+#include "ngx_http_sandbox_forward.h"
 #include "ngx_http_sandbox_request.h"
 
+#include "lib/sbx_crypto.h"
 #include "lib/sbx_time.h"
 
 
@@ -13,6 +15,7 @@
 
 typedef struct {
     ngx_str_t context_key;
+    struct sbx_context_signer *signer; /* under context_key; NULL without one. Workers each have their copy. */
 } ngx_http_sandbox_core_main_conf_t;
 
 
@@ -40,9 +43,13 @@ static ngx_int_t ngx_http_sandbox_core_slug_variable(ngx_http_request_t *r, ngx_
     uintptr_t data);
 static ngx_int_t ngx_http_sandbox_core_method_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data);
+static ngx_int_t ngx_http_sandbox_core_identity_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data);
 static ngx_int_t ngx_http_sandbox_core_uri_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data);
 static ngx_int_t ngx_http_sandbox_core_context_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data);
+static ngx_int_t ngx_http_sandbox_core_forward_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data);
 
 static ngx_int_t ngx_http_sandbox_core_add_variables(ngx_conf_t *cf);
@@ -152,6 +159,9 @@ static ngx_http_variable_t ngx_http_sandbox_core_variables[] = {
     { ngx_string("sandbox_auth_method"), NULL, ngx_http_sandbox_core_method_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("sandbox_identity"), NULL, ngx_http_sandbox_core_identity_variable,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("sandbox_auth_cache"), NULL, ngx_http_sandbox_core_slug_variable,
       offsetof(ngx_http_sandbox_ctx_t, auth_cache), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
@@ -167,6 +177,9 @@ static ngx_http_variable_t ngx_http_sandbox_core_variables[] = {
     { ngx_string("sandbox_context"), NULL, ngx_http_sandbox_core_context_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("sandbox_forward"), NULL, ngx_http_sandbox_core_forward_variable,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
       ngx_http_null_variable
 };
 
@@ -179,10 +192,12 @@ static ngx_http_output_header_filter_pt ngx_http_next_header_filter;
 static ngx_int_t
 ngx_http_sandbox_core_post_read_handler(ngx_http_request_t *r)
 {
+    static ngx_str_t act_for_name = ngx_string("sandbox-tenant");
     ngx_http_sandbox_core_srv_conf_t *cscf;
     const struct sbx_problem *problem;
     ngx_http_sandbox_ctx_t *ctx;
     const char *why = NULL;
+    ngx_table_elt_t *h;
 
     ctx = ngx_http_sandbox_ctx(r);
     if (ctx == NULL) {
@@ -195,6 +210,11 @@ ngx_http_sandbox_core_post_read_handler(ngx_http_request_t *r)
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0, "sandbox request id: %s", ctx->context.request_id);
 
+    /* The one header of ours that a client may mean something by, for auth to judge. */
+    h = ngx_http_sandbox_header_in(r, &act_for_name, &ctx->n_act_for);
+    if (h != NULL) {
+        ctx->act_for = h->value;
+    }
     if (ngx_http_sandbox_strip_headers(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -213,9 +233,12 @@ ngx_http_sandbox_core_post_read_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_sandbox_core_sign(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf out = SBX_BUF_INIT(SBX_CONTEXT_MAX);
+    static char scratch[SBX_CONTEXT_MAX + 1];
+    struct sbx_buf out = SBX_BUF_OVER(scratch);
     ngx_http_sandbox_core_main_conf_t *cmcf;
     struct sbx_context *context = &ctx->context;
+    ngx_str_t signed_context;
+    ngx_int_t rc;
     size_t len;
 
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_sandbox_module);
@@ -227,17 +250,14 @@ ngx_http_sandbox_core_sign(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
         ngx_memcpy(context->policy_id, "none", sizeof("none"));
     }
 
-    if (sbx_context_sign(&out, context, cmcf->context_key.data, cmcf->context_key.len) != 0) {
+    if (cmcf->signer == NULL || sbx_context_signer_sign(cmcf->signer, &out, context) != 0) {
         return NGX_ERROR;
     }
-    ctx->signed_context.data = ngx_pnalloc(r->pool, out.len);
-    if (ctx->signed_context.data == NULL) {
-        ctx->signed_context.len = 0;
-        return NGX_ERROR;
-    }
-    ctx->signed_context.len = out.len;
-    ngx_memcpy(ctx->signed_context.data, out.data, out.len);
-    return NGX_OK;
+    signed_context.data = (u_char *) out.data;
+    signed_context.len = out.len;
+    rc = ngx_http_sandbox_forward(r, ctx, &signed_context);
+    ngx_explicit_memzero(scratch, out.len);
+    return rc;
 }
 
 
@@ -253,7 +273,7 @@ ngx_http_sandbox_core_precontent_handler(ngx_http_request_t *r)
     if (r != r->main) {
         return NGX_DECLINED;
     }
-    ctx->signed_context.len = 0;
+    ngx_http_sandbox_forward_forget(ctx);
     if (ctx->auth == NGX_HTTP_SANDBOX_AUTH_NONE || ngx_http_sandbox_exempt(r)) {
         return NGX_DECLINED;
     }
@@ -466,6 +486,20 @@ ngx_http_sandbox_core_method_variable(ngx_http_request_t *r, ngx_http_variable_v
 }
 
 
+static ngx_int_t
+ngx_http_sandbox_core_identity_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx_peek(r);
+
+    if (ctx == NULL || ctx->context.tenant[0] == '\0') {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    ngx_http_sandbox_core_set_variable(v, (u_char *) (ctx->service ? "service" : "user"), ctx->service ? 7 : 4);
+    return NGX_OK;
+}
+
+
 /*
  * What was decided on is what is forwarded: the normalised path, escaped again, never the raw one. The arguments of a
  * signed URL have done their work: behind the edge the identity is in the context alone.
@@ -506,6 +540,21 @@ ngx_http_sandbox_core_context_variable(ngx_http_request_t *r, ngx_http_variable_
 }
 
 
+static ngx_int_t
+ngx_http_sandbox_core_forward_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    static const ngx_str_t none;
+    ngx_http_sandbox_ctx_t *ctx = ngx_http_sandbox_ctx(r);
+
+    /* There since the context was signed; without one, as auth is off here, it is made when asked for. */
+    if (ctx == NULL || (ctx->forward.len == 0 && ngx_http_sandbox_forward(r, ctx, &none) != NGX_OK)) {
+        return NGX_ERROR;
+    }
+    ngx_http_sandbox_core_set_variable(v, ctx->forward.data, ctx->forward.len);
+    return NGX_OK;
+}
+
+
 ngx_flag_t
 ngx_http_sandbox_exempt(ngx_http_request_t *r)
 {
@@ -536,12 +585,22 @@ ngx_http_sandbox_context_key(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_sandbox_core_add_variables(ngx_conf_t *cf)
+const ngx_str_t *
+ngx_http_sandbox_cycle_key(ngx_cycle_t *cycle)
+{
+    ngx_http_sandbox_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sandbox_module);
+    return &cmcf->context_key;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_add_variables(ngx_conf_t *cf, ngx_http_variable_t *variables)
 {
     ngx_http_variable_t *var, *v;
 
-    for (v = ngx_http_sandbox_core_variables; v->name.len != 0; v++) {
+    for (v = variables; v->name.len != 0; v++) {
         var = ngx_http_add_variable(cf, &v->name, v->flags);
         if (var == NULL) {
             return NGX_ERROR;
@@ -550,6 +609,13 @@ ngx_http_sandbox_core_add_variables(ngx_conf_t *cf)
         var->data = v->data;
     }
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sandbox_core_add_variables(ngx_conf_t *cf)
+{
+    return ngx_http_sandbox_add_variables(cf, ngx_http_sandbox_core_variables);
 }
 
 
@@ -689,12 +755,20 @@ done:
 }
 
 
+static void
+ngx_http_sandbox_core_signer_cleanup(void *data)
+{
+    sbx_context_signer_free(data);
+}
+
+
 static char *
 ngx_http_sandbox_core_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sandbox_core_main_conf_t *cmcf = conf;
     ngx_str_t *value = cf->args->elts;
     ngx_str_t *key = &cmcf->context_key;
+    ngx_pool_cleanup_t *cln;
 
     if (key->data != NULL) {
         return "is duplicate";
@@ -710,6 +784,12 @@ ngx_http_sandbox_core_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            SBX_CONTEXT_KEY_MIN);
         return NGX_CONF_ERROR;
     }
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL || sbx_context_signer_new(&cmcf->signer, key->data, key->len) != 0) {
+        return NGX_CONF_ERROR;
+    }
+    cln->handler = ngx_http_sandbox_core_signer_cleanup;
+    cln->data = cmcf->signer;
     return NGX_CONF_OK;
 }
 

@@ -1,5 +1,7 @@
+#include "ngx_http_sandbox_forward.h"
 #include "ngx_http_sandbox_request.h"
 
+#include "lib/sbx_crypto.h"
 #include "lib/sbx_id.h"
 
 
@@ -61,12 +63,7 @@ ngx_http_sandbox_ctx(ngx_http_request_t *r)
 static void
 ngx_http_sandbox_ctx_cleanup(void *data)
 {
-    ngx_http_sandbox_ctx_t *ctx = data;
-
-    /* A signed context is as good as its tenant for a minute: it does not stay in freed memory. */
-    if (ctx->signed_context.len != 0) {
-        ngx_explicit_memzero(ctx->signed_context.data, ctx->signed_context.len);
-    }
+    ngx_http_sandbox_forward_forget(data);
 }
 
 
@@ -93,6 +90,29 @@ ngx_http_sandbox_header_in(ngx_http_request_t *r, ngx_str_t *lowcase_name, ngx_u
 }
 
 
+/*
+ * Random bytes for ids, which are no capabilities: a system call for many requests, not three for each. A worker gets its
+ * own after it was forked, so no two give out the same.
+ */
+static const u_char *
+ngx_http_sandbox_ctx_random(size_t len)
+{
+    static u_char pool[4096];
+    static size_t left;
+    static ngx_pid_t owner;
+
+    if (left < len || owner != ngx_pid) {
+        if (sbx_random(pool, sizeof(pool)) != 0) {
+            return NULL;
+        }
+        left = sizeof(pool);
+        owner = ngx_pid;
+    }
+    left -= len;
+    return pool + left;
+}
+
+
 /* Names the request: the client's own id when it is one and said once, else a new one. */
 static ngx_int_t
 ngx_http_sandbox_ctx_name(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
@@ -101,25 +121,40 @@ ngx_http_sandbox_ctx_name(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ctx)
     static ngx_str_t trace_name = ngx_string("traceparent");
     struct sbx_id id;
     ngx_table_elt_t *h;
+    const u_char *random;
     ngx_uint_t n;
+
+    random = ngx_http_sandbox_ctx_random(SBX_ID_RANDOM + SBX_TRACE_RANDOM);
+    if (random == NULL) {
+        return NGX_ERROR;
+    }
 
     h = ngx_http_sandbox_header_in(r, &id_name, &n);
     if (n == 1 && sbx_name_valid((const char *) h->value.data, h->value.len)) {
         ngx_memcpy(ctx->context.request_id, h->value.data, h->value.len);
     } else {
-        if (sbx_id_new(&id, "req") != 0) {
+        if (sbx_id_from(&id, "req", random) != 0) {
             return NGX_ERROR;
         }
         ngx_memcpy(ctx->context.request_id, id.text, sizeof(id.text));
     }
 
     h = ngx_http_sandbox_header_in(r, &trace_name, &n);
-    if (sbx_traceparent_child(ctx->context.traceparent, n == 1 ? (const char *) h->value.data : NULL,
-                              n == 1 ? h->value.len : 0)
-        != 0)
-    {
+    sbx_traceparent_from(ctx->context.traceparent, n == 1 ? (const char *) h->value.data : NULL,
+                         n == 1 ? h->value.len : 0, random + SBX_ID_RANDOM);
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sandbox_ctx_trace(ngx_http_sandbox_ctx_t *ctx, const char *parent, size_t len)
+{
+    const u_char *random = ngx_http_sandbox_ctx_random(SBX_TRACE_RANDOM);
+
+    if (random == NULL) {
         return NGX_ERROR;
     }
+    sbx_traceparent_from(ctx->context.traceparent, parent, len, random);
     return NGX_OK;
 }
 
@@ -136,6 +171,10 @@ ngx_http_sandbox_header_is_ours(ngx_str_t *name)
     };
     ngx_str_t *p;
 
+    /* Each begins with one of these. */
+    if (name->len == 0 || (ngx_tolower(name->data[0]) != 's' && ngx_tolower(name->data[0]) != 'x')) {
+        return 0;
+    }
     for (p = prefixes; p->len != 0; p++) {
         if (name->len >= p->len && ngx_strncasecmp(name->data, p->data, p->len) == 0) {
             return 1;
@@ -147,7 +186,8 @@ ngx_http_sandbox_header_is_ours(ngx_str_t *name)
 
 /*
  * nginx keeps pointers to the elements of this list (r->headers_in.host ...), so none may
- * move: a part is split around the element that goes.
+ * move: a part is split around the element that goes. Only the first part may be empty:
+ * whoever walks along a list as nginx does looks at the first element of each further one.
  */
 static ngx_int_t
 ngx_http_sandbox_list_remove(ngx_http_request_t *r, ngx_list_part_t *part, ngx_uint_t i)
@@ -158,6 +198,12 @@ ngx_http_sandbox_list_remove(ngx_http_request_t *r, ngx_list_part_t *part, ngx_u
 
     if (i + 1 == part->nelts) {
         part->nelts--;
+        return NGX_OK;
+    }
+    if (i == 0) {
+        part->elts = &h[1];
+        part->nelts--;
+        list->nalloc -= list->last == part;
         return NGX_OK;
     }
 
@@ -178,17 +224,35 @@ ngx_http_sandbox_list_remove(ngx_http_request_t *r, ngx_list_part_t *part, ngx_u
 }
 
 
+/* Takes an empty part out; what room it has is the one before's when that is empty too, else nobody's. */
+static void
+ngx_http_sandbox_list_unlink(ngx_list_t *list, ngx_list_part_t *prev, ngx_list_part_t *part)
+{
+    prev->next = part->next;
+    if (list->last != part) {
+        return;
+    }
+    list->last = prev;
+    if (prev->nelts == 0) {
+        prev->elts = part->elts;
+    } else {
+        list->nalloc = prev->nelts;
+    }
+}
+
+
 ngx_int_t
 ngx_http_sandbox_strip_headers(ngx_http_request_t *r)
 {
-    ngx_list_part_t *part;
+    ngx_list_t *list = &r->headers_in.headers;
+    ngx_list_part_t *part, *prev = NULL;
     ngx_table_elt_t *h;
     ngx_uint_t i;
 
-    for (part = &r->headers_in.headers.part; part != NULL; part = part->next) {
-        h = part->elts;
+    for (part = &list->part; part != NULL; part = part->next) {
         i = 0;
         while (i < part->nelts) {
+            h = part->elts;
             if (!ngx_http_sandbox_header_is_ours(&h[i].key)) {
                 i++;
                 continue;
@@ -197,6 +261,11 @@ ngx_http_sandbox_strip_headers(ngx_http_request_t *r)
             if (ngx_http_sandbox_list_remove(r, part, i) != NGX_OK) {
                 return NGX_ERROR;
             }
+        }
+        if (part->nelts == 0 && prev != NULL) {
+            ngx_http_sandbox_list_unlink(list, prev, part);
+        } else {
+            prev = part;
         }
     }
     return NGX_OK;

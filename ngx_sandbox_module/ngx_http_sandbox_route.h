@@ -16,6 +16,9 @@ ngx_str_t *ngx_http_sandbox_route(ngx_http_request_t *r);
 /* All names, each once: ngx_str_t elements; complete after the configuration was read. */
 ngx_array_t *ngx_http_sandbox_routes(ngx_conf_t *cf);
 
+/* Whether a location, of which `conf` is this module's, serves the tool: by some method, or it says nothing of tools. */
+ngx_flag_t ngx_http_sandbox_route_serves(const void *conf, const char *tool);
+
 extern ngx_module_t ngx_http_sandbox_route_module;
 
 #pragma GCC visibility pop

@@ -1,4 +1,7 @@
-/* Owns `sandbox_route` and $sandbox_route: the configured name of what a request asks for. */
+/*
+ * Owns `sandbox_route`, `sandbox_tool` and $sandbox_route: the configured name of what a request asks for, and of the
+ * tool as which it does.
+ */
 
 #include "ngx_http_sandbox.h"
 #include "ngx_http_sandbox_route.h"
@@ -16,6 +19,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t *routes; /* ngx_http_sandbox_route_t; the one for any method comes last */
+    ngx_array_t *tools;  /* the same */
 } ngx_http_sandbox_route_loc_conf_t;
 
 static ngx_int_t ngx_http_sandbox_route_handler(ngx_http_request_t *r);
@@ -34,7 +38,14 @@ static ngx_command_t ngx_http_sandbox_route_commands[] = {
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_sandbox_route_set,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_sandbox_route_loc_conf_t, routes),
+      NULL },
+
+    { ngx_string("sandbox_tool"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_sandbox_route_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sandbox_route_loc_conf_t, tools),
       NULL },
 
       ngx_null_command
@@ -74,22 +85,20 @@ ngx_http_sandbox_route(ngx_http_request_t *r)
     return ctx == NULL || ctx->route == NULL ? &ngx_http_sandbox_route_none : ctx->route;
 }
 
+/* The name that the request's method has among `names`; empty when there is none. */
 static ngx_str_t *
-ngx_http_sandbox_route_of_location(ngx_http_request_t *r)
+ngx_http_sandbox_route_of_method(ngx_http_request_t *r, ngx_array_t *names)
 {
-    ngx_http_sandbox_route_loc_conf_t *rlcf;
     ngx_http_sandbox_route_t *route;
     ngx_uint_t i;
 
-    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_route_module);
-
-    if (rlcf->routes == NULL) {
+    if (names == NULL) {
         return &ngx_http_sandbox_route_none;
     }
 
-    route = rlcf->routes->elts;
+    route = names->elts;
 
-    for (i = 0; i < rlcf->routes->nelts; i++) {
+    for (i = 0; i < names->nelts; i++) {
         if (route[i].method.len == 0
             || (route[i].method.len == r->method_name.len
                 && ngx_strncmp(route[i].method.data, r->method_name.data, r->method_name.len) == 0))
@@ -99,6 +108,38 @@ ngx_http_sandbox_route_of_location(ngx_http_request_t *r)
     }
 
     return &ngx_http_sandbox_route_none;
+}
+
+ngx_flag_t
+ngx_http_sandbox_route_serves(const void *conf, const char *tool)
+{
+    const ngx_http_sandbox_route_loc_conf_t *rlcf = conf;
+    const ngx_http_sandbox_route_t *route;
+    ngx_uint_t i;
+
+    if (rlcf->tools == NULL) {
+        return 1;
+    }
+
+    route = rlcf->tools->elts;
+
+    for (i = 0; i < rlcf->tools->nelts; i++) {
+        if (route[i].name.len == ngx_strlen(tool) && ngx_strncmp(route[i].name.data, tool, route[i].name.len) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+/* Names are shorter than the room for them: the configuration was checked. */
+static void
+ngx_http_sandbox_route_set_tool(ngx_http_sandbox_ctx_t *ctx, ngx_str_t *tool)
+{
+    if (tool->len != 0) {
+        ngx_memcpy(ctx->context.tool, tool->data, tool->len);
+    }
+    ctx->context.tool[tool->len] = '\0';
 }
 
 ngx_array_t *
@@ -118,6 +159,7 @@ ngx_http_sandbox_routes(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_sandbox_route_handler(ngx_http_request_t *r)
 {
+    ngx_http_sandbox_route_loc_conf_t *rlcf;
     ngx_http_sandbox_ctx_t *ctx;
 
     if (r != r->main) {
@@ -130,7 +172,9 @@ ngx_http_sandbox_route_handler(ngx_http_request_t *r)
     }
 
     if (ctx->route == NULL) {
-        ctx->route = ngx_http_sandbox_route_of_location(r);
+        rlcf = ngx_http_get_module_loc_conf(r, ngx_http_sandbox_route_module);
+        ctx->route = ngx_http_sandbox_route_of_method(r, rlcf->routes);
+        ngx_http_sandbox_route_set_tool(ctx, ngx_http_sandbox_route_of_method(r, rlcf->tools));
     }
 
     return NGX_DECLINED;
@@ -160,19 +204,7 @@ ngx_http_sandbox_route_variable(ngx_http_request_t *r, ngx_http_variable_value_t
 static ngx_int_t
 ngx_http_sandbox_route_add_variables(ngx_conf_t *cf)
 {
-    ngx_http_variable_t *var, *v;
-
-    for (v = ngx_http_sandbox_route_variables; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
+    return ngx_http_sandbox_add_variables(cf, ngx_http_sandbox_route_variables);
 }
 
 static ngx_int_t
@@ -223,6 +255,10 @@ ngx_http_sandbox_route_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->routes == NULL) {
         conf->routes = prev->routes;
+    }
+
+    if (conf->tools == NULL) {
+        conf->tools = prev->tools;
     }
 
     return NGX_CONF_OK;
@@ -310,39 +346,45 @@ ngx_http_sandbox_route_parse(ngx_conf_t *cf, ngx_str_t *value, ngx_http_sandbox_
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_sandbox_route_note(cf, &route->name) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
     return NGX_CONF_OK;
 }
 
-/* sandbox_route name [METHOD=name ...]: methods are looked at before the name for all others. */
+/*
+ * sandbox_route name [METHOD=name ...], and sandbox_tool likewise: methods are looked at before the name for all
+ * others.
+ */
 static char *
 ngx_http_sandbox_route_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_sandbox_route_loc_conf_t *rlcf = conf;
     ngx_http_sandbox_route_t *route;
+    ngx_array_t **names = (ngx_array_t **) ((char *) conf + cmd->offset);
     ngx_str_t *value = cf->args->elts;
     ngx_uint_t i;
 
-    if (rlcf->routes != NULL) {
+    if (*names != NULL) {
         return "is duplicate";
     }
 
-    rlcf->routes = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_http_sandbox_route_t));
-    if (rlcf->routes == NULL) {
+    *names = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_http_sandbox_route_t));
+    if (*names == NULL) {
         return NGX_CONF_ERROR;
     }
 
     for (i = cf->args->nelts - 1; i > 0; i--) {
-        route = ngx_array_push(rlcf->routes);
+        route = ngx_array_push(*names);
         if (route == NULL || ngx_http_sandbox_route_parse(cf, &value[i], route) != NGX_CONF_OK) {
             return NGX_CONF_ERROR;
         }
 
         if ((i == 1) != (route->method.len == 0)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid route \"%V\"", &value[i]);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid name \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        /* The metrics have a label for each route. */
+        if (cmd->offset == offsetof(ngx_http_sandbox_route_loc_conf_t, routes)
+            && ngx_http_sandbox_route_note(cf, &route->name) != NGX_OK)
+        {
             return NGX_CONF_ERROR;
         }
     }

@@ -10,7 +10,8 @@ static const size_t token_cache_members[] = {
     offsetof(struct ngx_sandbox_identity, agent),
     offsetof(struct ngx_sandbox_identity, subject),
     offsetof(struct ngx_sandbox_identity, token_id),
-    offsetof(struct ngx_sandbox_identity, scopes)
+    offsetof(struct ngx_sandbox_identity, scopes),
+    offsetof(struct ngx_sandbox_identity, client)
 };
 
 /* Texts are stored one after the other, each with its NUL: most identities are far below their maximum. */
@@ -18,8 +19,10 @@ typedef struct {
     ngx_rbtree_node_t node; /* node.key: the first bytes of `key` */
     ngx_queue_t queue;
     u_char key[SBX_SHA256_LEN];
+    uint64_t issued_s;
     uint64_t not_before_s;
     uint64_t expires_s;
+    unsigned issuer;
     u_char text[1];
 } ngx_http_sandbox_token_t;
 
@@ -183,8 +186,10 @@ ngx_http_sandbox_token_cache_find(ngx_shm_zone_t *zone, const u_char key[SBX_SHA
             ngx_memcpy((u_char *) ret + token_cache_members[i], text, len);
             text += len;
         }
+        ret->issued_s = token->issued_s;
         ret->not_before_s = token->not_before_s;
         ret->expires_s = token->expires_s;
+        ret->issuer = token->issuer;
     }
     ngx_shmtx_unlock(&cache->shpool->mutex);
     return token == NULL ? NGX_DECLINED : NGX_OK;
@@ -238,8 +243,10 @@ ngx_http_sandbox_token_cache_add(ngx_shm_zone_t *zone, const u_char key[SBX_SHA2
         token = ngx_http_sandbox_token_alloc(cache, size);
         if (token != NULL) {
             ngx_memcpy(token->key, key, SBX_SHA256_LEN);
+            token->issued_s = identity->issued_s;
             token->not_before_s = identity->not_before_s;
             token->expires_s = identity->expires_s;
+            token->issuer = identity->issuer;
             p = token->text;
             for (i = 0; i < SBX_COUNT(token_cache_members); i++) {
                 text = (const u_char *) identity + token_cache_members[i];

@@ -4,12 +4,10 @@
 
 #include <jwt.h>
 
-#include "ngx_sandbox_jwt.h"
+#include "ngx_sandbox_claims.h"
 
 #define HEADER_MAX 2048
-#define CLAIM_MAX 1024
-#define CLAIM_DEPTH 8
-#define CLAIM_ITEMS 64
+#define AUDIENCES_MAX 64
 #define DATE_MAX (1ll << 53) /* what survives a double */
 
 /* A token in its parts; `text` is a NUL-terminated copy, cut nowhere. */
@@ -220,6 +218,34 @@ verify_with(const struct ngx_sandbox_key *key, const struct jwt_header *header, 
     return r > 0 ? JWT_E_INVALID : r;
 }
 
+/* Tries the keys of a set that the header fits; *ret_tried when one had its kid and algorithm, *ret_known when one had its kid. */
+static int
+verify_with_set(const struct ngx_sandbox_keys *keys, const struct jwt_header *header,
+                const struct jwt_parts *parts, struct ngx_sandbox_bytes signature, bool *ret_tried,
+                bool *ret_known)
+{
+    unsigned bit = 1u << header->alg;
+
+    for (unsigned i = 0; keys != NULL && i < keys->n; i++) {
+        const struct ngx_sandbox_key *key = &keys->key[i];
+        int r;
+
+        if (header->has_kid && strcmp(key->kid, header->kid) != 0) {
+            continue;
+        }
+        *ret_known = *ret_known || header->has_kid;
+        if ((key->algs & bit) == 0) {
+            continue;
+        }
+        *ret_tried = true;
+        r = verify_with(key, header, parts, signature);
+        if (r != JWT_E_INVALID) {
+            return r;
+        }
+    }
+    return JWT_E_INVALID;
+}
+
 /* A token with a kid is for the keys of that kid; one without, for any key of the algorithm. */
 static int
 verify_signature(const struct jwt_header *header, const struct jwt_parts *parts,
@@ -227,10 +253,10 @@ verify_signature(const struct jwt_header *header, const struct jwt_parts *parts,
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf raw = SBX_BUF_INIT(NGX_SANDBOX_SIGNATURE_MAX);
     struct ngx_sandbox_bytes signature;
-    unsigned bit = 1u << header->alg;
-    bool tried = false;
+    bool tried = false, known = false;
+    int r;
 
-    if ((rules->algs & bit) == 0) {
+    if ((rules->algs & (1u << header->alg)) == 0) {
         return invalid(ret_why, "alg is not allowed here");
     }
     if (!sbx_b64url_decode(&raw, parts->signature, parts->signature_len) || raw.failed) {
@@ -238,20 +264,15 @@ verify_signature(const struct jwt_header *header, const struct jwt_parts *parts,
     }
     signature.data = (const uint8_t *)raw.data;
     signature.len = raw.len;
-    for (unsigned i = 0; i < rules->keys->n; i++) {
-        const struct ngx_sandbox_key *key = &rules->keys->key[i];
-        int r;
-
-        if ((key->algs & bit) == 0 || (header->has_kid && strcmp(key->kid, header->kid) != 0)) {
-            continue;
-        }
-        tried = true;
-        r = verify_with(key, header, parts, signature);
-        if (r != JWT_E_INVALID) {
-            return r;
-        }
+    r = verify_with_set(rules->keys, header, parts, signature, &tried, &known);
+    if (r == JWT_E_INVALID) {
+        r = verify_with_set(rules->more, header, parts, signature, &tried, &known);
     }
-    return invalid(ret_why, tried ? "signature does not verify" : "no key for this alg and kid");
+    if (r != JWT_E_INVALID) {
+        return r;
+    }
+    (void)invalid(ret_why, tried ? "signature does not verify" : "no key for this alg and kid");
+    return known ? JWT_E_INVALID : JWT_E_KEY;
 }
 
 static bool
@@ -295,6 +316,7 @@ check_times(struct ngx_sandbox_identity *identity, const json_t *claims,
     }
     identity->expires_s = exp;
     identity->not_before_s = nbf;
+    identity->issued_s = iat;
     return 0;
 }
 
@@ -335,7 +357,7 @@ audience_ok(const json_t *claims, const struct ngx_sandbox_jwt_rules *rules)
     if (json_is_string(aud)) {
         return found || in_names(aud, rules->audience, rules->n_audiences);
     }
-    if (!json_is_array(aud) || json_array_size(aud) > CLAIM_ITEMS) {
+    if (!json_is_array(aud) || json_array_size(aud) > AUDIENCES_MAX) {
         return false;
     }
     json_array_foreach (aud, i, item) {
@@ -345,139 +367,6 @@ audience_ok(const json_t *claims, const struct ngx_sandbox_jwt_rules *rules)
         found = found || in_names(item, rules->audience, rules->n_audiences);
     }
     return found;
-}
-
-/* The member of that very name, else the dotted path. NULL when absent or null. */
-static const json_t *
-find_claim(const json_t *claims, const char *name)
-{
-    const json_t *value = json_object_get(claims, name);
-    char part[CLAIM_MAX];
-
-    if (value == NULL && strchr(name, '.') != NULL) {
-        value = claims;
-        for (unsigned depth = 0; value != NULL && name != NULL; depth++) {
-            const char *dot = strchr(name, '.');
-            size_t len = dot == NULL ? strlen(name) : (size_t)(dot - name);
-
-            if (len >= sizeof(part) || depth == CLAIM_DEPTH) {
-                return NULL;
-            }
-            memcpy(part, name, len);
-            part[len] = '\0';
-            value = json_object_get(value, part);
-            name = dot == NULL ? NULL : dot + 1;
-        }
-    }
-    return json_is_null(value) ? NULL : value;
-}
-
-bool
-ngx_sandbox_identity_name_valid(const char *text, size_t len)
-{
-    return sbx_name_valid(text, len) && text[0] != '.';
-}
-
-static bool
-subject_valid(const char *text, size_t len)
-{
-    if (len == 0 || len > SBX_SUBJECT_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < 0x20 || text[i] > 0x7e || text[i] == '"' || text[i] == '\\') {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
-scopes_valid(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < 0x20 || text[i] > 0x7e || text[i] == '"' || text[i] == '\\') {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* `ret` holds max + 1 bytes. True when absent or valid. */
-static bool
-read_text(char *ret, size_t max, const json_t *value, bool (*valid)(const char *text, size_t len))
-{
-    if (value == NULL) {
-        return true;
-    }
-    if (!json_is_string(value) || json_string_length(value) > max ||
-        !valid(json_string_value(value), json_string_length(value))) {
-        return false;
-    }
-    memcpy(ret, json_string_value(value), json_string_length(value) + 1);
-    return true;
-}
-
-static bool
-read_scopes(char *ret, const json_t *value)
-{
-    size_t len = 0, i;
-    json_t *item;
-
-    if (!json_is_array(value)) {
-        return read_text(ret, SBX_SCOPES_MAX, value, scopes_valid);
-    }
-    json_array_foreach (value, i, item) {
-        size_t item_len = json_string_length(item); /* 0 for what is no string */
-
-        if (item_len == 0 || len + item_len + 1 > SBX_SCOPES_MAX ||
-            !scopes_valid(json_string_value(item), item_len) ||
-            strchr(json_string_value(item), ' ') != NULL) {
-            return false;
-        }
-        if (len != 0) {
-            ret[len++] = ' ';
-        }
-        memcpy(ret + len, json_string_value(item), item_len);
-        len += item_len;
-    }
-    ret[len] = '\0';
-    return true;
-}
-
-static int
-read_identity(struct ngx_sandbox_identity *identity, const json_t *claims,
-              const struct ngx_sandbox_jwt_rules *rules, const char **ret_why)
-{
-    const struct {
-        enum ngx_sandbox_claim claim;
-        char *ret;
-    } names[] = {
-        { NGX_SANDBOX_CLAIM_TENANT, identity->tenant },
-        { NGX_SANDBOX_CLAIM_APP, identity->app },
-        { NGX_SANDBOX_CLAIM_AGENT, identity->agent },
-    };
-
-    for (size_t i = 0; i < SBX_COUNT(names); i++) {
-        if (!read_text(names[i].ret, SBX_NAME_MAX, find_claim(claims, rules->claim[names[i].claim]),
-                       ngx_sandbox_identity_name_valid)) {
-            return invalid(ret_why, "tenant, app or agent is not a name");
-        }
-    }
-    if (!read_text(identity->subject, SBX_SUBJECT_MAX,
-                   find_claim(claims, rules->claim[NGX_SANDBOX_CLAIM_SUBJECT]), subject_valid)) {
-        return invalid(ret_why, "subject is malformed");
-    }
-    if (!read_text(identity->token_id, SBX_SUBJECT_MAX, find_claim(claims, "jti"), subject_valid)) {
-        return invalid(ret_why, "jti is malformed");
-    }
-    if (!read_scopes(identity->scopes, find_claim(claims, rules->claim[NGX_SANDBOX_CLAIM_SCOPES]))) {
-        return invalid(ret_why, "scopes are malformed");
-    }
-    if (identity->tenant[0] == '\0' || identity->subject[0] == '\0') {
-        return invalid(ret_why, "tenant or subject is missing");
-    }
-    return 0;
 }
 
 static int
@@ -501,7 +390,7 @@ read_claims(struct ngx_sandbox_identity *identity, const struct jwt_parts *parts
     if (!audience_ok(claims, rules)) {
         return invalid(ret_why, "audience is another");
     }
-    return read_identity(identity, claims, rules, ret_why);
+    return ngx_sandbox_identity_read(identity, claims, rules, ret_why);
 }
 
 int
@@ -530,29 +419,34 @@ ngx_sandbox_jwt_verify(struct ngx_sandbox_identity *ret, const char *token, size
         r = read_claims(&identity, &parts, rules, now_s, ret_why);
     }
     if (r) {
-        return r < 0 ? r : JWT_E_INVALID;
+        return r < 0 || r == JWT_E_KEY ? r : JWT_E_INVALID;
     }
     *ret = identity;
     return 0;
 }
 
-bool
-ngx_sandbox_identity_current(const struct ngx_sandbox_identity *identity, uint64_t leeway_s, uint64_t now_s)
+int
+ngx_sandbox_jwt_issuer(char ret[NGX_SANDBOX_ISSUER_MAX + 1], const char *token, size_t len)
 {
-    return identity->expires_s + leeway_s > now_s && identity->not_before_s <= now_s + leeway_s;
-}
+    _cleanup_(sbx_json_decrefp) json_t *claims = NULL;
+    struct jwt_parts parts;
+    const json_t *iss;
+    int r;
 
-bool
-ngx_sandbox_scope_in(const char *scopes, const char *scope, size_t len)
-{
-    while (*scopes != '\0') {
-        size_t n = strcspn(scopes, " ");
-
-        if (n == len && memcmp(scopes, scope, len) == 0) {
-            return true;
-        }
-        scopes += n;
-        scopes += *scopes == ' ';
+    ret[0] = '\0';
+    if (len > NGX_SANDBOX_TOKEN_MAX || !split(&parts, token, len)) {
+        return JWT_E_INVALID;
     }
-    return false;
+    r = parse_segment(&claims, parts.claims, parts.claims_len, NGX_SANDBOX_TOKEN_MAX);
+    if (r) {
+        return r < 0 ? r : JWT_E_INVALID;
+    }
+    iss = json_object_get(claims, "iss");
+    if (iss != NULL && !json_is_string(iss)) {
+        return JWT_E_INVALID;
+    }
+    if (iss != NULL && json_string_length(iss) <= NGX_SANDBOX_ISSUER_MAX) {
+        memcpy(ret, json_string_value(iss), json_string_length(iss) + 1);
+    }
+    return 0;
 }

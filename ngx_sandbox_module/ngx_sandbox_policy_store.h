@@ -1,10 +1,5 @@
 /*
- * Policy documents of a directory, in memory:
- *
- *   default.json
- *   tenants/<tenant>.json
- *   tenants/<tenant>/apps/<app>.json
- *   tenants/<tenant>/agents/<agent>.json
+ * Policy documents of a directory (lib/sbx_policy_dir.h), in memory.
  *
  * Loaded whole when the configuration is read, never touched afterwards; a reload
  * makes a new store. Without a default document the built-in floor holds.
@@ -14,12 +9,10 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "lib/sbx_policy.h"
+#include "lib/sbx_policy_doc.h"
 
 #pragma GCC visibility push(hidden)
 
-#define NGX_SANDBOX_POLICY_DOCUMENT_MAX (256 * 1024)
-#define NGX_SANDBOX_POLICY_DOCUMENTS_MAX 16384
 #define NGX_SANDBOX_POLICY_MERGED_MAX 1024
 
 typedef struct ngx_sandbox_policy_store_s ngx_sandbox_policy_store_t;
@@ -39,10 +32,11 @@ ngx_sandbox_policy_store_t *ngx_sandbox_policy_store_load(ngx_pool_t *pool, ngx_
 
 /*
  * The default document narrowed by those of the tenant, its app and its agent; names nobody
- * wrote a document for leave the layer out. The answer lives as long as `pool`; NULL when out
- * of memory.
+ * wrote a document for leave the layer out. The answer lives as long as `pool`, and the store's
+ * documents, from which it borrows, as long as the store; NULL when out of memory. Copy it to
+ * add more documents.
  */
-const struct sbx_policy *ngx_sandbox_policy_store_get(ngx_sandbox_policy_store_t *store,
+const struct sbx_policy_view *ngx_sandbox_policy_store_view(ngx_sandbox_policy_store_t *store,
     const ngx_sandbox_policy_who_t *who, ngx_pool_t *pool);
 
 /* True when some document names a rate or a concurrency cap: then somebody must enforce it. */

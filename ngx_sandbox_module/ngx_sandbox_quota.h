@@ -24,7 +24,7 @@ enum {
 };
 
 #define NGX_SANDBOX_QUOTA_KEY 136    /* scope, tenant, '/', name */
-#define NGX_SANDBOX_QUOTA_CHARGES 4  /* tenant, app, agent, route */
+#define NGX_SANDBOX_QUOTA_CHARGES 5  /* tenant, app, agent, route, tool */
 #define NGX_SANDBOX_QUOTA_SLOTS 1024 /* nginx's NGX_MAX_PROCESSES */
 #define NGX_SANDBOX_QUOTA_STALE_MS 60000u
 

@@ -161,6 +161,8 @@ context_spawn(struct context *context)
     struct driver_spec spec = {
         .loop = hub->host->loop,
         .init = hub->host->init,
+        .slot = hub->host->slot,
+        .runtime = context->runtime.name,
         .payload =
             {
                 .cwd = hub->session->places.workspace,

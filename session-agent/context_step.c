@@ -20,7 +20,7 @@
 #define MAX_HEAD (8ul * REQUEST_MAX_ENV_TOTAL)
 #define MAX_DISPLAY_NOTE 16384
 #define STREAM_DISPLAY 3u
-/* An interpreter drops a SIGINT that comes before it has taken up the code, and the step would run until it is killed. */
+/* bash drops a SIGINT that comes before it has taken up the code, and the step would run until it is killed. */
 #define TAKE_UP_MS 20
 
 struct context_step {
@@ -228,7 +228,7 @@ step_on_deadline(uv_timer_t *timer)
 }
 
 static void
-head_write(struct sbx_buf *out, const struct context_step *step)
+head_write(struct sbx_buf *out, const struct context_step *step, const struct driver *driver)
 {
     struct sbx_jsonw w;
 
@@ -237,6 +237,9 @@ head_write(struct sbx_buf *out, const struct context_step *step)
     sbx_jsonw_str(&w, "id", step->id);
     sbx_jsonw_uint(&w, "max_displays", step->max_displays);
     sbx_jsonw_uint(&w, "max_display_bytes", step->max_display_bytes);
+    if (driver_was_interrupted(driver)) {
+        sbx_jsonw_bool(&w, "after_interrupt", true);
+    }
     if (json_object_size(step->env) > 0) {
         _cleanup_(sbx_buf_deinit) struct sbx_buf env = SBX_BUF_INIT(MAX_HEAD);
 
@@ -252,7 +255,7 @@ step_send(struct context *context)
     _cleanup_(sbx_buf_deinit) struct sbx_buf head = SBX_BUF_INIT(MAX_HEAD);
     struct context_step *step = context->step;
 
-    head_write(&head, step);
+    head_write(&head, step, context->driver);
     step->cpu_ns = driver_cpu_ns(context->driver);
     step->started_ns = sbx_now_mono_ns();
     if (head.failed || driver_step(context->driver, head.data, head.len,

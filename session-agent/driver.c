@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "session-agent/slot.h"
+
 #define READ_SIZE 65536
 #define READS_AT_ONCE 8 /* then others have their turn */
 #define OUT_MAX (4u << 20)
@@ -27,12 +29,16 @@ struct driver {
     int fds[N_ENDS]; /* ours; -1: closed */
     uv_timer_t life; /* never runs: closed last, it keeps the memory while somebody uses it */
     uv_poll_t polls[N_ENDS];
-    int polling[N_ENDS]; /* events that are waited for */
+    int polling[N_ENDS];   /* events that are waited for */
+    bool has_come[N_ENDS]; /* something to read, that is not wanted now */
+    clockid_t clock;       /* of its processor time */
+    bool has_clock;
     unsigned n_handles;
     struct sbx_buf out; /* for the driver, from `sent` on */
     size_t sent;
     struct driver_reader reader;
     bool is_shown;       /* the display that comes is wanted */
+    bool is_interrupted; /* the step, or the one before when it is idle: SIGINT was sent */
     bool has_outcome;    /* and what was written before it is still being read */
     bool is_exited;      /* likewise */
     size_t left[N_ENDS]; /* then: so much is still read */
@@ -108,9 +114,10 @@ driver_kill(struct driver *driver)
 }
 
 void
-driver_interrupt(const struct driver *driver)
+driver_interrupt(struct driver *driver)
 {
     if (driver->watch.pid != 0 && driver->state == RUNNING && !driver->has_outcome) {
+        driver->is_interrupted = true;
         (void)kill(-driver->group, SIGINT); /* ESRCH: it has none yet, and runs nothing */
     }
 }
@@ -137,10 +144,8 @@ uint64_t
 driver_cpu_ns(const struct driver *driver)
 {
     struct timespec now;
-    clockid_t clock;
 
-    if (driver->watch.pid == 0 || clock_getcpuclockid(driver->watch.pid, &clock) != 0 ||
-        clock_gettime(clock, &now) < 0) {
+    if (driver->watch.pid == 0 || !driver->has_clock || clock_gettime(driver->clock, &now) < 0) {
         return 0;
     }
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -371,6 +376,7 @@ driver_on_poll(uv_poll_t *poll, int status, int events)
     if (status < 0) {
         driver->polling[i] = 0; /* libuv has stopped it */
     }
+    driver->has_come[i] = end_want(driver, i) == 0;
     if (i == TALK && (events & UV_WRITABLE) != 0) {
         driver_write(driver);
     }
@@ -399,6 +405,11 @@ driver_update(struct driver *driver)
         if (i == TALK && driver->sent < driver->out.len) {
             events |= UV_WRITABLE;
         }
+        /* What is not wanted before the next step is most often not there: to ask again and again costs more. */
+        if (events == 0 && i != TALK && driver->state == IDLE && !driver->has_come[i]) {
+            continue;
+        }
+        driver->has_come[i] = false;
         if (events != driver->polling[i]) {
             driver->polling[i] = events;
             /* Fail only for a descriptor that cannot be polled, and these can. */
@@ -406,6 +417,12 @@ driver_update(struct driver *driver)
                                : uv_poll_start(&driver->polls[i], events, driver_on_poll));
         }
     }
+}
+
+bool
+driver_was_interrupted(const struct driver *driver)
+{
+    return driver->is_interrupted;
 }
 
 bool
@@ -451,7 +468,7 @@ driver_step(struct driver *driver, const char *head, size_t head_len, const char
         return -ENOMEM;
     }
     driver->state = RUNNING;
-    driver->is_shown = false;
+    driver->is_shown = driver->is_interrupted = false;
     if (driver->fds[TALK] >= 0) {
         driver_write(driver);
     }
@@ -463,19 +480,15 @@ driver_step(struct driver *driver, const char *head, size_t head_len, const char
 static int
 ends_open(struct driver *driver, int theirs[N_ENDS])
 {
+    static const enum slot_pipe which[] = { [TALK] = SLOT_TALK, [OUT] = SLOT_OUT, [ERR] = SLOT_ERR };
     int pair[2], i, r = 0;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        return -errno;
-    }
-    driver->fds[TALK] = pair[0];
-    theirs[TALK] = pair[1];
-    for (i = OUT; i < N_ENDS; i++) {
-        if (pipe2(pair, O_CLOEXEC) < 0) {
-            return -errno;
+    for (i = 0; i < N_ENDS && r == 0; i++) {
+        r = slot_pipe(driver->spec.slot, driver->spec.runtime, which[i], pair);
+        if (r == 0) {
+            driver->fds[i] = pair[0];
+            theirs[i] = pair[1];
         }
-        driver->fds[i] = pair[0];
-        theirs[i] = pair[1];
     }
     for (i = 0; i < N_ENDS && r == 0; i++) {
         r = fcntl(driver->fds[i], F_SETFL, O_NONBLOCK | (i == TALK ? O_RDWR : O_RDONLY)) < 0 ? -errno : 0;
@@ -532,7 +545,7 @@ driver_start(struct driver **ret, const struct driver_spec *spec)
     payload.has_control = true;
     payload.control = theirs[TALK];
     if (r == 0) {
-        r = payload_spawn(&driver->payload, &payload);
+        r = slot_start(spec->slot, spec->runtime, &payload, &driver->payload);
     }
     for (i = 0; i < N_ENDS; i++) {
         if (theirs[i] >= 0) {
@@ -544,6 +557,7 @@ driver_start(struct driver **ret, const struct driver_spec *spec)
         return r;
     }
     driver->group = driver->payload.pid;
+    driver->has_clock = clock_getcpuclockid(driver->group, &driver->clock) == 0;
     driver->watch =
         (struct init_watch){ .pid = driver->payload.pid, .on_exit = driver_on_exit, .arg = driver };
     init_watch_add(spec->init, &driver->watch);

@@ -16,6 +16,7 @@
 #include "session-agent/payload.h"
 
 struct driver;
+struct slot;
 
 struct driver_death {
     const char *failed_stage; /* NULL: the interpreter was reached, and the rest holds */
@@ -43,6 +44,8 @@ struct driver_events {
 struct driver_spec {
     uv_loop_t *loop;
     struct init *init;
+    struct slot *slot;           /* NULL: none */
+    const char *runtime;         /* its name, borrowed until return */
     struct payload_spec payload; /* but stdio and control; borrowed until return */
     const struct driver_events *events;
     void *arg;
@@ -57,7 +60,9 @@ _must_check_ int driver_step(struct driver *driver, const char *head, size_t hea
 /* There is room again. */
 void driver_resume(struct driver *driver);
 /* SIGINT to its process group, while a step runs whose outcome has not been read. */
-void driver_interrupt(const struct driver *driver);
+void driver_interrupt(struct driver *driver);
+/* Of the step that ran last: it may have had its end already, and the next must know whose signal it is. */
+bool driver_was_interrupted(const struct driver *driver);
 /* SIGINT again, to those of its children that are in its group: one that had not yet executed its program when the
  * first came has caught it in the interpreter's stead and forgotten it (bash that has a trap). */
 void driver_interrupt_children(const struct driver *driver);

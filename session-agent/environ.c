@@ -61,17 +61,27 @@ argument(const char *text, const struct environ_spec *spec)
     return strdup(text);
 }
 
-int
-environ_argv(struct strings *ret, const struct environ_spec *spec)
+static int
+arguments(struct strings *ret, const json_t *items, const struct environ_spec *spec)
 {
     const json_t *item;
     size_t i;
     int r = 0;
 
     *ret = (struct strings){ 0 };
-    json_array_foreach (spec->runtime->argv, i, item) {
+    json_array_foreach (items, i, item) {
         r = r < 0 ? r : strings_take(ret, argument(json_string_value(item), spec));
     }
+    return r;
+}
+
+int
+environ_argv(struct strings *ret, const struct environ_spec *spec)
+{
+    const json_t *item;
+    size_t i;
+    int r = arguments(ret, spec->runtime->argv, spec);
+
     json_array_foreach (spec->request->args, i, item) {
         r = r < 0 ? r : strings_take(ret, strdup(json_string_value(item)));
     }
@@ -79,17 +89,15 @@ environ_argv(struct strings *ret, const struct environ_spec *spec)
 }
 
 int
+environ_slot(struct strings *ret, const struct environ_spec *spec)
+{
+    return arguments(ret, spec->runtime->slot, spec);
+}
+
+int
 environ_repl(struct strings *ret, const struct environ_spec *spec)
 {
-    const json_t *item;
-    size_t i;
-    int r = 0;
-
-    *ret = (struct strings){ 0 };
-    json_array_foreach (spec->runtime->repl, i, item) {
-        r = r < 0 ? r : strings_take(ret, argument(json_string_value(item), spec));
-    }
-    return r;
+    return arguments(ret, spec->runtime->repl, spec);
 }
 
 static int

@@ -24,6 +24,8 @@ struct environ_spec {
 };
 
 _must_check_ int environ_argv(struct strings *ret, const struct environ_spec *spec);
+/* Of the interpreter that waits for its work. */
+_must_check_ int environ_slot(struct strings *ret, const struct environ_spec *spec);
 /* Of the interpreter that keeps its state; no step is there yet. */
 _must_check_ int environ_repl(struct strings *ret, const struct environ_spec *spec);
 _must_check_ int environ_env(struct strings *ret, const struct environ_spec *spec);

@@ -370,6 +370,7 @@ exec_start(struct exec *exec, const struct exec_host *host, const struct exec_re
     struct process_spec spec = {
         .loop = host->loop,
         .init = host->init,
+        .slot = host->slot,
         .terminals = host->terminals,
         .has_stdin = request->has_stdin,
         .has_terminal = request->has_terminal,

@@ -18,6 +18,7 @@ struct exec_host {
     struct init *init;
     struct identity identity;
     const struct sock_fprog *filter;
+    struct slot *slot;
     unsigned processes; /* of the payload's user, together; 0: no limit */
     int terminals;      /* as for process_spec */
     const struct session *session;

@@ -9,11 +9,12 @@
 #include "session-agent/answer.h"
 #include "session-agent/download.h"
 #include "session-agent/hub.h"
+#include "session-agent/slot.h"
 
 #define MAX_HEAD 16384
-#define MAX_SESSION_BODY (96u * 1024 * 1024)
-#define MAX_STEP_BODY (32u * 1024 * 1024)
-#define MAX_ATTACH_BODY 4096u
+#define MAX_SESSION_BODY ((size_t)96 << 20)
+#define MAX_STEP_BODY (MAX_SESSION_BODY + ((size_t)32 << 20)) /* may have a session within */
+#define MAX_SMALL_BODY 4096u
 #define REPLY_MAX 65536
 
 struct face {
@@ -27,6 +28,7 @@ struct face {
     struct session *attached;            /* whose conversation the hub is, or is about to be */
     struct hub *hub;                     /* NULL: none yet, or no more */
     unsigned attached_processes;
+    struct sbx_http_request *prepare_reply; /* NULL: nobody waits for it */
     bool closing;
 };
 
@@ -138,13 +140,40 @@ session_acceptable(struct face *face, struct sbx_http_request *request,
     return false;
 }
 
+/* A session of the document, or NULL after an answer. */
+static struct session *
+session_open(struct face *face, struct sbx_http_request *request, struct session_request *document)
+{
+    struct session_spec spec = { .root = face->spec.workspace_root, .identity = face->spec.host.identity };
+    struct sbx_field_error err;
+    struct session *session = NULL;
+    int r;
+
+    if (!session_acceptable(face, request, document, &spec.runtime)) {
+        return NULL;
+    }
+    r = session_new(&session, document, &spec, &err);
+    if (r == SESSION_E_EXISTS) {
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "the session's directory exists already");
+    } else if (r == SESSION_E_FILE) {
+        answer_field_error(request, &err);
+    } else if (r < 0) {
+        answer_errno(request, r);
+    } else {
+        session->next = face->sessions;
+        face->sessions = session;
+        face->n_sessions++;
+        return session;
+    }
+    return NULL;
+}
+
 static void
 on_session_create(struct face *face, struct sbx_http_request *request, const char *rest)
 {
     _cleanup_(session_request_deinit) struct session_request document = { 0 };
-    struct session_spec spec = { .root = face->spec.workspace_root, .identity = face->spec.host.identity };
     struct sbx_field_error err;
-    struct session *session = NULL;
+    struct session *session;
     const char *body;
     size_t len;
     int r;
@@ -156,21 +185,8 @@ on_session_create(struct face *face, struct sbx_http_request *request, const cha
         answer_document_error(request, r, &err);
         return;
     }
-    if (!session_acceptable(face, request, &document, &spec.runtime)) {
-        return;
-    }
-
-    r = session_new(&session, &document, &spec, &err);
-    if (r == SESSION_E_EXISTS) {
-        answer_refusal(request, SBX_PROBLEM_CONFLICT, "the session's directory exists already");
-    } else if (r == SESSION_E_FILE) {
-        answer_field_error(request, &err);
-    } else if (r < 0) {
-        answer_errno(request, r);
-    } else {
-        session->next = face->sessions;
-        face->sessions = session;
-        face->n_sessions++;
+    session = session_open(face, request, &document);
+    if (session != NULL) {
         reply_session(request, session);
     }
 }
@@ -285,6 +301,25 @@ step_begin(struct face *face, struct sbx_http_request *request, struct session *
     }
 }
 
+/* Who opens a session says its token, and so need not show it. NULL after an answer. */
+static struct session *
+session_within(struct face *face, struct sbx_http_request *request, const struct step_request *step)
+{
+    _cleanup_(session_request_deinit) struct session_request document = { 0 };
+    struct sbx_field_error err;
+    int r = session_request_read(&document, step->session, &err);
+
+    if (r == 0 && strcmp(document.id, step->session_id) != 0) {
+        sbx_field_error_set(&err, "/session/sessionId", "must be the step's");
+        r = REQUEST_E_INVALID;
+    }
+    if (r) {
+        answer_document_error(request, r, &err);
+        return NULL;
+    }
+    return session_open(face, request, &document);
+}
+
 static void
 on_step(struct face *face, struct sbx_http_request *request, const char *rest)
 {
@@ -302,12 +337,17 @@ on_step(struct face *face, struct sbx_http_request *request, const char *rest)
         answer_document_error(request, r, &err);
         return;
     }
-    session = session_allowed(face, request, document.session_id);
-    if (session == NULL) {
+    sbx_http_request_drop_body(request); /* with its files, which are the payload's memory */
+    session = document.session == NULL ? session_allowed(face, request, document.session_id) : NULL;
+    if (document.session == NULL && session == NULL) {
         return;
     }
     if (face->step != NULL || face->attached != NULL) {
         answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
+        return;
+    }
+    session = session == NULL ? session_within(face, request, &document) : session;
+    if (session == NULL) {
         return;
     }
     step_begin(face, request, session, &document);
@@ -422,6 +462,92 @@ on_attach(struct face *face, struct sbx_http_request *request, const char *rest)
 }
 
 static void
+face_on_prepared(void *arg, const char *origin)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
+    struct face *face = arg;
+    struct sbx_http_request *request = steal(&face->prepare_reply);
+    struct sbx_jsonw w;
+
+    if (request == NULL) {
+        return;
+    }
+    if (origin == NULL) {
+        answer_refusal(request, SBX_PROBLEM_UNAVAILABLE, "no interpreter came to wait");
+        return;
+    }
+    sbx_jsonw_init(&w, &body);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "status", "ok");
+    sbx_jsonw_str(&w, "origin", origin);
+    sbx_jsonw_object_end(&w);
+    answer(request, 200, "application/json", NULL, &body);
+}
+
+/* It stays prepared: another may come for it. */
+static void
+face_on_prepare_abort(struct sbx_http_request *request)
+{
+    struct face *face = sbx_http_request_user(request);
+
+    face->prepare_reply = NULL;
+}
+
+static void
+prepare_begin(struct face *face, struct sbx_http_request *request, const struct runtime_entry *runtime,
+              const struct prepare_request *document)
+{
+    struct sbx_field_error err;
+    const struct slot_wish wish = {
+        .runtime = runtime,
+        .is_only_forked = document->is_forked,
+        .ready = face_on_prepared,
+        .arg = face,
+    };
+    int r = slot_prepare(face->spec.host.slot, &wish);
+
+    if (r == SLOT_E_NONE) {
+        sbx_field_error_set(&err, "/runtime", "is started when it is needed, and cannot be prepared");
+        answer_field_error(request, &err);
+    } else if (r == SLOT_E_UNFORKED) {
+        answer_refusal(request, SBX_PROBLEM_UNAVAILABLE, "no interpreter was forked");
+    } else if (r == SLOT_E_BUSY) {
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "an interpreter is prepared already");
+    } else if (r < 0) {
+        answer_errno(request, r);
+    } else {
+        face->prepare_reply = request;
+        sbx_http_request_set_user(request, face);
+        sbx_http_request_on_abort(request, face_on_prepare_abort);
+    }
+}
+
+static void
+on_prepare(struct face *face, struct sbx_http_request *request, const char *rest)
+{
+    _cleanup_(prepare_request_deinit) struct prepare_request document = { 0 };
+    struct runtime_entry runtime;
+    struct sbx_field_error err;
+    const char *body;
+    size_t len;
+    int r;
+
+    (void)rest; /* the route has none */
+    body = sbx_http_request_body(request, &len);
+    r = prepare_request_parse(&document, body, len, &err);
+    if (r) {
+        answer_document_error(request, r, &err);
+    } else if (face->step != NULL || face->attached != NULL) {
+        answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
+    } else if (!runtimes_find(face->spec.runtimes, document.runtime, &runtime)) {
+        sbx_field_error_set(&err, "/runtime", "is not a runtime of this agent");
+        answer_field_error(request, &err);
+    } else {
+        prepare_begin(face, request, &runtime, &document);
+    }
+}
+
+static void
 on_file(struct face *face, struct sbx_http_request *request, const char *rest)
 {
     struct download_spec spec = { .identity = &face->spec.host.identity };
@@ -456,16 +582,18 @@ struct route {
     const char *path;   /* exact, or up to where an id begins */
     const char *inside; /* what must follow the id; NULL: nothing; "" : no id at all */
     void (*handler)(struct face *face, struct sbx_http_request *request, const char *rest);
+    size_t max_document; /* bytes of JSON; 0: takes none */
 };
 
 static const struct route routes[] = {
-    { "GET", "/v1/health", "", on_health },
-    { "POST", "/v1/health", "", on_health },
-    { "POST", "/v1/sessions", "", on_session_create },
-    { "DELETE", "/v1/sessions/", NULL, on_session_delete },
-    { "POST", "/v1/steps", "", on_step },
-    { "POST", "/v1/attach", "", on_attach },
-    { "GET", "/v1/sessions/", "/files/", on_file },
+    { "GET", "/v1/health", "", on_health, 0 },
+    { "POST", "/v1/health", "", on_health, 0 },
+    { "POST", "/v1/sessions", "", on_session_create, MAX_SESSION_BODY },
+    { "DELETE", "/v1/sessions/", NULL, on_session_delete, 0 },
+    { "POST", "/v1/steps", "", on_step, MAX_STEP_BODY },
+    { "POST", "/v1/attach", "", on_attach, MAX_SMALL_BODY },
+    { "POST", "/v1/prepare", "", on_prepare, MAX_SMALL_BODY },
+    { "GET", "/v1/sessions/", "/files/", on_file, 0 },
 };
 
 static bool
@@ -523,12 +651,6 @@ is_json(const struct sbx_http_request *request)
     return len == strlen("application/json") && strncasecmp(type, "application/json", len) == 0;
 }
 
-static bool
-takes_document(const struct route *route)
-{
-    return route->handler == on_session_create || route->handler == on_step || route->handler == on_attach;
-}
-
 static void
 face_on_head(struct sbx_http_request *request, void *arg)
 {
@@ -543,12 +665,10 @@ face_on_head(struct sbx_http_request *request, void *arg)
         answer_problem(request, &problem, &header);
     } else if (route == NULL) {
         answer_refusal(request, SBX_PROBLEM_NOT_FOUND, NULL);
-    } else if (takes_document(route) && !is_json(request)) {
+    } else if (route->max_document > 0 && !is_json(request)) {
         answer_refusal(request, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
-    } else if (takes_document(route)) {
-        sbx_http_request_set_max_body(request, route->handler == on_attach ? MAX_ATTACH_BODY
-                                               : route->handler == on_step ? MAX_STEP_BODY
-                                                                           : MAX_SESSION_BODY);
+    } else if (route->max_document > 0) {
+        sbx_http_request_set_max_body(request, route->max_document);
     }
 }
 
@@ -568,13 +688,13 @@ face_on_request(struct sbx_http_request *request, void *arg)
 }
 
 static void
-face_on_error_body(struct sbx_buf *out, const char **content_type, int status, void *arg)
+face_on_error(struct sbx_http_error *error, void *arg)
 {
-    const struct sbx_problem problem = { .code = sbx_problem_by_status(status) };
+    const struct sbx_problem problem = { .code = sbx_problem_by_status(error->status) };
 
     (void)arg; /* nothing of ours is in it */
-    *content_type = SBX_PROBLEM_TYPE;
-    sbx_problem_write(out, &problem);
+    error->content_type = SBX_PROBLEM_TYPE;
+    sbx_problem_write(&error->body, &problem);
 }
 
 int
@@ -596,9 +716,10 @@ face_new(struct face **ret, const struct face_spec *spec)
                                                .body_timeout_ms = 30000,
                                                .send_timeout_ms = 30000,
                                                .idle_timeout_ms = spec->idle_timeout_ms,
+                                               .is_dateless = spec->workspace_root == NULL,
                                                .on_head = face_on_head,
                                                .on_request = face_on_request,
-                                               .on_error_body = face_on_error_body,
+                                               .on_error = face_on_error,
                                                .arg = face,
                                            });
     if (r < 0) {
@@ -622,6 +743,7 @@ face_close(struct face *face)
     if (face->step != NULL) {
         step_cancel(face->step);
     }
+    slot_drop(face->spec.host.slot);
     if (face->hub != NULL) {
         hub_end(face->hub);
     }

@@ -28,7 +28,7 @@ static const struct fs_kind *const kinds[] = { &fs_stat_kind,   &fs_list_kind,  
 
 static const char *const error_codes[] = { [FS_NO_ERROR] = "",
 #define X(name, code) [FS_E_##name] = (code),
-                                           FS_ERRORS(X)
+                                           SBX_FILE_ERRORS(X)
 #undef X
 };
 

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "lib/sbx_agent_error.h"
 #include "lib/sbx_jsonw.h"
 #include "session-agent/fs.h"
 #include "session-agent/request.h"
@@ -12,24 +13,10 @@
 #define FS_ETAG_MAX 80
 #define FS_TICK_MS 500u
 
-/* X(NAME, "code") */
-#define FS_ERRORS(X)                                                                                         \
-    X(NOT_FOUND, "not_found")                                                                                \
-    X(EXISTS, "exists")                                                                                      \
-    X(INVALID, "invalid")                                                                                    \
-    X(NOT_A_DIRECTORY, "not_a_directory")                                                                    \
-    X(IS_A_DIRECTORY, "is_a_directory")                                                                      \
-    X(NOT_EMPTY, "not_empty")                                                                                \
-    X(NO_SPACE, "no_space")                                                                                  \
-    X(TOO_LARGE, "too_large")                                                                                \
-    X(DENIED, "denied")                                                                                      \
-    X(BUSY, "busy")                                                                                          \
-    X(FAILED, "failed")
-
 enum fs_error {
     FS_NO_ERROR,
 #define X(name, code) FS_E_##name,
-    FS_ERRORS(X)
+    SBX_FILE_ERRORS(X)
 #undef X
         FS_N_ERRORS
 };

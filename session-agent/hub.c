@@ -33,6 +33,7 @@ hub_on_exec(struct hub *hub, struct sbx_channel *channel, const json_t *request)
         .init = host->init,
         .identity = host->identity,
         .filter = host->filter,
+        .slot = host->slot,
         .processes = hub->spec.processes,
         .terminals = host->terminals,
         .session = hub->spec.session,
@@ -56,7 +57,7 @@ hub_refuse(struct sbx_channel *channel, enum hub_error error, const char *messag
 {
     static const char *const codes[] = {
 #define X(name, code) [HUB_E_##name] = (code),
-        HUB_ERRORS(X)
+        SBX_AGENT_ERRORS(X)
 #undef X
     };
     _cleanup_(sbx_buf_deinit) struct sbx_buf buf = SBX_BUF_INIT(8ul * MAX_MESSAGE);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "lib/sbx_agent_error.h"
 #include "lib/sbx_json.h"
 #include "lib/sbx_mux.h"
 #include "session-agent/session.h"
@@ -41,24 +42,9 @@ _must_check_ int hub_new(struct hub **ret, const struct hub_spec *spec);
 /* Kills everything; on_gone follows. */
 void hub_end(struct hub *hub);
 
-/* Codes that executord knows; anything else would end the session. X(NAME, "code") */
-#define HUB_ERRORS(X)                                                                                        \
-    X(NOT_FOUND, "not_found")                                                                                \
-    X(EXISTS, "exists")                                                                                      \
-    X(INVALID, "invalid")                                                                                    \
-    X(NOT_A_DIRECTORY, "not_a_directory")                                                                    \
-    X(IS_A_DIRECTORY, "is_a_directory")                                                                      \
-    X(NOT_EMPTY, "not_empty")                                                                                \
-    X(NO_SPACE, "no_space")                                                                                  \
-    X(TOO_LARGE, "too_large")                                                                                \
-    X(DENIED, "denied")                                                                                      \
-    X(BUSY, "busy")                                                                                          \
-    X(CRASHED, "crashed")                                                                                    \
-    X(FAILED, "failed")
-
 enum hub_error {
 #define X(name, code) HUB_E_##name,
-    HUB_ERRORS(X)
+    SBX_AGENT_ERRORS(X)
 #undef X
         HUB_N_ERRORS
 };

@@ -70,7 +70,10 @@ init_tell(struct init *init, pid_t pid, int status, const struct rusage *usage)
     }
 }
 
-/* Reaps what is dead; true when no child is left at all. */
+/*
+ * Reaps what is dead; true when no child is left at all, of whatever kind (__WALL), and so no descendant: an orphan is
+ * our child before its parent is reaped.
+ */
 static bool
 init_reap(struct init *init)
 {
@@ -80,7 +83,7 @@ init_reap(struct init *init)
     bool main_ended = false;
     pid_t pid;
 
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0) {
         init_account(init, &usage, &cpu_us);
         if (pid == init->main) {
             init->main = 0;
@@ -153,12 +156,13 @@ static void
 init_sweep_turn(struct init *init)
 {
     void (*on_swept)(void *arg, bool clean) = init->on_swept;
-    bool clean;
+    bool clean = init_reap(init) || sbx_wall_is_off(SBX_WALL_SWEEP);
 
-    if (!sbx_wall_is_off(SBX_WALL_SWEEP)) {
+    /* To kill all, the kernel looks at each process of the host: not when there is nobody. */
+    if (!clean) {
         init_kill_all(init);
+        clean = init_reap(init);
     }
-    clean = init_reap(init) || sbx_wall_is_off(SBX_WALL_SWEEP);
     if (clean || ++init->turns > SWEEP_TURNS) {
         init->on_swept = NULL;
         uv_timer_stop(&init->retry);

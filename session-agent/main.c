@@ -9,18 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/sbx_crypto.h"
+#include "lib/sbx_json.h"
 #include "lib/sbx_wall.h"
 #include "session-agent/census.h"
 #include "session-agent/face.h"
 #include "session-agent/nested.h"
 #include "session-agent/options.h"
+#include "session-agent/slot.h"
+#include "session-agent/zygote.h"
 
 #define VERSION "0.1.0"
 
-enum { FD_CONTROL = 3, FD_STDIN, FD_STDOUT, FD_STDERR, FD_FILTER, FD_TERMINALS };
+enum { FD_CONTROL = 3, FD_STDIN, FD_STDOUT, FD_STDERR, FD_FILTER, FD_TERMINALS, FD_SLOT };
 
 #define MAX_FILTER 4096 /* BPF_MAXINSNS */
 
@@ -28,6 +33,8 @@ struct agent {
     struct options options;
     uv_loop_t loop;
     struct init init;
+    struct slot *slot;
+    int forked; /* socket of a slot that was forked outside; -1: none */
     struct runtimes *runtimes;
     struct sock_fprog filter;
     struct face *face;
@@ -43,19 +50,26 @@ fail(const char *what, const char *why)
     return EXIT_FAILURE;
 }
 
+/*
+ * In place of libcrypto's own, which asks the processor what it is before main does, at microseconds a question where the
+ * kernel is a guest. All that is used of the library here is base64 and a comparison.
+ */
+void OPENSSL_cpuid_setup(void);
+void
+OPENSSL_cpuid_setup(void)
+{
+}
+
 /* Numbers 0-2 must not be given to anything else. */
 static bool
 stdio_open(void)
 {
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR);
-    } while (fd >= 0 && fd <= 2);
-    if (fd > 2) {
-        (void)close(fd); /* only to find out */
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) {
+            return false;
+        }
     }
-    return fd >= 0;
+    return true;
 }
 
 /*
@@ -126,6 +140,44 @@ fds_cloexec(void)
     return true;
 }
 
+/* There only when a zygote was asked for one; whatever else has the number is not for us. */
+static bool
+forked_take(struct agent *agent)
+{
+    int type = 0;
+    socklen_t len = sizeof(type);
+
+    agent->forked = -1;
+    if (!agent->options.inside || agent->options.nested || fcntl(FD_SLOT, F_GETFD) < 0) {
+        return true;
+    }
+    if (getsockopt(FD_SLOT, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+        return close(FD_SLOT) == 0;
+    }
+    agent->forked = FD_SLOT;
+    return fcntl(FD_SLOT, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+static int
+agent_make_slot(struct agent *agent)
+{
+    const struct slot_spec spec = {
+        .loop = &agent->loop,
+        .init = &agent->init,
+        .identity = agent->options.identity,
+        .filter = agent->options.inside ? &agent->filter : NULL,
+        .opt_dir = agent->options.opt_dir,
+        .cwd = agent->options.inside ? "/workspace" : "/",
+        .stdio = { FD_STDIN, FD_STDOUT, FD_STDERR },
+        .is_piped = { !agent->options.inside || agent->options.nested, !agent->options.inside,
+                      !agent->options.inside },
+        .forked = agent->forked,
+    };
+    int r = slot_new(&agent->slot, &spec);
+
+    return r < 0 ? fail("slot", strerror(-r)) : 0;
+}
+
 static int
 agent_load_runtimes(struct agent *agent)
 {
@@ -156,6 +208,7 @@ agent_make_face(struct agent *agent)
                 .init = &agent->init,
                 .identity = options->identity,
                 .filter = options->inside ? &agent->filter : NULL,
+                .slot = agent->slot,
                 .opt_dir = options->opt_dir,
                 .captures = !options->inside,
                 .feeds_stdin = !options->inside || options->nested,
@@ -240,6 +293,17 @@ nested_start(void)
     return r < 0 ? fail("root", strerror(-r)) : 0;
 }
 
+/* Without one jansson opens /dev/urandom for it. */
+static void
+tables_seed(void)
+{
+    size_t seed;
+
+    if (sbx_random(&seed, sizeof(seed)) == 0) {
+        json_object_seed(seed);
+    }
+}
+
 static int
 agent_start(struct agent *agent)
 {
@@ -256,6 +320,10 @@ agent_start(struct agent *agent)
     if (agent->options.inside && (!filter_read(&agent->filter, agent->options.nested) || !fds_cloexec())) {
         return fail("descriptors 3 to 8", "are not what a launcher passes");
     }
+    if (!forked_take(agent)) {
+        return fail("descriptor 9", strerror(errno));
+    }
+    tables_seed();
     r = uv_loop_init(&agent->loop);
     if (r == 0) {
         r = init_start(&agent->init, &agent->loop);
@@ -264,6 +332,9 @@ agent_start(struct agent *agent)
         return fail("loop", strerror(-r));
     }
     r = agent_load_runtimes(agent);
+    if (r == 0) {
+        r = agent_make_slot(agent);
+    }
     if (r == 0) {
         r = agent_make_face(agent);
     }
@@ -294,6 +365,12 @@ main(int argc, char **argv)
         return fputs(agent.options.help ? options_help : "session-agent " VERSION "\n", stdout) < 0;
     }
 
+    if (agent.options.zygote != NULL) {
+        const char *what;
+
+        r = zygote_exec(&agent.options, &what);
+        return fail(what, strerror(-r));
+    }
     (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
     (void)umask(022);               /* cannot fail */
     if (!agent.options.nested && !stdio_open()) {
@@ -303,6 +380,7 @@ main(int argc, char **argv)
     if (r == 0) {
         /* Ends by a signal; inside, when the control connection has ended and nothing is left to do. */
         uv_run(&agent.loop, UV_RUN_DEFAULT);
+        agent.slot = slot_free(agent.slot);
     }
     return r;
 }

@@ -10,7 +10,7 @@
 
 const char options_help[] =
     "usage: session-agent [--user UID:GID] [--opt-dir DIR]\n"
-    "       session-agent --inside | --nested\n"
+    "       session-agent --inside | --nested | --zygote RUNTIME MODULES\n"
     "\n"
     "Runs steps of code for a session and answers HTTP.\n"
     "\n"
@@ -20,6 +20,9 @@ const char options_help[] =
     "                  stdout and stderr on 4, 5 and 6, its seccomp program on 7\n"
     "  --nested        the same within gVisor: HTTP on descriptor 0, stdout and stderr on\n"
     "                  1 and 2, the program in " OPTIONS_NESTED_FILTER "\n"
+    "  --zygote RUNTIME MODULES\n"
+    "                  become the interpreter that is forked into sandboxes, which imports MODULES;\n"
+    "                  the launcher's socket on descriptor 3, the code's seccomp program on 4\n"
     "  --help, --version\n"
     "\n"
     "Environment (not with --inside or --nested):\n"
@@ -131,6 +134,9 @@ parse_arguments(struct options *ret, int argc, char **argv, char *why, size_t wh
             if (!parse_user(&ret->identity, argv[++i])) {
                 return refuse(why, why_size, "--user %s: must be UID:GID, neither of them 0", argv[i]);
             }
+        } else if (strcmp(argv[i], "--zygote") == 0 && i + 2 < argc) {
+            ret->zygote = argv[++i];
+            ret->modules = argv[++i];
         } else if (strcmp(argv[i], "--opt-dir") == 0 && has_value) {
             ret->opt_dir = argv[++i];
 #ifdef SANDBOX_MUTANT
@@ -155,7 +161,7 @@ options_parse(struct options *ret, int argc, char **argv, char *why, size_t why_
     if (!parse_arguments(ret, argc, argv, why, why_size)) {
         return false;
     }
-    if (ret->help || ret->version) {
+    if (ret->help || ret->version || ret->zygote != NULL) {
         return true;
     }
     if (ret->inside) {

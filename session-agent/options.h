@@ -15,6 +15,8 @@ struct options {
     const char *address;
     const char *workspace_root;
     const char *opt_dir;
+    const char *zygote;   /* the runtime whose zygote to be; NULL: an agent */
+    const char *modules;  /* what that imports, commas between */
     const char *env_name; /* ENV */
     struct identity identity;
 };

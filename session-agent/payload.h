@@ -18,10 +18,13 @@ struct payload_spec {
     int stdio[3];
     bool has_control; /* `control` becomes descriptor 3 */
     int control;
+    bool has_more; /* `more` become 5 and 6 */
+    int more[2];
     bool has_terminal; /* stdio[0] is one, and becomes its session's */
     struct identity identity;
     const struct sock_fprog *filter; /* NULL: none (standalone) */
     unsigned processes;              /* RLIMIT_NPROC; 0: no limit */
+    bool is_slot;                    /* the limits of its work come with the work: confine_slot */
 };
 
 struct payload {

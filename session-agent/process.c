@@ -9,6 +9,7 @@
 
 #include "lib/sbx_buf.h"
 #include "lib/sbx_time.h"
+#include "session-agent/slot.h"
 
 #define READ_SIZE 16384
 #define READS_AT_ONCE 8 /* then others have their turn */
@@ -426,7 +427,7 @@ process_spawn(struct process *process)
         for (int i = 0; i < N_ENDS; i++) {
             spec.stdio[i] = theirs[spec.has_terminal ? IN : i];
         }
-        r = payload_spawn(&process->payload, &spec);
+        r = slot_start(process->spec.slot, NULL, &spec, &process->payload);
     }
     for (int i = 0; i < N_ENDS; i++) {
         if (theirs[i] >= 0) {

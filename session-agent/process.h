@@ -12,6 +12,7 @@
 #include "session-agent/terminal.h"
 
 struct process;
+struct slot;
 
 struct process_end {
     const char *failed_stage; /* NULL: the program was reached, and the rest holds */
@@ -36,6 +37,7 @@ struct process_events {
 struct process_spec {
     uv_loop_t *loop;
     struct init *init;
+    struct slot *slot;           /* dropped; NULL: none */
     struct payload_spec payload; /* but stdio and has_terminal; borrowed until return */
     int terminals;               /* descriptor of a devpts; -1: none of our own */
     bool has_stdin;

@@ -1,5 +1,6 @@
 #include "session-agent/request.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/sbx_env.h"
@@ -234,6 +235,21 @@ session_request_parse(struct session_request *ret, const char *body, size_t len,
     return session_read(ret, err) ? 0 : REQUEST_E_INVALID;
 }
 
+int
+session_request_read(struct session_request *ret, json_t *document, struct sbx_field_error *err)
+{
+    struct sbx_field_error inner = { 0 };
+
+    *ret = (struct session_request){ .root = json_incref(document) };
+    if (session_read(ret, &inner)) {
+        return 0;
+    }
+    *err = inner;
+    (void)snprintf(err->field, sizeof(err->field), "/session%.*s", (int)sizeof(err->field) - 9,
+                   inner.field); /* cut when too long */
+    return REQUEST_E_INVALID;
+}
+
 void
 session_request_deinit(struct session_request *request)
 {
@@ -256,6 +272,49 @@ limits_read(const json_t *root, unsigned *ret_processes, struct sbx_field_error 
     }
     *ret_processes = (unsigned)processes;
     return true;
+}
+
+static bool
+prepare_read(struct prepare_request *ret, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "runtime", "origin", NULL };
+    const char *origin = NULL;
+
+    if (!sbx_json_only(ret->root, "", known, err) ||
+        !sbx_json_get_str(ret->root, "", "runtime", 32, &ret->runtime, NULL, err) ||
+        !sbx_json_get_str(ret->root, "", "origin", 32, &origin, NULL, err)) {
+        return false;
+    }
+    if (origin != NULL && strcmp(origin, "forked") != 0) {
+        sbx_field_error_set(err, "/origin", "must be forked, or left out");
+        return false;
+    }
+    ret->is_forked = origin != NULL;
+    if (ret->runtime == NULL) {
+        sbx_field_error_set(err, "/runtime", "is missing");
+        return false;
+    }
+    return true;
+}
+
+int
+prepare_request_parse(struct prepare_request *ret, const char *body, size_t len, struct sbx_field_error *err)
+{
+    int r;
+
+    *ret = (struct prepare_request){ 0 };
+    r = root_parse(&ret->root, body, len, err);
+    if (r) {
+        return r;
+    }
+    return prepare_read(ret, err) ? 0 : REQUEST_E_INVALID;
+}
+
+void
+prepare_request_deinit(struct prepare_request *request)
+{
+    json_decref(request->root);
+    *request = (struct prepare_request){ 0 };
 }
 
 static bool
@@ -342,6 +401,7 @@ step_read(struct step_request *ret, struct sbx_field_error *err)
         "max_artifacts",
         "max_artifact_bytes",
         "limits",
+        "session",
         NULL,
     };
     const json_t *root = ret->root;
@@ -352,7 +412,8 @@ step_read(struct step_request *ret, struct sbx_field_error *err)
         !sbx_json_get_str(root, "", "runtime", 32, &ret->runtime, NULL, err) ||
         !sbx_json_get_array(root, "", "args", REQUEST_MAX_ARGS, &ret->args, err) ||
         !sbx_json_get_object(root, "", "env", &ret->env, err) ||
-        !sbx_json_get_array(root, "", "artifacts", REQUEST_MAX_ARTIFACTS, &ret->artifacts, err)) {
+        !sbx_json_get_array(root, "", "artifacts", REQUEST_MAX_ARTIFACTS, &ret->artifacts, err) ||
+        !sbx_json_get_object(root, "", "session", &ret->session, err)) {
         return false;
     }
     if (ret->code == NULL) {

@@ -58,6 +58,13 @@ struct step_request {
     unsigned max_artifacts;
     uint64_t max_artifact_bytes;
     unsigned processes; /* 0: no limit given */
+    json_t *session;    /* NULL, or the document of a session of that id, to be opened first */
+};
+
+struct prepare_request {
+    json_t *root;
+    const char *runtime;
+    bool is_forked; /* "origin": none but one that was forked outside */
 };
 
 struct attach_request {
@@ -69,10 +76,16 @@ struct attach_request {
 /* Fill *ret, which needs the matching deinit also after a failure. */
 _must_check_ int session_request_parse(struct session_request *ret, const char *body, size_t len,
                                        struct sbx_field_error *err);
+/* The same of a document that is within another; takes a reference of its own. */
+_must_check_ int session_request_read(struct session_request *ret, json_t *document,
+                                      struct sbx_field_error *err);
 _must_check_ int step_request_parse(struct step_request *ret, const char *body, size_t len,
                                     struct sbx_field_error *err);
 _must_check_ int attach_request_parse(struct attach_request *ret, const char *body, size_t len,
                                       struct sbx_field_error *err);
+_must_check_ int prepare_request_parse(struct prepare_request *ret, const char *body, size_t len,
+                                       struct sbx_field_error *err);
+void prepare_request_deinit(struct prepare_request *request);
 void attach_request_deinit(struct attach_request *request);
 /* NULL, or an object of names that may be set and strings, within bounds. */
 bool request_env_check(json_t *env, struct sbx_field_error *err);

@@ -59,6 +59,20 @@ argv_ok(const json_t *argv)
     return json_string_value(json_array_get(argv, 0))[0] == '/';
 }
 
+/* Up to the driver: what has been started with other options cannot become it. */
+static bool
+is_alike(const json_t *slot, const json_t *argv)
+{
+    size_t n = json_array_size(slot) - 1, i;
+
+    for (i = 0; i < n; i++) {
+        if (!json_equal(json_array_get(slot, i), json_array_get(argv, i))) {
+            return false;
+        }
+    }
+    return json_array_size(argv) > n;
+}
+
 /* The registry is ours and may set what a tenant may not, such as NODE_OPTIONS. */
 static bool
 env_ok(json_t *env)
@@ -77,7 +91,7 @@ env_ok(json_t *env)
 static void
 entry_read(const json_t *json, struct runtime_entry *ret)
 {
-    const json_t *repl = json_object_get(json, "repl");
+    const json_t *repl = json_object_get(json, "repl"), *slot = json_object_get(json, "slot");
 
     *ret = (struct runtime_entry){
         .name = json_string_value(json_object_get(json, "name")),
@@ -85,6 +99,9 @@ entry_read(const json_t *json, struct runtime_entry *ret)
         .aliases = json_object_get(json, "aliases"),
         .argv = json_object_get(json, "argv"),
         .repl = json_is_array(repl) ? repl : NULL,
+        .slot = json_is_array(slot) ? slot : NULL,
+        .slot_is_early = json_is_true(json_object_get(json, "slot_is_early")),
+        .zygote = json_string_value(json_object_get(json, "zygote")),
         .env = json_object_get(json, "env"),
     };
 }
@@ -92,16 +109,21 @@ entry_read(const json_t *json, struct runtime_entry *ret)
 static bool
 entry_check(const json_t *entry, const char *path, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "name", "aliases", "argv", "repl", "source", "env", NULL };
+    static const char *const known[] = { "name",          "aliases", "argv",   "repl", "slot",
+                                         "slot_is_early", "zygote",  "source", "env",  NULL };
     const json_t *alias;
-    json_t *aliases = NULL, *argv = NULL, *repl = NULL, *env = NULL;
-    const char *source = "";
-    size_t source_len = 0, i;
+    json_t *aliases = NULL, *argv = NULL, *repl = NULL, *slot = NULL, *env = NULL;
+    const char *source = "", *zygote = NULL;
+    size_t source_len = 0, zygote_len = 0, i;
+    bool is_early = false;
 
     if (!sbx_json_only(entry, path, known, err) ||
         !sbx_json_get_array(entry, path, "aliases", 16, &aliases, err) ||
         !sbx_json_get_array(entry, path, "argv", MAX_ARGV, &argv, err) ||
         !sbx_json_get_array(entry, path, "repl", MAX_ARGV, &repl, err) ||
+        !sbx_json_get_array(entry, path, "slot", MAX_ARGV, &slot, err) ||
+        !sbx_json_get_bool(entry, path, "slot_is_early", &is_early, err) ||
+        !sbx_json_get_str(entry, path, "zygote", MAX_TEXT, &zygote, &zygote_len, err) ||
         !sbx_json_get_object(entry, path, "env", &env, err) ||
         !sbx_json_get_str(entry, path, "source", 64, &source, &source_len, err)) {
         return false;
@@ -119,6 +141,12 @@ entry_check(const json_t *entry, const char *path, struct sbx_field_error *err)
         sbx_field_error_set(err, path, "needs an argv that begins with an absolute path");
     } else if (repl != NULL && !argv_ok(repl)) {
         sbx_field_error_set(err, path, "needs a repl that begins with an absolute path");
+    } else if (slot != NULL &&
+               (!argv_ok(slot) || !is_alike(slot, argv) || (repl != NULL && !is_alike(slot, repl)))) {
+        sbx_field_error_set(err, path,
+                            "needs a slot that differs from argv and repl in what follows the options");
+    } else if (zygote != NULL && (zygote[0] != '/' || slot == NULL)) {
+        sbx_field_error_set(err, path, "needs a zygote that is a path, and a slot that it forks");
     } else if (!request_path_valid(source, source_len) || strchr(source, '/') != NULL) {
         sbx_field_error_set(err, path, "needs a source that is a file name");
     } else if (!env_ok(env)) {

@@ -14,6 +14,10 @@ struct runtime_entry {
     const json_t *aliases;
     const json_t *argv; /* "{source}" stands for the path of the source */
     const json_t *repl; /* argv of the interpreter that keeps its state; NULL: no sessions in this language */
+    const json_t
+        *slot; /* argv of the one that waits for its work; NULL: none does. It has the others' options */
+    bool slot_is_early; /* it cannot be given descriptors, and is started with all that it may need */
+    const char *zygote; /* the driver that forks it, instead of its last argument; NULL: none */
     json_t *env;        /* NULL: none */
 };
 

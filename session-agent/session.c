@@ -85,6 +85,9 @@ files_write(struct session *session, const struct identity *identity, struct sbx
     size_t i;
     int root, r;
 
+    if (json_array_size(session->request.files) == 0) {
+        return 0;
+    }
     r = identity_enter(identity);
     if (r < 0) {
         return r;

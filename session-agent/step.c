@@ -15,6 +15,7 @@
 #include "session-agent/environ.h"
 #include "session-agent/payload.h"
 #include "session-agent/report.h"
+#include "session-agent/slot.h"
 
 #define EVENT_FILE "event.json"
 #define RESULT_FILE "result.json"
@@ -48,12 +49,12 @@ struct step {
     uv_write_t write;
     struct sbx_buf stdin_bytes;
     struct sbx_capture output[2];
-    char read_buf[65536];
 
     void (*on_done)(void *arg, const struct step_outcome *outcome);
     void *on_done_arg;
     struct sbx_buf report;
     char failure[128];
+    char read_buf[65536]; /* the last: it is not cleared, and inside of a sandbox never touched */
 };
 
 static void step_settle(struct step *step);
@@ -344,8 +345,9 @@ pipes_open(struct step *step, int child_fds[3])
             child_fds[i] = step->host->stdio[i];
             continue;
         }
-        if (pipe2(fds, O_CLOEXEC) < 0) {
-            return -errno;
+        r = slot_pipe(step->host->slot, step->runtime.name, (enum slot_pipe)(SLOT_STEP_IN + i), fds);
+        if (r < 0) {
+            return r;
         }
         child_fds[i] = i == PIPE_IN ? fds[0] : fds[1];
         r = uv_pipe_init(step->host->loop, &step->pipes[i], 0);
@@ -462,7 +464,7 @@ step_spawn(struct step *step, const int stdio[3])
     }
     spec.argv = argv.items;
     spec.env = env.items;
-    return payload_spawn(&step->payload, &spec);
+    return slot_start(host->slot, step->runtime.name, &spec, &step->payload);
 }
 
 static int
@@ -532,12 +534,13 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
            struct sbx_field_error *err)
 {
     const struct step_host *host = spec->host;
-    struct step *step = calloc(1, sizeof(*step));
+    struct step *step = malloc(sizeof(*step));
     int r;
 
     if (step == NULL) {
         return -ENOMEM;
     }
+    memset(step, 0, offsetof(struct step, read_buf));
     step->host = host;
     step->session = spec->session;
     step->request = *request;

@@ -16,6 +16,7 @@
 #define STEP_RESULT_MAX (1024ul * 1024)
 #define STEP_OUTPUT_KEEP (1024ul * 1024) /* of each stream, standalone */
 
+struct slot;
 struct step;
 
 /* What an agent is, as far as a step needs it; outlives all steps. */
@@ -24,12 +25,13 @@ struct step_host {
     struct init *init;
     struct identity identity;
     const struct sock_fprog *filter; /* NULL standalone */
-    const char *opt_dir;             /* stands for /opt/sandbox in the registry */
-    bool captures;                   /* standalone: reads the output itself */
-    bool feeds_stdin;                /* a request may bring the input */
-    bool takes_census;               /* no control group counts a step's processes one by one */
-    int terminals;                   /* descriptor of a devpts; -1: no sandbox's */
-    int stdio[3];                    /* what is not a pipe of the step: made outside */
+    struct slot *slot;
+    const char *opt_dir; /* stands for /opt/sandbox in the registry */
+    bool captures;       /* standalone: reads the output itself */
+    bool feeds_stdin;    /* a request may bring the input */
+    bool takes_census;   /* no control group counts a step's processes one by one */
+    int terminals;       /* descriptor of a devpts; -1: no sandbox's */
+    int stdio[3];        /* what is not a pipe of the step: made outside */
 };
 
 struct step_outcome {

@@ -21,24 +21,60 @@ fd_close(int *fd)
     }
 }
 
+/* Our own, which never change, and whether the kernel is one that has no ids of file systems: gVisor. Asked once. */
+static struct {
+    bool is_known, is_plain;
+    uid_t uid;
+    gid_t gid;
+} own;
+
+static void
+own_learn(void)
+{
+    if (!own.is_known) {
+        own.uid = getuid();
+        own.gid = getgid();
+        own.is_known = true;
+    }
+}
+
+static void
+fs_ids_restore(void)
+{
+    (void)syscall(SYS_setfsuid, own.uid); /* back to our own: always allowed */
+    (void)syscall(SYS_setfsgid, own.gid); /* likewise */
+}
+
 /*
  * setfsuid reports no errors: a second call with an impossible id tells what is
  * set. With a user id other than 0 the kernel takes the file capabilities from
  * the effective set by itself and gives them back afterwards.
  */
+static bool
+fs_ids_set(const struct identity *identity)
+{
+    (void)syscall(SYS_setfsgid, identity->gid); /* checked below */
+    (void)syscall(SYS_setfsuid, identity->uid); /* checked below */
+    if (syscall(SYS_setfsgid, -1) == (long)identity->gid &&
+        syscall(SYS_setfsuid, -1) == (long)identity->uid) {
+        return true;
+    }
+    fs_ids_restore(); /* before others are set: those would not give back what these may have taken */
+    return false;
+}
+
 int
 identity_enter(const struct identity *identity)
 {
     if (!identity->change) {
         return 0;
     }
-    (void)syscall(SYS_setfsgid, identity->gid); /* checked below */
-    (void)syscall(SYS_setfsuid, identity->uid); /* checked below */
-    if (syscall(SYS_setfsgid, -1) == (long)identity->gid &&
-        syscall(SYS_setfsuid, -1) == (long)identity->uid) {
+    own_learn();
+    if (!own.is_plain && fs_ids_set(identity)) {
         return 0;
     }
-    /* gVisor has no such ids of their own. The real and saved ones, which signals are judged by, stay. */
+    own.is_plain = true;
+    /* The real and saved ones, which signals are judged by, stay. */
     if (syscall(SYS_setresgid, -1, identity->gid, -1) < 0 ||
         syscall(SYS_setresuid, -1, identity->uid, -1) < 0) {
         identity_leave(identity);
@@ -53,14 +89,12 @@ identity_leave(const struct identity *identity)
     if (!identity->change) {
         return;
     }
-    (void)syscall(SYS_setfsuid, getuid()); /* back to our own: always allowed */
-    (void)syscall(SYS_setfsgid, getgid()); /* likewise */
-    /* Not when they are our own: it would move the other ids without giving back what they had taken. */
-    if (geteuid() != getuid()) {
-        (void)syscall(SYS_setresuid, -1, getuid(), -1); /* likewise */
-    }
-    if (getegid() != getgid()) {
-        (void)syscall(SYS_setresgid, -1, getgid(), -1); /* likewise */
+    own_learn();
+    if (!own.is_plain) {
+        fs_ids_restore();
+    } else {
+        (void)syscall(SYS_setresuid, -1, own.uid, -1); /* back to our own: always allowed */
+        (void)syscall(SYS_setresgid, -1, own.gid, -1); /* likewise */
     }
     if (sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE)) {
         (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* each change of identity has taken it away */

@@ -3,14 +3,14 @@
 # Usage: deps.sh build|run|test|extra
 set -euo pipefail
 
-build="gcc make pkg-config nginx nginx-dev libjwt-dev libjansson-dev libuv1-dev libhttp-parser-dev
+build="gcc make pkg-config nginx nginx-dev libjwt-dev libjansson-dev libyajl-dev libuv1-dev libhttp-parser-dev
        libseccomp-dev libsqlite3-dev libssl-dev libwslay-dev python3-minimal python3 curl openssl perl util-linux procps"
 run="$build runsc netbase" # both tiers; names of ports
 test="$run clang clang-format clang-tidy libclang-rt-14-dev cppcheck libcrypt-jwt-perl libcryptx-perl
       sqlite3 wrk bubblewrap universal-ctags libjson-perl python3-jsonschema dpkg-dev libpcre2-dev zlib1g-dev
       python3-numpy python3-pandas python3-matplotlib python3-pil python3-pip" # what tenants use: t/launcher/controls, t/agent/repl_python.t
 
-extra="$test python3-venv"
+extra="$test python3-venv chromium" # t/extra/docs_page.t
 
 case "${1:-}" in
 build) packages=$build ;;
@@ -19,8 +19,17 @@ test) packages=$test ;;
 extra) packages=$extra ;;
 *) echo "usage: $0 build|run|test|extra" >&2; exit 2 ;;
 esac
+# Any Go of 1.19 or later builds what test-extra needs of it.
+if [ "$1" = extra ] && ! command -v go >/dev/null 2>&1 && [ ! -x /usr/local/go/bin/go ]; then
+    packages="$packages golang-go"
+fi
 # A node of another origin serves as well as Debian's.
 command -v node >/dev/null 2>&1 || packages="$packages nodejs"
+
+# Likewise npm, which installs what t/mcp/package.json names.
+case "$1" in
+test | extra) command -v npm >/dev/null 2>&1 || packages="$packages npm" ;;
+esac
 
 missing=()
 for package in $packages; do

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
 port=${SANDBOX_PORT:-8080}
+mcp_addr=${MCP_ADDR:-}
 out=${SANDBOX_OUT:-build/release}
 
 say() { printf '== %s\n' "$*"; }
@@ -61,10 +62,22 @@ for key in context artifact; do
         chown "$executor_uid" "$state/etc/$key.key"
     fi
 done
+if [ ! -s "$state/etc/audit.key" ]; then
+    "$state/bin/executord" audit keygen --out "$state/etc/audit.key" > "$state/etc/audit.pub" 2> /dev/null
+    chown "$executor_uid" "$state/etc/audit.key"
+    chmod 644 "$state/etc/audit.pub"
+fi
 umask 022
 
+# MCP_ADDR: address:port, [address]:port, or :port for this machine alone. Unset: /mcp of the one server.
+mcp_server=
+if [ -n "$mcp_addr" ]; then
+    [[ $mcp_addr == :* ]] && mcp_addr=127.0.0.1$mcp_addr
+    [[ $mcp_addr =~ ^([0-9A-Za-z.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$ ]] || fail "MCP_ADDR is no address:port: $mcp_addr"
+    mcp_server="server { listen $mcp_addr; sandbox_resource http://$mcp_addr; include mcp_server.conf; }"
+fi
 fill() {
-    sed -e "s,@STATE@,$state,g; s,@PORT@,$port,g; s,@EXECUTOR_UID@,$executor_uid,g" \
+    sed -e "s,@MCP_SERVER@,$mcp_server,g" -e "s,@STATE@,$state,g; s,@PORT@,$port,g; s,@EXECUTOR_UID@,$executor_uid,g" \
         -e "s,@INSTANCE@,$instance,g; s,@UID_BASE@,$uid_base,g" \
         -e "s,@SECRET@,$state/etc/jwt.secret,g; s,@CONTEXT_KEY@,$state/etc/context.key,g" "$1" > "$2.tmp"
     chmod 644 "$2.tmp"
@@ -76,10 +89,12 @@ fill conf/local/executor.conf.in "$state/etc/executor.conf"
 gvisor=
 if [ -x /usr/bin/runsc ] || [ -x /usr/local/bin/runsc ]; then
     gvisor=yes
-    printf '# Jobs may ask for {"isolation": "gvisor"}.\npool.default.gvisor = 1\n' >> "$state/etc/executor.conf"
+    printf '# Jobs may ask for {"isolation": "gvisor"}.\npool.default.gvisor = 0..2\npool.default.gvisor.python = 1..4\n' >> "$state/etc/executor.conf"
 fi
 fill conf/local/launcher.conf.in "$state/etc/launcher.conf"
-cp conf/gateway/*.conf "$state/etc/"
+cp conf/gateway/*.conf conf/gateway/*.json "$state/etc/"
+mkdir -p "$state/site"
+cp docs/openapi.json docs/site/* "$state/site/"
 
 # executord goes before sandboxes that are busy (the launcher sees to itself). Some containers have no real-time share.
 first=
@@ -121,9 +136,11 @@ start executor $first setpriv --reuid "$executor_uid" --regid "$executor_uid" --
 wait_for executor test -S "$state/sock/executord.sock"
 start gateway nginx -p "$state" -c "$state/etc/gateway.conf" -g 'daemon off;'
 url=http://127.0.0.1:$port
+mcp_url=${mcp_addr:+http://$mcp_addr/}
+mcp_url=${mcp_url:-$url/mcp}
 wait_for gateway curl -fsS "$url/readyz"
 
-token=$(perl conf/local/token.pl "$state/etc/jwt.secret" tenant=demo app=quickstart agent=first sub=developer)
+token=$(perl conf/local/token.pl "$state/etc/jwt.secret" tenant=demo app=quickstart agent=first sub=developer scope=admin)
 umask 077
 printf '%s\n' "$url" > run/url
 printf '%s\n' "$token" > run/token
@@ -148,7 +165,8 @@ fi
 cat <<END
 
 ngx_sandbox is running at $url (make stop ends it)
-address: run/url     token: run/token (tenant demo, valid for a day)     logs: run/state/logs
+address: run/url     token: run/token (tenant demo, its administrator, valid for a day)     logs: run/state/logs
+API as a page: $url/docs
 
 $token
 
@@ -166,8 +184,17 @@ $tier
        -d '{"language":"python"}' | grep -o 'ses_[a-z0-9]*' | head -n 1)
      curl -s \$S/steps -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' -d '{"code":"x = 20"}'
      curl -s \$S/steps -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' -d '{"code":"x * 2 + 2"}'
-  5. See what ran, and prove the record is whole:
-     curl -s \$(cat run/url)/v1/jobs -H "Authorization: Bearer \$(cat run/token)"
-     run/state/bin/executord audit verify --config run/state/etc/executor.conf
-More: README.md, docs/api.md
+  5. Say what may run: from the next request on bash is refused, everywhere, and running bash is stopped:
+     curl -s \$(cat run/url)/v1/policies -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' \\
+       -d '{"name":"no shell","document":{"languages":["python","javascript"]},"applies_to":[{"tenant":true}]}'
+     (DELETE /v1/policies/<its id> takes it back)
+  6. See who ran what and what it used, and prove the record is whole:
+     curl -s "\$(cat run/url)/v1/audit?limit=5" -H "Authorization: Bearer \$(cat run/token)"
+     curl -s "\$(cat run/url)/v1/usage?group_by=app" -H "Authorization: Bearer \$(cat run/token)"
+     run/state/bin/executord audit verify --config run/state/etc/executor.conf --public-key run/state/etc/audit.pub
+  7. Point an agent at it, by the Model Context Protocol (streamable HTTP): URL $mcp_url, header
+     "Authorization: Bearer <run/token>". Or be the agent:
+     curl -s $mcp_url -H "Authorization: Bearer \$(cat run/token)" -H 'Content-Type: application/json' \\
+       -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"run_code","arguments":{"language":"python","code":"print(6 * 7)"}}}'
+More: README.md, docs/api.md, docs/governance.md, docs/mcp.md
 END

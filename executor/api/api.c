@@ -10,6 +10,7 @@
 #include "executor/api/handlers.h"
 #include "executor/api/identity.h"
 #include "executor/api/routes.h"
+#include "executor/api/tool_keys.h"
 #include "executor/log.h"
 
 #define API_HEAD_TIMEOUT_MS 10000
@@ -38,24 +39,15 @@ content_is_json(const struct sbx_http_request *request)
 
 /* A connection may bring up to max_body: all of them together must not be more than the memory meant for it. */
 static bool
-body_has_room(struct call *call, const struct route_method *method)
+body_charge(struct call *call, const struct route_method *method)
 {
     const char *length = sbx_http_request_header(call->request, "Content-Length");
-    struct api *api = call->api;
     uint64_t bytes = method->max_body;
 
-    if (!method->takes_json) {
-        return true;
-    }
     if (length != NULL && strtoull(length, NULL, 10) < bytes) {
         bytes = strtoull(length, NULL, 10);
     }
-    if (api->body_bytes > 0 && api->body_bytes + bytes > api->spec.max_body_bytes) {
-        return false;
-    }
-    api->body_bytes += bytes;
-    call->body_bytes = bytes;
-    return true;
+    return !method->takes_json || call_charge(call, bytes);
 }
 
 /* Who, what, may it: all before a byte of the body is kept. */
@@ -83,7 +75,7 @@ api_on_head(struct sbx_http_request *request, void *arg)
         call_problem(call, SBX_PROBLEM_UNAUTHORIZED, NULL);
         return;
     }
-    if (!known) {
+    if (!known || (route_is_internal(call->route) && !call->context.gateway)) {
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
@@ -99,9 +91,7 @@ api_on_head(struct sbx_http_request *request, void *arg)
         call_problem(call, SBX_PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
     } else if (!route_takes_query(method, sbx_http_request_query(request))) {
         call_problem_field(call, &unknown_param);
-    } else if (!body_has_room(call, method)) {
-        call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_QUEUE_FULL, .retry_after_s = 1 });
-    } else {
+    } else if (body_charge(call, method)) {
         sbx_http_request_set_max_body(request, method->max_body);
         if (method->begin != NULL) {
             method->begin(call);
@@ -118,18 +108,21 @@ api_on_request(struct sbx_http_request *request, void *arg _unused_)
 }
 
 static void
-api_on_error_body(struct sbx_buf *out, const char **content_type, int status, void *arg)
+api_on_error(struct sbx_http_error *error, void *arg)
 {
     struct api *api = arg;
     struct sbx_id id;
     bool named = sbx_id_new(&id, "req") == 0;
 
     api->requests[4]++;
-    *content_type = SBX_PROBLEM_TYPE;
-    sbx_problem_write(out, &(struct sbx_problem){
-                               .code = sbx_problem_by_status(status),
-                               .request_id = named ? id.text : NULL,
-                           });
+    if (named) {
+        memcpy(error->request_id, id.text, sizeof(id.text));
+    }
+    error->content_type = SBX_PROBLEM_TYPE;
+    sbx_problem_write(&error->body, &(struct sbx_problem){
+                                        .code = sbx_problem_by_status(error->status),
+                                        .request_id = named ? id.text : NULL,
+                                    });
 }
 
 /* A key of its own, so that a cursor is no oracle for the context's. */
@@ -157,7 +150,7 @@ api_new(struct api **ret, const struct api_spec *spec)
         .idle_timeout_ms = API_IDLE_TIMEOUT_MS,
         .on_head = api_on_head,
         .on_request = api_on_request,
-        .on_error_body = api_on_error_body,
+        .on_error = api_on_error,
     };
     struct sbx_http_server_spec with_arg = server;
     struct api *api;
@@ -169,15 +162,20 @@ api_new(struct api **ret, const struct api_spec *spec)
     }
     api->spec = *spec;
     list_init(&api->streams);
+    list_init(&api->tool_keys);
     with_arg.arg = api;
     r = api_make_cursor_key(api);
     if (r == 0) {
         r = sbx_signed_url_key(api->url_key, spec->context_key, spec->context_key_len);
     }
     if (r == 0) {
+        r = sbx_context_verifier_new(&api->verifier, spec->context_key, spec->context_key_len);
+    }
+    if (r == 0) {
         r = sbx_http_server_new(&api->server, &with_arg);
     }
     if (r) {
+        sbx_context_verifier_free(api->verifier);
         free(api);
         return r;
     }
@@ -213,6 +211,8 @@ api_on_closed(void *arg)
     void (*closed)(void *arg) = api->closed;
     void *closed_arg = api->closed_arg;
 
+    tool_keys_drop(api);
+    sbx_context_verifier_free(api->verifier);
     free(api);
     closed(closed_arg);
 }

@@ -5,6 +5,10 @@
 
 struct api;
 struct artifacts;
+struct changes;
+struct policies;
+struct budgets;
+struct governance;
 struct registry;
 struct sessions;
 
@@ -14,8 +18,12 @@ struct api_spec {
     struct sessions *sessions;
     struct runtime *runtime;
     struct artifacts *artifacts;
-    const struct registry *languages; /* borrows */
-    const struct runner_pool *pools;  /* borrows */
+    struct changes *changes;
+    struct policies *policies;
+    const struct governance *governance; /* NULL: the edge alone decides */
+    struct budgets *budgets;             /* NULL: none are held */
+    const struct registry *languages;    /* borrows */
+    const struct runner_pool *pools;     /* borrows */
     unsigned n_pools;
     const void *context_key; /* borrows */
     size_t context_key_len;

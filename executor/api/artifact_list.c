@@ -56,16 +56,16 @@ listing_read(struct call *call, struct listing *listing)
     return listing_cursor(call, listing->scope, &listing->after);
 }
 
-static int
-listing_write(struct sbx_buf *body, const struct call *call, const struct listing *listing,
-              const struct db_result *result)
+static void
+listing_answer(struct call *call, const struct listing *listing, const struct db_result *result)
 {
+    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(ARTIFACT_REPLY_MAX);
     _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
     struct cursor last;
     struct sbx_jsonw w;
     int r = 0;
 
-    sbx_jsonw_init(&w, body);
+    sbx_jsonw_init(&w, &body);
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_array(&w, "artifacts");
     for (unsigned i = 0; i < result->n_rows && i < listing->limit && r == 0; i++) {
@@ -75,40 +75,27 @@ listing_write(struct sbx_buf *body, const struct call *call, const struct listin
             artifact_write(&w, NULL, &artifact);
         }
     }
-    sbx_jsonw_array_end(&w);
-    last = (struct cursor){ .created_ms = artifact.created_ms, .id = artifact.id };
-    if (r == 0) {
-        r = listing_write_next(&w, call, listing->scope, result->n_rows > listing->limit ? &last : NULL);
+    if (r) {
+        call_problem_internal(call, r);
+        return;
     }
-    sbx_jsonw_object_end(&w);
-    return r;
+    last = (struct cursor){ .created_ms = artifact.created_ms, .id = artifact.id };
+    listing_end(call, &w, listing->scope, result->n_rows > listing->limit ? &last : NULL);
 }
 
 static void
 list_on_read(struct call *call, int rc, const struct db_result *result)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(ARTIFACT_REPLY_MAX);
     struct listing listing = { 0 };
-    int r = rc > 0 ? -EIO : rc;
 
+    if (rc) {
+        call_problem_internal(call, rc > 0 ? -EIO : rc);
+        return;
+    }
     /* The query is still the request's: reading it again is cheaper than keeping it. */
-    if (r == 0 && !listing_read(call, &listing)) {
-        return;
+    if (listing_read(call, &listing)) {
+        listing_answer(call, &listing, result);
     }
-    if (r == 0) {
-        r = listing_write(&body, call, &listing, result);
-    }
-    if (r) {
-        call_problem_internal(call, r);
-        return;
-    }
-    call_reply_json(call, 200, NULL, 0, &body);
-}
-
-static struct db_value
-filter(const char *text)
-{
-    return DB_VTEXT(*text == '\0' ? NULL : text);
 }
 
 void
@@ -120,9 +107,8 @@ handle_artifacts_list(struct call *call)
         return;
     }
     const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant),    filter(listing.job),
-        filter(listing.session),           filter(listing.name),
-        DB_VINT(listing.after.created_ms), DB_VTEXT(listing.after.id.text),
+        DB_VTEXT(call->context.tenant), listing_filter(listing.job),       listing_filter(listing.session),
+        listing_filter(listing.name),   DB_VINT(listing.after.created_ms), DB_VTEXT(listing.after.id.text),
         DB_VINT(listing.limit + 1),
     };
     call_read(call, DB_ARTIFACT_SEARCH, values, SBX_COUNT(values), list_on_read);

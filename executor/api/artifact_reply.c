@@ -6,25 +6,11 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/core/engine.h"
-#include "lib/sbx_time.h"
 
 static void
 write_text(struct sbx_jsonw *w, const char *key, const char *text)
 {
     sbx_jsonw_str(w, key, text == NULL || *text == '\0' ? NULL : text);
-}
-
-static void
-write_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms)
-{
-    char text[SBX_RFC3339_LEN];
-
-    if (unix_ms == 0) {
-        sbx_jsonw_null(w, key);
-        return;
-    }
-    sbx_rfc3339(text, unix_ms);
-    sbx_jsonw_str(w, key, text);
 }
 
 void
@@ -47,8 +33,8 @@ artifact_write(struct sbx_jsonw *w, const char *key, const struct artifact *arti
     }
     write_text(w, "job_id", artifact->job_id);
     write_text(w, "session_id", artifact->session_id);
-    write_time(w, "created_at", artifact->created_ms);
-    write_time(w, "expires_at", artifact->expires_ms);
+    sbx_jsonw_time(w, "created_at", artifact->created_ms);
+    sbx_jsonw_time(w, "expires_at", artifact->expires_ms);
     sbx_jsonw_str(w, "content_url", url);
     sbx_jsonw_object_end(w);
 }
@@ -57,20 +43,13 @@ void
 artifact_answer(struct call *call, int status, const struct artifact *artifact)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(ARTIFACT_REPLY_MAX);
-    struct sbx_http_header headers[2];
-    char location[64];
+    struct call_place place;
     struct sbx_jsonw w;
-    unsigned n = 0;
 
     sbx_jsonw_init(&w, &body);
     artifact_write(&w, NULL, artifact);
-    (void)snprintf(location, sizeof(location), "/v1/artifacts/%s", artifact->id.text); /* fits */
-    headers[n++] = (struct sbx_http_header){ "Location", location };
-    if (call->replayed) {
-        call->api->replays++;
-        headers[n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
-    }
-    call_reply_json(call, status, headers, n, &body);
+    call_place(call, &place, "/v1/artifacts/%s", artifact->id.text);
+    call_reply_json(call, status, place.header, place.n, &body);
 }
 
 /* As in a policy. */
@@ -105,24 +84,4 @@ artifact_answer_too_large(struct call *call, const char *rule, uint64_t most, ui
                                  .violation = &violation,
                                  .n_violations = 1,
                              });
-}
-
-void
-artifact_add_key(struct db_tx *tx, const struct call *call, const struct artifact *artifact)
-{
-    const struct idempotency_entry *entry = call->idempotency;
-    const struct db_value before[] = { DB_VINT(artifact->created_ms -
-                                               engine_key_ttl_ms(call->api->spec.engine)) };
-
-    if (entry == NULL) {
-        return;
-    }
-    const struct db_value values[] = {
-        DB_VTEXT(entry->tenant),       DB_VTEXT(entry->subject),     DB_VTEXT(entry->route),
-        DB_VTEXT(entry->key),          DB_VTEXT(entry->body_sha256), DB_VTEXT(artifact->id.text),
-        DB_VINT(artifact->created_ms),
-    };
-    /* A key that outlived its time would conflict with its own renewal. */
-    db_tx_add(tx, DB_IDEM_PURGE, before, SBX_COUNT(before));
-    db_tx_add(tx, DB_IDEM_INSERT, values, SBX_COUNT(values));
 }

@@ -6,12 +6,12 @@
 #include "executor/api/api_inside.h"
 #include "executor/api/artifact_reply.h"
 #include "executor/api/artifact_upload.h"
+#include "executor/api/artifact_url.h"
 #include "executor/api/download.h"
 #include "executor/api/handlers.h"
 #include "executor/api/listing.h"
 #include "executor/core/artifacts.h"
 #include "lib/sbx_json.h"
-#include "lib/sbx_signed_url.h"
 #include "lib/sbx_time.h"
 
 #define URL_DEFAULT_S 3600
@@ -91,19 +91,6 @@ handle_artifacts_create(struct call *call)
     artifact_upload_end(call);
 }
 
-static struct artifact_actor
-actor_of(const struct call *call)
-{
-    const struct sbx_context *context = &call->context;
-
-    return (struct artifact_actor){
-        .app = context->app,
-        .agent = context->agent,
-        .subject = context->subject,
-        .request_id = context->request_id,
-    };
-}
-
 /* Its key is gone: who knew it cannot read it any more. */
 static void
 delete_on_removed(void *arg, int rc)
@@ -126,15 +113,14 @@ static void
 delete_on_read(struct call *call, int rc, const struct db_result *result)
 {
     _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
-    const struct artifact_actor actor = actor_of(call);
     int r;
 
     if (!take(&artifact, call, rc, result)) {
         return;
     }
     call_hold(call);
-    r = artifacts_remove(call->api->spec.artifacts, &artifact, "artifact.deleted", &actor, delete_on_removed,
-                         call);
+    r = artifacts_remove(call->api->spec.artifacts, &artifact, "artifact.deleted", &call->context,
+                         delete_on_removed, call);
     if (r) {
         call_problem_internal(call_unhold(call), r);
     }
@@ -315,6 +301,7 @@ patch_on_read(struct call *call, int rc, const struct db_result *result)
         artifact.expires_ms == 0 ? DB_VNULL() : DB_VINT(artifact.expires_ms),
     };
     db_tx_add(tx, DB_ARTIFACT_UPDATE, values, SBX_COUNT(values));
+    artifacts_audit(tx, &artifact, "artifact.changed", &call->context);
     call_submit(call, tx, patch_on_stored);
 }
 
@@ -350,8 +337,7 @@ url_on_read(struct call *call, int rc, const struct db_result *result)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(4096);
     _cleanup_(artifact_deinitp) struct artifact artifact = { 0 };
-    struct sbx_signed_url url = { 0 };
-    char text[SBX_SIGNED_URL_MAX], expires[SBX_RFC3339_LEN];
+    struct artifact_url url;
     struct sbx_jsonw w;
     uint64_t life_s;
     int r;
@@ -359,22 +345,15 @@ url_on_read(struct call *call, int rc, const struct db_result *result)
     if (!take(&artifact, call, rc, result) || !url_life(call, &life_s)) {
         return;
     }
-    memcpy(url.tenant, artifact.tenant, sizeof(url.tenant));
-    url.artifact = artifact.id;
-    url.expires_s = sbx_now_unix_ms() / 1000 + life_s;
-    if (artifact.expires_ms != 0 && url.expires_s > artifact.expires_ms / 1000) {
-        url.expires_s = artifact.expires_ms / 1000;
-    }
-    r = sbx_signed_url_make(text, &url, call->api->url_key);
+    r = artifact_url_make(&url, call, &artifact, life_s);
     if (r) {
         call_problem_internal(call, r);
         return;
     }
-    sbx_rfc3339(expires, url.expires_s * 1000);
     sbx_jsonw_init(&w, &body);
     sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_str(&w, "url", text);
-    sbx_jsonw_str(&w, "expires_at", expires);
+    sbx_jsonw_str(&w, "url", url.text);
+    sbx_jsonw_str(&w, "expires_at", url.expires);
     sbx_jsonw_object_end(&w);
     call_reply_json(call, 200, NULL, 0, &body);
 }

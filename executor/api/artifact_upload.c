@@ -13,6 +13,7 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/api/artifact_reply.h"
+#include "executor/api/idempotent.h"
 #include "executor/core/artifacts.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
@@ -315,12 +316,6 @@ upload_commit(void *arg, int rc)
     struct artifact *artifact = &upload->artifact;
     struct call *call = upload->call;
     const struct sbx_context *context = &call->context;
-    const struct artifact_actor actor = {
-        .app = context->app,
-        .agent = context->agent,
-        .subject = context->subject,
-        .request_id = context->request_id,
-    };
     struct db_tx *tx = NULL;
 
     if (rc) {
@@ -339,8 +334,8 @@ upload_commit(void *arg, int rc)
         call_problem_internal(call, rc);
         return;
     }
-    artifact_add_key(tx, call, artifact);
-    artifacts_audit(tx, artifact, "artifact.uploaded", &actor);
+    idempotent_store(tx, call, artifact->id.text, artifact->created_ms);
+    artifacts_audit(tx, artifact, "artifact.uploaded", context);
     upload->committing = true;
     db_tx_submit(tx, upload_on_durable, upload);
 }

@@ -138,6 +138,20 @@ body_base64_max(size_t len)
     return len / 4 * 3;
 }
 
+bool
+body_own(struct job_spec *spec, void *data, size_t len)
+{
+    if (spec->owned == NULL) {
+        spec->owned = calloc(JOB_MAX_FILES + 1, sizeof(*spec->owned)); /* each file, and the input */
+    }
+    if (spec->owned == NULL) {
+        return false;
+    }
+    spec->owned[spec->n_owned++] = data;
+    spec->weight += len;
+    return true;
+}
+
 /* Decodes into memory that the spec owns. */
 bool
 body_base64(struct body *body, const char *field, const char *text, size_t len, const void **ret,
@@ -158,15 +172,10 @@ body_base64(struct body *body, const char *field, const char *text, size_t len, 
     if (data == NULL) {
         return body_fatal(body, -ENOMEM);
     }
-    if (spec->owned == NULL) {
-        spec->owned = calloc(JOB_MAX_FILES + 1, sizeof(*spec->owned)); /* each file, and the input */
-    }
-    if (spec->owned == NULL) {
+    if (!body_own(spec, data, *ret_len)) {
         free(data);
         return body_fatal(body, -ENOMEM);
     }
-    spec->owned[spec->n_owned++] = data;
-    spec->weight += *ret_len;
     *ret = data;
     return true;
 }
@@ -272,15 +281,42 @@ file_is_new(const struct job_spec *spec, const char *path)
     return true;
 }
 
+/* Which it names is looked up by who has the means. */
+static bool
+parse_file_uri(struct body *body, const json_t *object, const char *at, const char *uri)
+{
+    struct job_spec *spec = body->spec;
+
+    if (json_is_string(json_object_get(object, "content")) ||
+        json_is_string(json_object_get(object, "encoding"))) {
+        return body_fail(body, at, "must have content or uri, not both");
+    }
+    if (spec->file_uris == NULL) {
+        spec->file_uris = calloc(JOB_MAX_FILES, sizeof(*spec->file_uris));
+    }
+    if (spec->file_uris == NULL) {
+        return body_fatal(body, -ENOMEM);
+    }
+    spec->file_uris[spec->n_files] = uri;
+    return true;
+}
+
 static bool
 parse_file_content(struct body *body, const json_t *object, const char *at, struct runtime_file *file)
 {
-    const char *text = NULL;
+    const char *text = NULL, *uri = NULL;
     bool base64 = false;
     char field[64];
     size_t len = 0;
 
     (void)snprintf(field, sizeof(field), "%s/content", at); /* fits */
+    if (!sbx_json_get_str(object, at, "uri", JOB_MAX_URI, &uri, NULL, body->err)) {
+        body->err->too_large = false;
+        return false;
+    }
+    if (uri != NULL) {
+        return parse_file_uri(body, object, at, uri);
+    }
     if (!sbx_json_get_str(object, at, "content", JOB_MAX_FILE_TEXT, &text, &len, body->err) ||
         !body_encoding(body, object, at, "encoding", &base64)) {
         return false;
@@ -299,7 +335,7 @@ parse_file_content(struct body *body, const json_t *object, const char *at, stru
 static bool
 parse_file(struct body *body, const json_t *object, size_t index)
 {
-    static const char *const known[] = { "path", "content", "encoding", NULL };
+    static const char *const known[] = { "path", "content", "encoding", "uri", NULL };
     struct job_spec *spec = body->spec;
     struct runtime_file file = { 0 };
     char at[32], field[48];

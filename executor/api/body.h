@@ -31,6 +31,8 @@ bool body_code(struct body *body);
 bool body_encoding(struct body *body, const json_t *object, const char *path, const char *key,
                    bool *ret_base64);
 size_t body_base64_max(size_t len);
+/* Takes data, which is malloc'd, when it returns true; false: there is no memory. */
+_must_check_ bool body_own(struct job_spec *spec, void *data, size_t len);
 bool body_base64(struct body *body, const char *field, const char *text, size_t len, const void **ret,
                  size_t *ret_len);
 bool body_env(struct body *body);

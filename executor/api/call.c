@@ -1,6 +1,7 @@
 #include "executor/api/call.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,20 @@
 #include "executor/api/artifact_upload.h"
 #include "executor/api/collection.h"
 #include "executor/api/download.h"
+#include "executor/api/fetch.h"
+#include "executor/api/file_batch.h"
+#include "executor/api/inputs.h"
 #include "executor/api/range.h"
 #include "executor/api/file.h"
 #include "executor/api/routes.h"
+#include "executor/api/audit_query.h"
+#include "executor/api/policy_work.h"
 #include "executor/api/process_call.h"
 #include "executor/api/session_work.h"
+#include "executor/api/source.h"
+#include "executor/api/status.h"
 #include "executor/api/stream.h"
+#include "executor/api/tool_call.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
 
@@ -31,7 +40,7 @@ call_forget_body(struct call *call)
 static void
 call_release(struct call *call)
 {
-    job_wait_cancel(steal(&call->waiter));
+    waiter_cancel(steal(&call->waiter));
     idempotency_answered(steal(&call->idempotency));
     call->spec = job_spec_free(call->spec);
     call->download = download_free(call->download);
@@ -41,6 +50,14 @@ call_release(struct call *call)
     call->process = process_call_free(call->process);
     call->work = session_work_free(call->work);
     call->file = file_free(call->file);
+    call->policy = policy_work_free(call->policy);
+    call->audit = audit_query_free(call->audit);
+    call->fetch = fetch_free(call->fetch);
+    call->inputs = inputs_free(call->inputs);
+    call->batch = file_batch_free(call->batch);
+    call->source = source_free(call->source);
+    call->status = status_free(call->status);
+    call->tool = tool_call_free(call->tool);
     job_record_deinit(&call->record);
     call_forget_body(call);
     call->request = NULL;
@@ -71,11 +88,28 @@ call_new(struct call **ret, struct api *api, struct sbx_http_request *request)
     return 0;
 }
 
+bool
+call_charge(struct call *call, uint64_t bytes)
+{
+    struct api *api = call->api;
+
+    if (api->body_bytes > 0 && api->body_bytes + bytes > api->spec.max_body_bytes) {
+        call_reply_problem(call, &(struct sbx_problem){ .code = SBX_PROBLEM_QUEUE_FULL, .retry_after_s = 1 });
+        return false;
+    }
+    api->body_bytes += bytes;
+    call->body_bytes += bytes;
+    return true;
+}
+
 void
 call_abort(struct call *call)
 {
+    struct tool_call *tool = steal(&call->tool);
+
     call->api->requests[4]++;
     call_release(call);
+    tool_call_leave(tool); /* nobody waits any more for what this may end */
     call_free_if_done(call);
 }
 
@@ -182,6 +216,55 @@ call_reply_json(struct call *call, int status, const struct sbx_http_header *hea
     call_reply(call, status, "application/json", headers, n_headers, body->data, body->len);
 }
 
+void
+call_place(struct call *call, struct call_place *ret, const char *path, ...)
+{
+    va_list args;
+
+    va_start(args, path);
+    (void)vsnprintf(ret->location, sizeof(ret->location), path, args); /* callers' ids fit */
+    va_end(args);
+    ret->n = 0;
+    ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
+    if (call->replayed) {
+        call->api->replays++;
+        ret->header[ret->n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
+    }
+}
+
+static void
+call_on_denial_stored(void *arg _unused_, int rc, const struct db_result *result _unused_)
+{
+    if (rc) {
+        log_error("audit.denial_failed", LOG_INT("code", rc));
+    }
+}
+
+/* Who had a right to ask and was told no, by a rule; what is malformed or full for everybody is nobody's decision. */
+static bool
+call_is_denial(enum sbx_problem_code code)
+{
+    return code == SBX_PROBLEM_FORBIDDEN || code == SBX_PROBLEM_POLICY_VIOLATION ||
+           code == SBX_PROBLEM_BUDGET_EXHAUSTED || code == SBX_PROBLEM_RATE_LIMITED ||
+           code == SBX_PROBLEM_CONCURRENCY_LIMITED || code == SBX_PROBLEM_TENANT_QUEUE_FULL;
+}
+
+static void
+call_audit_denial(const struct call *call, const struct sbx_problem *problem)
+{
+    struct db_tx *tx;
+
+    if (!call->identified || !call_is_denial(problem->code)) {
+        return;
+    }
+    if (db_tx_new(&tx, engine_db(call->api->spec.engine)) != 0) {
+        log_error("audit.denial_failed", LOG_INT("code", -ENOMEM));
+        return;
+    }
+    audit_refused(tx, &call->context, call->route == NULL ? "none" : call->route->name, problem);
+    db_tx_submit(tx, call_on_denial_stored, NULL);
+}
+
 static void
 call_reply_problem_with(struct call *call, const struct sbx_problem *problem,
                         const struct sbx_http_header *header)
@@ -193,6 +276,10 @@ call_reply_problem_with(struct call *call, const struct sbx_problem *problem,
     unsigned n = 0;
 
     full.request_id = call->request_id;
+    call_audit_denial(call, problem);
+    if (call->refuse != NULL && call->refuse(call, problem)) {
+        return;
+    }
     sbx_problem_write(&body, &full);
     if (problem->retry_after_s > 0) {
         (void)snprintf(retry, sizeof(retry), "%u", problem->retry_after_s); /* fits */
@@ -206,6 +293,19 @@ call_reply_problem_with(struct call *call, const struct sbx_problem *problem,
     }
     call_reply(call, sbx_problem_status(problem->code), SBX_PROBLEM_TYPE, headers, n,
                body.failed ? "{}" : body.data, body.failed ? 2 : body.len);
+}
+
+void
+call_audit(const struct call *call, const char *kind, const char *object, const struct audit_member *members,
+           unsigned n)
+{
+    audit_act_submit(engine_db(call->api->spec.engine), &(struct audit_act){
+                                                            .context = &call->context,
+                                                            .kind = kind,
+                                                            .object = object,
+                                                            .members = members,
+                                                            .n_members = n,
+                                                        });
 }
 
 void

@@ -21,6 +21,14 @@ struct collection;
 struct process_call;
 struct session_work;
 struct file;
+struct policy_work;
+struct audit_query;
+struct fetch;
+struct inputs;
+struct source;
+struct status;
+struct file_batch;
+struct tool_call;
 
 typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *result);
 
@@ -43,7 +51,8 @@ struct call {
     void (*loaded)(struct call *call); /* job_load's continuation */
 
     /* What a handler keeps between callbacks; let go of when the call ends. */
-    struct job_waiter *waiter;
+    struct waiter *waiter;
+    struct job *job; /* it waits for; borrows: it is there until the waiter was told */
     struct idempotency_entry *idempotency;
     struct job_spec *spec;
     struct sbx_limits limits;
@@ -61,16 +70,39 @@ struct call {
     void (*fresh)(struct call *call); /* idempotent.h */
     void (*replay)(struct call *call, const char *id);
     struct file *file; /* of a session */
+    struct policy_work *policy;
+    struct audit_query *audit;
+    struct fetch *fetch;
+    struct inputs *inputs;
+    struct source *source;
+    struct file_batch *batch;
+    struct status *status;
+    /* NULL, or how a refusal is told instead of by a problem document; false: by one. Not while it runs. */
+    bool (*refuse)(struct call *call, const struct sbx_problem *problem);
+    struct tool_call *tool; /* the client is one (tool_call.h) */
     unsigned page;
 };
 
 _must_check_ int call_new(struct call **ret, struct api *api, struct sbx_http_request *request);
+/*
+ * So many bytes are held for it until it is answered, besides others; false: all requests together have as many as they
+ * may, and it was answered.
+ */
+_must_check_ bool call_charge(struct call *call, uint64_t bytes);
 /* The client left: nothing more can be said. */
 void call_abort(struct call *call);
 
 /* One read; `then` is not called when the client has left meanwhile. */
 void call_read(struct call *call, enum db_stmt stmt, const struct db_value *values, unsigned n,
                call_read_fn then);
+
+/* What each answer about a thing that can be created has: where it is, and whether its key had asked for it before. */
+struct call_place {
+    struct sbx_http_header header[2];
+    unsigned n;
+    char location[48 + 2 * SBX_ID_LEN];
+};
+void _printf_(3, 4) call_place(struct call *call, struct call_place *ret, const char *path, ...);
 
 /* A callback is to come whose argument is the call: it stays until then. */
 void call_hold(struct call *call);
@@ -106,6 +138,10 @@ void call_upgrade(struct call *call, const struct sbx_http_header *headers, unsi
                   void (*on_detached)(void *arg, int fd), void *arg);
 /* The same when not all came: the client learns it by the end of the connection. */
 void call_break_stream(struct call *call);
+
+/* An event of what this call did to `object`, of which nothing else is stored; nobody waits for it. */
+void call_audit(const struct call *call, const char *kind, const char *object,
+                const struct audit_member *members, unsigned n);
 
 enum call_param { CALL_PARAM_ABSENT, CALL_PARAM_FINE, CALL_PARAM_BAD };
 enum call_param call_param(const struct call *call, const char *name, char *out, size_t size);

@@ -161,12 +161,6 @@ static int
 collection_fill(struct collection *collection, struct db_tx *tx)
 {
     const struct sbx_context *context = &collection->call->context;
-    const struct artifact_actor actor = {
-        .app = context->app,
-        .agent = context->agent,
-        .subject = context->subject,
-        .request_id = context->request_id,
-    };
     const uint64_t now = sbx_now_unix_ms();
     bool keyed = false;
     int r = 0;
@@ -179,9 +173,10 @@ collection_fill(struct collection *collection, struct db_tx *tx)
             file->artifact.expires_ms =
                 artifacts_expiry(collection->artifacts, context->retention_artifacts_ms, now);
             r = artifacts_store(collection->artifacts, tx, &file->artifact, file->key);
-            artifacts_audit(tx, &file->artifact, "artifact.collected", &actor);
+            artifacts_audit(tx, &file->artifact, "artifact.collected", context);
             if (!keyed) {
-                artifact_add_key(tx, collection->call, &file->artifact); /* the first stands for all */
+                /* The first stands for all. */
+                idempotent_store(tx, collection->call, file->artifact.id.text, file->artifact.created_ms);
                 keyed = true;
             }
         }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/governed.h"
 #include "executor/api/handlers.h"
 #include "executor/api/session_answer.h"
 #include "executor/api/session_call.h"
@@ -45,6 +46,15 @@ context_answer(struct call *call, const struct session_context *context)
 }
 
 static void
+context_audit(const struct call *call, const char *kind, const char *name, const char *language)
+{
+    const struct audit_member members[] = { { .key = "context", .text = name },
+                                            { .key = "language", .text = language } };
+
+    call_audit(call, kind, call->id, members, SBX_COUNT(members));
+}
+
+static void
 context_create(struct call *call, struct session *session)
 {
     const char *name = call->work->request.context_name;
@@ -59,6 +69,14 @@ context_create(struct call *call, struct session *session)
         call_problem_field(call, &err);
         return;
     }
+    if (!governed(call,
+                  &(struct governed_ask){ .kind = SBX_POLICY_STEP,
+                                          .body = call->spec->body,
+                                          .language = language,
+                                          .template_name = session->record.template_name },
+                  NULL)) {
+        return;
+    }
     r = session_context_add(session, name, language);
     if (r == SESSION_CONTEXT_E_EXISTS) {
         call_problem(call, SBX_PROBLEM_CONFLICT, "there is a context of this name");
@@ -67,6 +85,7 @@ context_create(struct call *call, struct session *session)
     } else if (r) {
         call_problem_internal(call, r);
     } else {
+        context_audit(call, "context.created", name, language);
         context_answer(call, session_context_find(session, name));
     }
 }
@@ -91,6 +110,7 @@ handle_context_delete(struct call *call)
 {
     struct session *session = session_call(call, SESSION_CALL_RUNNING);
     struct session_context *context;
+    const char *language;
     int r;
 
     if (session == NULL) {
@@ -101,8 +121,10 @@ handle_context_delete(struct call *call)
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
+    language = context->language; /* the registry's: it outlives the context */
     r = session_context_remove(context);
     if (r == 0) {
+        context_audit(call, "context.ended", call->sub, language);
         call_reply(call, 204, NULL, NULL, 0, NULL, 0);
     } else if (r == SESSION_CONTEXT_E_BUSY) {
         call_problem(call, SBX_PROBLEM_CONFLICT, "steps of this context run or wait");

@@ -224,13 +224,6 @@ download_prepare(struct download *download, const struct call *call, const struc
 static void
 download_note(struct call *call, const struct artifact *artifact)
 {
-    const struct sbx_context *context = &call->context;
-    const struct artifact_actor actor = {
-        .app = context->app,
-        .agent = context->agent,
-        .subject = context->subject,
-        .request_id = context->request_id,
-    };
     struct db_tx *tx;
     int r;
 
@@ -239,7 +232,7 @@ download_note(struct call *call, const struct artifact *artifact)
         call_problem_internal(call, r);
         return;
     }
-    artifacts_audit(tx, artifact, "artifact.read", &actor);
+    artifacts_audit(tx, artifact, "artifact.read", &call->context);
     call_submit(call, tx, download_on_noted);
 }
 

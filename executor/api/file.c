@@ -20,7 +20,8 @@ file_audit_rest(struct file *file)
         return;
     }
     if (file->sent > 0) {
-        file_audit(file->call, "file.read", file->path, NULL, file->sent, NULL);
+        file_audit(file->call, file->archive ? "file.archived" : "file.read", file->path, NULL, file->sent,
+                   NULL);
     } else if (file->sha256 != NULL && file->partial && file->received > 0 &&
                sbx_sha256_final(file->sha256, digest) == 0) {
         sbx_hex(hex, digest, sizeof(digest));
@@ -194,7 +195,7 @@ error_parse(const char *code, enum file_error *ret)
 {
     static const char *const codes[] = {
 #define X(name, text) [FILE_E_##name] = (text),
-        FILE_ERRORS(X)
+        SBX_FILE_ERRORS(X)
 #undef X
     };
 
@@ -247,7 +248,7 @@ file_on_end(void *arg, int rc, const char *json, size_t len)
     }
 }
 
-void
+bool
 file_ask(struct call *call, const struct sbx_buf *json, const struct file_events *events)
 {
     static const struct sbx_channel_events channel_events = {
@@ -270,7 +271,7 @@ file_ask(struct call *call, const struct sbx_buf *json, const struct file_events
                       : sbx_channel_open(&file->channel, mux, json->data, json->len, &channel_events, file);
     if (r == 0) {
         file_progress(file);
-        return;
+        return true;
     }
     file->channel = NULL;
     if (r == SBX_MUX_E_FULL) {
@@ -284,6 +285,7 @@ file_ask(struct call *call, const struct sbx_buf *json, const struct file_events
     } else {
         call_problem_internal(call, r);
     }
+    return false;
 }
 
 void
@@ -292,6 +294,24 @@ file_consumed(struct file *file, size_t len)
     if (file->channel != NULL && len > 0) {
         sbx_channel_consumed(file->channel, len);
     }
+}
+
+void
+file_lines(struct file *file, const char *data, size_t len,
+           bool (*take)(struct call *call, const char *line, size_t len))
+{
+    const char *end = data + len, *newline;
+
+    for (; (newline = memchr(data, '\n', (size_t)(end - data))) != NULL; data = newline + 1) {
+        sbx_buf_append(&file->line, data, (size_t)(newline - data));
+        if (file->line.failed || !take(file->call, file->line.data, file->line.len)) {
+            file_nonsense(file, "a list of files");
+            return;
+        }
+        sbx_buf_reset(&file->line);
+    }
+    sbx_buf_append(&file->line, data, (size_t)(end - data));
+    file_consumed(file, len);
 }
 
 static void

@@ -8,6 +8,7 @@
 
 #include "executor/api/call.h"
 #include "executor/core/session.h"
+#include "lib/sbx_agent_error.h"
 #include "lib/sbx_json.h"
 
 #define FILE_PATH_MAX 1024
@@ -16,23 +17,9 @@
 #define FILE_JSON_MAX 32768
 #define FILE_AGENT_MS 60000u /* an agent that says and takes nothing for so long is not waited for */
 
-/* X(NAME, "code"): what an operation may end with. */
-#define FILE_ERRORS(X)                                                                                       \
-    X(NOT_FOUND, "not_found")                                                                                \
-    X(EXISTS, "exists")                                                                                      \
-    X(INVALID, "invalid")                                                                                    \
-    X(NOT_A_DIRECTORY, "not_a_directory")                                                                    \
-    X(IS_A_DIRECTORY, "is_a_directory")                                                                      \
-    X(NOT_EMPTY, "not_empty")                                                                                \
-    X(NO_SPACE, "no_space")                                                                                  \
-    X(TOO_LARGE, "too_large")                                                                                \
-    X(DENIED, "denied")                                                                                      \
-    X(BUSY, "busy")                                                                                          \
-    X(FAILED, "failed")
-
 enum file_error {
 #define X(name, code) FILE_E_##name,
-    FILE_ERRORS(X)
+    SBX_FILE_ERRORS(X)
 #undef X
         FILE_N_ERRORS
 };
@@ -62,6 +49,7 @@ struct file {
     struct sbx_channel *channel; /* NULL: no operation is under way */
     const struct file_events *events;
     bool held;
+    bool archive;   /* it is read as one */
     bool patient;   /* a watch: silence is fine */
     bool streaming; /* the head of the answer is out */
     bool audited;
@@ -93,9 +81,12 @@ _must_check_ bool file_begin(struct call *call, const char *path, bool may_be_ro
 const char *file_path_refusal(const char *path, bool may_be_root);
 /* The same for a member of a body or a parameter. */
 _must_check_ bool file_path_fine(struct call *call, const char *field, const char *path, bool may_be_root);
-/* Opens the next operation; answers when it cannot. `json` is its OPEN. */
-void file_ask(struct call *call, const struct sbx_buf *json, const struct file_events *events);
+/* Opens the next operation; false: answered, for it could not. `json` is its OPEN. */
+bool file_ask(struct call *call, const struct sbx_buf *json, const struct file_events *events);
 void file_consumed(struct file *file, size_t len);
+/* For `data` of a list: each whole line to `take`, which is false for nonsense; what is no line yet stays in file->line. */
+void file_lines(struct file *file, const char *data, size_t len,
+                bool (*take)(struct call *call, const char *line, size_t len));
 /* Time begins anew: something moved. */
 void file_progress(struct file *file);
 /* The agent said what it must not: the session ends, and with it the call. */

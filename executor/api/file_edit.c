@@ -155,6 +155,7 @@ mkdir_on_done(struct call *call, const json_t *end)
         file_nonsense(call->file, "an entry that is none");
         return;
     }
+    file_audit(call, "directory.created", entry.path, NULL, 0, NULL);
     file_reply_entry(call, 201, &entry);
 }
 
@@ -302,6 +303,7 @@ watch_on_note(struct call *call, const json_t *note _unused_)
         return;
     }
     file->streaming = true;
+    file_audit(call, "file.watched", file->path, NULL, 0, NULL);
     feed_event(file->feed, "start", start, sizeof(start) - 1);
     stream_start_plain(call, file->feed);
 }

@@ -325,8 +325,9 @@ list_is_below(const char *dir, const char *path)
 }
 
 static bool
-list_line(struct file *file, const char *line, size_t len)
+list_line(struct call *call, const char *line, size_t len)
 {
+    struct file *file = call->file;
     _cleanup_(sbx_json_decrefp) json_t *object = NULL;
     struct sbx_field_error err;
     struct file_entry entry;
@@ -349,19 +350,7 @@ list_line(struct file *file, const char *line, size_t len)
 static void
 list_on_data(struct call *call, const char *data, size_t len)
 {
-    struct file *file = call->file;
-    const char *end = data + len, *newline;
-
-    for (; (newline = memchr(data, '\n', (size_t)(end - data))) != NULL; data = newline + 1) {
-        sbx_buf_append(&file->line, data, (size_t)(newline - data));
-        if (file->line.failed || !list_line(file, file->line.data, file->line.len)) {
-            file_nonsense(file, "a list of files");
-            return;
-        }
-        sbx_buf_reset(&file->line);
-    }
-    sbx_buf_append(&file->line, data, (size_t)(end - data));
-    file_consumed(file, len);
+    file_lines(call->file, data, len, list_line);
 }
 
 static void
@@ -526,7 +515,7 @@ tar_on_done(struct call *call, const json_t *end _unused_)
         file_nonsense(file, "an archive that did not come");
         return;
     }
-    file_audit(call, "file.read", file->path, NULL, file->sent, NULL);
+    file_audit(call, "file.archived", file->path, NULL, file->sent, NULL);
     call_end_stream(call);
 }
 
@@ -542,6 +531,7 @@ handle_archive_get(struct call *call)
     enum call_param has = call_param(call, "path", path, sizeof(path));
 
     if (file_begin(call, has == CALL_PARAM_FINE ? path : has == CALL_PARAM_ABSENT ? "" : NULL, true)) {
+        call->file->archive = true;
         ask_path(call, "fs.tar", &events);
     }
 }

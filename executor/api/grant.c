@@ -36,47 +36,67 @@ violation_fill(struct sbx_violation *violation, enum sbx_limit limit, uint64_t m
     (void)snprintf(violation->hint, sizeof(violation->hint), "ask for at most what limit says");
 }
 
+/* As JSON, in the largest unit that it is a whole number of. */
 static void
-grant_on_denial_stored(void *arg _unused_, int rc, const struct db_result *result _unused_)
+grant_duration(char *out, size_t size, uint64_t ms)
 {
-    if (rc) {
-        log_error("audit.denial_failed", LOG_INT("code", rc));
-    }
-}
+    static const struct {
+        uint64_t ms;
+        const char *name;
+    } units[] = { { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
+    size_t i = 0;
 
-static void
-grant_audit_denial(struct call *call, const struct sbx_violation *violations, unsigned n)
-{
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(16384);
-    const struct sbx_context *context = &call->context;
-    struct sbx_jsonw w;
-    struct db_tx *tx;
-
-    sbx_jsonw_init(&w, &body);
-    sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_str(&w, "source", "executor");
-    sbx_jsonw_str(&w, "subject", context->subject);
-    sbx_jsonw_str(&w, "code", "policy_violation");
-    sbx_violations_write(&w, violations, n);
-    sbx_jsonw_object_end(&w);
-    if (db_tx_new(&tx, engine_db(call->api->spec.engine)) != 0) {
-        log_error("audit.denial_failed", LOG_INT("code", -ENOMEM));
-        return;
+    while (ms % units[i].ms != 0) {
+        i++;
     }
-    audit_denied(tx, context->tenant, context->request_id, body.failed ? "" : body.data,
-                 body.failed ? 0 : body.len);
-    db_tx_submit(tx, grant_on_denial_stored, NULL);
+    (void)snprintf(out, size, "\"%llu%s\"", (unsigned long long)(ms / units[i].ms), units[i].name); /* fits */
 }
 
 void
 grant_refuse(struct call *call, const struct sbx_violation *violations, unsigned n)
 {
-    grant_audit_denial(call, violations, n);
     call_reply_problem(call, &(struct sbx_problem){
                                  .code = SBX_PROBLEM_POLICY_VIOLATION,
                                  .violation = violations,
                                  .n_violations = n,
                              });
+}
+
+static void
+violation_budget(struct sbx_violation *ret, const struct budget_excess *excess)
+{
+    static const char *const scopes[SBX_N_SCOPES] = { "tenant", "app", "agent" };
+
+    *ret = (struct sbx_violation){ .rule = "" };
+    /* All fit. */
+    (void)snprintf(ret->rule, sizeof(ret->rule), "budgets.%s.cpu_per_day", scopes[excess->scope]);
+    grant_duration(ret->limit, sizeof(ret->limit), excess->limit_ms);
+    grant_duration(ret->observed, sizeof(ret->observed), excess->spent_ms);
+    (void)snprintf(ret->hint, sizeof(ret->hint), "the budget is new at midnight, UTC");
+}
+
+bool
+grant_budget(struct call *call)
+{
+    const struct sbx_context *context = &call->context;
+    const struct budget_name name = { .tenant = context->tenant,
+                                      .app = context->app,
+                                      .agent = context->agent };
+    struct sbx_violation violation;
+    struct budget_excess excess;
+
+    if (call->api->spec.budgets == NULL ||
+        !budgets_exhausted(call->api->spec.budgets, &name, context->budget_cpu_ms, &excess)) {
+        return true;
+    }
+    violation_budget(&violation, &excess);
+    call_reply_problem(call, &(struct sbx_problem){
+                                 .code = SBX_PROBLEM_BUDGET_EXHAUSTED,
+                                 .violation = &violation,
+                                 .n_violations = 1,
+                                 .retry_after_s = budgets_reset_s(call->api->spec.budgets),
+                             });
+    return false;
 }
 
 /* Says nobody which tier, the strongest that anybody wants: of the policy and the template. Returns violations. */

@@ -12,6 +12,8 @@ _must_check_ bool grant_names(struct call *call);
  * and audited. `more` are violations that the caller found, n of at most GRANT_MAX_MORE.
  */
 _must_check_ bool grant_check(struct call *call, const struct sbx_violation *more, unsigned n);
+/* False when a budget of the context is used up: answered 429, and audited. Asked when something new is about to begin, not for an answer of before. */
+_must_check_ bool grant_budget(struct call *call);
 /* A duration that is more than it may be. */
 void grant_violation(struct sbx_violation *ret, const char *rule, uint64_t most_ms, uint64_t asked_ms);
 /* Answers 403 with what was violated, and writes it to the audit chain. */

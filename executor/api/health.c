@@ -3,6 +3,7 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/api/handlers.h"
+#include "executor/core/changes.h"
 #include "executor/core/sessions.h"
 
 #define METRICS_MAX 131072
@@ -225,6 +226,91 @@ pool_failed(const struct pool_stats *stats)
     return stats->failed;
 }
 
+/* By what is kept of each language; "none" has no interpreter waiting. */
+static void
+line_metric(struct sbx_buf *out, const struct api_spec *spec, const char *name, const char *type,
+            const char *help, uint64_t (*read)(const struct pool_line_stats *stats))
+{
+    struct pool_line_stats stats;
+
+    metric_head(out, name, type, help);
+    for (unsigned i = 0; i < spec->n_pools; i++) {
+        const struct runner_pool *pool = &spec->pools[i];
+
+        for (unsigned line = 0; line < pool_n_lines(pool->pool); line++) {
+            pool_line_stats(pool->pool, line, &stats);
+            sbx_buf_printf(
+                out, "sandbox_executor_%s{template=\"%s\",isolation=\"%s\",language=\"%s\"} %llu\n", name,
+                pool->template_name, sbx_isolation_name(pool->isolation),
+                *stats.language == '\0' ? "none" : stats.language, (unsigned long long)read(&stats));
+        }
+    }
+}
+
+static uint64_t
+line_size(const struct pool_line_stats *stats)
+{
+    return stats->size;
+}
+
+static uint64_t
+line_prepared(const struct pool_line_stats *stats)
+{
+    return stats->prepared;
+}
+
+static uint64_t
+line_hits(const struct pool_line_stats *stats)
+{
+    return stats->hits;
+}
+
+static uint64_t
+line_misses(const struct pool_line_stats *stats)
+{
+    return stats->misses;
+}
+
+static uint64_t
+line_stolen(const struct pool_line_stats *stats)
+{
+    return stats->stolen;
+}
+
+static uint64_t
+line_prepare_failed(const struct pool_line_stats *stats)
+{
+    return stats->prepare_failed;
+}
+
+static void
+metrics_lines(struct sbx_buf *out, const struct api_spec *spec)
+{
+    line_metric(out, spec, "pool_size", "gauge", "Sandboxes to be kept ready.", line_size);
+    line_metric(out, spec, "pool_prepared", "gauge", "Sandboxes ready with an interpreter of the language.",
+                line_prepared);
+    line_metric(out, spec, "pool_hits_total", "counter",
+                "Takes that found one ready and prepared for their language (none: ready).", line_hits);
+    line_metric(out, spec, "pool_misses_total", "counter", "Takes that did not.", line_misses);
+    line_metric(out, spec, "pool_stolen_total", "counter",
+                "Prepared sandboxes of the language that runs of another were given.", line_stolen);
+    line_metric(out, spec, "pool_prepare_failures_total", "counter",
+                "New sandboxes in which no interpreter of the language started.", line_prepare_failed);
+}
+
+static void
+metrics_takes(struct sbx_buf *out, const struct api_spec *spec)
+{
+    struct histogram sum = { .count = 0 };
+    struct pool_stats stats;
+
+    for (unsigned i = 0; i < spec->n_pools; i++) {
+        pool_stats(spec->pools[i].pool, &stats);
+        histogram_add_all(&sum, stats.waited);
+    }
+    metric_histogram(out, "pool_take_seconds", "From asking for a sandbox to having it.", &sum);
+}
+
 static void
 metrics_pools(struct sbx_buf *out, const struct api_spec *spec)
 {
@@ -236,6 +322,8 @@ metrics_pools(struct sbx_buf *out, const struct api_spec *spec)
                 pool_taken_cold);
     pool_metric(out, spec, "pool_failed_total", "counter", "Sandboxes that could not be made or died warm.",
                 pool_failed);
+    metrics_lines(out, spec);
+    metrics_takes(out, spec);
 }
 
 static void
@@ -248,6 +336,8 @@ metrics_store(struct sbx_buf *out, const struct db_stats *stats)
     metric(out, "db_queued", "gauge", "Transactions waiting for a commit.", stats->queued);
     metric(out, "db_healthy", "gauge", "1 when the last commit worked.", stats->healthy ? 1 : 0);
     metric(out, "audit_events_total", "counter", "Events appended to the audit chain.", stats->audit_events);
+    metric(out, "audit_erase_failures_total", "counter",
+           "Segments of the audit log that could not be rewritten for an erasure.", stats->erase_failures);
 }
 
 static void
@@ -285,6 +375,19 @@ metrics_artifacts(struct sbx_buf *out, const struct api *api)
     metric(out, "artifact_downloads_total", "counter", "Artifacts, or ranges of them, that were sent out.",
            api->downloads);
     metric(out, "artifact_download_bytes_total", "counter", "Bytes of these.", api->download_bytes);
+}
+
+static void
+metrics_policies(struct sbx_buf *out, const struct api_spec *spec)
+{
+    struct changes_stats stats;
+
+    changes_stats(spec->changes, &stats);
+    metric(out, "policies", "gauge", "Policies of all tenants.", stats.policies);
+    metric(out, "policy_revision", "gauge",
+           "Changes of policies and revocations since the database was made.", stats.revision);
+    metric(out, "policy_changes_total", "counter", "Of these, by this process.", stats.committed);
+    metric(out, "policy_feed_waiters", "gauge", "Gateways that wait for the next change.", stats.waiters);
 }
 
 static unsigned
@@ -335,6 +438,7 @@ handle_metrics(struct call *call)
     metrics_store(&body, &db);
     metrics_sessions(&body, spec);
     metrics_artifacts(&body, call->api);
+    metrics_policies(&body, spec);
     metrics_http(&body, call->api);
     if (body.failed) {
         call_problem_internal(call, -ENOMEM);

@@ -110,3 +110,22 @@ idempotent(struct call *call, const char *route, void (*fresh)(struct call *call
         fresh(call);
     }
 }
+
+void
+idempotent_store(struct db_tx *tx, const struct call *call, const char *id, uint64_t created_ms)
+{
+    const struct idempotency_entry *entry = call->idempotency;
+    const struct db_value before[] = { DB_VINT(created_ms - engine_key_ttl_ms(call->api->spec.engine)) };
+
+    if (entry == NULL) {
+        return;
+    }
+    const struct db_value values[] = {
+        DB_VTEXT(entry->tenant), DB_VTEXT(entry->subject),     DB_VTEXT(entry->route),
+        DB_VTEXT(entry->key),    DB_VTEXT(entry->body_sha256), DB_VTEXT(id),
+        DB_VINT(created_ms),
+    };
+    /* A key that outlived its time would conflict with its own renewal. */
+    db_tx_add(tx, DB_IDEM_PURGE, before, SBX_COUNT(before));
+    db_tx_add(tx, DB_IDEM_INSERT, values, SBX_COUNT(values));
+}

@@ -12,3 +12,5 @@ void idempotent(struct call *call, const char *route, void (*fresh)(struct call 
                 void (*replay)(struct call *call, const char *id));
 /* Only the digest; false: answered. */
 _must_check_ bool idempotent_hash_body(struct call *call);
+/* Remembers what was made for the call's key, when it has one, in the transaction that makes it. */
+void idempotent_store(struct db_tx *tx, const struct call *call, const char *id, uint64_t created_ms);

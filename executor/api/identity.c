@@ -82,13 +82,15 @@ identity_verify(struct call *call)
     if (value == NULL || sbx_http_request_header_count(call->request, SBX_CONTEXT_HEADER) != 1) {
         return identity_refuse(call, value == NULL ? "absent" : "repeated");
     }
-    r = sbx_context_verify(&call->context, value, strlen(value), spec->context_key, spec->context_key_len,
-                           sbx_now_unix_ms());
+    r = sbx_context_verify(&call->context, call->api->verifier, value, strlen(value), sbx_now_unix_ms());
     if (r) {
         return identity_refuse(call, identity_reason(r));
     }
     if (call->context.bypass && !spec->accept_bypass) {
         return identity_refuse(call, "bypass");
+    }
+    if (call->context.gateway && (call->route == NULL || !route_is_internal(call->route))) {
+        return identity_refuse(call, "gateway");
     }
 
     call->identified = true;

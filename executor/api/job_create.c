@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/governed.h"
 #include "executor/api/grant.h"
 #include "executor/api/handlers.h"
 #include "executor/api/idempotent.h"
+#include "executor/api/inputs.h"
 #include "executor/api/job_request.h"
 #include "executor/api/jobs.h"
 #include "executor/api/stream.h"
+#include "executor/api/tool_call.h"
 #include "executor/log.h"
 
 #define CREATE_ROUTE "jobs.create"
@@ -71,18 +74,20 @@ create_replay(struct call *call, const char *job_id)
 }
 
 static void
-create_refused(struct call *call, int r)
+create_refused(struct call *call, int r, const struct engine_submission *submission)
 {
     struct engine *engine = call->api->spec.engine;
-    struct sbx_problem problem = { .retry_after_s = engine_retry_after_s(engine, call->context.tenant) };
+    struct sbx_problem problem = { .retry_after_s = 1 };
     char detail[128];
 
     switch (r) {
     case ENGINE_E_QUEUE_FULL:
         problem.code = SBX_PROBLEM_QUEUE_FULL;
+        problem.retry_after_s = engine_retry_after_s(engine, submission);
         break;
     case ENGINE_E_TENANT_FULL:
         problem.code = SBX_PROBLEM_TENANT_QUEUE_FULL;
+        problem.retry_after_s = engine_retry_after_s(engine, submission);
         break;
     case ENGINE_E_DRAINING:
         problem.code = SBX_PROBLEM_UNAVAILABLE;
@@ -104,6 +109,15 @@ create_refused(struct call *call, int r)
 static void
 create_submit(struct call *call)
 {
+    const struct governed_ask ask = {
+        .kind = SBX_POLICY_JOB,
+        .body = call->spec->body,
+        .language = call->spec->language,
+        .file_bytes = call->spec->file_bytes,
+        .limits = &call->limits,
+        .isolation = call->isolation,
+    };
+    struct sbx_policy_input asked;
     const struct engine_submission submission = {
         .spec = call->spec,
         .context = &call->context,
@@ -111,18 +125,31 @@ create_submit(struct call *call)
         .isolation = call->isolation,
         .request_sha256 = call->body_sha256,
         .idempotency = call->idempotency,
+        .asked = &asked,
+        .waits =
+            call->stream == NULL && call->wait_ms > 0 && (call->tool == NULL || !call->tool->wants_stream),
     };
     struct job *job;
     int r;
 
+    if (!grant_budget(call) || !governed(call, &ask, &asked)) {
+        return;
+    }
     r = engine_submit(&job, call->api->spec.engine, &submission);
     if (r) {
-        create_refused(call, r);
+        create_refused(call, r, &submission);
         return;
     }
     call->spec = NULL;
+    tool_began(call, job->record.id.text, NULL);
     stream_from_start(call);
     create_answer(call, job);
+}
+
+static void
+create_inputs(struct call *call)
+{
+    inputs_load(call, create_submit);
 }
 
 void
@@ -132,7 +159,7 @@ handle_job_create(struct call *call)
     uint64_t wait;
 
     if (engine_draining(call->api->spec.engine)) {
-        create_refused(call, ENGINE_E_DRAINING);
+        create_refused(call, ENGINE_E_DRAINING, NULL);
         return;
     }
     if (!stream_ask(call) || !create_parse(call) || !grant_names(call) || !grant_check(call, NULL, 0)) {
@@ -140,5 +167,5 @@ handle_job_create(struct call *call)
     }
     wait = call->spec->has_wait ? call->spec->wait_ms : JOBS_WAIT_DEFAULT_MS;
     call->wait_ms = wait < most ? wait : most;
-    idempotent(call, CREATE_ROUTE, create_submit, create_replay);
+    idempotent(call, CREATE_ROUTE, create_inputs, create_replay);
 }

@@ -27,41 +27,17 @@ struct listing {
 };
 
 static bool
-listing_status(struct call *call, struct listing *listing)
+is_status(const char *word)
 {
     enum job_state state;
 
-    switch (call_param(call, "status", listing->status, sizeof(listing->status))) {
-    case CALL_PARAM_ABSENT:
-        listing->status[0] = '\0';
-        return true;
-    case CALL_PARAM_FINE:
-        if (job_state_parse(listing->status, &state)) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, "status", "is not a status");
+    return job_state_parse(word, &state);
 }
 
 static bool
-listing_isolation(struct call *call, struct listing *listing)
+is_tier(const char *word)
 {
-    switch (call_param(call, "isolation", listing->isolation, sizeof(listing->isolation))) {
-    case CALL_PARAM_ABSENT:
-        listing->isolation[0] = '\0';
-        return true;
-    case CALL_PARAM_FINE:
-        if (sbx_isolation_parse(listing->isolation) != SBX_ISOLATION_NONE) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, "isolation", "is not a tier");
+    return sbx_isolation_parse(word) != SBX_ISOLATION_NONE;
 }
 
 static bool
@@ -69,9 +45,13 @@ listing_read(struct call *call, struct listing *listing)
 {
     char language[JOB_LANGUAGE_LEN];
 
-    if (!listing_status(call, listing) || !listing_text(call, "language", language, sizeof(language)) ||
+    if (!listing_word(call, "status", is_status, "is not a status", listing->status,
+                      sizeof(listing->status)) ||
+        !listing_text(call, "language", language, sizeof(language)) ||
         !listing_text(call, "agent", listing->agent, sizeof(listing->agent)) ||
-        !listing_text(call, "app", listing->app, sizeof(listing->app)) || !listing_isolation(call, listing) ||
+        !listing_text(call, "app", listing->app, sizeof(listing->app)) ||
+        !listing_word(call, "isolation", is_tier, "is not a tier", listing->isolation,
+                      sizeof(listing->isolation)) ||
         !listing_limit(call, &listing->limit)) {
         return false;
     }
@@ -91,7 +71,6 @@ listing_answer(struct call *call, const struct listing *listing, const struct jo
     unsigned shown = n < listing->limit ? n : listing->limit;
     struct cursor last = { 0 };
     struct sbx_jsonw w;
-    int r;
 
     sbx_jsonw_init(&w, &body);
     sbx_jsonw_object(&w, NULL);
@@ -99,17 +78,10 @@ listing_answer(struct call *call, const struct listing *listing, const struct jo
     for (unsigned i = 0; i < shown; i++) {
         job_reply_write(&w, NULL, &records[i]);
     }
-    sbx_jsonw_array_end(&w);
     if (n > shown) {
         last = (struct cursor){ .created_ms = records[shown - 1].created_ms, .id = records[shown - 1].id };
     }
-    r = listing_write_next(&w, call, listing->scope, n > shown ? &last : NULL);
-    sbx_jsonw_object_end(&w);
-    if (r) {
-        call_problem_internal(call, r);
-        return;
-    }
-    call_reply_json(call, 200, NULL, 0, &body);
+    listing_end(call, &w, listing->scope, n > shown ? &last : NULL);
 }
 
 struct live_list {
@@ -119,21 +91,6 @@ struct live_list {
     unsigned n, max;
 };
 
-static bool
-matches(const char *wanted, const char *value)
-{
-    return *wanted == '\0' || strcmp(wanted, value) == 0;
-}
-
-static bool
-is_after(const struct cursor *after, const struct job_record *record)
-{
-    if (record->created_ms != after->created_ms) {
-        return record->created_ms < after->created_ms;
-    }
-    return strcmp(record->id.text, after->id.text) < 0;
-}
-
 static void
 live_visit(void *arg, struct job *job)
 {
@@ -142,11 +99,11 @@ live_visit(void *arg, struct job *job)
     const struct job_record *record = &job->record;
 
     if (list->n < list->max && job->accepted && strcmp(record->tenant, list->call->context.tenant) == 0 &&
-        matches(listing->status, job_state_status(record->state)) &&
-        matches(listing->language, record->language) && matches(listing->agent, record->agent) &&
-        matches(listing->app, record->app) &&
-        matches(listing->isolation, sbx_isolation_name(record->isolation)) &&
-        is_after(&listing->after, record)) {
+        listing_matches(listing->status, job_state_status(record->state)) &&
+        listing_matches(listing->language, record->language) &&
+        listing_matches(listing->agent, record->agent) && listing_matches(listing->app, record->app) &&
+        listing_matches(listing->isolation, sbx_isolation_name(record->isolation)) &&
+        listing_is_after(&listing->after, record->created_ms, &record->id)) {
         list->jobs[list->n++] = job;
     }
 }
@@ -157,10 +114,7 @@ newest_first(const void *a, const void *b)
     const struct job_record *x = &(*(const struct job *const *)a)->record;
     const struct job_record *y = &(*(const struct job *const *)b)->record;
 
-    if (x->created_ms != y->created_ms) {
-        return x->created_ms < y->created_ms ? 1 : -1;
-    }
-    return -strcmp(x->id.text, y->id.text);
+    return listing_order(x->created_ms, &x->id, y->created_ms, &y->id);
 }
 
 /* Shallow: the records borrow from the live jobs and are not released. */
@@ -186,6 +140,7 @@ list_live(struct call *call, const struct listing *listing)
     for (unsigned i = 0; i < n; i++) {
         records[i] = list.jobs[i]->record;
         records[i].brief = true;
+        records[i].queue_position = engine_queue_position(list.jobs[i]);
     }
     free(list.jobs);
     listing_answer(call, listing, records, n);
@@ -203,6 +158,7 @@ correct_by_live(const struct call *call, struct job_record *record)
     }
     record->state = job->record.state;
     record->started_ms = job->record.started_ms;
+    record->queue_position = engine_queue_position(job);
     for (unsigned i = 0; i < JOB_N_STREAMS; i++) {
         record->stream[i].total = job->capture[i].total;
     }
@@ -244,12 +200,6 @@ list_on_read(struct call *call, int rc, const struct db_result *result)
     free(records);
 }
 
-static struct db_value
-filter(const char *text)
-{
-    return DB_VTEXT(*text == '\0' ? NULL : text);
-}
-
 void
 handle_job_list(struct call *call)
 {
@@ -263,15 +213,9 @@ handle_job_list(struct call *call)
         return;
     }
     const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant),
-        filter(listing.status),
-        filter(listing.language),
-        filter(listing.agent),
-        filter(listing.app),
-        filter(listing.isolation),
-        DB_VINT(listing.after.created_ms),
-        DB_VTEXT(listing.after.id.text),
-        DB_VINT(listing.limit + 1),
+        DB_VTEXT(call->context.tenant),    listing_filter(listing.status),  listing_filter(listing.language),
+        listing_filter(listing.agent),     listing_filter(listing.app),     listing_filter(listing.isolation),
+        DB_VINT(listing.after.created_ms), DB_VTEXT(listing.after.id.text), DB_VINT(listing.limit + 1),
     };
     call_read(call, DB_JOB_LIST, values, SBX_COUNT(values), list_on_read);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "executor/api/reply_parts.h"
+#include "executor/api/sandbox_uri.h"
 
 /* How much of a job an answer tells. */
 enum reply_form {
@@ -25,21 +26,6 @@ write_output(struct sbx_jsonw *w, const struct job_record *record, enum reply_fo
     sbx_jsonw_bool(w, "truncated", record->truncated);
 }
 
-/* A path in a URL: everything but unreserved characters and '/' is escaped, bytes of UTF-8 one by one. */
-static void
-write_path(struct sbx_buf *out, const char *path)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
-
-    for (const char *p = path; *p != '\0'; p++) {
-        if (strchr(plain, *p) != NULL) {
-            sbx_buf_putc(out, *p);
-        } else {
-            sbx_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*p);
-        }
-    }
-}
-
 static void
 write_url(struct sbx_jsonw *w, const char *key, const char *before, const char *id, const char *between,
           const char *path)
@@ -49,7 +35,7 @@ write_url(struct sbx_jsonw *w, const char *key, const char *before, const char *
     sbx_buf_puts(&url, before);
     sbx_buf_puts(&url, id);
     sbx_buf_puts(&url, between);
-    write_path(&url, path);
+    sandbox_uri_write_path(&url, path);
     if (url.failed) {
         w->buf->failed = true;
         return;
@@ -139,6 +125,9 @@ write_job(struct sbx_jsonw *w, const char *key, const struct job_record *record,
     sbx_jsonw_str(w, "job_id", record->id.text);
     sbx_jsonw_null(w, "session_id");
     sbx_jsonw_str(w, "status", job_state_status(record->state));
+    if (record->state == JOB_QUEUED && record->queue_position > 0) {
+        sbx_jsonw_uint(w, "queue_position", record->queue_position);
+    }
     sbx_jsonw_str(w, "language", record->language);
     sbx_jsonw_str(w, "template", record->template_name);
     sbx_jsonw_str(w, "isolation", sbx_isolation_name(record->isolation));

@@ -113,9 +113,10 @@ parse_event(struct body *body)
 int
 job_request_parse(struct job_spec **ret, const char *text, size_t len, struct sbx_field_error *err)
 {
-    static const char *const known[] = { "language", "code",  "args",      "stdin",     "stdin_encoding",
-                                         "env",      "files", "artifacts", "limits",    "event",
-                                         "metadata", "wait",  "template",  "isolation", NULL };
+    static const char *const known[] = { "language", "code",    "args",      "stdin",     "stdin_encoding",
+                                         "env",      "files",   "artifacts", "limits",    "event",
+                                         "metadata", "wait",    "template",  "isolation", "dependencies",
+                                         "egress",   "secrets", "services",  NULL };
     static bool (*const parsers[])(struct body * body) = {
         body_language, body_template,   body_isolation, body_code,   parse_args,    parse_stdin, body_env,
         body_files,    parse_artifacts, body_limits,    parse_event, body_metadata, body_wait,

@@ -16,6 +16,7 @@
 #define JOB_MAX_FILE_BYTES (8u << 20) /* together */
 #define JOB_MAX_FILE_TEXT ((JOB_MAX_FILE_BYTES + 2ul) / 3 * 4)
 #define JOB_MAX_PATH 1024
+#define JOB_MAX_URI 4096
 #define JOB_MAX_PATH_DEPTH 16
 #define JOB_MAX_GLOBS 64
 #define JOB_MAX_GLOB 512

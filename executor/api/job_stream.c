@@ -7,17 +7,39 @@
 static void
 job_stream_feed(struct call *call, const char *id, struct feed *feed)
 {
-    struct job_headers headers;
+    struct call_place place;
 
-    job_headers(call, id, &headers);
-    stream_start(call, feed, headers.header, headers.n);
+    call_place(call, &place, "/v1/jobs/%s", id);
+    stream_start(call, feed, place.header, place.n);
+}
+
+/* It is of this moment and not of the run: without an id, so that no cursor counts it. */
+static void
+job_stream_queued(struct call *call, const struct job *job)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf out = SBX_BUF_INIT(1024);
+    unsigned position = engine_queue_position(job);
+    struct sbx_jsonw w;
+
+    if (position == 0) {
+        return;
+    }
+    sbx_jsonw_init(&w, &out);
+    sbx_jsonw_object(&w, NULL);
+    sbx_jsonw_str(&w, "job_id", job->record.id.text);
+    sbx_jsonw_uint(&w, "queue_position", position);
+    sbx_jsonw_object_end(&w);
+    if (!out.failed) {
+        stream_lead(call, "queued", &out);
+    }
 }
 
 /* Nothing is said of a job that may yet turn out never to have been there. */
 static void
-job_stream_on_accepted(void *arg, enum job_wait_result result _unused_, struct job *job)
+job_stream_on_accepted(void *arg, enum waiter_result result _unused_)
 {
     struct call *call = arg;
+    struct job *job = steal(&call->job);
 
     call->waiter = NULL;
     if (job->refused) {
@@ -28,6 +50,7 @@ job_stream_on_accepted(void *arg, enum job_wait_result result _unused_, struct j
                                  });
         return;
     }
+    job_stream_queued(call, job);
     job_stream_feed(call, job->record.id.text, job->feed);
 }
 
@@ -37,9 +60,11 @@ job_stream_live(struct call *call, struct job *job)
     int r;
 
     if (job->accepted) {
+        job_stream_queued(call, job);
         job_stream_feed(call, job->record.id.text, job->feed);
         return;
     }
+    call->job = job;
     r = job_wait(&call->waiter, job, engine_timers(call->api->spec.engine), 0, job_stream_on_accepted, call);
     if (r) {
         call_problem_internal(call, r);

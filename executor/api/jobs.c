@@ -10,31 +10,25 @@
 #include "executor/api/job_reply.h"
 #include "executor/api/job_request.h"
 #include "executor/api/stream.h"
+#include "executor/api/tool_call.h"
+#include "executor/api/tool_stream.h"
 #include "executor/core/job_store.h"
-
-void
-job_headers(struct call *call, const char *id, struct job_headers *ret)
-{
-    ret->n = 0;
-    (void)snprintf(ret->location, sizeof(ret->location), "/v1/jobs/%s", id); /* fits */
-    ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
-    if (call->replayed) {
-        call->api->replays++;
-        ret->header[ret->n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
-    }
-}
 
 void
 job_answer(struct call *call, int status, struct job_record *record)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(JOB_REPLY_MAX);
-    struct job_headers headers;
+    struct call_place place;
     struct sbx_jsonw w;
 
+    if (call->tool != NULL) {
+        tool_answer_job(call, record);
+        return;
+    }
     sbx_jsonw_init(&w, &body);
     job_reply_write(&w, NULL, record);
-    job_headers(call, record->id.text, &headers);
-    call_reply_json(call, status, headers.header, headers.n, &body);
+    call_place(call, &place, "/v1/jobs/%s", record->id.text);
+    call_reply_json(call, status, place.header, place.n, &body);
 }
 
 /* A live job: its output so far is in the answer. */
@@ -47,21 +41,25 @@ job_answer_live(struct call *call, int status, struct job *job)
         call_problem_internal(call, r);
         return;
     }
+    job->record.queue_position = engine_queue_position(job);
     job_answer(call, status, &job->record);
 }
 
 static void
-job_on_waited(struct call *call, enum job_wait_result result, struct job *job, int unfinished)
+job_on_waited(struct call *call, enum waiter_result result, int unfinished)
 {
+    struct job *job = steal(&call->job);
+
     call->waiter = NULL;
+    tool_settle(call);
     switch (result) {
-    case JOB_WAIT_OVER:
+    case WAITER_OVER:
         job_answer_live(call, 200, job);
         break;
-    case JOB_WAIT_TIMEOUT:
+    case WAITER_TIMEOUT:
         job_answer_live(call, unfinished, job);
         break;
-    case JOB_WAIT_STORE:
+    case WAITER_STORE:
         call_reply_problem(call, &(struct sbx_problem){
                                      .code = SBX_PROBLEM_UNAVAILABLE,
                                      .detail = job->refused ? "the job could not be recorded and was not kept"
@@ -73,15 +71,15 @@ job_on_waited(struct call *call, enum job_wait_result result, struct job *job, i
 }
 
 static void
-job_on_waited_200(void *arg, enum job_wait_result result, struct job *job)
+job_on_waited_200(void *arg, enum waiter_result result)
 {
-    job_on_waited(arg, result, job, 200);
+    job_on_waited(arg, result, 200);
 }
 
 static void
-job_on_waited_202(void *arg, enum job_wait_result result, struct job *job)
+job_on_waited_202(void *arg, enum waiter_result result)
 {
-    job_on_waited(arg, result, job, 202);
+    job_on_waited(arg, result, 202);
 }
 
 void
@@ -89,6 +87,8 @@ job_answer_later(struct call *call, struct job *job, int unfinished)
 {
     int r;
 
+    tool_stream_job(call, job);
+    call->job = job;
     r = job_wait(&call->waiter, job, engine_timers(call->api->spec.engine), call->wait_ms,
                  unfinished == 202 ? job_on_waited_202 : job_on_waited_200, call);
     if (r) {
@@ -99,7 +99,9 @@ job_answer_later(struct call *call, struct job *job, int unfinished)
 uint64_t
 job_wait_limit(const struct call *call)
 {
-    return call->context.max_wait_ms > 0 ? call->context.max_wait_ms : JOBS_WAIT_CEILING_MS;
+    const uint64_t most = call->context.max_wait_ms > 0 ? call->context.max_wait_ms : JOBS_WAIT_CEILING_MS;
+
+    return call->tool != NULL && most > TOOL_WAIT_MAX_MS ? TOOL_WAIT_MAX_MS : most;
 }
 
 static void
@@ -180,8 +182,8 @@ job_wait_param(struct call *call)
 
     switch (call_param(call, "wait", text, sizeof(text))) {
     case CALL_PARAM_ABSENT:
-        call->wait_ms = 0;
-        return true;
+        call->wait_ms = tool_wait_default(call);
+        break;
     case CALL_PARAM_FINE:
         if (wait_parse(text, &call->wait_ms) && call->wait_ms <= JOB_MAX_WAIT_MS) {
             break;
@@ -226,8 +228,8 @@ handle_job_cancel(struct call *call)
         job_load(call, job_answer_loaded);
         return;
     }
-    call->wait_ms = JOBS_SETTLE_MS;
-    engine_cancel(call->api->spec.engine, job);
+    call->wait_ms = tool_wait_end(call);
+    engine_cancel_by(call->api->spec.engine, job, &call->context, NULL);
     job_answer_later(call, job, 202);
 }
 
@@ -244,9 +246,21 @@ job_stream_answer(struct call *call, const struct job_stream *stream, bool trunc
                stream->data == NULL ? "" : stream->data, stream->len);
 }
 
+void
+job_stream_audit(const struct call *call, const char *object, const struct job_stream *stream,
+                 const char *name)
+{
+    const struct audit_member members[] = { { .key = "stream", .text = name },
+                                            { .key = "bytes", .number = stream->len } };
+
+    call_audit(call, "output.read", object, members, SBX_COUNT(members));
+}
+
 static void
 stream_answer(struct call *call, const struct job_record *record, unsigned which)
 {
+    job_stream_audit(call, record->id.text, &record->stream[which],
+                     which == JOB_STDOUT ? "stdout" : "stderr");
     job_stream_answer(call, &record->stream[which], record->truncated);
 }
 

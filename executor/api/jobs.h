@@ -13,14 +13,6 @@ void job_answer(struct call *call, int status, struct job_record *record);
 void job_answer_later(struct call *call, struct job *job, int unfinished);
 /* Reads the job of call->id from the database, then calls `then` with call->record filled, or answers 404. */
 void job_load(struct call *call, void (*then)(struct call *call));
-#define JOB_MAX_HEADERS 2
-struct job_headers {
-    struct sbx_http_header header[JOB_MAX_HEADERS];
-    unsigned n;
-    char location[16 + SBX_ID_LEN];
-};
-/* What every answer with a job has: where it is, and whether it was asked for before. */
-void job_headers(struct call *call, const char *id, struct job_headers *ret);
 /* Streams instead, when the client wants events. */
 void job_stream_live(struct call *call, struct job *job);
 /* So for the job of call->id, which is not live. */
@@ -29,5 +21,8 @@ void job_stream_ended(struct call *call);
 uint64_t job_wait_limit(const struct call *call);
 /* Reads ?wait= into call->wait_ms, within the ceiling; false: answered. */
 _must_check_ bool job_wait_param(struct call *call);
+/* output.read, before job_stream_answer. */
+void job_stream_audit(const struct call *call, const char *object, const struct job_stream *stream,
+                      const char *name);
 /* The bytes of one stream, as they are. */
 void job_stream_answer(struct call *call, const struct job_stream *stream, bool truncated);

@@ -59,6 +59,25 @@ listing_limit(struct call *call, unsigned *ret)
 }
 
 bool
+listing_word(struct call *call, const char *name, bool (*known)(const char *word), const char *what,
+             char *out, size_t size)
+{
+    switch (call_param(call, name, out, size)) {
+    case CALL_PARAM_ABSENT:
+        out[0] = '\0';
+        return true;
+    case CALL_PARAM_FINE:
+        if (known(out)) {
+            return true;
+        }
+        break;
+    case CALL_PARAM_BAD:
+        break;
+    }
+    return listing_bad(call, name, what);
+}
+
+bool
 listing_cursor(struct call *call, const char *scope, struct cursor *ret)
 {
     const struct api *api = call->api;
@@ -95,4 +114,46 @@ listing_write_next(struct sbx_jsonw *w, const struct call *call, const char *sco
         sbx_jsonw_strn(w, "next_cursor", text.failed ? "" : text.data, text.len);
     }
     return r;
+}
+
+void
+listing_end(struct call *call, struct sbx_jsonw *w, const char *scope, const struct cursor *last)
+{
+    int r;
+
+    sbx_jsonw_array_end(w);
+    r = listing_write_next(w, call, scope, last);
+    sbx_jsonw_object_end(w);
+    if (r) {
+        call_problem_internal(call, r);
+        return;
+    }
+    call_reply_json(call, 200, NULL, 0, w->buf);
+}
+
+bool
+listing_matches(const char *wanted, const char *value)
+{
+    return *wanted == '\0' || strcmp(wanted, value) == 0;
+}
+
+bool
+listing_is_after(const struct cursor *after, uint64_t created_ms, const struct sbx_id *id)
+{
+    return listing_order(after->created_ms, &after->id, created_ms, id) < 0;
+}
+
+int
+listing_order(uint64_t a_ms, const struct sbx_id *a, uint64_t b_ms, const struct sbx_id *b)
+{
+    if (a_ms != b_ms) {
+        return a_ms < b_ms ? 1 : -1;
+    }
+    return -strcmp(a->text, b->text);
+}
+
+struct db_value
+listing_filter(const char *text)
+{
+    return DB_VTEXT(*text == '\0' ? NULL : text);
 }

@@ -32,6 +32,8 @@ struct process_ws {
     struct command_writer writer;
     struct sbx_buf rest; /* typed, and no room yet */
     struct feed_cursor cursor, told;
+    struct sbx_context context; /* of who opened it */
+    struct process_input input;
 };
 
 static void
@@ -44,6 +46,8 @@ static void
 process_ws_free(struct process_ws *pw)
 {
     pw->api->n_sockets--;
+    process_audit_input(engine_db(pw->api->spec.engine), &pw->context, pw->command, &pw->input);
+    process_input_deinit(&pw->input);
     session_hook_remove(&pw->hook);
     if (pw->session != NULL) {
         session_release(pw->session);
@@ -203,6 +207,7 @@ on_binary(void *arg, const char *data, size_t len)
 {
     struct process_ws *pw = arg;
 
+    process_input_add(&pw->input, data, len);
     sbx_buf_append(&pw->rest, data, len);
     input_push(pw);
     if (pw->rest.failed) {
@@ -234,12 +239,14 @@ on_text(void *arg, const char *text, size_t len)
     }
     if (control.signal != NULL) {
         command_signal(pw->command, control.signal);
+        process_audit_signal(engine_db(pw->api->spec.engine), &pw->context, pw->command, control.signal);
     }
     if (control.has_size) {
         command_resize(pw->command, control.size);
     }
     if (control.eof) {
         command_end_input(pw->command);
+        pw->input.ended = true;
     }
 }
 
@@ -292,6 +299,7 @@ process_ws_new(struct process_ws **ret, struct call *call, const struct feed_cur
     pw->api = call->api;
     pw->api->n_sockets++;
     pw->command = command_ref(call->process->command);
+    pw->context = call->context;
     pw->session = pw->command->session;
     session_hold(pw->session);
     session_hook_add(pw->session, &pw->hook, on_session_end);
@@ -377,5 +385,7 @@ handle_process_ws(struct call *call)
         call_problem_internal(call, r);
         return;
     }
+    const struct audit_member members[] = { { .key = "session", .text = pw->command->session_id.text } };
+    call_audit(call, "terminal.opened", pw->command->id.text, members, 1);
     call_upgrade(call, headers, 1, on_detached, pw);
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "executor/api/api_inside.h"
+#include "executor/api/governed.h"
+#include "executor/api/grant.h"
 #include "executor/api/handlers.h"
 #include "executor/api/idempotent.h"
 #include "executor/api/jobs.h"
@@ -34,10 +36,19 @@ process_call_new(struct call *call, struct command *command)
     return process;
 }
 
+static struct db *
+process_db(const struct call *call)
+{
+    return engine_db(call->api->spec.engine);
+}
+
 struct process_call *
 process_call_free(struct process_call *process)
 {
     if (process != NULL) {
+        process_audit_input(process_db(process->call), &process->call->context, process->command,
+                            &process->input);
+        process_input_deinit(&process->input);
         waiter_cancel(process->waiter);
         command_writer_remove(&process->writer);
         sbx_buf_deinit(&process->rest);
@@ -67,33 +78,21 @@ process_call_of(struct call *call, bool must_run)
     return process_call_new(call, command_ref(command));
 }
 
-struct process_headers {
-    struct sbx_http_header header[2];
-    unsigned n;
-    char location[48 + 2 * SBX_ID_LEN];
-};
-
 static void
-process_headers(struct call *call, struct process_headers *ret)
+process_place(struct call *call, struct call_place *ret)
 {
     const struct command *command = call->process->command;
 
-    (void)snprintf(ret->location, sizeof(ret->location), "/v1/sessions/%s/processes/%s",
-                   command->session_id.text, command->id.text); /* fits */
-    ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
-    if (call->replayed) {
-        call->api->replays++;
-        ret->header[ret->n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
-    }
+    call_place(call, ret, "/v1/sessions/%s/processes/%s", command->session_id.text, command->id.text);
 }
 
 static void
 process_stream(struct call *call)
 {
-    struct process_headers headers = { .n = 0 };
+    struct call_place place;
 
-    process_headers(call, &headers);
-    stream_start(call, call->process->command->feed, headers.header, headers.n);
+    process_place(call, &place);
+    stream_start(call, call->process->command->feed, place.header, place.n);
 }
 
 /* Ends the call. A session that has ended meanwhile is what there is to tell. */
@@ -102,16 +101,16 @@ process_answer(struct call *call, int status)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(REPLY_MAX);
     const struct command *command = call->process->command;
-    struct process_headers headers = { .n = 0 };
+    struct call_place place;
     struct sbx_jsonw w;
 
     if (command->session == NULL && session_call(call, SESSION_CALL_ALIVE) == NULL) {
         return;
     }
-    process_headers(call, &headers);
+    process_place(call, &place);
     sbx_jsonw_init(&w, &body);
     command_write_json(&w, NULL, command);
-    call_reply_json(call, status, headers.header, headers.n, &body);
+    call_reply_json(call, status, place.header, place.n, &body);
 }
 
 static void
@@ -192,7 +191,6 @@ create_submit(struct call *call)
 {
     _cleanup_(process_request_deinit) struct process_request request = { 0 };
     struct session *session = session_call(call, SESSION_CALL_RUNNING);
-    const struct sbx_context *context = &call->context;
     struct sbx_field_error err = { 0 };
     struct command *command;
     const char *body;
@@ -202,13 +200,15 @@ create_submit(struct call *call)
         return;
     }
     body = sbx_http_request_body(call->request, &len);
-    if (!request_fine(call, process_request_parse(&request, body, len, &err), &err)) {
+    if (!request_fine(call, process_request_parse(&request, body, len, &err), &err) || !grant_budget(call) ||
+        !governed(call,
+                  &(struct governed_ask){ .kind = SBX_POLICY_PROCESS,
+                                          .body = request.json,
+                                          .template_name = session->record.template_name },
+                  NULL)) {
         return;
     }
-    request.ask.app = context->app;
-    request.ask.agent = context->agent;
-    request.ask.subject = context->subject;
-    request.ask.request_id = call->request_id;
+    request.ask.context = &call->context;
     request.ask.idempotency = call->idempotency;
     if (create_fine(call, command_create(&command, session, &request.ask)) &&
         process_call_new(call, command) != NULL) {
@@ -310,6 +310,9 @@ handle_process_end(struct call *call)
     if (process == NULL) {
         return;
     }
+    if (!command_is_over(process->command)) {
+        process_audit_signal(process_db(call), &call->context, process->command, "SIGKILL");
+    }
     command_kill(process->command);
     if (command_is_over(process->command)) {
         process_answer(call, 200);
@@ -339,6 +342,7 @@ stdin_on_data(struct sbx_http_request *http, const char *data, size_t len)
     struct process_call *process = call->process;
     size_t n = command_write(process->command, data, len);
 
+    process_input_add(&process->input, data, len);
     sbx_buf_append(&process->rest, data + n, len - n);
     return process->rest.len == 0;
 }
@@ -384,6 +388,7 @@ handle_process_stdin(struct call *call)
     }
     if (strcmp(eof, "true") == 0) {
         command_end_input(call->process->command);
+        call->process->input.ended = true;
     }
     call_reply(call, 204, NULL, NULL, 0, "", 0);
 }
@@ -408,6 +413,7 @@ handle_process_signal(struct call *call)
     process = process_call_of(call, true);
     if (process != NULL) {
         command_signal(process->command, control.signal);
+        process_audit_signal(process_db(call), &call->context, process->command, control.signal);
         process_answer(call, 200);
     }
 }

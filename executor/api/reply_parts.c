@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "lib/sbx_time.h"
 #include "lib/sbx_utf8.h"
 
 void
@@ -14,14 +13,7 @@ reply_text(struct sbx_jsonw *w, const char *key, const char *text)
 void
 reply_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms)
 {
-    char text[SBX_RFC3339_LEN];
-
-    if (unix_ms == 0) {
-        sbx_jsonw_null(w, key);
-        return;
-    }
-    sbx_rfc3339(text, unix_ms);
-    sbx_jsonw_str(w, key, text);
+    sbx_jsonw_time(w, key, unix_ms);
 }
 
 void

@@ -66,6 +66,42 @@ static const struct route routes[] = {
       { { "GET", "sessions:read", handle_step_stdout, API_MAX_BODY, false, "", NULL } } },
     { "session.step.stderr", "/v1/sessions/{id}/steps/{step}/stderr", "GET, HEAD", false,
       { { "GET", "sessions:read", handle_step_stderr, API_MAX_BODY, false, "", NULL } } },
+    { "policies", "/v1/policies", "GET, HEAD, POST", false,
+      { { "GET", "policies:read", handle_policy_list, API_MAX_BODY, false, "name applies_to limit cursor", NULL },
+        { "POST", "policies:write", handle_policy_create, API_MAX_POLICY_BODY, true, "", NULL } } },
+    { "policy.check", "/v1/policies:check", "POST", false,
+      { { "POST", "policies:read", handle_policy_check, API_MAX_POLICY_BODY, true, "", NULL } } },
+    { "policy", "/v1/policies/{id}", "GET, HEAD, PUT, DELETE", false,
+      { { "GET", "policies:read", handle_policy_get, API_MAX_BODY, false, "", NULL },
+        { "PUT", "policies:write", handle_policy_put, API_MAX_POLICY_BODY, true, "", NULL },
+        { "DELETE", "policies:write", handle_policy_delete, API_MAX_BODY, false, "", NULL } } },
+    { "policy.targets", "/v1/policies/{id}/targets", "PUT", false,
+      { { "PUT", "policies:write", handle_policy_targets, API_MAX_META_BODY, true, "", NULL } } },
+    { "policy.rollback", "/v1/policies/{id}/rollback", "POST", false,
+      { { "POST", "policies:write", handle_policy_rollback, API_MAX_META_BODY, true, "", NULL } } },
+    { "policy.versions", "/v1/policies/{id}/versions", "GET, HEAD", false,
+      { { "GET", "policies:read", handle_policy_versions, API_MAX_BODY, false, "limit cursor", NULL } } },
+    { "policy.version", "/v1/policies/{id}/versions/{version}", "GET, HEAD", false,
+      { { "GET", "policies:read", handle_policy_version, API_MAX_BODY, false, "", NULL } } },
+    { "policy.diff", "/v1/policies/{id}/versions/{version}/diff", "GET, HEAD", false,
+      { { "GET", "policies:read", handle_policy_diff, API_MAX_BODY, false, "to", NULL } } },
+    { "revocations", "/v1/revocations", "GET, HEAD, POST", false,
+      { { "GET", "revocations:read", handle_revocation_list, API_MAX_BODY, false, "limit cursor", NULL },
+        { "POST", "revocations:write", handle_revocation_create, API_MAX_META_BODY, true, "", NULL } } },
+    { "revocation", "/v1/revocations/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "revocations:read", handle_revocation_get, API_MAX_BODY, false, "", NULL },
+        { "DELETE", "revocations:write", handle_revocation_delete, API_MAX_BODY, false, "", NULL } } },
+    { "audit", "/v1/audit", "GET, HEAD", false,
+      { { "GET", "audit:read", handle_audit_list, API_MAX_BODY, false,
+          "kind object request_id app agent subject decision rule policy from to order limit cursor", NULL } } },
+    { "audit.head", "/v1/audit/head", "GET, HEAD", false,
+      { { "GET", "audit:read", handle_audit_head, API_MAX_BODY, false, "", NULL } } },
+    { "audit.event", "/v1/audit/{seq}", "GET, HEAD", false,
+      { { "GET", "audit:read", handle_audit_get, API_MAX_BODY, false, "", NULL } } },
+    { "gateway.changes", "/v1/gateway/changes", "GET, HEAD", false,
+      { { "GET", NULL, handle_gateway_changes, API_MAX_BODY, false, "after instance wait", NULL } } },
+    { "usage", "/v1/usage", "GET, HEAD", false,
+      { { "GET", "usage:read", handle_usage, API_MAX_BODY, false, "from to group_by app agent limit cursor", NULL } } },
     /* The older forms: document_shapes.h. */
     { "sessions.short", "/sessions", "POST", false,
       { { "POST", "sessions:write", handle_session_create, API_MAX_JOB_BODY, true, "", NULL } } },
@@ -81,8 +117,50 @@ static const struct route routes[] = {
         { "DELETE", "sessions:write", handle_session_delete, API_MAX_BODY, false, "", NULL } } },
     { "session.execute", "/api/v1/sessions/{id}/execute", "POST", false,
       { { "POST", "sessions:write", handle_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
-    { "session.files", "/v1/sessions/{id}/files", "GET, HEAD", false,
-      { { "GET", "sessions:read", handle_file_root, API_MAX_BODY, false, "recursive limit after", NULL } } },
+    /* As what agents call them; the edge knows them as tools. */
+    { "tools.jobs", "/tools/jobs", "POST", false,
+      { { "POST", "jobs:write", handle_tool_job_create, API_MAX_JOB_BODY, true, "", NULL } } },
+    { "tools.job", "/tools/jobs/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "jobs:read", handle_job_get, API_MAX_BODY, false, "wait cursor", NULL },
+        { "DELETE", "jobs:write", handle_job_cancel, API_MAX_BODY, false, "", NULL } } },
+    { "tools.run.step", "/tools/runs/{id}.{step}", "GET, HEAD, DELETE", false,
+      { { "GET", "sessions:read", handle_run_step_get, API_MAX_BODY, false, "wait stdout_offset stderr_offset", NULL },
+        { "DELETE", "sessions:write", handle_run_step_cancel, API_MAX_BODY, false, "", NULL } } },
+    { "tools.run", "/tools/runs/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "jobs:read", handle_run_job_get, API_MAX_BODY, false, "wait stdout_offset stderr_offset", NULL },
+        { "DELETE", "jobs:write", handle_run_job_cancel, API_MAX_BODY, false, "", NULL } } },
+    { "tools.task.step", "/tools/tasks/{id}.{step}", "GET, HEAD, DELETE", false,
+      { { "GET", "sessions:read", handle_task_step_get, API_MAX_BODY, false, "", NULL },
+        { "DELETE", "sessions:write", handle_task_step_cancel, API_MAX_BODY, false, "", NULL } } },
+    { "tools.task", "/tools/tasks/{id}", "GET, HEAD, DELETE", false,
+      { { "GET", "jobs:read", handle_task_job_get, API_MAX_BODY, false, "", NULL },
+        { "DELETE", "jobs:write", handle_task_job_cancel, API_MAX_BODY, false, "", NULL } } },
+    { "tools.sessions", "/tools/sessions", "POST", false,
+      { { "POST", "sessions:write", handle_tool_session_create, API_MAX_JOB_BODY, true, "", NULL } } },
+    { "tools.session", "/tools/sessions/{id}", "DELETE", false,
+      { { "DELETE", "sessions:write", handle_tool_session_delete, API_MAX_BODY, false, "", NULL } } },
+    { "tools.session.steps", "/tools/sessions/{id}/steps", "POST", false,
+      { { "POST", "sessions:write", handle_tool_step_create, API_MAX_STEP_BODY, true, "", NULL } } },
+    { "tools.artifacts.upload", "/tools/artifacts/upload", "POST", false,
+      { { "POST", "artifacts:write", handle_artifacts_create, 0, false, "name", artifact_upload_begin } } },
+    { "tools.artifact.download", "/tools/artifacts/{id}/download", "GET, HEAD", false,
+      { { "GET", "artifacts:read", handle_artifacts_content, API_MAX_BODY, false, "", NULL } } },
+    { "tools.session.files", "/tools/sessions/{id}/files", "POST", false,
+      { { "POST", "sessions:write", handle_files_write, API_MAX_JOB_BODY, true, "", NULL } } },
+    { "tools.files", "/tools/files", "GET", false,
+      { { "GET", NULL, handle_tool_read, API_MAX_BODY, false, "uri session path offset limit as", NULL } } },
+    { "tools.resource", "/tools/resource", "GET", false,
+      { { "GET", NULL, handle_tool_resource, API_MAX_BODY, false, "uri", NULL } } },
+    { "tools.status", "/tools/status", "GET", false,
+      { { "GET", NULL, handle_status, API_MAX_BODY, false, "", NULL } } },
+    { "tools.complete", "/tools/complete", "GET", false,
+      { { "GET", NULL, handle_tool_complete, API_MAX_BODY, false, "kind value", NULL } } },
+    { "tools.cancellations", "/tools/cancellations", "POST", false,
+      { { "POST", NULL, handle_tool_cancel, API_MAX_BODY, true, "", NULL } } },
+    { "status", "/v1/status", "GET", false, { { "GET", NULL, handle_status, API_MAX_BODY, false, "", NULL } } },
+    { "session.files", "/v1/sessions/{id}/files", "GET, HEAD, POST", false,
+      { { "GET", "sessions:read", handle_file_root, API_MAX_BODY, false, "recursive limit after", NULL },
+        { "POST", "sessions:write", handle_files_write, API_MAX_JOB_BODY, true, "", NULL } } },
     { "session.file", "/v1/sessions/{id}/files/{path}", "GET, HEAD, PUT, DELETE", false,
       { { "GET", "sessions:read", handle_file_get, API_MAX_BODY, false, "recursive limit after", NULL },
         { "PUT", "sessions:write", handle_file_put, 0, false, "", begin_file_put },
@@ -159,8 +237,11 @@ id_prefix(const char *pattern)
     static const struct {
         const char *under, *prefix;
     } kinds[] = {
-        { "/v1/jobs/", "job" },  { "/v1/sessions/", "ses" },     { "/v1/artifacts/", "art" },
-        { "/sessions/", "ses" }, { "/api/v1/sessions/", "ses" },
+        { "/v1/jobs/", "job" },          { "/v1/sessions/", "ses" },     { "/v1/artifacts/", "art" },
+        { "/sessions/", "ses" },         { "/api/v1/sessions/", "ses" }, { "/v1/policies/", "pol" },
+        { "/v1/revocations/", "rev" },   { "/tools/jobs/", "job" },      { "/tools/sessions/", "ses" },
+        { "/tools/artifacts/", "art" },  { "/tools/runs/{id}.", "ses" }, { "/tools/runs/", "job" },
+        { "/tools/tasks/{id}.", "ses" }, { "/tools/tasks/", "job" },
     };
 
     for (size_t i = 0; i < SBX_COUNT(kinds); i++) {
@@ -183,10 +264,8 @@ take_segment(struct call *call, const char *placeholder, const char *prefix, con
         const char *name, *prefix; /* NULL: a name */
         char *to;
     } kinds[] = {
-        { "{id}", prefix, call->id },
-        { "{step}", "stp", call->sub },
-        { "{process}", "prc", call->sub },
-        { "{name}", NULL, call->sub },
+        { "{id}", prefix, call->id },  { "{step}", "stp", call->sub },   { "{process}", "prc", call->sub },
+        { "{name}", NULL, call->sub }, { "{version}", NULL, call->sub }, { "{seq}", NULL, call->sub },
     };
 
     for (size_t i = 0; i < SBX_COUNT(kinds); i++) {
@@ -217,7 +296,8 @@ pattern_match(struct call *call, const char *pattern, const char *path)
             return true;
         }
         if (*pattern == '{') {
-            const size_t len = strcspn(path, "/");
+            /* A dot ends a segment where the pattern has one: no id has any. */
+            const size_t len = strcspn(path, pattern[strcspn(pattern, "}") + 1] == '.' ? "/." : "/");
 
             if (len == 0) {
                 return false;
@@ -243,10 +323,18 @@ route_match(struct call *call, const char *path)
     return false;
 }
 
+bool
+route_is_internal(const struct route *route)
+{
+    static const char under[] = "/v1/gateway/";
+
+    return strncmp(route->pattern, under, sizeof(under) - 1) == 0;
+}
+
 const struct route_method *
 route_method(const struct route *route, const char *method)
 {
-    if (strcmp(method, "HEAD") == 0) {
+    if (strcmp(method, "HEAD") == 0 && strstr(route->allow, "HEAD") != NULL) {
         method = "GET";
     }
     for (unsigned i = 0; i < ROUTE_MAX_METHODS && route->methods[i].method != NULL; i++) {
@@ -311,13 +399,30 @@ in_family(const char *scope, size_t len)
     return false;
 }
 
+/* What a token must name to have it, however few others it names; `admin` names them all. */
+static bool
+never_implied(const char *scope)
+{
+    static const char *const families[] = { "policies:", "revocations:", "audit:", "usage:" };
+
+    for (size_t i = 0; i < SBX_COUNT(families); i++) {
+        if (strncmp(scope, families[i], strlen(families[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
-route_permits(const struct route_method *method, const char *scopes)
+scope_permits(const char *scope, const char *scopes)
 {
     bool any = false;
 
-    if (method->scope == NULL || word_in(scopes, method->scope, strlen(method->scope))) {
+    if (word_in(scopes, scope, strlen(scope))) {
         return true;
+    }
+    if (never_implied(scope)) {
+        return word_in(scopes, "admin", strlen("admin"));
     }
     for (const char *p = scopes; *p != '\0';) {
         size_t len = strcspn(p, " ");
@@ -327,4 +432,10 @@ route_permits(const struct route_method *method, const char *scopes)
         p += strspn(p, " ");
     }
     return !any;
+}
+
+bool
+route_permits(const struct route_method *method, const char *scopes)
+{
+    return method->scope == NULL || scope_permits(method->scope, scopes);
 }

@@ -30,9 +30,16 @@ struct route {
 
 /* Fills call->route, id, sub and rest; false when no pattern matches. */
 _must_check_ bool route_match(struct call *call, const char *path);
-/* NULL: not allowed here. HEAD is GET. */
+/* For gateways' own requests, which may make no other. */
+bool route_is_internal(const struct route *route);
+/* NULL: not allowed here. HEAD is GET, but of what has no size before it is made: archives, watches, sockets. */
 const struct route_method *route_method(const struct route *route, const char *method);
 /* False when the query has a name that the method does not know: a filter that was meant must not be dropped. */
 bool route_takes_query(const struct route_method *method, const char *query);
-/* A token that names scopes of ours is held to them. */
+/*
+ * A token that names scopes of jobs, sessions or artifacts is held to them. Those of governance it must name in any case,
+ * or "admin".
+ */
+bool scope_permits(const char *scope, const char *scopes);
+/* By the method's own scope; what a request names may take others. */
 bool route_permits(const struct route_method *method, const char *scopes);

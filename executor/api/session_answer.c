@@ -89,20 +89,6 @@ session_answer_write(struct sbx_jsonw *w, const char *key, const struct session_
     sbx_jsonw_object_end(w);
 }
 
-static const char *
-interpreter_name(enum step_interpreter interpreter)
-{
-    switch (interpreter) {
-    case INTERPRETER_ALIVE:
-        return "alive";
-    case INTERPRETER_DEAD:
-        return "dead";
-    case INTERPRETER_UNKNOWN:
-        break;
-    }
-    return NULL;
-}
-
 static void
 write_output(struct sbx_jsonw *w, const struct step_record *record)
 {
@@ -128,7 +114,7 @@ write_end(struct sbx_jsonw *w, const struct step_record *record)
         sbx_jsonw_null(w, "exit_code");
     }
     reply_text(w, "signal", record->signal);
-    sbx_jsonw_str(w, "interpreter", interpreter_name(record->interpreter));
+    sbx_jsonw_str(w, "interpreter", step_interpreter_name(record->interpreter));
     sbx_jsonw_bool(w, "restarted", record->restarted);
     reply_raw(w, "usage", record->usage_json, NO_STEP_USAGE);
     reply_raw(w, "violation", record->violation_json, "null");

@@ -1,6 +1,6 @@
 /*
- * GET /v1/sessions and GET of a session's steps. What has ended is the database's; what lives is corrected by the live
- * ones, and a listing by a status that only they have is made of them.
+ * GET /v1/sessions. What has ended is the database's; what lives is corrected by the live ones, and a listing by a
+ * status that only they have is made of them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,6 @@
 #include "lib/sbx_policy.h"
 
 #define METADATA_FILTER_MAX 4096
-#define STEP_LIST_MAX (64u << 20)
 
 struct sessions_listing {
     char status[24]; /* each "" when not asked for */
@@ -31,23 +30,11 @@ struct sessions_listing {
 };
 
 static bool
-listing_state(struct call *call, char *out, size_t size)
+is_status(const char *word)
 {
     enum session_state state;
 
-    switch (call_param(call, "status", out, size)) {
-    case CALL_PARAM_ABSENT:
-        out[0] = '\0';
-        return true;
-    case CALL_PARAM_FINE:
-        if (session_state_parse(out, &state)) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, "status", "is not a status");
+    return session_state_parse(word, &state);
 }
 
 /* The name of the parameter that begins with "metadata."; false: there is none. */
@@ -102,7 +89,8 @@ sessions_listing_read(struct call *call, struct sessions_listing *listing)
 {
     char language[JOB_LANGUAGE_LEN];
 
-    if (!listing_state(call, listing->status, sizeof(listing->status)) ||
+    if (!listing_word(call, "status", is_status, "is not a status", listing->status,
+                      sizeof(listing->status)) ||
         !listing_text(call, "language", language, sizeof(language)) ||
         !listing_text(call, "template", listing->template_name, sizeof(listing->template_name)) ||
         !listing_text(call, "agent", listing->agent, sizeof(listing->agent)) ||
@@ -133,7 +121,6 @@ sessions_answer(struct call *call, const struct sessions_listing *listing, const
     unsigned count = n < listing->limit ? n : listing->limit;
     struct cursor last = { 0 };
     struct sbx_jsonw w;
-    int r;
 
     sbx_jsonw_init(&w, &body);
     sbx_jsonw_object(&w, NULL);
@@ -141,18 +128,11 @@ sessions_answer(struct call *call, const struct sessions_listing *listing, const
     for (unsigned i = 0; i < count; i++) {
         session_answer_write(&w, NULL, all[i].record, all[i].live);
     }
-    sbx_jsonw_array_end(&w);
     if (n > count) {
         last = (struct cursor){ .created_ms = all[count - 1].record->created_ms,
                                 .id = all[count - 1].record->id };
     }
-    r = listing_write_next(&w, call, listing->scope, n > count ? &last : NULL);
-    sbx_jsonw_object_end(&w);
-    if (r) {
-        call_problem_internal(call, r);
-        return;
-    }
-    call_reply_json(call, 200, NULL, 0, &body);
+    listing_end(call, &w, listing->scope, n > count ? &last : NULL);
 }
 
 struct live_list {
@@ -161,12 +141,6 @@ struct live_list {
     struct shown *all;
     unsigned n, max;
 };
-
-static bool
-matches(const char *wanted, const char *value)
-{
-    return *wanted == '\0' || strcmp(wanted, value) == 0;
-}
 
 /* As the statement does it. */
 static bool
@@ -186,15 +160,6 @@ has_metadata(const struct session_record *record, const char *member)
     return false;
 }
 
-static bool
-is_after(const struct cursor *after, const struct session_record *record)
-{
-    if (record->created_ms != after->created_ms) {
-        return record->created_ms < after->created_ms;
-    }
-    return strcmp(record->id.text, after->id.text) < 0;
-}
-
 static void
 live_visit(void *arg, struct session *session)
 {
@@ -203,11 +168,12 @@ live_visit(void *arg, struct session *session)
     const struct session_record *record = &session->record;
 
     if (list->n < list->max && session->accepted && strcmp(record->tenant, list->call->context.tenant) == 0 &&
-        matches(listing->status, session_state_name(record->state)) &&
-        matches(listing->language, record->language) &&
-        matches(listing->template_name, record->template_name) && matches(listing->agent, record->agent) &&
-        matches(listing->app, record->app) && has_metadata(record, listing->metadata) &&
-        is_after(&listing->after, record)) {
+        listing_matches(listing->status, session_state_name(record->state)) &&
+        listing_matches(listing->language, record->language) &&
+        listing_matches(listing->template_name, record->template_name) &&
+        listing_matches(listing->agent, record->agent) && listing_matches(listing->app, record->app) &&
+        has_metadata(record, listing->metadata) &&
+        listing_is_after(&listing->after, record->created_ms, &record->id)) {
         list->all[list->n++] = (struct shown){ record, session };
     }
 }
@@ -218,10 +184,7 @@ newest_first(const void *a, const void *b)
     const struct session_record *x = ((const struct shown *)a)->record,
                                 *y = ((const struct shown *)b)->record;
 
-    if (x->created_ms != y->created_ms) {
-        return x->created_ms < y->created_ms ? 1 : -1;
-    }
-    return -strcmp(x->id.text, y->id.text);
+    return listing_order(x->created_ms, &x->id, y->created_ms, &y->id);
 }
 
 static void
@@ -292,12 +255,6 @@ sessions_on_read(struct call *call, int rc, const struct db_result *result)
     free(all);
 }
 
-static struct db_value
-filter(const char *text)
-{
-    return DB_VTEXT(*text == '\0' ? NULL : text);
-}
-
 void
 handle_session_list(struct call *call)
 {
@@ -311,11 +268,11 @@ handle_session_list(struct call *call)
         return;
     }
     const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant),  filter(listing.status),
-        filter(listing.language),        filter(listing.template_name),
-        filter(listing.agent),           filter(listing.app),
-        filter(listing.metadata),        DB_VINT(listing.after.created_ms),
-        DB_VTEXT(listing.after.id.text), DB_VINT(listing.limit + 1),
+        DB_VTEXT(call->context.tenant),   listing_filter(listing.status),
+        listing_filter(listing.language), listing_filter(listing.template_name),
+        listing_filter(listing.agent),    listing_filter(listing.app),
+        listing_filter(listing.metadata), DB_VINT(listing.after.created_ms),
+        DB_VTEXT(listing.after.id.text),  DB_VINT(listing.limit + 1),
     };
     call_read(call, DB_SESSION_LIST, values, SBX_COUNT(values), sessions_on_read);
 }

@@ -75,7 +75,8 @@ session_body_parse(struct job_spec **ret, struct session_request *ret_more, cons
 {
     static const char *const known[] = { "language",     "template",     "isolation", "ttl",
                                          "idle_timeout", "step_timeout", "env",       "limits",
-                                         "metadata",     "files",        "wait",      NULL };
+                                         "metadata",     "files",        "wait",      "dependencies",
+                                         "egress",       "secrets",      "services",  NULL };
     struct body body;
     bool fine;
     int r;
@@ -142,6 +143,23 @@ context_body_parse(struct job_spec **ret, struct session_request *ret_more, cons
     }
     fine = parse_language(&body) && parse_context_name(&body, "name", &ret_more->context_name) &&
            (ret_more->context_name != NULL || body_fail(&body, "/name", "is required"));
+    return body_close(&body, fine, ret);
+}
+
+int
+files_body_parse(struct job_spec **ret, struct session_request *ret_more _unused_, const char *text,
+                 size_t len, struct sbx_field_error *err)
+{
+    static const char *const known[] = { "files", NULL };
+    struct body body;
+    bool fine;
+    int r;
+
+    r = body_open(&body, text, len, known, err);
+    if (r) {
+        return r;
+    }
+    fine = body_files(&body) && (body.spec->n_files > 0 || body_fail(&body, "/files", "must have a file"));
     return body_close(&body, fine, ret);
 }
 

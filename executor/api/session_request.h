@@ -21,5 +21,8 @@ _must_check_ int step_body_parse(struct job_spec **ret, struct session_request *
                                  size_t len, struct sbx_field_error *err);
 _must_check_ int context_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text,
                                     size_t len, struct sbx_field_error *err);
+/* {"files"}: at least one. */
+_must_check_ int files_body_parse(struct job_spec **ret, struct session_request *ret_more, const char *text,
+                                  size_t len, struct sbx_field_error *err);
 /* "key":"value" as it stands in a stored metadata object; false when no object has such a member. */
 _must_check_ bool session_metadata_member(struct sbx_buf *out, const char *key, const char *value);

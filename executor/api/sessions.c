@@ -4,14 +4,17 @@
 
 #include "executor/api/api_inside.h"
 #include "executor/api/document_shapes.h"
+#include "executor/api/governed.h"
 #include "executor/api/grant.h"
 #include "executor/api/handlers.h"
 #include "executor/api/idempotent.h"
+#include "executor/api/inputs.h"
 #include "executor/api/jobs.h"
 #include "executor/api/routes.h"
 #include "executor/api/session_answer.h"
 #include "executor/api/session_call.h"
 #include "executor/api/session_work.h"
+#include "executor/api/tool_call.h"
 #include "executor/core/session_store.h"
 
 #define CREATE_ROUTE "sessions.create"
@@ -22,21 +25,18 @@ static void
 session_answer(struct call *call, int status, const struct session_record *record, const struct session *live)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(SESSION_REPLY_MAX);
-    struct sbx_http_header headers[2];
-    char location[24 + SBX_ID_LEN];
+    struct call_place place;
     struct sbx_jsonw w;
-    unsigned n = 0;
 
+    if (call->tool != NULL) {
+        tool_answer_session(call, record, live);
+        return;
+    }
     sbx_jsonw_init(&w, &body);
     session_answer_write(&w, NULL, record, live);
     document_session_answer(&body, document_shape_of(call->route->pattern), record);
-    (void)snprintf(location, sizeof(location), "/v1/sessions/%s", record->id.text); /* fits */
-    headers[n++] = (struct sbx_http_header){ "Location", location };
-    if (call->replayed) {
-        call->api->replays++;
-        headers[n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
-    }
-    call_reply_json(call, status, headers, n, &body);
+    call_place(call, &place, "/v1/sessions/%s", record->id.text);
+    call_reply_json(call, status, place.header, place.n, &body);
 }
 
 /* One that never came to run is no session to anybody who asked for one. */
@@ -165,11 +165,11 @@ create_refused(struct call *call, int r)
     case SESSIONS_E_FULL:
         problem.code = SBX_PROBLEM_QUEUE_FULL;
         problem.detail = "the executor has as many sessions as it may have";
-        problem.retry_after_s = 10;
+        problem.retry_after_s = sessions_retry_after_s(call_sessions(call), NULL);
         break;
     case SESSIONS_E_TENANT_FULL:
         problem.code = SBX_PROBLEM_SESSION_LIMIT;
-        problem.retry_after_s = 10;
+        problem.retry_after_s = sessions_retry_after_s(call_sessions(call), call->context.tenant);
         break;
     case SESSIONS_E_DRAINING:
         problem.code = SBX_PROBLEM_UNAVAILABLE;
@@ -188,11 +188,31 @@ create_refused(struct call *call, int r)
     call_reply_problem(call, &problem);
 }
 
+static bool
+create_governed(struct call *call, struct sbx_policy_input *ret)
+{
+    const struct session_request *request = &call->work->request;
+    const struct governed_ask ask = {
+        .kind = SBX_POLICY_SESSION,
+        .body = call->spec->body,
+        .language = call->spec->language,
+        .file_bytes = call->spec->file_bytes,
+        .limits = &call->limits,
+        .isolation = call->isolation,
+        .session_ms = { [SBX_SESSION_TTL] = request->ttl_ms,
+                        [SBX_SESSION_IDLE] = request->idle_timeout_ms,
+                        [SBX_SESSION_STEP] = request->step_timeout_ms },
+    };
+
+    return governed(call, &ask, ret);
+}
+
 static void
 create_submit(struct call *call)
 {
     const struct sbx_context *context = &call->context;
     const struct session_request *request = &call->work->request;
+    struct sbx_policy_input asked;
     const struct session_ask ask = {
         .spec = call->spec,
         .context = context,
@@ -205,17 +225,28 @@ create_submit(struct call *call)
         .max_sessions = context->max_sessions,
         .request_sha256 = call->body_sha256,
         .idempotency = call->idempotency,
+        .asked = &asked,
     };
     struct session *session;
     int r;
 
+    if (!grant_budget(call) || !create_governed(call, &asked)) {
+        return;
+    }
     r = sessions_create(&session, call_sessions(call), &ask);
     if (r) {
         create_refused(call, r);
         return;
     }
     call->spec = NULL;
+    tool_began(call, session->record.id.text, NULL);
     create_wait(call, session);
+}
+
+static void
+create_inputs(struct call *call)
+{
+    inputs_load(call, create_submit);
 }
 
 static bool
@@ -292,7 +323,7 @@ handle_session_create(struct call *call)
     }
     wait = call->spec->has_wait ? call->spec->wait_ms : CREATE_WAIT_MS;
     call->wait_ms = wait < most ? wait : most;
-    idempotent(call, CREATE_ROUTE, create_submit, create_replay);
+    idempotent(call, CREATE_ROUTE, create_inputs, create_replay);
 }
 
 static void
@@ -382,7 +413,7 @@ handle_session_delete(struct call *call)
         call_problem_internal(call, r);
         return;
     }
-    session_end(session, SESSION_CANCELLED, "");
+    session_cancel_by(session, &call->context, NULL);
 }
 
 static void
@@ -411,7 +442,15 @@ extend_check(struct call *call)
     n += settle(&violations[n], "sessions.idle_timeout", request->has_idle_timeout, &request->idle_timeout_ms,
                 0, context->max_idle_ms);
     if (n == 0) {
-        return true;
+        const struct session *session = session_call_live(call);
+
+        return governed(call,
+                        &(struct governed_ask){
+                            .kind = SBX_POLICY_EXTEND,
+                            .body = call->spec->body,
+                            .template_name = session == NULL ? NULL : session->record.template_name,
+                        },
+                        NULL);
     }
     grant_refuse(call, violations, n);
     return false;
@@ -489,7 +528,7 @@ pause_handle(struct call *call, bool pause)
     if (work == NULL) {
         return;
     }
-    r = session_pause(session, pause);
+    r = session_pause_by(session, pause, &call->context);
     if (r == SESSION_PAUSE_E_BUSY) {
         call_problem(call, SBX_PROBLEM_CONFLICT, "steps of the session run or wait");
         return;

@@ -25,29 +25,18 @@ struct steps_listing {
 };
 
 static bool
-listing_state(struct call *call, struct steps_listing *listing)
+is_status(const char *word)
 {
     enum step_state state;
 
-    switch (call_param(call, "status", listing->status, sizeof(listing->status))) {
-    case CALL_PARAM_ABSENT:
-        listing->status[0] = '\0';
-        return true;
-    case CALL_PARAM_FINE:
-        if (step_state_parse(listing->status, &state)) {
-            return true;
-        }
-        break;
-    case CALL_PARAM_BAD:
-        break;
-    }
-    return listing_bad(call, "status", "is not a status");
+    return step_state_parse(word, &state);
 }
 
 static bool
 steps_listing_read(struct call *call, struct steps_listing *listing)
 {
-    if (!listing_state(call, listing) ||
+    if (!listing_word(call, "status", is_status, "is not a status", listing->status,
+                      sizeof(listing->status)) ||
         !listing_text(call, "context", listing->context, sizeof(listing->context)) ||
         !listing_limit(call, &listing->limit)) {
         return false;
@@ -65,7 +54,6 @@ steps_answer(struct call *call, const struct steps_listing *listing, const struc
     unsigned count = n < listing->limit ? n : listing->limit;
     struct cursor last = { 0 };
     struct sbx_jsonw w;
-    int r;
 
     sbx_jsonw_init(&w, &body);
     sbx_jsonw_object(&w, NULL);
@@ -76,23 +64,10 @@ steps_answer(struct call *call, const struct steps_listing *listing, const struc
         brief.brief = true;
         step_answer_write(&w, NULL, &brief);
     }
-    sbx_jsonw_array_end(&w);
     if (count > 0 && n > count) {
         last = (struct cursor){ .created_ms = all[count - 1]->number, .id = all[count - 1]->id };
     }
-    r = listing_write_next(&w, call, listing->scope, n > count ? &last : NULL);
-    sbx_jsonw_object_end(&w);
-    if (r) {
-        call_problem_internal(call, r);
-        return;
-    }
-    call_reply_json(call, 200, NULL, 0, &body);
-}
-
-static bool
-matches(const char *wanted, const char *value)
-{
-    return *wanted == '\0' || strcmp(wanted, value) == 0;
+    listing_end(call, &w, listing->scope, n > count ? &last : NULL);
 }
 
 /* The newest is the last of them. */
@@ -106,8 +81,9 @@ list_live(struct call *call, const struct steps_listing *listing, const struct s
         struct step *step = step_of(it);
         const struct step_record *record = step_record(step);
 
-        if (step_accepted(step) && matches(listing->status, step_state_status(record->state)) &&
-            matches(listing->context, record->context) && record->number < listing->after.created_ms) {
+        if (step_accepted(step) && listing_matches(listing->status, step_state_status(record->state)) &&
+            listing_matches(listing->context, record->context) &&
+            record->number < listing->after.created_ms) {
             all[n++] = record;
         }
     }
@@ -165,22 +141,13 @@ steps_on_read(struct call *call, int rc, const struct db_result *result)
     free(all);
 }
 
-static struct db_value
-filter(const char *text)
-{
-    return DB_VTEXT(*text == '\0' ? NULL : text);
-}
-
 static void
 steps_read(struct call *call, const struct steps_listing *listing)
 {
     const struct db_value values[] = {
-        DB_VTEXT(call->context.tenant),
-        DB_VTEXT(call->id),
-        filter(listing->status),
-        filter(listing->context),
-        DB_VINT(listing->after.created_ms),
-        DB_VINT(listing->limit + 1),
+        DB_VTEXT(call->context.tenant),     DB_VTEXT(call->id),
+        listing_filter(listing->status),    listing_filter(listing->context),
+        DB_VINT(listing->after.created_ms), DB_VINT(listing->limit + 1),
     };
 
     call_read(call, DB_STEP_LIST, values, SBX_COUNT(values), steps_on_read);

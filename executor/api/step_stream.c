@@ -8,10 +8,10 @@
 static void
 step_stream_feed(struct call *call, const struct step_record *record, struct feed *feed)
 {
-    struct step_headers headers;
+    struct call_place place;
 
-    step_headers(call, record, &headers);
-    stream_start(call, feed, headers.header, headers.n);
+    step_place(call, record, &place);
+    stream_start(call, feed, place.header, place.n);
 }
 
 static void

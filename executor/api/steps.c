@@ -13,6 +13,9 @@
 #include "executor/api/session_work.h"
 #include "executor/api/steps.h"
 #include "executor/api/stream.h"
+#include "executor/api/tool_call.h"
+#include "executor/api/tool_stream.h"
+#include "executor/api/governed.h"
 #include "executor/api/grant.h"
 #include "executor/core/session_store.h"
 #include "executor/runtime/registry.h"
@@ -21,27 +24,24 @@ static void
 step_answer(struct call *call, int status, const struct step_record *record)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(STEP_REPLY_MAX);
-    struct step_headers headers;
+    struct call_place place;
     struct sbx_jsonw w;
 
+    if (call->tool != NULL) {
+        tool_answer_step(call, record);
+        return;
+    }
     sbx_jsonw_init(&w, &body);
     step_answer_write(&w, NULL, record);
     document_step_answer(&body, document_shape_of(call->route->pattern), record);
-    step_headers(call, record, &headers);
-    call_reply_json(call, status, headers.header, headers.n, &body);
+    step_place(call, record, &place);
+    call_reply_json(call, status, place.header, place.n, &body);
 }
 
 void
-step_headers(struct call *call, const struct step_record *record, struct step_headers *ret)
+step_place(struct call *call, const struct step_record *record, struct call_place *ret)
 {
-    ret->n = 0;
-    (void)snprintf(ret->location, sizeof(ret->location), "/v1/sessions/%s/steps/%s", record->session_id.text,
-                   record->id.text); /* fits */
-    ret->header[ret->n++] = (struct sbx_http_header){ "Location", ret->location };
-    if (call->replayed) {
-        call->api->replays++;
-        ret->header[ret->n++] = (struct sbx_http_header){ "Idempotency-Replayed", "true" };
-    }
+    call_place(call, ret, "/v1/sessions/%s/steps/%s", record->session_id.text, record->id.text);
 }
 
 /* A live one: its output so far is in the answer. */
@@ -63,6 +63,7 @@ step_on_waited(struct call *call, enum waiter_result result, int unfinished)
     struct step *step = call->work->step;
 
     call->work->waiter = NULL;
+    tool_settle(call);
     switch (result) {
     case WAITER_OVER:
     case WAITER_TIMEOUT:
@@ -100,6 +101,7 @@ step_answer_later(struct call *call, struct step *step, int unfinished)
     if (work == NULL) {
         return;
     }
+    tool_stream_step(call, step);
     work->step = step;
     r = step_wait(&work->waiter, step, call->wait_ms,
                   unfinished == 202 ? step_on_waited_202 : step_on_waited_200, call);
@@ -190,14 +192,16 @@ create_replay(struct call *call, const char *id)
 }
 
 static void
-create_refused(struct call *call, int r)
+create_refused(struct call *call, int r, const struct session *session)
 {
     struct sbx_field_error err = { 0 };
 
     switch (r) {
     case STEP_E_QUEUE_FULL:
-        call_reply_problem(call,
-                           &(struct sbx_problem){ .code = SBX_PROBLEM_STEP_QUEUE_FULL, .retry_after_s = 1 });
+        call_reply_problem(call, &(struct sbx_problem){
+                                     .code = SBX_PROBLEM_STEP_QUEUE_FULL,
+                                     .retry_after_s = step_retry_after_s(session),
+                                 });
         break;
     case STEP_E_CONTEXTS_FULL:
         call_problem(call, SBX_PROBLEM_CONFLICT, "the session has as many contexts as it may have");
@@ -210,6 +214,26 @@ create_refused(struct call *call, int r)
         call_problem_internal(call, r);
         break;
     }
+}
+
+static bool
+create_governed(struct call *call, const struct session *session)
+{
+    const struct session_request *request = &call->work->request;
+    const char *language = call->spec->language;
+    const struct session_context *context = session_context_find(
+        session, request->context_name == NULL ? SESSION_CONTEXT_DEFAULT : request->context_name);
+    const struct governed_ask ask = {
+        .kind = SBX_POLICY_STEP,
+        .body = call->spec->body,
+        .language = *language != '\0' ? language
+                    : context != NULL ? context->language
+                                      : session->record.language,
+        .template_name = session->record.template_name,
+        .session_ms = { [SBX_SESSION_STEP] = request->timeout_ms },
+    };
+
+    return governed(call, &ask, NULL);
 }
 
 static void
@@ -227,6 +251,9 @@ create_submit(struct call *call)
         call_problem(call, SBX_PROBLEM_CONFLICT, "the session is paused");
         return;
     }
+    if (!grant_budget(call) || !create_governed(call, session)) {
+        return;
+    }
     const struct step_ask ask = {
         .spec = call->spec,
         .context_name = request->context_name,
@@ -238,10 +265,11 @@ create_submit(struct call *call)
     };
     r = step_submit(&step, session, &ask);
     if (r) {
-        create_refused(call, r);
+        create_refused(call, r, session);
         return;
     }
     call->spec = NULL;
+    tool_began(call, call->id, step_record(step)->id.text);
     stream_from_start(call);
     create_answer(call, step);
 }
@@ -334,8 +362,8 @@ handle_step_cancel(struct call *call)
         step_load(call, step_answer_loaded);
         return;
     }
-    call->wait_ms = JOBS_SETTLE_MS;
-    step_cancel(step);
+    call->wait_ms = tool_wait_end(call);
+    step_cancel_by(step, &call->context, NULL);
     step = step_live(call);
     if (step == NULL) {
         call_reply_problem(call,
@@ -346,19 +374,23 @@ handle_step_cancel(struct call *call)
 }
 
 static void
+stream_answer(struct call *call, const struct step_record *record, unsigned which)
+{
+    job_stream_audit(call, record->id.text, &record->stream[which],
+                     which == JOB_STDOUT ? "stdout" : "stderr");
+    job_stream_answer(call, &record->stream[which], record->truncated);
+}
+
+static void
 stdout_loaded(struct call *call)
 {
-    const struct step_record *record = &call->work->step_record;
-
-    job_stream_answer(call, &record->stream[JOB_STDOUT], record->truncated);
+    stream_answer(call, &call->work->step_record, JOB_STDOUT);
 }
 
 static void
 stderr_loaded(struct call *call)
 {
-    const struct step_record *record = &call->work->step_record;
-
-    job_stream_answer(call, &record->stream[JOB_STDERR], record->truncated);
+    stream_answer(call, &call->work->step_record, JOB_STDERR);
 }
 
 static void
@@ -376,7 +408,7 @@ stream_handle(struct call *call, unsigned which)
         call_problem_internal(call, r);
         return;
     }
-    job_stream_answer(call, &step_record(step)->stream[which], step_record(step)->truncated);
+    stream_answer(call, step_record(step), which);
 }
 
 void

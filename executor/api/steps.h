@@ -4,13 +4,8 @@
 #include "executor/api/call.h"
 #include "executor/core/step.h"
 
-struct step_headers {
-    struct sbx_http_header header[2];
-    unsigned n;
-    char location[32 + 2 * SBX_ID_LEN];
-};
-/* What every answer with a step has: where it is, and whether it was asked for before. */
-void step_headers(struct call *call, const struct step_record *record, struct step_headers *ret);
+/* What every answer with a step has. */
+void step_place(struct call *call, const struct step_record *record, struct call_place *ret);
 /* The live step of call->id and call->sub; NULL: none, and nothing was answered. */
 struct step *step_live(const struct call *call);
 /* Streams it instead, when the client wants events. */

@@ -12,22 +12,23 @@
 #include "executor/api/api_inside.h"
 #include "lib/sbx_utf8.h"
 
-#define STREAM_TYPE "text/event-stream"
 #define STREAM_PIECE 16384ul        /* output in one event */
 #define STREAM_AHEAD (256ul * 1024) /* bytes that may wait for the client */
 #define STREAM_MAX                                                                                           \
     (256ul * 1024 * 1024) /* of what is written at once: one event may be as large as the feed's window */
+#define STREAM_LEAD_MAX 4096ul
 #define STREAM_HELD 4
 #define STREAM_HINT "retry: 1000\n\n"
 #define STREAM_ALIVE ": keep-alive\n\n"
 
 struct stream {
-    struct list link; /* among the api's */
+    struct stream_slot slot;
     struct call *call;
     struct feed_reader *reader;
     struct timer *soon, *alive;
     struct feed_cursor cursor; /* what was taken from the feed */
     bool resumes, plain;
+    struct sbx_buf lead; /* before all that the feed has */
     struct {
         char data[STREAM_HELD];
         size_t len;
@@ -42,10 +43,11 @@ stream_free(struct stream *stream)
     if (stream == NULL) {
         return NULL;
     }
-    list_remove(&stream->link);
+    stream_slot_free(&stream->slot);
     feed_reader_free(stream->reader);
     timer_free(stream->soon);
     timer_free(stream->alive);
+    sbx_buf_deinit(&stream->lead);
     free(stream);
     return NULL;
 }
@@ -86,46 +88,60 @@ stream_read_cursor(struct call *call, struct stream *stream)
     return cursor_refuse(call, "cursor");
 }
 
-/* Streams last: they may not use up the connections that others need. */
-static bool
-stream_has_room(struct call *call)
+bool
+stream_slot_take(struct stream_slot *slot, struct call *call, struct sbx_problem *ret)
 {
     const struct api_spec *spec = &call->api->spec;
-    struct sbx_problem problem = { .retry_after_s = 1 };
     unsigned n = 0, own = 0;
     struct list *it, *after;
 
+    list_init(&slot->link);
     list_each (it, after, &call->api->streams) {
-        const struct stream *other = list_entry(it, struct stream, link);
+        const struct stream_slot *other = list_entry(it, struct stream_slot, link);
 
         n++;
-        own += strcmp(other->call->context.tenant, call->context.tenant) == 0;
+        own += strcmp(other->tenant, call->context.tenant) == 0;
     }
-    if (own >= spec->max_streams_per_tenant) {
-        problem.code = SBX_PROBLEM_TENANT_QUEUE_FULL;
-        problem.detail = "the tenant has as many streams open as it may";
-    } else if (n >= spec->max_streams) {
-        problem.code = SBX_PROBLEM_QUEUE_FULL;
-        problem.detail = "as many streams are open as may be";
-    } else {
+    if (own < spec->max_streams_per_tenant && n < spec->max_streams) {
+        slot->tenant = call->context.tenant;
+        list_append(&call->api->streams, &slot->link);
         return true;
     }
-    call_reply_problem(call, &problem);
+    if (ret != NULL) {
+        *ret = (struct sbx_problem){ .retry_after_s = 1 };
+        ret->code =
+            own < spec->max_streams_per_tenant ? SBX_PROBLEM_QUEUE_FULL : SBX_PROBLEM_TENANT_QUEUE_FULL;
+        ret->detail = own < spec->max_streams_per_tenant ? "as many streams are open as may be"
+                                                         : "the tenant has as many streams open as it may";
+    }
     return false;
 }
 
-static struct stream *
+void
+stream_slot_free(struct stream_slot *slot)
+{
+    list_remove(&slot->link);
+}
+
+/* False: answered. */
+static bool
 stream_new(struct call *call)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
+    struct sbx_problem problem;
 
-    if (stream != NULL) {
-        stream->call = call;
-        list_init(&stream->link);
-        list_append(&call->api->streams, &stream->link);
-        call->stream = stream;
+    if (stream == NULL) {
+        call_problem_internal(call, -ENOMEM);
+        return false;
     }
-    return stream;
+    if (!stream_slot_take(&stream->slot, call, &problem)) {
+        free(stream);
+        call_reply_problem(call, &problem);
+        return false;
+    }
+    stream->call = call;
+    call->stream = stream;
+    return true;
 }
 
 bool
@@ -134,6 +150,9 @@ stream_ask(struct call *call)
     const char *accept = sbx_http_request_header(call->request, "Accept");
     char text[2];
 
+    if (call->tool != NULL) {
+        return true; /* its streams are of another kind */
+    }
     if (!accept_prefers(accept, STREAM_TYPE, "application/json")) {
         if (call_param(call, "cursor", text, sizeof(text)) == CALL_PARAM_ABSENT) {
             return true;
@@ -144,11 +163,7 @@ stream_ask(struct call *call)
                                  });
         return false;
     }
-    if (!stream_has_room(call)) {
-        return false;
-    }
-    if (stream_new(call) == NULL) {
-        call_problem_internal(call, -ENOMEM);
+    if (!stream_new(call)) {
         return false;
     }
     return stream_read_cursor(call, call->stream);
@@ -162,9 +177,8 @@ stream_from_start(struct call *call)
     }
 }
 
-/* JSON's line breaks are white space between its values; a line of ours must not end at one. */
-static void
-put_data(struct sbx_buf *out, const char *json, size_t len)
+void
+stream_put_data(struct sbx_buf *out, const char *json, size_t len)
 {
     sbx_buf_puts(out, "data: ");
     while (len > 0) {
@@ -222,29 +236,6 @@ put_bytes(const struct stream *stream, struct sbx_buf *out, unsigned which, cons
     sbx_buf_puts(out, "\n\n");
 }
 
-/* Bytes at the end that begin a character and could still become one. */
-static size_t
-unfinished(const char *data, size_t len)
-{
-    for (size_t back = 1; back < STREAM_HELD && back <= len; back++) {
-        char whole[STREAM_HELD] = { (char)0x80, (char)0x80, (char)0x80, (char)0x80 };
-        uint8_t first = (uint8_t)data[len - back];
-
-        if ((first & 0xc0) == 0x80) {
-            continue;
-        }
-        if (first < 0xc2 || first > 0xf4) {
-            return 0;
-        }
-        if (back == 1) {
-            return 1;
-        }
-        memcpy(whole, data + len - back, back);
-        return sbx_utf8_sequence(whole, sizeof(whole)) > back ? back : 0;
-    }
-    return 0;
-}
-
 static void
 put_output(struct stream *stream, struct sbx_buf *out, unsigned which, const char *data, size_t len)
 {
@@ -254,7 +245,7 @@ put_output(struct stream *stream, struct sbx_buf *out, unsigned which, const cha
     memcpy(joined, stream->held[which].data, n);
     memcpy(joined + n, data, len);
     n += len;
-    rest = unfinished(joined, n);
+    rest = sbx_utf8_unfinished(joined, n);
     memcpy(stream->held[which].data, joined + n - rest, rest);
     stream->held[which].len = rest;
     if (n > rest) {
@@ -309,7 +300,7 @@ stream_put(struct stream *stream, struct sbx_buf *out, const struct feed_item *i
         break;
     case FEED_EVENT:
         put_head(stream, out, item->name);
-        put_data(out, item->data, item->len);
+        stream_put_data(out, item->data, item->len);
         break;
     case FEED_GAP:
         put_gap(stream, out, item);
@@ -432,6 +423,9 @@ stream_begin(struct stream *stream, const struct sbx_http_header *headers, unsig
     }
     sbx_http_reply_on_drain(call->request, stream_on_drain);
     sbx_http_reply_write(call->request, STREAM_HINT, strlen(STREAM_HINT));
+    if (stream->lead.len > 0 && !stream->lead.failed) {
+        sbx_http_reply_write(call->request, stream->lead.data, stream->lead.len);
+    }
     timer_start(stream->alive, call->api->spec.stream_keepalive_ms);
     timer_start(stream->soon, 0);
 }
@@ -451,6 +445,16 @@ stream_is_over(struct stream *stream, struct feed *feed)
     over = feed_next(reader, STREAM_PIECE, &item) == FEED_NEXT_END;
     feed_reader_free(reader);
     return over;
+}
+
+void
+stream_lead(struct call *call, const char *name, const struct sbx_buf *json)
+{
+    struct stream *stream = call->stream;
+
+    stream->lead = (struct sbx_buf)SBX_BUF_INIT(STREAM_LEAD_MAX);
+    sbx_buf_printf(&stream->lead, "event: %s\n", name);
+    stream_put_data(&stream->lead, json->data, json->len);
 }
 
 void
@@ -476,11 +480,7 @@ stream_start_plain(struct call *call, struct feed *feed)
 {
     int r;
 
-    if (call->stream == NULL && !stream_has_room(call)) {
-        return;
-    }
-    if (call->stream == NULL && stream_new(call) == NULL) {
-        call_problem_internal(call, -ENOMEM);
+    if (call->stream == NULL && !stream_new(call)) {
         return;
     }
     call->stream->plain = true;

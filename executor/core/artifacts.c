@@ -4,16 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "executor/core/list.h"
+#include "executor/core/audit_inside.h"
 #include "executor/core/rows.h"
+#include "executor/core/usage.h"
 #include "executor/log.h"
 #include "executor/store/stmts.h"
 #include "lib/sbx_jsonw.h"
+#include "lib/sbx_list.h"
 #include "lib/sbx_time.h"
 
 #define EXPIRY_MS 1000 /* between looks for what has expired */
 #define EXPIRY_PAGE 64
-#define EVENT_MAX 16384
 
 struct artifacts {
     struct artifacts_spec spec;
@@ -149,32 +150,50 @@ write_text(struct sbx_jsonw *w, const char *key, const char *text)
     }
 }
 
+static void
+account(struct db_tx *tx, struct sbx_jsonw *w, const struct artifact *artifact, const char *kind,
+        const struct sbx_context *who)
+{
+    const struct usage_owner owner = { .tenant = artifact->tenant, .app = who->app, .agent = who->agent };
+
+    if (strcmp(kind, "artifact.uploaded") == 0) {
+        usage_account(tx, w, &owner,
+                      &(struct usage){ .uploads = 1,
+                                       .upload_bytes = artifact->size,
+                                       .artifact_in_bytes = artifact->size });
+    } else if (strcmp(kind, "artifact.collected") == 0) {
+        usage_account(tx, w, &owner, &(struct usage){ .artifact_out_bytes = artifact->size });
+    }
+}
+
 void
 artifacts_audit(struct db_tx *tx, const struct artifact *artifact, const char *kind,
-                const struct artifact_actor *actor)
+                const struct sbx_context *who)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(EVENT_MAX);
-    struct sbx_jsonw w;
+    struct audit_event event;
 
-    sbx_jsonw_init(&w, &body);
-    sbx_jsonw_object(&w, NULL);
-    write_text(&w, "app", actor->app);
-    write_text(&w, "agent", actor->agent);
-    write_text(&w, "subject", actor->subject);
-    write_text(&w, "job_id", artifact->job_id);
-    write_text(&w, "session_id", artifact->session_id);
-    sbx_jsonw_uint(&w, "size", artifact->size);
-    sbx_jsonw_str(&w, "sha256", artifact->sha256);
-    sbx_jsonw_object_end(&w);
-    /* A body that could not be made is no JSON: the store then fails the whole transaction, as it must. */
-    db_tx_audit(tx, &(struct db_audit){
+    audit_event_begin(&event);
+    if (who != NULL) {
+        audit_write_context(&event.w, who);
+    }
+    write_text(&event.w, "job_id", artifact->job_id);
+    write_text(&event.w, "session_id", artifact->session_id);
+    sbx_jsonw_uint(&event.w, "size", artifact->size);
+    sbx_jsonw_str(&event.w, "sha256", artifact->sha256);
+    if (artifact->expires_ms != 0) {
+        sbx_jsonw_uint(&event.w, "expires_ms", artifact->expires_ms);
+    }
+    if (who != NULL) {
+        account(tx, &event.w, artifact, kind, who);
+    }
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
                         .tenant = artifact->tenant,
                         .kind = kind,
                         .object = artifact->id.text,
-                        .request_id = actor->request_id,
+                        .request_id = who == NULL ? NULL : who->request_id,
                         .decision = "allow",
-                        .body = body.failed ? "" : body.data,
-                        .body_len = body.failed ? 0 : body.len,
+                        .keep_ms = who == NULL ? 0 : who->retention_audit_ms,
                     });
 }
 
@@ -229,7 +248,7 @@ removal_on_key_gone(void *arg, int rc, const struct db_result *result)
 
 int
 artifacts_remove(struct artifacts *artifacts, const struct artifact *artifact, const char *kind,
-                 const struct artifact_actor *actor, artifacts_done_fn done, void *arg)
+                 const struct sbx_context *who, artifacts_done_fn done, void *arg)
 {
     const struct db_value values[] = { DB_VTEXT(artifact->tenant), DB_VTEXT(artifact->id.text) };
     struct removal *removal = calloc(1, sizeof(*removal));
@@ -243,7 +262,7 @@ artifacts_remove(struct artifacts *artifacts, const struct artifact *artifact, c
     memcpy(removal->tenant, artifact->tenant, sizeof(removal->tenant));
     db_tx_add(tx, DB_ARTIFACT_KEY_DELETE, values, SBX_COUNT(values));
     db_tx_add(tx, DB_ARTIFACT_DELETE, values, SBX_COUNT(values));
-    artifacts_audit(tx, artifact, kind, actor);
+    artifacts_audit(tx, artifact, kind, who);
     db_tx_submit(tx, removal_on_key_gone, removal);
     return 0;
 }
@@ -268,12 +287,10 @@ expired_on_removed(void *arg, int rc)
 static void
 expired_remove(struct artifacts *artifacts)
 {
-    static const struct artifact_actor nobody;
-
     artifacts->n_removing = artifacts->n_expired + 1;
     for (unsigned i = 0; i < artifacts->n_expired; i++) {
-        if (artifacts_remove(artifacts, &artifacts->expired[i], "artifact.expired", &nobody,
-                             expired_on_removed, artifacts) != 0) {
+        if (artifacts_remove(artifacts, &artifacts->expired[i], "artifact.expired", NULL, expired_on_removed,
+                             artifacts) != 0) {
             artifacts->n_removing--;
         }
     }

@@ -43,21 +43,16 @@ _must_check_ int artifacts_store(struct artifacts *artifacts, struct db_tx *tx,
 _must_check_ int artifacts_source(const struct artifacts *artifacts, const struct artifact *artifact,
                                   struct blob_source *ret, uint8_t key[BLOB_KEY_LEN]);
 
-/* Who does something to an artifact, for its audit event. Borrows; NULL members are left out. */
-struct artifact_actor {
-    const char *app, *agent, *subject, *request_id;
-};
-
 /*
  * The key's row first, then the file; `done` when the key is gone for good: 0, ARTIFACTS_E_NOT_FOUND or -errno. `kind` is
  * the event's: "artifact.deleted" or "artifact.expired".
  */
 _must_check_ int artifacts_remove(struct artifacts *artifacts, const struct artifact *artifact,
-                                  const char *kind, const struct artifact_actor *actor,
-                                  artifacts_done_fn done, void *arg);
-/* Appends an event about it to tx. */
+                                  const char *kind, const struct sbx_context *who, artifacts_done_fn done,
+                                  void *arg);
+/* Appends an event about it to tx. `who` NULL: nobody, its time is over. */
 void artifacts_audit(struct db_tx *tx, const struct artifact *artifact, const char *kind,
-                     const struct artifact_actor *actor);
+                     const struct sbx_context *who);
 
 /*
  * Room for bytes to come in what a tenant may store. It counts until it is freed, which is when they are in the database or

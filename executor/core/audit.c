@@ -2,105 +2,9 @@
 
 #include <string.h>
 
+#include "executor/core/usage.h"
+#include "lib/sbx_problem.h"
 #include "lib/sbx_wall.h"
-
-#define AUDIT_BODY_MAX 262144
-
-void
-audit_event_begin(struct audit_event *event)
-{
-    event->body = (struct sbx_buf)SBX_BUF_INIT(AUDIT_BODY_MAX);
-    sbx_jsonw_init(&event->w, &event->body);
-    sbx_jsonw_object(&event->w, NULL);
-}
-
-/* A body that could not be made is no JSON: the store then fails the whole transaction, as it must. */
-void
-audit_event_end(struct audit_event *event, struct db_tx *tx, struct db_audit *head)
-{
-    sbx_jsonw_object_end(&event->w);
-    head->body = event->body.failed ? "" : event->body.data;
-    head->body_len = event->body.failed ? 0 : event->body.len;
-    db_tx_audit(tx, head);
-    sbx_buf_deinit(&event->body);
-}
-
-void
-audit_write_who(struct sbx_jsonw *w, const char *app, const char *agent, const char *subject)
-{
-    if (app != NULL && *app != '\0') {
-        sbx_jsonw_str(w, "app", app);
-    }
-    if (agent != NULL && *agent != '\0') {
-        sbx_jsonw_str(w, "agent", agent);
-    }
-    sbx_jsonw_str(w, "subject", subject);
-}
-
-static void
-write_digest(struct sbx_jsonw *w, const char *key, const void *data, size_t len)
-{
-    uint8_t digest[SBX_SHA256_LEN];
-    char hex[SBX_SHA256_HEX];
-
-    if (sbx_sha256(data, len, digest) != 0) {
-        sbx_jsonw_null(w, key);
-        return;
-    }
-    sbx_hex(hex, digest, sizeof(digest));
-    sbx_jsonw_str(w, key, hex);
-}
-
-void
-audit_write_input(struct sbx_jsonw *w, const struct job_spec *spec)
-{
-    sbx_jsonw_uint(w, "code_bytes", spec->code_len);
-    sbx_jsonw_uint(w, "args", spec->n_args);
-    sbx_jsonw_uint(w, "env", spec->n_env);
-    if (spec->stdin_len > 0) {
-        sbx_jsonw_uint(w, "stdin_bytes", spec->stdin_len);
-        write_digest(w, "stdin_sha256", spec->stdin_data, spec->stdin_len);
-    }
-    if (spec->event_json != NULL) {
-        write_digest(w, "event_sha256", spec->event_json, spec->event_len);
-    }
-    if (spec->n_files == 0) {
-        return;
-    }
-    sbx_jsonw_array(w, "files");
-    for (unsigned i = 0; i < spec->n_files; i++) {
-        sbx_jsonw_object(w, NULL);
-        sbx_jsonw_str(w, "path", spec->files[i].path);
-        sbx_jsonw_uint(w, "size", spec->files[i].len);
-        write_digest(w, "sha256", spec->files[i].data, spec->files[i].len);
-        sbx_jsonw_object_end(w);
-    }
-    sbx_jsonw_array_end(w);
-}
-
-void
-audit_write_origin(struct sbx_jsonw *w, const struct audit_origin *origin)
-{
-    const struct sbx_context *context = origin->context;
-
-    sbx_jsonw_str(w, "request_sha256", origin->request_sha256);
-    if (origin->idempotency_key != NULL) {
-        sbx_jsonw_str(w, "idempotency_key", origin->idempotency_key);
-    }
-    if (context->token_id[0] != '\0') {
-        sbx_jsonw_str(w, "token_id", context->token_id);
-    }
-    if (context->client[0] != '\0') {
-        sbx_jsonw_str(w, "client", context->client);
-    }
-    sbx_jsonw_object(w, "policy");
-    sbx_jsonw_str(w, "id", context->policy_id);
-    sbx_jsonw_uint(w, "version", context->policy_version);
-    sbx_jsonw_object_end(w);
-    if (context->bypass) {
-        sbx_jsonw_bool(w, "authorization_bypassed", true);
-    }
-}
 
 void
 audit_job_accepted(struct db_tx *tx, const struct job *job, const struct audit_origin *origin)
@@ -124,16 +28,8 @@ audit_job_accepted(struct db_tx *tx, const struct job *job, const struct audit_o
                         .object = record->id.text,
                         .request_id = record->request_id,
                         .decision = "allow",
+                        .keep_ms = origin->context->retention_audit_ms,
                     });
-}
-
-void
-audit_write_stream(struct sbx_jsonw *w, const char *key, const struct job_stream *stream)
-{
-    sbx_jsonw_object(w, key);
-    sbx_jsonw_uint(w, "bytes", stream->total);
-    sbx_jsonw_str(w, "sha256", stream->sha256[0] != '\0' ? stream->sha256 : NULL);
-    sbx_jsonw_object_end(w);
 }
 
 static void
@@ -145,6 +41,7 @@ write_artifacts(struct sbx_jsonw *w, const struct job_record *record)
     sbx_jsonw_array(w, "artifacts");
     for (unsigned i = 0; i < record->n_artifacts; i++) {
         sbx_jsonw_object(w, NULL);
+        sbx_jsonw_str(w, "artifact_id", record->artifacts[i].id.text);
         sbx_jsonw_str(w, "path", record->artifacts[i].path);
         sbx_jsonw_uint(w, "size", record->artifacts[i].size);
         sbx_jsonw_str(w, "sha256", record->artifacts[i].sha256);
@@ -172,6 +69,8 @@ ended_kind(enum job_state state)
         return "job.cancelled";
     case JOB_LOST:
         return "job.lost";
+    case JOB_DENIED:
+        return "job.stopped";
     case JOB_QUEUED:
     case JOB_STARTING:
     case JOB_RUNNING:
@@ -180,11 +79,32 @@ ended_kind(enum job_state state)
     case JOB_FAILED:
     case JOB_TIMED_OUT:
     case JOB_LIMIT_EXCEEDED:
-    case JOB_DENIED:
     case JOB_N_STATES:
         break;
     }
     return "job.finished";
+}
+
+static void
+account_job(struct db_tx *tx, struct sbx_jsonw *w, const struct job *job)
+{
+    const struct job_record *record = &job->record;
+    const struct job_used *used = &job->used;
+    struct usage usage = {
+        .jobs = 1,
+        .cpu_ms = used->cpu_ms,
+        .wall_ms = used->wall_ms,
+        .memory_mib_ms = usage_memory(used->peak_memory_bytes, used->wall_ms),
+        .stdout_bytes = record->stream[JOB_STDOUT].total,
+        .stderr_bytes = record->stream[JOB_STDERR].total,
+    };
+
+    for (unsigned i = 0; i < record->n_artifacts; i++) {
+        usage.artifact_out_bytes += record->artifacts[i].size;
+    }
+    usage_account(
+        tx, w, &(struct usage_owner){ .tenant = record->tenant, .app = record->app, .agent = record->agent },
+        &usage);
 }
 
 void
@@ -196,21 +116,26 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
 
     audit_event_begin(&event);
     audit_write_who(&event.w, record->app, record->agent, record->subject);
+    audit_write_means(&event.w, &job->means);
     sbx_jsonw_str(&event.w, "isolation", sbx_isolation_name(record->isolation));
+    sbx_jsonw_str(&event.w, "code_sha256", record->code_sha256);
     sbx_jsonw_str(&event.w, "status", status);
-    write_exit(&event.w, record);
-    if (record->violation_json != NULL) {
-        sbx_jsonw_raw(&event.w, "violation", record->violation_json, strlen(record->violation_json));
+    if (job->verdict.state == JOB_CANCELLED) {
+        audit_write_asker(&event.w, "cancelled_by", job->cancelled_by);
     }
+    write_exit(&event.w, record);
+    audit_write_violation(&event.w, record->violation_json);
     if (record->usage_json != NULL) {
-        sbx_jsonw_raw(&event.w, "usage", record->usage_json, strlen(record->usage_json));
+        sbx_jsonw_raw_canonical(&event.w, "usage", record->usage_json, strlen(record->usage_json));
     }
     audit_write_stream(&event.w, "stdout", &record->stream[JOB_STDOUT]);
     audit_write_stream(&event.w, "stderr", &record->stream[JOB_STDERR]);
     if (record->result_json != NULL) {
-        write_digest(&event.w, "result_sha256", record->result_json, strlen(record->result_json));
+        audit_write_digest(&event.w, "result_sha256", record->result_json, strlen(record->result_json));
     }
     write_artifacts(&event.w, record);
+    account_job(tx, &event.w, job);
+    audit_write_network(&event.w);
     if (record->message[0] != '\0') {
         sbx_jsonw_str(&event.w, "message", record->message);
     }
@@ -221,7 +146,52 @@ audit_job_ended(struct db_tx *tx, const struct job *job)
                         .object = record->id.text,
                         .request_id = record->request_id,
                         .decision = status,
+                        .keep_ms = job->means.keep_ms,
                     });
+}
+
+void
+audit_job_started(struct db_tx *tx, const struct job *job)
+{
+    const struct job_record *record = &job->record;
+    struct audit_event event;
+
+    audit_event_begin(&event);
+    audit_write_who(&event.w, record->app, record->agent, record->subject);
+    audit_write_means(&event.w, &job->means);
+    sbx_jsonw_str(&event.w, "language", record->language);
+    sbx_jsonw_str(&event.w, "template", record->template_name);
+    sbx_jsonw_str(&event.w, "isolation", sbx_isolation_name(record->isolation));
+    sbx_jsonw_str(&event.w, "code_sha256", record->code_sha256);
+    sbx_jsonw_uint(&event.w, "waited_ms", job->running_ms - job->admitted_ms);
+    audit_write_network(&event.w);
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = record->tenant,
+                        .kind = "job.started",
+                        .object = record->id.text,
+                        .request_id = record->request_id,
+                        .decision = "allow",
+                        .keep_ms = job->means.keep_ms,
+                    });
+}
+
+/* It ran, and nobody knows any more what it used. */
+static void
+account_orphan(struct db_tx *tx, struct sbx_jsonw *w, const struct audit_orphan *orphan)
+{
+    struct usage usage = { 0 };
+
+    if (orphan->session_id != NULL) {
+        usage.steps = 1;
+    } else if (strcmp(orphan->kind, "session.ended") == 0) {
+        usage.sessions = 1;
+    } else {
+        usage.jobs = 1;
+    }
+    usage_account(
+        tx, w, &(struct usage_owner){ .tenant = orphan->tenant, .app = orphan->app, .agent = orphan->agent },
+        &usage);
 }
 
 void
@@ -236,6 +206,8 @@ audit_orphaned(struct db_tx *tx, const struct audit_orphan *orphan)
         sbx_jsonw_str(&event.w, "session", orphan->session_id);
     }
     sbx_jsonw_str(&event.w, "status", "lost");
+    account_orphan(tx, &event.w, orphan);
+    audit_write_network(&event.w);
     sbx_jsonw_str(&event.w, "message", orphan->message);
     audit_event_end(&event, tx,
                     &(struct db_audit){
@@ -253,18 +225,16 @@ audit_bypass(struct db_tx *tx, const struct sbx_context *context, const char *me
     struct audit_event event;
 
     audit_event_begin(&event);
-    audit_write_who(&event.w, context->app, context->agent, context->subject);
+    audit_write_context(&event.w, context);
     sbx_jsonw_str(&event.w, "method", method);
     sbx_jsonw_str(&event.w, "route", route);
-    if (context->client[0] != '\0') {
-        sbx_jsonw_str(&event.w, "client", context->client);
-    }
     audit_event_end(&event, tx,
                     &(struct db_audit){
                         .tenant = context->tenant,
                         .kind = "authz.bypass",
                         .request_id = context->request_id,
                         .decision = "allow",
+                        .keep_ms = context->retention_audit_ms,
                     });
 }
 
@@ -272,18 +242,28 @@ void
 audit_file(struct db_tx *tx, const struct audit_file *file)
 {
     const struct sbx_context *context = file->context;
-    bool deleted = strcmp(file->kind, "file.deleted") == 0;
+    const bool deleted = strcmp(file->kind, "file.deleted") == 0;
+    const bool sized =
+        strcmp(file->kind, "file.watched") != 0 && strcmp(file->kind, "directory.created") != 0;
     struct audit_event event;
 
     audit_event_begin(&event);
-    audit_write_who(&event.w, context->app, context->agent, context->subject);
+    audit_write_context(&event.w, context);
     sbx_jsonw_str(&event.w, "path", file->path);
     if (file->to != NULL) {
         sbx_jsonw_str(&event.w, "to", file->to);
     }
-    sbx_jsonw_uint(&event.w, deleted ? "entries" : "size", file->size);
+    if (sized) {
+        sbx_jsonw_uint(&event.w, deleted ? "entries" : "size", file->size);
+    }
     if (file->sha256 != NULL) {
         sbx_jsonw_str(&event.w, "sha256", file->sha256);
+    }
+    if (strcmp(file->kind, "file.uploaded") == 0) {
+        usage_account(
+            tx, &event.w,
+            &(struct usage_owner){ .tenant = context->tenant, .app = context->app, .agent = context->agent },
+            &(struct usage){ .uploads = 1, .upload_bytes = file->size });
     }
     audit_event_end(&event, tx,
                     &(struct db_audit){
@@ -292,6 +272,7 @@ audit_file(struct db_tx *tx, const struct audit_file *file)
                         .object = file->session,
                         .request_id = context->request_id,
                         .decision = "allow",
+                        .keep_ms = context->retention_audit_ms,
                     });
 }
 
@@ -313,14 +294,52 @@ audit_walls_accepted(struct db_tx *tx, uint64_t missing)
 }
 
 void
-audit_denied(struct db_tx *tx, const char *tenant, const char *request_id, const char *body, size_t body_len)
+audit_denied(struct db_tx *tx, const struct audit_denial *denial)
 {
     db_tx_audit(tx, &(struct db_audit){
-                        .tenant = tenant,
+                        .tenant = denial->tenant,
                         .kind = "request.denied",
-                        .request_id = request_id,
+                        .request_id = denial->request_id,
                         .decision = "deny",
-                        .body = body,
-                        .body_len = body_len,
+                        .body = denial->body,
+                        .body_len = denial->body_len,
+                        .keep_ms = denial->keep_ms,
+                    });
+}
+
+/* The first violation in columns, as the edge does, and all when there are several. */
+static void
+write_violations(struct sbx_jsonw *w, const struct sbx_problem *problem)
+{
+    const struct sbx_violation *first = problem->violation;
+
+    if (first == NULL || problem->n_violations == 0) {
+        return;
+    }
+    sbx_jsonw_str(w, "rule", first->rule);
+    sbx_jsonw_raw(w, "limit", first->limit, strlen(first->limit));
+    sbx_jsonw_raw(w, "observed", first->observed, strlen(first->observed));
+    sbx_violations_write(w, first, problem->n_violations);
+}
+
+void
+audit_refused(struct db_tx *tx, const struct sbx_context *context, const char *route,
+              const struct sbx_problem *problem)
+{
+    struct audit_event event;
+
+    audit_event_begin(&event);
+    sbx_jsonw_str(&event.w, "source", "executor");
+    audit_write_context(&event.w, context);
+    sbx_jsonw_str(&event.w, "route", route);
+    sbx_jsonw_str(&event.w, "code", sbx_problem_name(problem->code));
+    write_violations(&event.w, problem);
+    audit_event_end(&event, tx,
+                    &(struct db_audit){
+                        .tenant = context->tenant,
+                        .kind = "request.denied",
+                        .request_id = context->request_id,
+                        .decision = "deny",
+                        .keep_ms = context->retention_audit_ms,
                     });
 }

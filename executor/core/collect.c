@@ -6,6 +6,7 @@
  */
 #include "executor/core/collect.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,15 @@ collect_start(struct collect **ret, const struct collect_spec *spec, void (*done
     timer_start(collect->timer, 0);
     *ret = steal(&collect);
     return 0;
+}
+
+void
+collect_settle(struct collect *collect)
+{
+    if (collect != NULL) {
+        assert(collect->over); /* else its answer is to come */
+        collect->claim = artifacts_claim_free(collect->claim);
+    }
 }
 
 struct collect *

@@ -28,6 +28,8 @@ _must_check_ int collect_start(struct collect **ret, const struct collect_spec *
                                void *arg);
 /* `done` follows soon: what was not taken yet is skipped for this reason, which is constant text. */
 void collect_stop(struct collect *collect, const char *reason);
+/* The record is durable, or is not going to be soon: what it was to store counts no more as that. Accepts NULL. */
+void collect_settle(struct collect *collect);
 /* The sandbox is about to be destroyed: no callback any more. What was stored stays in the record. Accepts
    NULL, returns NULL. */
 struct collect *collect_cancel(struct collect *collect);

@@ -68,19 +68,6 @@ command_is_over(const struct command *command)
 }
 
 static void
-write_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms)
-{
-    char text[SBX_RFC3339_LEN];
-
-    if (unix_ms == 0) {
-        sbx_jsonw_null(w, key);
-        return;
-    }
-    sbx_rfc3339(text, unix_ms);
-    sbx_jsonw_str(w, key, text);
-}
-
-static void
 write_end(struct sbx_jsonw *w, const struct command *command)
 {
     const struct command_reply_end *end = &command->end;
@@ -130,9 +117,9 @@ command_write_json(struct sbx_jsonw *w, const char *key, const struct command *c
     write_end(w, command);
     sbx_jsonw_uint(w, "stdout_bytes", command->bytes[0]);
     sbx_jsonw_uint(w, "stderr_bytes", command->bytes[1]);
-    write_time(w, "created_at", command->created_ms);
-    write_time(w, "started_at", command->started_ms);
-    write_time(w, "ended_at", command->ended_ms);
+    sbx_jsonw_time(w, "created_at", command->created_ms);
+    sbx_jsonw_time(w, "started_at", command->started_ms);
+    sbx_jsonw_time(w, "ended_at", command->ended_ms);
     sbx_jsonw_object_end(w);
 }
 
@@ -470,13 +457,21 @@ what_make(const struct command_ask *ask)
     return out.data;
 }
 
+static void
+command_unrefp(struct command **command)
+{
+    command_unref(*command);
+}
+
 _must_check_ static int
 command_new(struct command **ret, struct session *session, const struct command_ask *ask)
 {
     const struct sessions_spec *spec = sessions_get_spec(session->sessions);
-    struct command *command = calloc(1, sizeof(*command));
+    const struct sbx_context *context = ask->context;
+    _cleanup_(command_unrefp) struct command *command = NULL;
     int r;
 
+    command = calloc(1, sizeof(*command));
     if (command == NULL) {
         return -ENOMEM;
     }
@@ -490,20 +485,23 @@ command_new(struct command **ret, struct session *session, const struct command_
     command->size = ask->size;
     command->timeout_ms = ask->timeout_ms;
     command->created_ms = sbx_now_unix_ms();
-    (void)snprintf(command->subject, sizeof(command->subject), "%s", ask->subject); /* of a checked context */
-    (void)snprintf(command->app, sizeof(command->app), "%s", ask->app);             /* likewise */
-    (void)snprintf(command->agent, sizeof(command->agent), "%s", ask->agent);
-    (void)snprintf(command->request_id, sizeof(command->request_id), "%s", ask->request_id);
+    memcpy(command->subject, context->subject, sizeof(command->subject));
+    memcpy(command->app, context->app, sizeof(command->app));
+    memcpy(command->agent, context->agent, sizeof(command->agent));
+    memcpy(command->request_id, context->request_id, sizeof(command->request_id));
+    audit_means_take(&command->means, context);
     command->what_json = what_make(ask);
     command->open_json = open_make(session, ask);
     r = command->what_json == NULL || command->open_json == NULL ? -E2BIG : sbx_id_new(&command->id, "prc");
-    r = r ? r : feed_new(&command->feed, spec->feed_keep);
     if (r) {
-        command_unref(command);
+        return r;
+    }
+    r = feed_new(&command->feed, spec->feed_keep);
+    if (r) {
         return r;
     }
     feed_join(command->feed, spec->feeds);
-    *ret = command;
+    *ret = steal(&command);
     return 0;
 }
 

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "executor/core/audit_means.h"
 #include "executor/core/feed.h"
 #include "executor/core/session.h"
 #include "executor/core/waiter.h"
@@ -37,7 +38,7 @@ struct command_ask {
     bool has_stdin, has_terminal;
     struct command_size size;
     uint64_t timeout_ms;
-    const char *app, *agent, *subject, *request_id;
+    const struct sbx_context *context;
     struct idempotency_entry *idempotency; /* NULL: no key */
 };
 
@@ -57,6 +58,7 @@ struct command {
     struct sbx_id session_id;
     char subject[SBX_SUBJECT_MAX + 1], app[SBX_NAME_MAX + 1], agent[SBX_NAME_MAX + 1],
         request_id[SBX_NAME_MAX + 1];
+    struct audit_means means;
     enum command_state state;
     char *what_json; /* {"argv","shell","cwd"} as members, without braces */
     char *open_json; /* the OPEN; NULL once sent */

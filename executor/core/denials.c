@@ -13,7 +13,7 @@
 #include "executor/store/stmts.h"
 
 #define DENIALS_NAME "denials"
-#define DENIALS_IDLE_MS 250
+#define DENIALS_IDLE_MS 100 /* what a read of nothing costs is nothing beside a denial that is late */
 #define DENIALS_RETRY_MS 1000
 #define DENIALS_BUFFER 65536 /* from the page cache: short enough to read on the loop */
 #define DENIALS_BATCH 64
@@ -120,6 +120,7 @@ denials_open(struct denials *denials)
         if (fd != -ENOENT) {
             log_error("denials.open_failed", LOG_STR("error", strerror(-fd)));
         }
+        errno = -fd;
         return false;
     }
     denials_begin_file(denials, fd, &st);
@@ -166,8 +167,13 @@ denials_add_line(struct denials *denials, struct db_tx *tx, const char *line, si
     if (r) {
         return r;
     }
-    audit_denied(tx, denial.tenant, denial.request_id[0] == '\0' ? NULL : denial.request_id, denial.body,
-                 denial.body_len);
+    audit_denied(tx, &(struct audit_denial){
+                         .tenant = denial.tenant,
+                         .request_id = denial.request_id[0] == '\0' ? NULL : denial.request_id,
+                         .body = denial.body,
+                         .body_len = denial.body_len,
+                         .keep_ms = denial.keep_ms,
+                     });
     free(denial.body);
     denials->batch++;
     return 0;
@@ -278,7 +284,7 @@ denials_on_tick(void *arg)
         return;
     }
     if (denials->fd < 0 && !denials_open(denials)) {
-        timer_start(denials->timer, DENIALS_RETRY_MS);
+        timer_start(denials->timer, errno == ENOENT ? DENIALS_IDLE_MS : DENIALS_RETRY_MS);
         return;
     }
     n = pread(denials->fd, denials->buffer, sizeof(denials->buffer), (off_t)denials->position);

@@ -19,6 +19,7 @@ struct denial {
     char request_id[65]; /* "" when there is none */
     char *body;          /* one JSON object; the caller frees */
     size_t body_len;
+    uint64_t keep_ms; /* 0: as the configuration says */
 };
 
 struct denials_spec {

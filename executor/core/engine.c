@@ -14,6 +14,10 @@
 #define ENGINE_RETRY_STORE_MS 500
 #define ENGINE_LAUNCHER_POLL_MS 50
 #define ENGINE_LOST_GRACE_MS 4000 /* from "everybody is lost" to giving up on the store and the launcher */
+#define ENGINE_MEASURE_MS 250     /* between two looks at what runs use that count against a budget */
+#define ENGINE_MEASURE_MAX 256
+#define ENGINE_SLOT_SLACK_MS 1000
+#define ENGINE_HOLD_MS 10 /* an accept record waits so long for the job's end, also in a queue that is busy */
 #define ENGINE_MAX_ARTIFACT_BYTES (UINT64_C(1) << 30)
 #define ENGINE_MAX_ATTEMPTS 1000 /* sandboxes asked for; the queue's deadline comes long before */
 
@@ -27,13 +31,16 @@ struct engine {
     struct idempotency *idempotency;
     struct feed_budget *feeds;
     struct feed_shelf *shelf;
-    struct timer *pump; /* looks for work on the loop's next turn, or when the launcher may be back */
+    struct holds *holds; /* jobs whose accept record waits for their end */
+    struct timer *pump;  /* looks for work on the loop's next turn, or when the launcher may be back */
     struct timer *drain_timer;
+    struct timer *measure_timer; /* while something counts against a budget */
+    bool measuring;
     enum drain_phase drain;
     void (*drained)(void *arg);
     void *drained_arg;
     struct engine_stats stats;
-    uint8_t share_key[SBX_SHA256_LEN]; /* so that a share tells the launcher no tenant's name */
+    struct sbx_hmac *share; /* keyed so that a share tells the launcher no tenant's name */
 };
 
 static inline void
@@ -44,13 +51,18 @@ engine_freep(struct engine **engine)
 
 static void engine_on_pump(void *arg);
 static void engine_on_drain_time(void *arg);
+static void engine_on_measure(void *arg);
 static void engine_on_unavailable(void *arg, struct job *job);
+static void engine_on_started(void *arg, struct job *job);
 static void engine_on_ended(void *arg, struct job *job);
 static void engine_on_room(void *arg);
 static bool engine_fits(void *arg, struct queue_item *item);
+static void engine_look(void *arg, struct queue_item *item, uint64_t *age_ms, uint64_t *most_ms);
 static void job_on_deadline(void *arg);
 static void job_on_accepted(void *arg, int rc, const struct db_result *result);
 static void job_on_finished(void *arg, int rc, const struct db_result *result);
+static void job_on_recorded(void *arg, int rc, const struct db_result *result);
+static void job_on_held(void *arg, struct hold *hold);
 
 int
 engine_new(struct engine **ret, const struct engine_spec *spec)
@@ -63,6 +75,7 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         .pools = spec->pools,
         .n_pools = spec->n_pools,
         .on_unavailable = engine_on_unavailable,
+        .on_started = engine_on_started,
         .on_ended = engine_on_ended,
         .on_room = engine_on_room,
     };
@@ -71,6 +84,7 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         .max_bytes = spec->shelf_bytes,
         .linger_ms = spec->shelf_ms,
     };
+    uint8_t share_key[SBX_SHA256_LEN];
     int r;
 
     engine = calloc(1, sizeof(*engine));
@@ -79,9 +93,14 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
     }
     engine->spec = *spec;
     engine->spec.queue.fits = engine_fits;
-    engine->spec.queue.fits_arg = engine;
+    engine->spec.queue.look = engine_look;
+    engine->spec.queue.arg = engine;
     runner.arg = engine;
-    r = sbx_random(engine->share_key, sizeof(engine->share_key));
+    r = sbx_random(share_key, sizeof(share_key));
+    if (r == 0) {
+        r = sbx_hmac_new(&engine->share, share_key, sizeof(share_key));
+        explicit_bzero(share_key, sizeof(share_key));
+    }
     if (r == 0) {
         r = queue_new(&engine->queue, &engine->spec.queue);
     }
@@ -101,7 +120,13 @@ engine_new(struct engine **ret, const struct engine_spec *spec)
         r = feed_budget_new(&engine->feeds, spec->feeds_max);
     }
     if (r == 0) {
+        r = holds_new(&engine->holds, spec->timers, ENGINE_HOLD_MS, job_on_held, engine);
+    }
+    if (r == 0) {
         r = timer_new(&engine->pump, spec->timers, engine_on_pump, engine);
+    }
+    if (r == 0) {
+        r = timer_new(&engine->measure_timer, spec->timers, engine_on_measure, engine);
     }
     if (r == 0) {
         r = timer_new(&engine->drain_timer, spec->timers, engine_on_drain_time, engine);
@@ -119,14 +144,17 @@ engine_free(struct engine *engine)
     if (engine == NULL) {
         return NULL;
     }
+    timer_free(engine->measure_timer);
     timer_free(engine->drain_timer);
     timer_free(engine->pump);
     feed_shelf_free(engine->shelf);
     feed_budget_unref(engine->feeds);
     idempotency_free(engine->idempotency);
     job_table_free(engine->table);
+    holds_free(engine->holds);
     runner_free(engine->runner);
     queue_free(engine->queue);
+    sbx_hmac_free(engine->share);
     free(engine);
     return NULL;
 }
@@ -156,7 +184,9 @@ engine_on_room(void *arg)
 
 /*
  * Jobs that wait for a sandbox of one tier hold at most half of the slots: when it makes none, hanging, those of the
- * other tier go on in the other half.
+ * other tier go on in the other half. And no more than keep its pools busy: whoever waits there is served nearly in the
+ * order of coming, in the queue by whose turn it is. But the first of tenants that run nothing, which there go ahead, have
+ * as many places again; and whoever's turn it is by the ring, who would else wait for as long as others come for those.
  */
 static bool
 engine_fits(void *arg, struct queue_item *item)
@@ -164,8 +194,23 @@ engine_fits(void *arg, struct queue_item *item)
     const struct engine *engine = arg;
     const struct job *job = list_entry(item, struct job, item);
     unsigned most = engine->spec.queue.max_running / 2;
+    bool is_ahead = queue_running_beside(item) == 0 || queue_is_by_ring(engine->queue);
+    unsigned taking = engine->spec.max_taking * (is_ahead ? 2 : 1);
 
+    if (taking > 0 && taking < most) {
+        most = taking;
+    }
     return runner_waiting(engine->runner, job->record.isolation) < (most > 0 ? most : 1);
+}
+
+/* A slot is held longer than the program may run: the sandbox is made before and its files are taken after. */
+static void
+engine_look(void *arg _unused_, struct queue_item *item, uint64_t *age_ms, uint64_t *most_ms)
+{
+    const struct job *job = list_entry(item, struct job, item);
+
+    *age_ms = job->slot_ms == 0 ? 0 : sbx_now_mono_ms() - job->slot_ms;
+    *most_ms = job->limits.value[SBX_LIMIT_TIME] + ENGINE_SLOT_SLACK_MS;
 }
 
 /* Told or refused: the job leaves. Its waiters have been told. */
@@ -173,10 +218,9 @@ static void
 job_forget(struct job *job)
 {
     struct engine *engine = job->engine;
-    uint64_t ran_ms = job->running_ms == 0 ? 0 : sbx_now_mono_ms() - job->running_ms;
 
     runner_release(engine->runner, job);
-    queue_leave(engine->queue, &job->item, ran_ms);
+    queue_leave(engine->queue, &job->item, 0);
     idempotency_object_gone(steal(&job->idempotency));
     job_table_remove(engine->table, job);
     job_free(job);
@@ -187,9 +231,9 @@ job_forget(struct job *job)
 static void
 job_leave_queue(struct job *job)
 {
-    uint64_t ran_ms = job->running_ms == 0 ? 0 : sbx_now_mono_ms() - job->running_ms;
+    uint64_t held_ms = job->running_ms == 0 ? 0 : sbx_now_mono_ms() - job->slot_ms;
 
-    queue_leave(job->engine->queue, &job->item, ran_ms);
+    queue_leave(job->engine->queue, &job->item, held_ms);
     engine_wake(job->engine);
 }
 
@@ -199,7 +243,7 @@ engine_share(const struct engine *engine, const char *tenant, uint64_t *ret)
     uint8_t mac[SBX_SHA256_LEN];
     int r;
 
-    r = sbx_hmac_sha256(engine->share_key, sizeof(engine->share_key), tenant, strlen(tenant), mac);
+    r = sbx_hmac(engine->share, tenant, strlen(tenant), mac);
     if (r) {
         return r;
     }
@@ -238,6 +282,14 @@ job_fill_record(struct job *job, const struct engine_submission *submission, con
     job->keep_ms =
         context->retention_records_ms > 0 ? context->retention_records_ms : job->engine->spec.keep_ms;
     job->concurrency = context->tenant_concurrency;
+    job->is_governed = submission->asked != NULL;
+    if (job->is_governed) {
+        job->asked = *submission->asked;
+    }
+    for (unsigned scope = 0; scope < SBX_N_SCOPES; scope++) {
+        job->has_budget = job->has_budget || context->budget_cpu_ms[scope] > 0;
+    }
+    audit_means_take(&job->means, context);
     job->admitted_ms = sbx_now_mono_ms();
 }
 
@@ -252,6 +304,42 @@ hash_code(const struct job_spec *spec, char out[SBX_SHA256_HEX])
         sbx_hex(out, digest, sizeof(digest));
     }
     return r;
+}
+
+static void
+measure_visit(void *arg, struct job *job)
+{
+    unsigned *n = arg;
+
+    if (job->has_budget && job->record.state == JOB_RUNNING && *n < ENGINE_MEASURE_MAX) {
+        runner_measure(job);
+        (*n)++;
+    }
+}
+
+static void
+engine_on_measure(void *arg)
+{
+    struct engine *engine = arg;
+    unsigned n = 0;
+
+    job_table_each(engine->table, measure_visit, &n);
+    engine->measuring = n > 0;
+    if (n > 0) {
+        timer_start(engine->measure_timer, ENGINE_MEASURE_MS);
+    }
+}
+
+static int
+job_begin_budget(struct job *job)
+{
+    const struct job_record *record = &job->record;
+    const struct budget_name name = { .tenant = record->tenant, .app = record->app, .agent = record->agent };
+
+    if (job->engine->spec.budgets == NULL) {
+        return 0;
+    }
+    return budget_use_begin(&job->budget, job->engine->spec.budgets, &name);
 }
 
 static int
@@ -272,6 +360,22 @@ job_enqueue(struct job *job)
     return r;
 }
 
+/* Its accept record waits no more. */
+static void
+job_accept_now(struct job *job)
+{
+    if (job->admission != NULL) {
+        hold_take(&job->hold);
+        job_store_accept(steal(&job->admission), job, job_on_accepted, job);
+    }
+}
+
+static void
+job_on_held(void *arg _unused_, struct hold *hold)
+{
+    job_accept_now(list_entry(hold, struct job, hold));
+}
+
 static int
 job_accept(struct job *job, const struct engine_submission *submission)
 {
@@ -287,10 +391,15 @@ job_accept(struct job *job, const struct engine_submission *submission)
     db_stats(engine->spec.db, &db);
     job->holds_for_accept = !db.healthy;
     job->idempotency = submission->idempotency;
-    r = job_store_accept(engine->spec.db, job, &origin, engine->spec.key_ttl_ms, job_on_accepted, job);
+    r = job_store_admit(&job->admission, engine->spec.db, job, &origin, engine->spec.key_ttl_ms);
     if (r) {
         job->idempotency = NULL;
         return r;
+    }
+    if (submission->waits && !job->holds_for_accept) {
+        holds_add(engine->holds, &job->hold);
+    } else {
+        job_accept_now(job);
     }
     return 0;
 }
@@ -323,6 +432,9 @@ engine_submit(struct job **ret, struct engine *engine, const struct engine_submi
     r = engine_share(engine, job->record.tenant, &job->share);
     if (r == 0) {
         r = timer_new(&job->deadline, engine->spec.timers, job_on_deadline, job);
+    }
+    if (r == 0) {
+        r = job_begin_budget(job);
     }
     if (r == 0) {
         r = job_enqueue(job);
@@ -366,6 +478,11 @@ engine_start_next(struct engine *engine)
         return false;
     }
     job = list_entry(item, struct job, item);
+    job->slot_ms = sbx_now_mono_ms();
+    if (job->has_budget && !engine->measuring) {
+        engine->measuring = true;
+        timer_start(engine->measure_timer, ENGINE_MEASURE_MS);
+    }
     job_set_state(job, JOB_STARTING);
     job_start_if_allowed(job);
     return true;
@@ -418,6 +535,7 @@ engine_on_unavailable(void *arg, struct job *job)
         engine_on_ended(engine, job);
         return;
     }
+    job->slot_ms = 0;
     job_set_state(job, JOB_QUEUED);
     timer_start(engine->pump, ENGINE_LAUNCHER_POLL_MS);
 }
@@ -480,8 +598,51 @@ job_refuse(struct job *job, int rc)
     engine->stats.refused_store++;
     job->refused = true;
     job_drop_artifacts(job);
-    job_wait_tell(job, JOB_WAIT_STORE);
+    waiter_tell(&job->waiters, 0, WAITER_STORE);
     job_forget(job);
+}
+
+/*
+ * With the accept record while that is held, else once it is durable that there is such a job; nobody waits for it, and
+ * it makes no commit of its own.
+ */
+static void
+engine_tell_start(struct job *job)
+{
+    struct db_tx *tx;
+
+    if (job->running_ms == 0 || job->start_told || (!job->accepted && job->admission == NULL)) {
+        return;
+    }
+    if (job->admission != NULL) {
+        job->start_told = true;
+        audit_job_started(job->admission, job);
+        return;
+    }
+    if (db_tx_new(&tx, job->engine->spec.db) != 0) {
+        log_error("audit.start_failed", LOG_STR("job", job->record.id.text));
+        return;
+    }
+    job->start_told = true;
+    audit_job_started(tx, job);
+    audit_submit_later(tx);
+}
+
+static void
+engine_on_started(void *arg _unused_, struct job *job)
+{
+    engine_tell_start(job);
+}
+
+static void
+job_count_accept(struct job *job)
+{
+    job->accepted = true;
+    job->engine->stats.accepted++;
+    log_info("job.accepted", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
+             LOG_STR("app", job->record.app), LOG_STR("agent", job->record.agent),
+             LOG_STR("request_id", job->record.request_id), LOG_STR("language", job->record.language),
+             LOG_STR("isolation", sbx_isolation_name(job->record.isolation)));
 }
 
 static void
@@ -493,18 +654,26 @@ job_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
         job_refuse(job, rc);
         return;
     }
-    job->accepted = true;
-    job->engine->stats.accepted++;
-    log_info("job.accepted", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
-             LOG_STR("app", job->record.app), LOG_STR("agent", job->record.agent),
-             LOG_STR("request_id", job->record.request_id), LOG_STR("language", job->record.language),
-             LOG_STR("isolation", sbx_isolation_name(job->record.isolation)));
-    job_wait_accepted(job);
+    job_count_accept(job);
+    waiter_accepted(&job->waiters);
+    engine_tell_start(job);
     if (job->ended) {
         engine_on_ended(job->engine, job);
     } else if (job->record.state == JOB_STARTING && job->run == NULL) {
         runner_start(job->engine->runner, job);
     }
+}
+
+/* It ended while its accept record was held. Files are stored after that: what they may clash with is then theirs alone. */
+static void
+job_record_whole(struct job *job)
+{
+    if (job->record.n_artifacts > 0) {
+        job_accept_now(job);
+        return;
+    }
+    hold_take(&job->hold);
+    job_store_record(steal(&job->admission), job, job_on_recorded, job);
 }
 
 static void
@@ -514,6 +683,12 @@ engine_on_ended(void *arg, struct job *job)
 
     timer_stop(job->deadline);
     job_leave_queue(job);
+    budget_use_record(&job->budget, job->used.cpu_ms);
+    budget_use_end(&job->budget);
+    if (job->admission != NULL) {
+        job_record_whole(job);
+        return;
+    }
     if (!job->accepted) {
         return; /* job_on_accepted comes back here */
     }
@@ -569,20 +744,61 @@ job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
         runner_release(job->engine->runner,
                        job); /* the store may be away for long, the memory is wanted now */
         timer_start(job->deadline, ENGINE_RETRY_STORE_MS);
-        job_wait_tell(job, JOB_WAIT_STORE);
+        waiter_tell(&job->waiters, 0, WAITER_STORE);
         return;
     }
     job_set_state(job, job->verdict.state);
     job_count_end(job);
     job_tell_feed(job);
-    job_wait_tell(job, JOB_WAIT_OVER);
+    waiter_tell(&job->waiters, 0, WAITER_OVER);
     job_forget(job);
+}
+
+static void
+job_on_recorded(void *arg, int rc, const struct db_result *result)
+{
+    struct job *job = arg;
+
+    if (rc) {
+        job_refuse(job, rc);
+        return;
+    }
+    job_count_accept(job);
+    job_on_finished(job, 0, result);
 }
 
 void
 engine_cancel(struct engine *engine _unused_, struct job *job)
 {
     job_stop(job, RUNNER_CANCEL);
+}
+
+void
+engine_cancel_by(struct engine *engine, struct job *job, const struct sbx_context *context,
+                 const char *reason)
+{
+    if (job->cancelled_by == NULL) {
+        job->cancelled_by = audit_asker_new(context, reason);
+    }
+    engine_cancel(engine, job);
+}
+
+void
+engine_deny(struct engine *engine _unused_, struct job *job, struct job_denial *denial)
+{
+    if (job->ended || job->denial != NULL) {
+        free(denial->violation_json);
+        free(denial);
+        return;
+    }
+    job->denial = denial;
+    job_stop(job, RUNNER_DENY);
+}
+
+unsigned
+engine_each_of(struct engine *engine, unsigned part, void (*visit)(void *arg, struct job *job), void *arg)
+{
+    return job_table_each_of(engine->table, part, visit, arg);
 }
 
 static void
@@ -608,7 +824,7 @@ static void
 job_drop(void *arg _unused_, struct job *job)
 {
     log_error("drain.dropped", LOG_STR("job", job->record.id.text));
-    job_wait_tell(job, JOB_WAIT_STORE);
+    waiter_tell(&job->waiters, 0, WAITER_STORE);
 }
 
 static void
@@ -647,7 +863,12 @@ engine_draining(const struct engine *engine)
 struct job *
 engine_find(const struct engine *engine, const char *tenant, const char *id)
 {
-    return job_table_find(engine->table, tenant, id);
+    struct job *job = job_table_find(engine->table, tenant, id);
+
+    if (job != NULL) {
+        job_accept_now(job);
+    }
+    return job;
 }
 
 void
@@ -663,9 +884,18 @@ engine_live(const struct engine *engine)
 }
 
 unsigned
-engine_retry_after_s(const struct engine *engine, const char *tenant)
+engine_retry_after_s(const struct engine *engine, const struct engine_submission *submission)
 {
-    return queue_retry_after_s(engine->queue, tenant);
+    const struct sbx_context *context = submission->context;
+
+    return queue_retry_after_s(engine->queue, context->tenant, submission->spec->weight,
+                               context->tenant_concurrency);
+}
+
+unsigned
+engine_queue_position(const struct job *job)
+{
+    return job->record.state == JOB_QUEUED ? queue_position(job->engine->queue, &job->item) : 0;
 }
 
 enum sbx_isolation
@@ -714,6 +944,15 @@ uint64_t
 engine_key_ttl_ms(const struct engine *engine)
 {
     return engine->spec.key_ttl_ms;
+}
+
+unsigned
+engine_running(const struct engine *engine)
+{
+    struct queue_stats queue;
+
+    queue_stats(engine->queue, &queue);
+    return queue.running;
 }
 
 void

@@ -10,8 +10,8 @@
  */
 #pragma once
 
-#include "executor/core/list.h"
 #include "lib/sbx_buf.h"
+#include "lib/sbx_list.h"
 
 struct feed;
 struct feed_budget;

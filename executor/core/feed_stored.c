@@ -51,22 +51,34 @@ mark_find(const struct feed_stored *stored, size_t *ret_len, uint64_t *ret_omitt
 }
 
 void
-feed_put_stored(struct feed *feed, unsigned stream, const struct feed_stored *stored)
+feed_stored_split(struct feed_stored_parts *ret, const struct feed_stored *stored)
 {
     uint64_t omitted = 0;
-    size_t len = 0, head;
+    size_t len = 0;
     const char *mark = stored->truncated ? mark_find(stored, &len, &omitted) : NULL;
 
-    if (mark == NULL && stored->len == stored->total) {
-        feed_output(feed, stream, stored->data, stored->len);
-        return;
+    *ret = (struct feed_stored_parts){ .head = "", .tail = "" };
+    if (mark != NULL) {
+        ret->head = stored->data;
+        ret->head_len = (size_t)(mark - stored->data);
+        ret->omitted = omitted;
+        ret->tail = mark + len;
+        ret->tail_len = stored->len - ret->head_len - len;
+    } else if (stored->len == stored->total) {
+        ret->head = stored->data;
+        ret->head_len = stored->len;
+    } else {
+        ret->omitted = stored->total;
     }
-    if (mark == NULL) {
-        feed_skip(feed, stream, stored->total);
-        return;
-    }
-    head = (size_t)(mark - stored->data);
-    feed_output(feed, stream, stored->data, head);
-    feed_skip(feed, stream, omitted);
-    feed_output(feed, stream, mark + len, stored->len - head - len);
+}
+
+void
+feed_put_stored(struct feed *feed, unsigned stream, const struct feed_stored *stored)
+{
+    struct feed_stored_parts parts;
+
+    feed_stored_split(&parts, stored);
+    feed_output(feed, stream, parts.head, parts.head_len);
+    feed_skip(feed, stream, parts.omitted);
+    feed_output(feed, stream, parts.tail, parts.tail_len);
 }

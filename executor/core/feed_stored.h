@@ -14,4 +14,12 @@ struct feed_stored {
     bool truncated;
 };
 
+/* The same without that line: `omitted` bytes were said between head and tail and are nowhere any more. Borrows. */
+struct feed_stored_parts {
+    const char *head, *tail;
+    size_t head_len, tail_len;
+    uint64_t omitted;
+};
+
+void feed_stored_split(struct feed_stored_parts *ret, const struct feed_stored *stored);
 void feed_put_stored(struct feed *feed, unsigned stream, const struct feed_stored *stored);

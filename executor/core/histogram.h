@@ -25,3 +25,13 @@ histogram_add(struct histogram *histogram, uint64_t ms)
     histogram->count++;
     histogram->sum_ms += ms;
 }
+
+static inline void
+histogram_add_all(struct histogram *histogram, const struct histogram *more)
+{
+    for (unsigned i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+        histogram->bucket[i] += more->bucket[i];
+    }
+    histogram->count += more->count;
+    histogram->sum_ms += more->sum_ms;
+}

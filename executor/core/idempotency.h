@@ -5,10 +5,10 @@
  */
 #pragma once
 
-#include "executor/core/list.h"
 #include "lib/sbx_context.h"
 #include "lib/sbx_crypto.h"
 #include "lib/sbx_id.h"
+#include "lib/sbx_list.h"
 
 #define IDEMPOTENCY_KEY_MAX 255
 #define IDEMPOTENCY_ROUTE_MAX 63

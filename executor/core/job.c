@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "executor/log.h"
+#include "executor/store/db.h"
 
 int
 job_new(struct job **ret, struct job_spec *spec, size_t output_keep, size_t feed_keep)
@@ -18,6 +19,7 @@ job_new(struct job **ret, struct job_spec *spec, size_t output_keep, size_t feed
     }
     list_init(&job->link);
     list_init(&job->waiters);
+    hold_init(&job->hold);
     for (unsigned i = 0; i < JOB_N_STREAMS; i++) {
         sbx_capture_init(&job->capture[i], output_keep);
         r = sbx_sha256_new(&job->digest[i]);
@@ -55,6 +57,14 @@ job_free(struct job *job)
         feed_close(job->feed); /* without an end, if there was none: its readers come back */
         feed_unref(job->feed);
     }
+    if (job->denial != NULL) {
+        free(job->denial->violation_json);
+        free(job->denial);
+    }
+    hold_take(&job->hold);
+    job->admission = db_tx_free(job->admission);
+    free(job->cancelled_by);
+    budget_use_end(&job->budget);
     timer_free(job->deadline);
     job_spec_free(job->spec);
     job_record_deinit(&job->record);
@@ -110,4 +120,10 @@ job_output_render(struct job *job)
         record->truncated = record->truncated || sbx_capture_truncated(capture);
     }
     return 0;
+}
+
+int
+job_wait(struct waiter **ret, struct job *job, struct timers *timers, uint64_t ms, waiter_fn done, void *arg)
+{
+    return waiter_new(ret, &job->waiters, timers, ms, &job->accepted, 0, done, arg);
 }

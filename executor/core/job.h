@@ -5,18 +5,34 @@
  */
 #pragma once
 
+#include "executor/core/audit_means.h"
+#include "executor/core/budget.h"
 #include "executor/core/feed.h"
+#include "executor/core/hold.h"
 #include "executor/core/job_record.h"
 #include "executor/core/job_spec.h"
-#include "executor/core/list.h"
 #include "executor/core/queue.h"
 #include "executor/core/timer.h"
 #include "executor/core/verdict.h"
+#include "executor/core/waiter.h"
 #include "lib/sbx_capture.h"
+#include "lib/sbx_list.h"
 
+struct db_tx;
 struct engine;
 struct run;
 struct idempotency_entry;
+
+/* A policy that came while it lived forbids it. */
+struct job_denial {
+    char *violation_json;
+    char message[JOB_MESSAGE_LEN];
+};
+
+/* In the kernel's words, as far as they were heard. */
+struct job_used {
+    uint64_t cpu_ms, wall_ms, cpu_throttled_ms, peak_memory_bytes;
+};
 
 struct job {
     struct list link; /* in the table */
@@ -39,9 +55,20 @@ struct job {
     unsigned attempts;               /* sandboxes asked for */
     struct sbx_capture capture[JOB_N_STREAMS];
     struct sbx_sha256 *digest[JOB_N_STREAMS];
-    struct feed *feed;                /* what it says, for those who stream it */
-    uint64_t admitted_ms, running_ms; /* monotonic; running_ms 0: it never ran */
-    struct verdict verdict;           /* once `ended` */
+    struct feed *feed;                         /* what it says, for those who stream it */
+    uint64_t admitted_ms, slot_ms, running_ms; /* monotonic; 0: it has no slot, it never ran */
+    struct verdict verdict;                    /* once `ended` */
+    struct job_used used;                      /* so far, when it was last asked */
+    struct budget_use budget;
+    struct sbx_policy_input asked; /* what policies are asked about while it lives */
+    bool is_governed;
+    struct audit_means means;
+    struct audit_asker *cancelled_by; /* NULL: nobody yet */
+    struct job_denial *denial;        /* why a policy stopped it; NULL: none did */
+    struct db_tx *admission;          /* its accept record, while that waits for the end; NULL: submitted */
+    struct hold hold;                 /* as long as that may wait */
+    bool start_told;                  /* its event is on the way */
+    bool has_budget;                  /* there is one that it counts against: it is asked while it runs */
     bool ended;                       /* nothing runs; the result waits to be durable */
     bool accepted;                    /* the accept record is durable */
     bool refused;                     /* it will never be: the job does not exist for anybody */
@@ -58,6 +85,10 @@ job_freep(struct job **job)
     job_free(*job);
 }
 void job_set_state(struct job *job, enum job_state state);
+/* Told when it is over and its result durable, when the time is up (`ms` 0: as soon as the accept record is durable), or when
+ * the store failed it; it may be freed right after. */
+_must_check_ int job_wait(struct waiter **ret, struct job *job, struct timers *timers, uint64_t ms,
+                          waiter_fn done, void *arg);
 /* Counts, digests and keeps what fits. Returns the bytes of both streams so far. */
 uint64_t job_output_add(struct job *job, unsigned stream, const char *data, size_t len);
 /* Puts what was kept so far into the record; -ENOMEM leaves the record as it was. */

@@ -4,20 +4,10 @@
 
 #include "executor/core/feed_stored.h"
 #include "lib/sbx_jsonw.h"
-#include "lib/sbx_time.h"
 
 #define JOB_FEED_EVENT_MAX (8u << 20)
 #define JOB_FEED_SLACK (256u << 10)
 #define NO_USAGE "{\"wall_ms\":0,\"cpu_ms\":0,\"cpu_throttled_ms\":0,\"peak_memory_bytes\":0}"
-
-static void
-write_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms)
-{
-    char text[SBX_RFC3339_LEN];
-
-    sbx_rfc3339(text, unix_ms);
-    sbx_jsonw_str(w, key, text);
-}
 
 void
 job_feed_start(struct feed *feed, const struct job_record *record)
@@ -31,8 +21,8 @@ job_feed_start(struct feed *feed, const struct job_record *record)
     sbx_jsonw_str(&w, "language", record->language);
     sbx_jsonw_str(&w, "template", record->template_name);
     sbx_jsonw_str(&w, "isolation", sbx_isolation_name(record->isolation));
-    write_time(&w, "created_at", record->created_ms);
-    write_time(&w, "started_at", record->started_ms);
+    sbx_jsonw_time(&w, "created_at", record->created_ms);
+    sbx_jsonw_time(&w, "started_at", record->started_ms);
     sbx_jsonw_object_end(&w);
     feed_event(feed, "start", out.failed ? "{}" : out.data, out.failed ? 2 : out.len);
 }

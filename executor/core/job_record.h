@@ -52,12 +52,13 @@ struct job_record {
     char signal[16];
     struct job_stream stream[JOB_N_STREAMS];
     bool truncated;
-    bool brief;           /* from a listing: output, result and files were not read */
-    char *metadata_json;  /* object */
-    char *result_json;    /* any value */
-    char *violation_json; /* object */
-    char *usage_json;     /* object */
-    char *skipped_json;   /* array */
+    unsigned queue_position; /* 0: it does not wait, or nobody asked */
+    bool brief;              /* from a listing: output, result and files were not read */
+    char *metadata_json;     /* object */
+    char *result_json;       /* any value */
+    char *violation_json;    /* object */
+    char *usage_json;        /* object */
+    char *skipped_json;      /* array */
     struct job_artifact *artifacts;
     unsigned n_artifacts;
     char message[JOB_MESSAGE_LEN];

@@ -15,6 +15,7 @@ job_spec_free(struct job_spec *spec)
     free(spec->args);
     free(spec->env);
     free(spec->files);
+    free(spec->file_uris);
     free(spec->event_json);
     free(spec->artifacts);
     free(spec->metadata_json);

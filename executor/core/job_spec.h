@@ -19,6 +19,8 @@ struct job_spec {
     unsigned n_env;
     struct runtime_file *files;
     unsigned n_files;
+    const char **
+        file_uris; /* NULL: no file is named so; else one for each, NULL of those whose data came with the request */
     uint64_t file_bytes; /* decoded, together */
     const void *stdin_data;
     size_t stdin_len;

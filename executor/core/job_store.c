@@ -11,9 +11,14 @@
 
 #define JOB_SPEC_JSON_MAX 16384
 
+enum {
+    BEGIN_VALUES = 16, /* of DB_JOB_INSERT */
+    END_VALUES = 14,   /* of DB_JOB_FINISH, behind the id */
+};
+
 /* What was asked, without its contents: code, input and env values are nobody's to read later. */
 static void
-spec_write(struct sbx_buf *out, const struct job *job, const struct audit_origin *origin)
+spec_write(struct sbx_buf *out, const struct job *job)
 {
     const struct job_spec *spec = job->spec;
     struct sbx_jsonw w;
@@ -28,19 +33,16 @@ spec_write(struct sbx_buf *out, const struct job *job, const struct audit_origin
     sbx_jsonw_uint(&w, "files", spec->n_files);
     sbx_jsonw_uint(&w, "file_bytes", spec->file_bytes);
     sbx_jsonw_uint(&w, "artifacts", spec->n_artifacts);
-    sbx_jsonw_str(&w, "policy", origin->context->policy_id);
-    sbx_jsonw_uint(&w, "policy_version", origin->context->policy_version);
+    sbx_jsonw_str(&w, "policy", job->means.policy_id);
+    sbx_jsonw_uint(&w, "policy_version", job->means.policy_version);
     sbx_jsonw_object_end(&w);
 }
 
 static void
-accept_add_job(struct db_tx *tx, const struct job *job, const struct audit_origin *origin)
+begin_values(struct db_value values[BEGIN_VALUES], const struct job *job, const struct sbx_buf *spec)
 {
-    _cleanup_(sbx_buf_deinit) struct sbx_buf spec = SBX_BUF_INIT(JOB_SPEC_JSON_MAX);
     const struct job_record *record = &job->record;
-
-    spec_write(&spec, job, origin);
-    const struct db_value values[] = {
+    const struct db_value all[BEGIN_VALUES] = {
         DB_VTEXT(record->id.text),
         DB_VTEXT(record->tenant),
         row_text_or_null(record->app),
@@ -52,17 +54,45 @@ accept_add_job(struct db_tx *tx, const struct job *job, const struct audit_origi
         DB_VTEXT(record->template_name),
         DB_VTEXT(sbx_isolation_name(record->isolation)),
         DB_VTEXT(record->code_sha256),
-        DB_VTEXT(spec.failed ? NULL : spec.data), /* NULL is refused by the table: nothing is admitted half */
+        DB_VTEXT(spec->failed ? NULL
+                              : spec->data), /* NULL is refused by the table: nothing is admitted half */
         row_text_or_null(record->metadata_json),
         DB_VINT(record->created_ms),
-        row_text_or_null(origin->idempotency_key),
+        DB_VTEXT(job->idempotency == NULL ? NULL : job->idempotency->key),
         DB_VINT(job->keep_ms),
     };
-    db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
+
+    memcpy(values, all, sizeof(all));
 }
 
 static void
-accept_add_key(struct db_tx *tx, const struct job *job, uint64_t key_ttl_ms)
+end_values(struct db_value values[END_VALUES], const struct job *job)
+{
+    const struct job_record *record = &job->record;
+    const struct job_stream *out = &record->stream[JOB_STDOUT];
+    const struct job_stream *err = &record->stream[JOB_STDERR];
+    const struct db_value all[END_VALUES] = {
+        DB_VTEXT(job_state_status(job->verdict.state)),
+        DB_VINT(record->finished_ms),
+        row_time_or_null(record->started_ms),
+        record->has_exit_code ? DB_VINT(record->exit_code) : DB_VNULL(),
+        row_text_or_null(record->signal),
+        DB_VBLOB(out->data, out->len),
+        DB_VBLOB(err->data, err->len),
+        DB_VINT(out->total),
+        DB_VINT(err->total),
+        DB_VINT(record->truncated ? 1 : 0),
+        row_text_or_null(record->result_json),
+        row_text_or_null(record->violation_json),
+        row_text_or_null(record->usage_json),
+        row_text_or_null(record->message),
+    };
+
+    memcpy(values, all, sizeof(all));
+}
+
+static void
+admit_add_key(struct db_tx *tx, const struct job *job, uint64_t key_ttl_ms)
 {
     const struct idempotency_entry *entry = job->idempotency;
     const struct job_record *record = &job->record;
@@ -82,8 +112,8 @@ accept_add_key(struct db_tx *tx, const struct job *job, uint64_t key_ttl_ms)
 }
 
 int
-job_store_accept(struct db *db, const struct job *job, const struct audit_origin *origin, uint64_t key_ttl_ms,
-                 db_done_fn done, void *arg)
+job_store_admit(struct db_tx **ret, struct db *db, const struct job *job, const struct audit_origin *origin,
+                uint64_t key_ttl_ms)
 {
     struct db_tx *tx;
     int r;
@@ -92,38 +122,47 @@ job_store_accept(struct db *db, const struct job *job, const struct audit_origin
     if (r) {
         return r;
     }
-    accept_add_job(tx, job, origin);
-    accept_add_key(tx, job, key_ttl_ms);
+    admit_add_key(tx, job, key_ttl_ms);
     audit_job_accepted(tx, job, origin);
-    db_tx_submit(tx, done, arg);
+    *ret = tx;
     return 0;
+}
+
+void
+job_store_accept(struct db_tx *tx, const struct job *job, db_done_fn done, void *arg)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf spec = SBX_BUF_INIT(JOB_SPEC_JSON_MAX);
+    struct db_value values[BEGIN_VALUES];
+
+    spec_write(&spec, job);
+    begin_values(values, job, &spec);
+    db_tx_add(tx, DB_JOB_INSERT, values, SBX_COUNT(values));
+    db_tx_submit(tx, done, arg);
+}
+
+void
+job_store_record(struct db_tx *tx, const struct job *job, db_done_fn done, void *arg)
+{
+    _cleanup_(sbx_buf_deinit) struct sbx_buf spec = SBX_BUF_INIT(JOB_SPEC_JSON_MAX);
+    struct db_value values[BEGIN_VALUES + END_VALUES + 1];
+
+    spec_write(&spec, job);
+    begin_values(values, job, &spec);
+    end_values(values + BEGIN_VALUES, job);
+    values[BEGIN_VALUES + END_VALUES] = row_text_or_null(job->record.skipped_json);
+    db_tx_add(tx, DB_JOB_RECORD, values, SBX_COUNT(values));
+    audit_job_ended(tx, job);
+    db_tx_submit(tx, done, arg);
 }
 
 static void
 finish_add_job(struct db_tx *tx, const struct job *job)
 {
     const struct job_record *record = &job->record;
-    const struct job_stream *out = &record->stream[JOB_STDOUT];
-    const struct job_stream *err = &record->stream[JOB_STDERR];
-    const struct db_value values[] = {
-        DB_VTEXT(record->id.text),
-        DB_VTEXT(job_state_status(job->verdict.state)),
-        DB_VINT(record->finished_ms),
-        row_time_or_null(record->started_ms),
-        record->has_exit_code ? DB_VINT(record->exit_code) : DB_VNULL(),
-        row_text_or_null(record->signal),
-        DB_VBLOB(out->data, out->len),
-        DB_VBLOB(err->data, err->len),
-        DB_VINT(out->total),
-        DB_VINT(err->total),
-        DB_VINT(record->truncated ? 1 : 0),
-        row_text_or_null(record->result_json),
-        row_text_or_null(record->violation_json),
-        row_text_or_null(record->usage_json),
-        row_text_or_null(record->message),
-    };
+    struct db_value values[1 + END_VALUES] = { DB_VTEXT(record->id.text) };
     const struct db_value skipped[] = { DB_VTEXT(record->id.text), row_text_or_null(record->skipped_json) };
 
+    end_values(values + 1, job);
     db_tx_add(tx, DB_JOB_FINISH, values, SBX_COUNT(values));
     if (record->skipped_json != NULL) {
         db_tx_add(tx, DB_JOB_SET_SKIPPED, skipped, SBX_COUNT(skipped));

@@ -5,9 +5,16 @@
 #include "executor/core/job.h"
 #include "executor/store/db.h"
 
-/* Queued row, key and job.accepted in one transaction; `done` as db_tx_submit's, with job as argument. */
-_must_check_ int job_store_accept(struct db *db, const struct job *job, const struct audit_origin *origin,
-                                  uint64_t key_ttl_ms, db_done_fn done, void *arg);
+/*
+ * The key and job.accepted, not submitted: what follows goes into the same transaction. It is the caller's until one of
+ * the two below takes it; both call `done` as db_tx_submit does.
+ */
+_must_check_ int job_store_admit(struct db_tx **ret, struct db *db, const struct job *job,
+                                 const struct audit_origin *origin, uint64_t key_ttl_ms);
+/* The job is queued. */
+void job_store_accept(struct db_tx *tx, const struct job *job, db_done_fn done, void *arg);
+/* The job was queued, ran and ended, without files, before anybody was told of it. */
+void job_store_record(struct db_tx *tx, const struct job *job, db_done_fn done, void *arg);
 /* The result, its artifacts and the audit event in one transaction. */
 struct artifacts;
 /* Without a place for its files (NULL) a job has none. */

@@ -95,3 +95,15 @@ job_table_each(struct job_table *table, void (*visit)(void *arg, struct job *job
         }
     }
 }
+
+unsigned
+job_table_each_of(struct job_table *table, unsigned bucket, void (*visit)(void *arg, struct job *job),
+                  void *arg)
+{
+    struct list *it, *after;
+
+    list_each (it, after, &table->buckets[bucket]) {
+        visit(arg, list_entry(it, struct job, link));
+    }
+    return bucket + 1 < JOB_TABLE_BUCKETS ? bucket + 1 : 0;
+}

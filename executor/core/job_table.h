@@ -12,4 +12,7 @@ void job_table_remove(struct job_table *table, struct job *job);
 struct job *job_table_find(const struct job_table *table, const char *tenant, const char *id);
 unsigned job_table_count(const struct job_table *table);
 /* Calls `visit` for each; it may remove that one, nothing else. */
+/* Those of one bucket; returns the next one's number, 0 after the last. */
+unsigned job_table_each_of(struct job_table *table, unsigned bucket,
+                           void (*visit)(void *arg, struct job *job), void *arg);
 void job_table_each(struct job_table *table, void (*visit)(void *arg, struct job *job), void *arg);

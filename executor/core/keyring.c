@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "executor/core/list.h"
 #include "executor/log.h"
 #include "executor/store/stmts.h"
 #include "lib/sbx_context.h"
+#include "lib/sbx_list.h"
 #include "lib/sbx_time.h"
 
 #define KEYRING_BUCKETS 1024u

@@ -5,59 +5,24 @@
  *       \          \
  *        +----------+--> handed to a take (gone from here)
  *
- * Everything happens in pool_serve, which runs from the wake timer or from a
- * runtime callback, never from inside a caller's own call.
+ * WARM has a list on each line, the others have one of the pool's. Everything happens in pool_serve, which runs from the
+ * wake timer, from the share or from a runtime callback, never from inside a caller's own call.
  */
-#include "executor/core/pool.h"
+#include "executor/core/pool_inside.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "executor/core/list.h"
-
 enum {
     POOL_BACKOFF_MIN_MS = 50,
     POOL_BACKOFF_MAX_MS = 2000,
     POOL_BACKOFF_DOUBLINGS = 6,
+    POOL_LOW_PART = 501,    /* thousandths of its size that a line lacks which is refilled at once */
     POOL_FAILING_AFTER = 3, /* one or two fail together when a launcher restarts */
-};
-
-enum entry_state { ENTRY_NEW, ENTRY_CREATING, ENTRY_WARM, ENTRY_DESTROYING, N_ENTRY_STATES };
-
-struct pool_entry {
-    struct list link;
-    struct pool *pool; /* NULL once the pool was freed under a call that is still out */
-    struct sandbox *sandbox;
-    enum entry_state state;
-};
-
-struct pool_take {
-    struct list link;
-    struct pool *pool;
-    runtime_created_fn done;
-    void *arg;
-};
-
-struct pool {
-    struct pool_spec spec;
-    char *template_name;
-    struct list entries[N_ENTRY_STATES];
-    unsigned n_entries[N_ENTRY_STATES];
-    struct list takes; /* oldest first */
-    unsigned n_takes;
-    struct timer *wake;    /* 0 ms: serve on the loop's next turn */
-    struct timer *backoff; /* armed while creations pause */
-    bool pausing;
-    unsigned streak; /* failures since a sandbox was last handed out */
-    unsigned barren; /* creations that failed since one worked */
-    bool unsupported;
-    bool draining;
-    void (*drained)(void *arg);
-    void *drained_arg;
-    unsigned busy; /* pool_serve frames on the stack */
-    bool freed;    /* by a callback of ours: the outermost frame lets go of the memory */
-    uint64_t taken_warm, taken_cold, created, failed;
+    POOL_TURN_MS = 100,     /* for each that a tenant has its next one is taken so much later for */
+    POOL_MAX_TURN_MS = 1000,
+    POOL_MANY = 4,
 };
 
 static inline void
@@ -69,46 +34,17 @@ pool_freep(struct pool **pool)
 static void pool_on_created(void *arg, int rc, struct sandbox *sandbox);
 static void pool_on_destroyed(void *arg, int rc);
 static void pool_on_dead(void *arg);
-
-static const unsigned entry_next[N_ENTRY_STATES] = {
-    [ENTRY_NEW] = 1u << ENTRY_CREATING,
-    [ENTRY_CREATING] = 1u << ENTRY_WARM | 1u << ENTRY_DESTROYING,
-    [ENTRY_WARM] = 1u << ENTRY_DESTROYING,
-    [ENTRY_DESTROYING] = 0,
-};
-
-static void
-entry_set_state(struct pool_entry *entry, enum entry_state state)
-{
-    struct pool *pool = entry->pool;
-
-    assert((entry_next[entry->state] & 1u << state) != 0);
-    if (entry->state != ENTRY_NEW) {
-        list_remove(&entry->link);
-        pool->n_entries[entry->state]--;
-    }
-    entry->state = state;
-    list_append(&pool->entries[state], &entry->link);
-    pool->n_entries[state]++;
-}
-
-/* The sandbox, if any, belongs to someone else now. */
-static void
-entry_free(struct pool_entry *entry)
-{
-    if (entry->pool != NULL && entry->state != ENTRY_NEW) {
-        list_remove(&entry->link);
-        entry->pool->n_entries[entry->state]--;
-    }
-    free(entry);
-}
+static void pool_on_wake(void *arg);
+static void pool_on_backoff(void *arg);
+static bool pool_refill(void *arg);
+static bool pool_refill_low(void *arg);
 
 static void
 entry_destroy(struct pool_entry *entry)
 {
     struct sandbox *sandbox = steal(&entry->sandbox);
 
-    entry_set_state(entry, ENTRY_DESTROYING);
+    pool_entry_set_state(entry, ENTRY_DESTROYING);
     sandbox->ops->destroy(sandbox, pool_on_destroyed, entry);
 }
 
@@ -129,47 +65,104 @@ pool_pause(struct pool *pool)
 }
 
 static void
+take_leave(struct pool_take *take)
+{
+    list_remove(&take->link);
+    take->pool->n_takes--;
+    take->line->n_takes--;
+}
+
+static void
 take_finish(struct pool_take *take, int rc, struct sandbox *sandbox)
 {
     runtime_created_fn done = take->done;
+    struct pool *pool = take->pool;
     void *arg = take->arg;
 
-    list_remove(&take->link);
-    take->pool->n_takes--;
+    take_leave(take);
+    if (rc != 0) {
+        pool_claim_made(&take->line->claim); /* never */
+    } else {
+        histogram_add(&pool->waited, timers_now_ms(pool->spec.timers) - take->since_ms);
+    }
     free(take);
     done(arg, rc, sandbox);
 }
 
-/* Out of the line, which must not be empty; still counted. */
+/* Still in the line, which must not be empty. */
 static struct pool_take *
-pool_oldest_take(struct pool *pool)
+pool_first_take(struct pool *pool)
 {
-    return list_entry(list_pop(&pool->takes), struct pool_take, link);
+    assert(pool->n_takes > 0);
+    return list_entry(pool->takes.next, struct pool_take, link);
+}
+
+static void
+pool_hand_over(struct pool *pool, struct pool_take *take, struct pool_entry *entry)
+{
+    struct sandbox *sandbox = steal(&entry->sandbox);
+    bool is_hit = entry->line == take->line && (sandbox->is_prepared || take->line == &pool->lines[0]);
+
+    sandbox->ops->on_dead(sandbox, NULL, NULL);
+    entry->line->stolen += entry->line != take->line && sandbox->is_prepared;
+    if (entry->line != take->line) {
+        pool_claim_made(&take->line->claim); /* what is made again is the other line's */
+    }
+    take->line->hits += is_hit;
+    take->line->misses += !is_hit;
+    pool_entry_free(entry);
+    pool->streak = 0;
+    pool->taken_warm++;
+    take_finish(take, 0, sandbox);
+}
+
+/* The first take for which there is something, and that. */
+static struct pool_entry *
+pool_match(struct pool *pool, struct pool_take **ret_take)
+{
+    struct list *it, *after;
+
+    if (pool->n_entries[ENTRY_WARM] == 0) {
+        return NULL;
+    }
+    list_each (it, after, &pool->takes) {
+        struct pool_take *take = list_entry(it, struct pool_take, link);
+        struct pool_entry *entry = pool_find(pool, take);
+
+        if (entry != NULL) {
+            *ret_take = take;
+            return entry;
+        }
+    }
+    return NULL;
 }
 
 /* Callbacks of takes may free the pool: each loop below looks again after one. */
 static void
 pool_deliver(struct pool *pool)
 {
-    while (!pool->freed && pool->n_takes > 0 && pool->n_entries[ENTRY_WARM] > 0) {
-        struct pool_entry *entry = list_entry(list_pop(&pool->entries[ENTRY_WARM]), struct pool_entry, link);
-        struct sandbox *sandbox = steal(&entry->sandbox);
+    struct pool_take *take;
 
-        sandbox->ops->on_dead(sandbox, NULL, NULL);
-        entry_free(entry);
-        pool->streak = 0;
-        pool->taken_warm++;
-        take_finish(pool_oldest_take(pool), 0, sandbox);
+    while (!pool->freed && pool->n_takes > 0) {
+        struct pool_entry *entry = pool_match(pool, &take);
+
+        if (entry == NULL) {
+            break;
+        }
+        pool_hand_over(pool, take, entry);
     }
     while (!pool->freed && (pool->draining || pool->unsupported) && pool->n_takes > 0) {
-        take_finish(pool_oldest_take(pool), pool->draining ? RUNTIME_E_UNAVAILABLE : RUNTIME_E_UNSUPPORTED,
+        take_finish(pool_first_take(pool), pool->draining ? RUNTIME_E_UNAVAILABLE : RUNTIME_E_UNSUPPORTED,
                     NULL);
     }
 }
 
+/* With an interpreter of `language`, "": none. For who waits none is started ahead: the run starts it as soon. */
 static int
-pool_create_one(struct pool *pool)
+pool_create_one(struct pool_line *line, const char *language, bool is_refill)
 {
+    struct pool *pool = line->pool;
+    struct runtime *runtime = pool->spec.runtime;
     struct pool_entry *entry;
     int r;
 
@@ -178,10 +171,17 @@ pool_create_one(struct pool *pool)
         return -ENOMEM;
     }
     entry->pool = pool;
-    entry_set_state(entry, ENTRY_CREATING);
-    r = pool->spec.runtime->ops->create(pool->spec.runtime, pool->template_name, pool_on_created, entry);
+    entry->line = line;
+    entry->since_ms = timers_now_ms(pool->spec.timers);
+    entry->is_refill = is_refill;
+    entry->is_asking = line->language[0] != '\0' && language[0] != '\0';
+    entry->is_preparing = is_refill && language[0] != '\0';
+    pool_entry_set_state(entry, ENTRY_CREATING);
+    r = runtime->ops->create(runtime, pool->template_name, language[0] == '\0' ? NULL : language,
+                             is_refill ? RUNTIME_PREPARE_ANY : RUNTIME_PREPARE_FORKED, pool_on_created,
+                             entry);
     if (r) {
-        entry_free(entry);
+        pool_entry_free(entry);
     }
     return r;
 }
@@ -192,7 +192,7 @@ pool_failing(const struct pool *pool)
     return pool->barren >= POOL_FAILING_AFTER;
 }
 
-/* A failed creation costs a take only when the creations still under way are fewer than those who wait. */
+/* A failed creation costs a take only when what is under way or may be stolen is fewer than those who wait. */
 static void
 pool_on_failure(struct pool *pool, int rc)
 {
@@ -204,33 +204,97 @@ pool_on_failure(struct pool *pool, int rc)
         pool->unsupported = true; /* pool_deliver tells whoever waits */
         return;
     }
-    if (pool->n_takes > pool->n_entries[ENTRY_CREATING]) {
-        take_finish(pool_oldest_take(pool), RUNTIME_E_UNAVAILABLE, NULL);
+    if (pool->n_takes > pool->n_entries[ENTRY_CREATING] + pool->n_entries[ENTRY_WARM]) {
+        take_finish(pool_first_take(pool), RUNTIME_E_UNAVAILABLE, NULL);
     }
 }
 
-/* A failing pool that nobody takes from, as no one does who heeds /readyz, tries for itself: else it stays failing. */
-static unsigned
-pool_missing(const struct pool *pool)
+static bool
+pool_may_create(const struct pool *pool)
 {
-    unsigned want = pool->n_takes + pool->spec.size;
-    unsigned have = pool->n_entries[ENTRY_WARM] + pool->n_entries[ENTRY_CREATING];
+    return !pool->freed && !pool->draining && !pool->pausing &&
+           pool->n_entries[ENTRY_CREATING] < pool->spec.max_creating;
+}
 
-    if (want == 0 && pool_failing(pool)) {
-        want = 1;
+static bool
+pool_create(struct pool_line *line, const char *language, bool is_refill)
+{
+    int r = pool_create_one(line, language, is_refill);
+
+    if (r) {
+        pool_on_failure(line->pool, r);
     }
-    return pool->draining || want < have ? 0 : want - have;
+    return r == 0;
+}
+
+/* A failing pool that nobody takes from, as no one does who heeds /readyz: else it stays failing. Nobody counts it. */
+static void
+pool_try(struct pool *pool)
+{
+    if (pool_may_create(pool) && pool_failing(pool) && pool->n_entries[ENTRY_CREATING] == 0) {
+        (void)pool_create(&pool->lines[0], "", false); /* and tried again */
+    }
 }
 
 static void
-pool_refill(struct pool *pool)
+pool_create_waiting(struct pool *pool)
 {
-    while (!pool->freed && !pool->pausing && pool_missing(pool) > 0 &&
-           pool->n_entries[ENTRY_CREATING] < pool->spec.max_creating) {
-        int r = pool_create_one(pool);
+    struct pool_take *take;
 
-        if (r) {
-            pool_on_failure(pool, r);
+    while (pool_may_create(pool) && (take = pool_take_waiting(pool)) != NULL) {
+        (void)pool_create(take->line, take->language, false); /* a failure is told to who waits */
+    }
+    pool_try(pool);
+}
+
+/* For nobody: when those who wait are seen to, and it is this pool's turn. */
+static struct pool_line *
+pool_line_to_refill(struct pool *pool, unsigned part)
+{
+    if (!pool_may_create(pool) || pool->n_takes > pool->n_entries[ENTRY_CREATING]) {
+        return NULL;
+    }
+    return pool_line_short(pool, part);
+}
+
+static void
+pool_want_refill(struct pool *pool)
+{
+    if (pool_line_to_refill(pool, 0) != NULL) {
+        pool_share_want(&pool->member);
+    }
+}
+
+static bool
+pool_refill_line(struct pool_line *line)
+{
+    return line != NULL && pool_create(line, pool_line_prepares(line) ? line->language : "", true);
+}
+
+static bool
+pool_refill(void *arg)
+{
+    return pool_refill_line(pool_line_to_refill(arg, 0));
+}
+
+static bool
+pool_refill_low(void *arg)
+{
+    return pool_refill_line(pool_line_to_refill(arg, POOL_LOW_PART));
+}
+
+/* What is more than its line may keep goes, the oldest first; who keeps all it may is owed nothing. */
+static void
+pool_trim(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->n_lines && !pool->freed; i++) {
+        struct pool_line *line = &pool->lines[i];
+
+        while (line->n_warm > line->claim.size) {
+            entry_destroy(pool_line_first(line));
+        }
+        if (line->n_takes == 0 && line->n_warm == line->claim.size) {
+            pool_claim_settled(&line->claim);
         }
     }
 }
@@ -267,7 +331,12 @@ static void
 pool_serve(struct pool *pool)
 {
     pool_deliver(pool);
-    pool_refill(pool);
+    pool_trim(pool);
+    pool_create_waiting(pool);
+    if (pool->pausing) {
+        pool_deliver(pool); /* what those get who would wait for a creation */
+    }
+    pool_want_refill(pool);
     pool_report_drained(pool);
     pool->busy--;
     if (pool->freed && pool->busy == 0) {
@@ -294,26 +363,53 @@ pool_on_backoff(void *arg)
     pool_serve(pool);
 }
 
-/* A new sandbox goes to who waits longest, else onto the shelf, else away. */
+/* Whose turn it is of those that it was made for, else, of a plain one, of all that take such. NULL: nobody. */
+static struct pool_take *
+pool_take_for(struct pool *pool, const struct pool_entry *entry)
+{
+    struct pool_take *any = NULL;
+    struct list *it, *after;
+
+    list_each (it, after, &pool->takes) {
+        struct pool_take *take = list_entry(it, struct pool_take, link);
+
+        if (take->line == entry->line && take->line->n_warm >= pool_take_leaves(take)) {
+            return take;
+        }
+        if (any == NULL && take->line != entry->line && !entry->sandbox->is_prepared &&
+            !pool_line_insists(take->line)) {
+            any = take;
+        }
+    }
+    return any;
+}
+
+/* A new sandbox goes to whose turn it is, else onto the shelf, else away (pool_trim). */
 static void
 pool_place(struct pool *pool, struct pool_entry *entry, struct sandbox *sandbox)
 {
+    struct pool_take *take;
+
     pool->created++;
     pool->barren = 0;
     pool->unsupported = false;
-    if (pool->n_takes > 0 && !pool->draining) {
-        entry_free(entry);
+    entry->sandbox = sandbox;
+    pool_entry_measure(entry);
+    take = pool->draining ? NULL : pool_take_for(pool, entry);
+    pool_claim_made(take != NULL ? &take->line->claim : &entry->line->claim);
+    if (take != NULL) {
+        take->line->misses++;
+        pool_entry_free(entry);
         pool->streak = 0;
         pool->taken_cold++;
-        take_finish(pool_oldest_take(pool), 0, sandbox);
+        take_finish(take, 0, sandbox);
         return;
     }
-    entry->sandbox = sandbox;
-    if (pool->draining || pool->n_entries[ENTRY_WARM] >= pool->spec.size) {
+    if (pool->draining) {
         entry_destroy(entry);
         return;
     }
-    entry_set_state(entry, ENTRY_WARM);
+    pool_entry_set_state(entry, ENTRY_WARM);
     sandbox->ops->on_dead(sandbox, pool_on_dead, entry);
 }
 
@@ -324,17 +420,20 @@ pool_on_created(void *arg, int rc, struct sandbox *sandbox)
     struct pool *pool = entry->pool;
 
     if (pool == NULL) {
-        entry_free(entry);
+        pool_entry_free(entry);
         if (sandbox != NULL) {
             sandbox->ops->destroy(sandbox, NULL, NULL);
         }
         return;
     }
     pool_enter(pool);
+    if (entry->is_refill) {
+        pool_share_refilled(pool->spec.share);
+    }
     if (rc == 0) {
         pool_place(pool, entry, sandbox);
     } else {
-        entry_free(entry);
+        pool_entry_free(entry);
         pool_on_failure(pool, rc);
     }
     pool_serve(pool);
@@ -359,11 +458,64 @@ pool_on_destroyed(void *arg, int rc _unused_)
     struct pool_entry *entry = arg;
     struct pool *pool = entry->pool;
 
-    entry_free(entry);
+    pool_entry_free(entry);
     if (pool != NULL) {
         pool_enter(pool);
         pool_serve(pool);
     }
+}
+
+static bool
+spec_valid(const struct pool_spec *spec)
+{
+    bool is_valid = spec->max_creating > 0 && spec->runtime != NULL && spec->timers != NULL &&
+                    spec->share != NULL && spec->template_name != NULL && spec->n_lines > 0 &&
+                    spec->n_lines <= POOL_MAX_LINES && spec->lines[0].language[0] == '\0';
+
+    for (unsigned i = 0; i < spec->n_lines && is_valid; i++) {
+        const struct pool_line_spec *line = &spec->lines[i];
+
+        is_valid = strlen(line->language) <= RUNTIME_MAX_LANGUAGE && line->min <= line->max &&
+                   line->max <= POOL_SHARE_MAX;
+    }
+    return is_valid;
+}
+
+static void
+pool_open_lines(struct pool *pool)
+{
+    pool->member = (struct pool_member){
+        .resized = pool_on_wake,
+        .refill = pool_refill,
+        .refill_low = pool_refill_low,
+        .quiet_ms = pool->spec.quiet_ms,
+        .arg = pool,
+    };
+    pool_share_join(pool->spec.share, &pool->member);
+    for (unsigned i = 0; i < pool->spec.n_lines; i++) {
+        const struct pool_line_spec *spec = &pool->spec.lines[i];
+        struct pool_line *line = &pool->lines[pool->n_lines++];
+
+        line->pool = pool;
+        list_init(&line->warm);
+        memcpy(line->language, spec->language, strlen(spec->language) + 1);
+        line->claim = (struct pool_claim){
+            .min = spec->min,
+            .max = spec->max,
+            .memory = spec->memory,
+            .member = &pool->member,
+        };
+        pool_share_claim(&line->claim);
+    }
+}
+
+static void
+pool_close_lines(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->n_lines; i++) {
+        pool_share_unclaim(&pool->lines[i].claim);
+    }
+    pool_share_leave(&pool->member);
 }
 
 int
@@ -372,8 +524,7 @@ pool_new(struct pool **ret, const struct pool_spec *spec)
     _cleanup_(pool_freep) struct pool *pool = NULL;
     int r;
 
-    if (spec->max_creating == 0 || spec->runtime == NULL || spec->timers == NULL ||
-        spec->template_name == NULL) {
+    if (!spec_valid(spec)) {
         return -EINVAL;
     }
     pool = calloc(1, sizeof(*pool));
@@ -397,14 +548,38 @@ pool_new(struct pool **ret, const struct pool_spec *spec)
     if (r) {
         return r;
     }
-    timer_start(pool->wake, 0);
+    pool_open_lines(pool);
+    pool->spec.lines = NULL; /* the caller's */
     *ret = steal(&pool);
     return 0;
 }
 
-int
-pool_take(struct pool *pool, struct pool_take **ret_take, runtime_created_fn done, void *arg)
+static uint64_t
+take_delay_ms(const struct pool_wish *wish)
 {
+    return wish->others < POOL_MAX_TURN_MS / POOL_TURN_MS ? (uint64_t)wish->others * POOL_TURN_MS
+                                                          : POOL_MAX_TURN_MS;
+}
+
+/* From the end: most come in their order. */
+static void
+pool_line_up(struct pool *pool, struct pool_take *take)
+{
+    struct list *after = pool->takes.prev;
+
+    while (after != &pool->takes && list_entry(after, struct pool_take, link)->turn_ms > take->turn_ms) {
+        after = after->prev;
+    }
+    list_append(after->next, &take->link); /* before whoever is behind */
+    pool->n_takes++;
+    take->line->n_takes++;
+}
+
+int
+pool_take(struct pool *pool, const struct pool_wish *wish, struct pool_take **ret_take,
+          runtime_created_fn done, void *arg)
+{
+    const char *language = wish->language;
     struct pool_take *take;
 
     take = calloc(1, sizeof(*take));
@@ -412,10 +587,17 @@ pool_take(struct pool *pool, struct pool_take **ret_take, runtime_created_fn don
         return -ENOMEM;
     }
     take->pool = pool;
+    take->line = pool_line_of(pool, language);
+    if (strlen(language) <= RUNTIME_MAX_LANGUAGE) {
+        memcpy(take->language, language, strlen(language) + 1);
+    }
     take->done = done;
     take->arg = arg;
-    list_append(&pool->takes, &take->link);
-    pool->n_takes++;
+    take->since_ms = timers_now_ms(pool->spec.timers);
+    take->turn_ms = take->since_ms + take_delay_ms(wish);
+    take->is_of_many = wish->others >= POOL_MANY;
+    pool_line_up(pool, take);
+    pool_claim_took(&take->line->claim);
     timer_start(pool->wake, 0);
     *ret_take = take;
     return 0;
@@ -424,18 +606,18 @@ pool_take(struct pool *pool, struct pool_take **ret_take, runtime_created_fn don
 void
 pool_take_cancel(struct pool_take *take)
 {
-    list_remove(&take->link);
-    take->pool->n_takes--;
+    pool_claim_made(&take->line->claim); /* it need not be */
+    take_leave(take);
     free(take);
 }
 
 void
 pool_flush(struct pool *pool)
 {
-    while (pool->n_entries[ENTRY_WARM] > 0) {
-        struct pool_entry *entry = list_entry(pool->entries[ENTRY_WARM].next, struct pool_entry, link);
-
-        entry_destroy(entry);
+    for (unsigned i = 0; i < pool->n_lines; i++) {
+        while (pool->lines[i].n_warm > 0) {
+            entry_destroy(pool_line_first(&pool->lines[i]));
+        }
     }
     timer_start(pool->wake, 0);
 }
@@ -451,6 +633,7 @@ pool_stats(const struct pool *pool, struct pool_stats *ret)
         .taken_cold = pool->taken_cold,
         .created = pool->created,
         .failed = pool->failed,
+        .waited = &pool->waited,
         .failing = pool_failing(pool),
         .unsupported = pool->unsupported,
     };
@@ -472,8 +655,10 @@ pool_orphan(struct pool *pool, enum entry_state state)
     while (pool->n_entries[state] > 0) {
         struct pool_entry *entry = list_entry(pool->entries[state].next, struct pool_entry, link);
 
-        list_remove(&entry->link);
-        pool->n_entries[state]--;
+        pool_entry_leave(entry);
+        if (entry->is_refill && state == ENTRY_CREATING) {
+            pool_share_refilled(pool->spec.share);
+        }
         entry->pool = NULL;
     }
 }
@@ -485,13 +670,16 @@ pool_free(struct pool *pool)
         return NULL;
     }
     while (pool->n_takes > 0) {
-        pool_take_cancel(pool_oldest_take(pool));
+        pool_take_cancel(pool_first_take(pool));
     }
-    while (pool->n_entries[ENTRY_WARM] > 0) {
-        entry_destroy(list_entry(pool->entries[ENTRY_WARM].next, struct pool_entry, link));
+    for (unsigned i = 0; i < pool->n_lines; i++) {
+        while (pool->lines[i].n_warm > 0) {
+            entry_destroy(pool_line_first(&pool->lines[i]));
+        }
     }
     pool_orphan(pool, ENTRY_CREATING);
     pool_orphan(pool, ENTRY_DESTROYING);
+    pool_close_lines(pool);
     pool->backoff = timer_free(pool->backoff);
     pool->wake = timer_free(pool->wake);
     pool->freed = true;

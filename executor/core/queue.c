@@ -1,41 +1,19 @@
-#include "executor/core/queue.h"
+#include "executor/core/queue_inside.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/sbx_context.h"
-
-#define QUEUE_GUESS_MS 1000 /* a run's length before any was seen */
-#define QUEUE_RETRY_MAX_S 60
 /*
  * A tenant that runs something takes another slot only while it runs fewer than this times those that are idle:
  * alone it comes to about three quarters of all, and the next tenant finds one idle. (Dynamic thresholds, as for
  * buffers shared by the ports of a switch: Choudhury and Hahne, 1998.)
  */
 #define QUEUE_GREED 3u
-
-struct queue_agent {
-    struct list link; /* in tenant->agents; only while something waits */
-    struct list items;
-    char name[SBX_NAME_MAX + 1];
-};
-
-struct queue_tenant {
-    struct list link; /* in queue->tenants (the ring) */
-    struct list agents;
-    unsigned waiting, running, cap;
-    uint64_t bytes;
-    char name[SBX_NAME_MAX + 1];
-};
-
-struct queue {
-    struct queue_spec spec;
-    struct list tenants;
-    unsigned waiting, running, n_tenants;
-    uint64_t bytes;
-    uint64_t run_ms; /* moving average of runs */
-};
+/*
+ * Each so many starts one is by the ring alone: else who runs much would wait for ever behind many who run little.
+ */
+#define QUEUE_BY_RING 4u
 
 static inline void
 queue_freep(struct queue **queue)
@@ -57,6 +35,7 @@ queue_new(struct queue **ret, const struct queue_spec *spec)
     }
     queue->spec = *spec;
     list_init(&queue->tenants);
+    list_init(&queue->items);
     *ret = steal(&queue);
     return 0;
 }
@@ -72,8 +51,8 @@ queue_free(struct queue *queue)
     return NULL;
 }
 
-static struct queue_tenant *
-tenant_find(const struct queue *queue, const char *name)
+struct queue_tenant *
+queue_tenant_find(const struct queue *queue, const char *name)
 {
     for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
         struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
@@ -88,7 +67,7 @@ tenant_find(const struct queue *queue, const char *name)
 static struct queue_tenant *
 tenant_get(struct queue *queue, const char *name)
 {
-    struct queue_tenant *tenant = tenant_find(queue, name);
+    struct queue_tenant *tenant = queue_tenant_find(queue, name);
     size_t len = strlen(name);
 
     if (tenant != NULL) {
@@ -100,6 +79,7 @@ tenant_get(struct queue *queue, const char *name)
     }
     memcpy(tenant->name, name, len);
     list_init(&tenant->agents);
+    tenant->runs = queue->runs; /* the best guess there is */
     list_append(&queue->tenants, &tenant->link);
     queue->n_tenants++;
     return tenant;
@@ -147,7 +127,7 @@ agent_drop_if_idle(struct queue_agent *agent)
     }
 }
 
-static unsigned
+unsigned
 queue_idle_slots(const struct queue *queue)
 {
     return queue->running < queue->spec.max_running ? queue->spec.max_running - queue->running : 0;
@@ -167,7 +147,7 @@ greed_slots(unsigned idle, unsigned running)
 }
 
 /* Slots the tenant could take now are room for it besides its share of the waiting line. */
-static unsigned
+unsigned
 queue_idle_slots_for(const struct queue *queue, const struct queue_tenant *tenant, unsigned cap)
 {
     unsigned running = tenant == NULL ? 0 : tenant->running;
@@ -191,7 +171,7 @@ queue_check_bytes(const struct queue *queue, const struct queue_tenant *tenant, 
     return own > 0 && own + weight > part ? QUEUE_E_TENANT_FULL : 0;
 }
 
-static int
+int
 queue_check_room(const struct queue *queue, const struct queue_tenant *tenant, size_t weight, unsigned cap)
 {
     uint64_t own_waiting = tenant == NULL ? 0 : tenant->waiting;
@@ -210,7 +190,7 @@ int
 queue_put(struct queue *queue, struct queue_item *item, const char *tenant_name, const char *agent_name,
           unsigned cap)
 {
-    struct queue_tenant *tenant = tenant_find(queue, tenant_name);
+    struct queue_tenant *tenant = queue_tenant_find(queue, tenant_name);
     struct queue_agent *agent;
     int r;
 
@@ -234,6 +214,7 @@ queue_put(struct queue *queue, struct queue_item *item, const char *tenant_name,
     queue->waiting++;
     queue->bytes += item->weight;
     tenant->bytes += item->weight;
+    tenant->waiting_bytes += item->weight;
     item->tenant = tenant;
     item->agent = agent;
     list_append(&agent->items, &item->link);
@@ -254,7 +235,7 @@ agent_first(const struct queue *queue, struct queue_agent *agent)
     for (struct list *it = agent->items.next; it != &agent->items; it = it->next) {
         struct queue_item *item = list_entry(it, struct queue_item, link);
 
-        if (queue->spec.fits == NULL || queue->spec.fits(queue->spec.fits_arg, item)) {
+        if (queue->spec.fits == NULL || queue->spec.fits(queue->spec.arg, item)) {
             return item;
         }
     }
@@ -272,6 +253,57 @@ tenant_first(const struct queue *queue, struct queue_tenant *tenant)
     return item;
 }
 
+static bool
+tenant_can_start(const struct queue *queue, struct queue_tenant *tenant)
+{
+    return tenant_first(queue, tenant) != NULL;
+}
+
+bool
+queue_is_by_ring(const struct queue *queue)
+{
+    return queue->n_starts % QUEUE_BY_RING == QUEUE_BY_RING - 1;
+}
+
+struct queue_tenant *
+queue_turn(const struct queue *queue, bool (*can)(const struct queue *queue, struct queue_tenant *tenant),
+           unsigned *looks)
+{
+    bool is_by_ring = queue_is_by_ring(queue);
+    struct queue_tenant *next = NULL;
+
+    if (queue_idle_slots(queue) == 0 || queue->waiting == 0) {
+        return NULL;
+    }
+    for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
+        struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
+
+        if (looks != NULL) {
+            ++*looks;
+        }
+        if (tenant->waiting == 0 || (next != NULL && tenant->running >= next->running) ||
+            queue_idle_slots_for(queue, tenant, tenant->cap) == 0 || (can != NULL && !can(queue, tenant))) {
+            continue;
+        }
+        next = tenant;
+        if (is_by_ring || tenant->running == 0) {
+            break;
+        }
+    }
+    return next;
+}
+
+void
+queue_turn_taken(struct queue *queue, struct queue_tenant *tenant)
+{
+    ring_rotate(&queue->tenants, &tenant->link);
+    queue->n_starts++;
+    tenant->waiting--;
+    tenant->running++;
+    queue->waiting--;
+    queue->running++;
+}
+
 static void
 item_run(struct queue *queue, struct queue_item *item)
 {
@@ -279,37 +311,32 @@ item_run(struct queue *queue, struct queue_item *item)
     struct queue_agent *agent = item->agent;
 
     list_remove(&item->link);
+    list_append(&queue->items, &item->link);
+    tenant->waiting_bytes -= item->weight;
     item->agent = NULL;
     ring_rotate(&tenant->agents, &agent->link);
     agent_drop_if_idle(agent);
-    ring_rotate(&queue->tenants, &tenant->link);
-    tenant->waiting--;
-    tenant->running++;
-    queue->waiting--;
-    queue->running++;
+    queue_turn_taken(queue, tenant);
 }
 
 struct queue_item *
 queue_next(struct queue *queue)
 {
-    if (queue_idle_slots(queue) == 0 || queue->waiting == 0) {
-        return NULL;
-    }
-    for (struct list *it = queue->tenants.next; it != &queue->tenants; it = it->next) {
-        struct queue_tenant *tenant = list_entry(it, struct queue_tenant, link);
+    struct queue_tenant *tenant = queue_turn(queue, tenant_can_start, NULL);
+    struct queue_item *item = tenant == NULL ? NULL : tenant_first(queue, tenant);
 
-        struct queue_item *item;
-
-        if (tenant->waiting == 0 || queue_idle_slots_for(queue, tenant, tenant->cap) == 0) {
-            continue;
-        }
-        item = tenant_first(queue, tenant);
-        if (item != NULL) {
-            item_run(queue, item);
-            return item;
-        }
+    if (item != NULL) {
+        item_run(queue, item);
     }
-    return NULL;
+    return item;
+}
+
+unsigned
+queue_running_beside(const struct queue_item *item)
+{
+    unsigned running = item->tenant == NULL ? 0 : item->tenant->running;
+
+    return running > 0 && item->agent == NULL ? running - 1 : running;
 }
 
 int
@@ -323,11 +350,13 @@ queue_put_back(struct queue *queue, struct queue_item *item, const char *agent_n
     if (agent == NULL) {
         return -ENOMEM;
     }
+    list_remove(&item->link);
     /* Appending before the first is prepending. */
     list_append(agent->items.next, &item->link);
     item->agent = agent;
     tenant->running--;
     tenant->waiting++;
+    tenant->waiting_bytes += item->weight;
     queue->running--;
     queue->waiting++;
     return 0;
@@ -341,8 +370,9 @@ queue_leave(struct queue *queue, struct queue_item *item, uint64_t ran_ms)
     if (tenant == NULL) {
         return;
     }
+    list_remove(&item->link);
     if (item->agent != NULL) {
-        list_remove(&item->link);
+        tenant->waiting_bytes -= item->weight;
         agent_drop_if_idle(item->agent);
         item->agent = NULL;
         tenant->waiting--;
@@ -354,31 +384,11 @@ queue_leave(struct queue *queue, struct queue_item *item, uint64_t ran_ms)
     queue->bytes -= item->weight;
     tenant->bytes -= item->weight;
     item->tenant = NULL;
-    tenant_drop_if_idle(queue, tenant);
     if (ran_ms > 0) {
-        queue->run_ms = queue->run_ms == 0 ? ran_ms : (7 * queue->run_ms + ran_ms) / 8;
+        estimate_add(&queue->runs, ran_ms);
+        estimate_add(&tenant->runs, ran_ms);
     }
-}
-
-unsigned
-queue_retry_after_s(const struct queue *queue, const char *tenant_name)
-{
-    const struct queue_tenant *tenant = tenant_find(queue, tenant_name);
-    uint64_t run_ms = queue->run_ms > 0 ? queue->run_ms : QUEUE_GUESS_MS;
-    uint64_t slots = queue->spec.max_running;
-    uint64_t ahead = queue->waiting;
-    uint64_t ms;
-
-    if (tenant != NULL && tenant->cap > 0 && tenant->cap < slots) {
-        slots = tenant->cap;
-        ahead = tenant->waiting;
-    }
-    if (ahead > 1000000 || run_ms > 86400000) {
-        return QUEUE_RETRY_MAX_S;
-    }
-    /* A place is free when the first of those ahead has moved up; half the line is a fair time to come back. */
-    ms = run_ms * (1 + ahead / (2 * slots));
-    return ms >= 1000ul * QUEUE_RETRY_MAX_S ? QUEUE_RETRY_MAX_S : (unsigned)((ms + 999) / 1000);
+    tenant_drop_if_idle(queue, tenant);
 }
 
 void

@@ -1,13 +1,13 @@
 /*
  * Admission: who may wait and who runs next. Bounded in jobs and bytes; fair by
- * turns: tenants in a ring, the agents of a tenant in a ring, first come first
- * served inside an agent. A tenant at its concurrency cap is passed over, and none takes
- * the last slots, nor the last memory, for itself alone. Pure: no
+ * turns: of tenants those that run least, the agents of a tenant in a ring, first come
+ * first served inside an agent. A tenant at its concurrency cap is passed over, and none
+ * takes the last slots, nor the last memory, for itself alone. Pure: no
  * clock, no loop.
  */
 #pragma once
 
-#include "executor/core/list.h"
+#include "lib/sbx_list.h"
 
 enum {
     QUEUE_E_FULL = 1,    /* everybody's room is used */
@@ -33,7 +33,9 @@ struct queue_spec {
     uint64_t max_bytes; /* waiting and running together */
     /* Optional: whether it may run now. What may not is passed over and keeps its place. */
     bool (*fits)(void *arg, struct queue_item *item);
-    void *fits_arg;
+    /* Optional: for how long a running one has held its slot, and the most it will. */
+    void (*look)(void *arg, struct queue_item *item, uint64_t *age_ms, uint64_t *most_ms);
+    void *arg; /* of both */
 };
 
 struct queue_stats {
@@ -52,10 +54,20 @@ _must_check_ int queue_put(struct queue *queue, struct queue_item *item, const c
                            const char *agent, unsigned cap);
 /* The next one to run, which from now on counts as running; NULL when none may. */
 struct queue_item *queue_next(struct queue *queue);
+/* How many others of its tenant run. */
+unsigned queue_running_beside(const struct queue_item *item);
+/* Whether the next start is one at which who runs much is as good as who runs nothing. */
+bool queue_is_by_ring(const struct queue *queue);
 /* A running one waits again, ahead of all others of its agent. */
 _must_check_ int queue_put_back(struct queue *queue, struct queue_item *item, const char *agent);
-/* Waiting or running, it leaves. `ran_ms` > 0 teaches the estimate of queue_retry_after_s. */
+/* Waiting or running, it leaves. `ran_ms` > 0, for how long it held its slot, teaches the forecast. */
 void queue_leave(struct queue *queue, struct queue_item *item, uint64_t ran_ms);
-/* When a place is likely to be free: 1 to 60 seconds, from how long runs took lately and who is ahead. */
-unsigned queue_retry_after_s(const struct queue *queue, const char *tenant);
+/*
+ * The forecast: the queue played on as if nothing else came and each run took as long as those of its tenant did lately
+ * (queue_forecast.c).
+ */
+/* Of one that waits: 1 is the next to start. 0: it does not wait. */
+unsigned queue_position(const struct queue *queue, const struct queue_item *item);
+/* When queue_put of such a one, refused now, is likely to succeed: 1 to 3600 seconds. */
+unsigned queue_retry_after_s(const struct queue *queue, const char *tenant, size_t weight, unsigned cap);
 void queue_stats(const struct queue *queue, struct queue_stats *ret);

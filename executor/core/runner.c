@@ -17,12 +17,21 @@
 #include "executor/log.h"
 #include "lib/sbx_time.h"
 
+#define RUN_ASK_MS 300       /* what a run used is asked for before it is stopped, so long */
 #define RUN_STOP_MS 1000     /* a stopped run is answered after this at the latest */
 #define RUN_OVERDUE_MS 20000 /* past the wall limit: the runtime's own deadlines come first */
 #define RUN_OUTPUT_GRACE_MS 500
+#define RUN_LEAVE_MS 2 /* the answer's way to the client, before the sandbox's end takes the processors */
 #define RUN_JSON_MAX 4096
 
-enum run_timer { RUN_TIMER_NONE, RUN_TIMER_OVERDUE, RUN_TIMER_OUTPUT, RUN_TIMER_STOPPING };
+enum run_timer {
+    RUN_TIMER_NONE,
+    RUN_TIMER_OVERDUE,
+    RUN_TIMER_OUTPUT,
+    RUN_TIMER_ASKING,
+    RUN_TIMER_STOPPING,
+    RUN_TIMER_LEAVING,
+};
 
 struct run {
     struct runner *runner;
@@ -36,6 +45,7 @@ struct run {
     struct runtime_run what;
     struct job_spec *spec; /* the job's, when it left while the runtime may still borrow from it */
     struct verdict_input input;
+    bool asking;     /* the kernel for its numbers */
     bool ended;      /* the runner's part is told */
     bool destroying; /* the runtime's callback is still to come */
 };
@@ -194,6 +204,14 @@ run_detach(struct run *run)
     return run;
 }
 
+/* The job is gone already. */
+static void
+run_leave(struct run *run)
+{
+    run_destroy_sandbox(run);
+    run_free_if_done(run);
+}
+
 /* Nothing of the tenant's ran: the job goes back and may have another sandbox. */
 static void
 run_give_up(struct run *run)
@@ -207,19 +225,48 @@ run_give_up(struct run *run)
     runner->spec.on_unavailable(runner->spec.arg, job);
 }
 
+/* The kernel's numbers only grow: what was heard before stays when less comes, as of a sandbox that is gone. */
 static void
-run_write_usage(struct sbx_buf *out, const struct run *run)
+job_used_take(struct job *job, const struct runtime_report *report)
+{
+    if (report->cpu_ms < job->used.cpu_ms) {
+        return;
+    }
+    job->used = (struct job_used){
+        .cpu_ms = report->cpu_ms,
+        .wall_ms = report->wall_ms,
+        .cpu_throttled_ms = report->cpu_throttled_ms,
+        .peak_memory_bytes = report->peak_memory_bytes,
+    };
+    budget_use_live(&job->budget, job->used.cpu_ms);
+}
+
+static void
+run_take_usage(struct run *run)
 {
     const struct runtime_report *report = run->input.outcome == NULL ? NULL : &run->input.outcome->report;
-    uint64_t wall_ms = run->job->running_ms == 0 ? 0 : sbx_now_mono_ms() - run->job->running_ms;
+    struct job *job = run->job;
+
+    if (report != NULL) {
+        job_used_take(job, report);
+    }
+    if (report == NULL || report->wall_ms == 0) {
+        job->used.wall_ms = job->running_ms == 0 ? 0 : sbx_now_mono_ms() - job->running_ms;
+    }
+}
+
+static void
+run_write_usage(struct sbx_buf *out, const struct job_used *used)
+{
+    struct sbx_jsonw_canonical canonical; /* it becomes part of an audit event */
     struct sbx_jsonw w;
 
-    sbx_jsonw_init(&w, out);
+    sbx_jsonw_init_canonical(&w, out, &canonical);
     sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_uint(&w, "wall_ms", report != NULL && report->wall_ms > 0 ? report->wall_ms : wall_ms);
-    sbx_jsonw_uint(&w, "cpu_ms", report != NULL ? report->cpu_ms : 0);
-    sbx_jsonw_uint(&w, "cpu_throttled_ms", report != NULL ? report->cpu_throttled_ms : 0);
-    sbx_jsonw_uint(&w, "peak_memory_bytes", report != NULL ? report->peak_memory_bytes : 0);
+    sbx_jsonw_uint(&w, "wall_ms", used->wall_ms);
+    sbx_jsonw_uint(&w, "cpu_ms", used->cpu_ms);
+    sbx_jsonw_uint(&w, "cpu_throttled_ms", used->cpu_throttled_ms);
+    sbx_jsonw_uint(&w, "peak_memory_bytes", used->peak_memory_bytes);
     sbx_jsonw_object_end(&w);
 }
 
@@ -263,6 +310,10 @@ job_conclude(struct job *job, const struct verdict_input *input)
     memcpy(record->signal, job->verdict.signal, sizeof(record->signal));
     memcpy(record->message, job->verdict.message, sizeof(record->message));
     record->violation_json = violation_text(&job->verdict);
+    if (job->verdict.state == JOB_DENIED && job->denial != NULL) {
+        record->violation_json = steal(&job->denial->violation_json);
+        memcpy(record->message, job->denial->message, sizeof(record->message));
+    }
     if (outcome != NULL && input->rc == 0 && outcome->result_json != NULL) {
         record->result_json = strndup(outcome->result_json, outcome->result_len);
     }
@@ -286,7 +337,8 @@ run_end(struct run *run)
     run->ended = true;
     run_disarm(run);
     run->input.output_bytes = job->capture[JOB_STDOUT].total + job->capture[JOB_STDERR].total;
-    run_write_usage(&usage, run);
+    run_take_usage(run);
+    run_write_usage(&usage, &job->used);
     job->record.usage_json = sbx_buf_take(&usage, NULL);
     job_conclude(job, &run->input);
     runner->spec.on_ended(runner->spec.arg, job);
@@ -296,6 +348,7 @@ void
 runner_start(struct runner *runner, struct job *job)
 {
     struct pool *pool = runner_pool(runner, job->spec->template_name, job->record.isolation);
+    struct pool_wish wish = { .language = job->spec->language, .others = queue_running_beside(&job->item) };
     struct run *run;
 
     assert(pool != NULL && job->record.state == JOB_STARTING);
@@ -312,7 +365,7 @@ runner_start(struct runner *runner, struct job *job)
     job->attempts++;
     runner->busy++;
     if (timer_new(&run->timer, runner->spec.timers, run_on_timer, run) != 0 ||
-        pool_take(pool, &run->take, run_on_taken, run) != 0) {
+        pool_take(pool, &wish, &run->take, run_on_taken, run) != 0) {
         run_give_up(run);
         return;
     }
@@ -438,6 +491,7 @@ run_on_adopted(void *arg, int rc)
     job->record.started_ms = sbx_now_unix_ms();
     job_set_state(job, JOB_RUNNING);
     job_feed_start(job->feed, &job->record);
+    run->runner->spec.on_started(run->runner->spec.arg, job);
     run_arm(run, RUN_TIMER_OVERDUE, job->limits.value[SBX_LIMIT_TIME] + RUN_OVERDUE_MS);
 }
 
@@ -450,6 +504,42 @@ run_stop(struct run *run)
     run->input.outcome = NULL; /* dies with the sandbox */
     run_destroy_sandbox(run);
     run_arm(run, RUN_TIMER_STOPPING, run->destroying ? RUN_STOP_MS : 0);
+}
+
+/* Its callback goes with the sandbox. */
+static void
+run_on_asked(void *arg, int rc, const struct runtime_report *report)
+{
+    struct run *run = arg;
+
+    run->asking = false;
+    if (rc == 0 && run->job != NULL && !run->ended) {
+        job_used_take(run->job, report);
+    }
+    if (run->timer_for == RUN_TIMER_ASKING) {
+        run_stop(run);
+    }
+}
+
+/* False: nobody can be asked. */
+static bool
+run_ask(struct run *run)
+{
+    struct sandbox *sandbox = run->sandbox;
+
+    if (!run->asking && sandbox != NULL && sandbox->ops->stat != NULL &&
+        run->job->record.state == JOB_RUNNING) {
+        run->asking = sandbox->ops->stat(sandbox, run_on_asked, run) == 0;
+    }
+    return run->asking;
+}
+
+void
+runner_measure(struct job *job)
+{
+    if (job->run != NULL) {
+        (void)run_ask(job->run); /* later then */
+    }
 }
 
 static void
@@ -465,6 +555,7 @@ run_on_timer(void *arg)
         run_stop(run);
         break;
     case RUN_TIMER_OUTPUT:
+    case RUN_TIMER_ASKING:
         run_stop(run);
         break;
     case RUN_TIMER_STOPPING:
@@ -472,6 +563,9 @@ run_on_timer(void *arg)
             log_warn("run.destroy_slow", LOG_STR("job", run->job->record.id.text));
         }
         run_end(run);
+        break;
+    case RUN_TIMER_LEAVING:
+        run_leave(run);
         break;
     case RUN_TIMER_NONE:
         break;
@@ -491,6 +585,15 @@ run_on_destroyed(void *arg, int rc _unused_)
     run_free_if_done(run);
 }
 
+static void
+run_set_why(struct run *run, enum runner_stop why)
+{
+    run->input.denied = run->input.denied || why == RUNNER_DENY;
+    run->input.cancelled = run->input.cancelled || why == RUNNER_CANCEL;
+    run->input.drained = run->input.drained || why == RUNNER_DRAIN;
+    run->input.expired = run->input.expired || why == RUNNER_EXPIRE;
+}
+
 void
 runner_stop(struct runner *runner _unused_, struct job *job, enum runner_stop why)
 {
@@ -499,11 +602,14 @@ runner_stop(struct runner *runner _unused_, struct job *job, enum runner_stop wh
     if (run == NULL || run->ended || run->timer_for == RUN_TIMER_STOPPING) {
         return;
     }
-    run->input.cancelled = run->input.cancelled || why == RUNNER_CANCEL;
-    run->input.drained = run->input.drained || why == RUNNER_DRAIN;
-    run->input.expired = run->input.expired || why == RUNNER_EXPIRE;
+    run_set_why(run, why);
+    if (run->timer_for == RUN_TIMER_ASKING) {
+        return;
+    }
     if (run->collect != NULL) {
         collect_stop(run->collect, "the job was stopped");
+    } else if (run_ask(run)) {
+        run_arm(run, RUN_TIMER_ASKING, RUN_ASK_MS); /* what it used dies with it */
     } else {
         run_stop(run);
     }
@@ -518,11 +624,16 @@ runner_release(struct runner *runner _unused_, struct job *job)
         return;
     }
     run_disarm(run);
-    run_destroy_sandbox(run);
-    if (run->destroying) {
+    if (run->sandbox != NULL || run->destroying) {
         run->spec = steal(&job->spec);
     }
-    run_free_if_done(run_detach(run));
+    (void)run_detach(run);
+    if (run->sandbox != NULL && run->ended) {
+        collect_settle(run->collect);                  /* who was answered may ask for that room at once */
+        run_arm(run, RUN_TIMER_LEAVING, RUN_LEAVE_MS); /* nothing of the tenant's runs any more */
+    } else {
+        run_leave(run);
+    }
 }
 
 void
@@ -530,6 +641,7 @@ runner_decide_unstarted(struct job *job, enum runner_stop why)
 {
     const struct verdict_input input = {
         .limits = &job->limits,
+        .denied = why == RUNNER_DENY,
         .cancelled = why == RUNNER_CANCEL,
         .drained = why == RUNNER_DRAIN,
         .expired = why == RUNNER_EXPIRE,

@@ -31,6 +31,7 @@ struct runner_spec {
     /* There was no sandbox, nothing ran: the job may try again. */
     void (*on_unavailable)(void *arg, struct job *job);
     /* job->verdict and the record are filled; not durable yet. */
+    void (*on_started)(void *arg, struct job *job); /* its program runs */
     void (*on_ended)(void *arg, struct job *job);
     /* The last trace of a run is gone, or one that waited for its sandbox has it. */
     void (*on_room)(void *arg);
@@ -40,6 +41,7 @@ struct runner_spec {
 enum runner_stop {
     RUNNER_CANCEL, /* somebody asked */
     RUNNER_DRAIN,  /* the executor stops */
+    RUNNER_DENY,   /* a policy forbids it; job->denial says why */
     RUNNER_EXPIRE, /* its time to wait is over */
 };
 
@@ -53,7 +55,9 @@ bool runner_offers(const struct runner *runner, const char *template_name, enum 
 void runner_start(struct runner *runner, struct job *job);
 /* For a job that is starting or running; a no-op once it ended. on_ended follows within a second. */
 void runner_stop(struct runner *runner, struct job *job, enum runner_stop why);
-/* The job was answered, or was refused: its sandbox goes, on_ended is not called any more. */
+/* Has the kernel asked what a running job uses, for job->used and its budgets; it is told later, or not. */
+void runner_measure(struct job *job);
+/* The job was answered, or was refused: its sandbox goes (after the answer, if it ran), on_ended is not called any more. */
 void runner_release(struct runner *runner, struct job *job);
 /* For a job that never had a sandbox: decides and fills as a stop does. */
 void runner_decide_unstarted(struct job *job, enum runner_stop why);

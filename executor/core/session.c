@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "executor/core/audit.h"
 #include "executor/core/idempotency.h"
 #include "executor/core/session_inside.h"
 #include "executor/core/session_store.h"
+#include "executor/core/usage.h"
 #include "executor/core/verdict.h"
 #include "executor/log.h"
 #include "lib/sbx_time.h"
@@ -59,7 +61,10 @@ session_free(struct session *session)
     list_remove(&session->link);
     session_contexts_free(session);
     timer_free(session->timer);
+    budget_use_end(&session->budget);
     free(session->env);
+    free(session->pause_by);
+    free(session->ended_by);
     session_record_deinit(&session->record);
     free(session);
     return NULL;
@@ -323,6 +328,39 @@ session_on_lost(void *arg, int rc, const struct runtime_report *report)
     }
 }
 
+/* Events that nobody waits for. */
+static void
+session_tell(struct session *session, void (*write)(struct db_tx *tx, const struct session *session))
+{
+    struct db_tx *tx;
+
+    if (db_tx_new(&tx, sessions_db(session->sessions)) == 0) {
+        write(tx, session);
+        audit_submit_later(tx);
+    } else {
+        log_error("audit.event_failed", LOG_STR("session", session->record.id.text),
+                  LOG_INT("code", -ENOMEM));
+    }
+}
+
+static void
+session_tell_pause(struct session *session)
+{
+    session_tell(session, audit_session_paused);
+    free(session->pause_by);
+    session->pause_by = NULL;
+}
+
+/* Once it is durable that there is such a session. */
+static void
+session_tell_start(struct session *session)
+{
+    if (session->accepted && session->running_ms != 0 && !session->start_told) {
+        session->start_told = true;
+        session_tell(session, audit_session_started);
+    }
+}
+
 static void
 session_on_paused(void *arg, int rc, const struct runtime_report *report)
 {
@@ -337,6 +375,7 @@ session_on_paused(void *arg, int rc, const struct runtime_report *report)
         session_set_state(session, was_running ? SESSION_PAUSED : SESSION_RUNNING);
         session_touch(session);
         session_arm(session);
+        session_tell_pause(session);
     }
     waiter_tell(&session->waiters, SESSION_WAITS_PAUSE, WAITER_OVER);
     step_next(session);
@@ -383,6 +422,19 @@ session_pause(struct session *session, bool pause)
     return r;
 }
 
+int
+session_pause_by(struct session *session, bool pause, const struct sbx_context *context)
+{
+    const bool already = (session->record.state == SESSION_PAUSED) == pause;
+    int r = session_pause(session, pause);
+
+    if (r == 0 && !already) {
+        free(session->pause_by);
+        session->pause_by = audit_asker_new(context, NULL);
+    }
+    return r;
+}
+
 static void
 session_on_destroyed(void *arg, int rc _unused_)
 {
@@ -419,13 +471,19 @@ session_tell_hooks(struct session *session)
 void
 session_settle(struct session *session)
 {
+    struct usage due;
+
     if (session->settled) {
         return;
     }
     session->settled = true;
     session->measuring = false; /* its callback goes with the sandbox */
+    session->over_ms = sbx_now_mono_ms();
     timer_stop(session->timer);
     session_usage_keep(session);
+    session_usage_due(session, &due);
+    budget_use_record(&session->budget, due.cpu_ms);
+    budget_use_end(&session->budget);
     session_destroy_sandbox(session);
     waiter_tell(&session->waiters, SESSION_WAITS_USAGE, WAITER_OVER);
     if (session->accepted) {
@@ -483,6 +541,15 @@ session_end(struct session *session, enum session_reason reason, const char *mes
     session->ending = false;
 }
 
+void
+session_cancel_by(struct session *session, const struct sbx_context *context, const char *reason)
+{
+    if (session->record.state != SESSION_ENDED) {
+        session->ended_by = audit_asker_new(context, reason);
+        session_end(session, SESSION_CANCELLED, "");
+    }
+}
+
 static void
 session_on_end_stored(void *arg, int rc, const struct db_result *result _unused_)
 {
@@ -530,6 +597,7 @@ session_started(struct session *session)
         log_warn("session.context_failed",
                  LOG_STR("session", record->id.text)); /* its first step tries again */
     }
+    session_tell_start(session);
     session_tell_running(session);
     step_next(session);
 }
@@ -551,6 +619,7 @@ session_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
     }
     session->accepted = true;
     sessions_count(session->sessions)->created++;
+    session_tell_start(session);
     log_info("session.created", LOG_STR("session", record->id.text), LOG_STR("tenant", record->tenant),
              LOG_STR("app", record->app), LOG_STR("agent", record->agent),
              LOG_STR("request_id", record->request_id), LOG_STR("language", record->language),

@@ -12,11 +12,14 @@
  */
 #pragma once
 
-#include "executor/core/list.h"
+#include "executor/core/audit_means.h"
+#include "executor/core/budget.h"
+#include "executor/core/estimate.h"
 #include "executor/core/session_record.h"
 #include "executor/core/timer.h"
 #include "executor/runtime/runtime.h"
 #include "lib/sbx_jsonw.h"
+#include "lib/sbx_list.h"
 #include "lib/sbx_mux.h"
 
 #define SESSION_CONTEXT_DEFAULT "default"
@@ -70,6 +73,7 @@ struct session {
     struct step *running; /* NULL: none */
     unsigned n_waiting;
     size_t waiting_bytes;
+    struct estimate step_runs; /* how long its steps took */
     struct list waiters;
     struct timer *timer; /* ttl and idle, the end that is due, then the store's retry */
     unsigned holds;
@@ -80,18 +84,28 @@ struct session {
     struct runtime_env *env;   /* of every interpreter and process in it; one block */
     unsigned n_env;
     struct idempotency_entry *idempotency;
-    struct session_processes *processes; /* theirs who have some */
-    struct runtime_report used;          /* the kernel's numbers when it was last asked */
-    bool accepted;                       /* its row is durable */
-    bool refused;                        /* it will never be: the session does not exist for anybody */
-    bool pausing;                        /* it is being stopped, or let go on */
-    bool pause_due;                      /* once the kernel has answered */
-    bool measuring;                      /* the kernel is asked */
-    bool lost;                           /* its sandbox or its agent is: there is nobody to ask */
-    bool settled;                        /* it has ended and its sandbox is given back */
-    bool ending;                         /* inside of session_end */
-    bool stored;                         /* so is its end */
-    bool destroying;                     /* the runtime's callback is still to come */
+    struct session_processes *processes;        /* theirs who have some */
+    struct runtime_report used;                 /* the kernel's numbers when it was last asked */
+    uint64_t recorded_cpu_ms, recorded_wall_ms; /* of those, in usage already */
+    uint64_t over_ms;                           /* monotonic, when it was settled; 0: not yet */
+    struct budget_use budget;
+    bool record_due;               /* once the kernel has answered */
+    struct sbx_policy_input asked; /* what policies are asked about while it lives */
+    bool is_governed;
+    struct audit_means means;
+    struct audit_asker *pause_by, *ended_by; /* NULL: nobody */
+    bool start_told;                         /* its event is on the way */
+    bool has_budget; /* there is one that it counts against: it is asked after each step */
+    bool accepted;   /* its row is durable */
+    bool refused;    /* it will never be: the session does not exist for anybody */
+    bool pausing;    /* it is being stopped, or let go on */
+    bool pause_due;  /* once the kernel has answered */
+    bool measuring;  /* the kernel is asked */
+    bool lost;       /* its sandbox or its agent is: there is nobody to ask */
+    bool settled;    /* it has ended and its sandbox is given back */
+    bool ending;     /* inside of session_end */
+    bool stored;     /* so is its end */
+    bool destroying; /* the runtime's callback is still to come */
 };
 
 /* NULL unless it runs: not while it starts, is paused or has ended. */
@@ -121,12 +135,16 @@ enum {
 /* Stops all of its processes where they are, or lets them go on; what is so already is left so. Told by
  * session_wait_pause. */
 _must_check_ int session_pause(struct session *session, bool pause);
+/* The same for a request, which the event names. */
+_must_check_ int session_pause_by(struct session *session, bool pause, const struct sbx_context *context);
 /* Has the kernel asked what it uses, once at a time; session_wait_usage tells. False: what is known is all there is. */
 bool session_measure(struct session *session);
 /* As last measured. */
 void session_usage_write(struct sbx_jsonw *w, const char *key, const struct session *session);
 /* Ends it now: hooks and steps are told before this returns. A session that has ended is left alone. `message` "" or text. */
 void session_end(struct session *session, enum session_reason reason, const char *message);
+/* Cancelled by a request, which the end's event names; `reason` as in audit_asker_new. */
+void session_cancel_by(struct session *session, const struct sbx_context *context, const char *reason);
 
 struct session_context *session_context_find(const struct session *session, const char *name);
 enum { SESSION_CONTEXT_E_FULL = 1, SESSION_CONTEXT_E_EXISTS, SESSION_CONTEXT_E_BUSY };

@@ -44,6 +44,11 @@ void session_pause_due(struct session *session);
 /* session_usage.c */
 /* What the kernel said; NULL: nothing. */
 void session_usage_take(struct session *session, const struct runtime_report *report);
+struct usage;
+/* What it used and is not in usage yet. */
+void session_usage_due(const struct session *session, struct usage *ret);
+/* Asks the kernel and then writes that down, when enough has gathered. */
+void session_usage_record(struct session *session);
 /* What is known goes on record. */
 void session_usage_keep(struct session *session);
 

@@ -143,9 +143,13 @@ start_take(struct session_start *start)
 {
     const struct session_record *record = &start->session->record;
     struct pool *pool = sessions_pool(start->session->sessions, record->template_name, record->isolation);
+    const struct pool_wish wish = {
+        .language = record->language,
+        .others = sessions_starting_beside(start->session->sessions, start->session),
+    };
 
     assert(pool != NULL);
-    if (pool_take(pool, &start->take, start_on_taken, start) != 0) {
+    if (pool_take(pool, &wish, &start->take, start_on_taken, start) != 0) {
         start_again(start);
     }
 }

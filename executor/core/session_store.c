@@ -225,20 +225,6 @@ step_store_accept(struct db *db, const struct step *step, const struct audit_ori
     return 0;
 }
 
-static const char *
-interpreter_text(enum step_interpreter interpreter)
-{
-    switch (interpreter) {
-    case INTERPRETER_ALIVE:
-        return "alive";
-    case INTERPRETER_DEAD:
-        return "dead";
-    case INTERPRETER_UNKNOWN:
-        break;
-    }
-    return NULL;
-}
-
 int
 step_store_finish(struct db *db, const struct step *step, db_done_fn done, void *arg)
 {
@@ -252,7 +238,7 @@ step_store_finish(struct db *db, const struct step *step, db_done_fn done, void 
         DB_VINT(record->finished_ms),
         record->has_exit_code ? DB_VINT(record->exit_code) : DB_VNULL(),
         row_text_or_null(record->signal),
-        DB_VTEXT(interpreter_text(record->interpreter)),
+        DB_VTEXT(step_interpreter_name(record->interpreter)),
         DB_VINT(record->restarted ? 1 : 0),
         DB_VBLOB(out->data, out->len),
         DB_VBLOB(err->data, err->len),
@@ -274,7 +260,7 @@ step_store_finish(struct db *db, const struct step *step, db_done_fn done, void 
     }
     db_tx_add(tx, DB_STEP_FINISH, values, SBX_COUNT(values));
     audit_step_ended(tx, step);
-    db_tx_submit(tx, done, arg);
+    db_tx_submit_soon(tx, done, arg); /* with the next step's accept record, when that follows */
     return 0;
 }
 

@@ -13,6 +13,8 @@
 
 #define SESSIONS_BUCKETS 256u
 #define SESSIONS_LIMITS_MAX 1024
+#define SESSIONS_RECORD_PARTS 16u
+#define SESSIONS_RETRY_MAX_S 3599u
 #define SESSION_PAUSE_MS 10000
 #define SESSIONS_LOST_GRACE_MS                                                                               \
     4000 /* from "everybody is evicted" to giving up on the store and the launcher */
@@ -27,11 +29,14 @@ struct sessions {
     struct sessions_stats stats;
     enum sessions_drain drain;
     struct timer *drain_timer;
+    struct timer *record_timer;
+    unsigned record_from; /* the bucket where the next turn begins */
     void (*drained)(void *arg);
     void *drained_arg;
 };
 
 static void sessions_on_drain_time(void *arg);
+static void sessions_on_record(void *arg);
 
 int
 sessions_new(struct sessions **ret, const struct sessions_spec *spec)
@@ -48,9 +53,16 @@ sessions_new(struct sessions **ret, const struct sessions_spec *spec)
         list_init(&sessions->buckets[i]);
     }
     r = timer_new(&sessions->drain_timer, spec->timers, sessions_on_drain_time, sessions);
+    if (r == 0) {
+        r = timer_new(&sessions->record_timer, spec->timers, sessions_on_record, sessions);
+    }
     if (r) {
+        timer_free(sessions->drain_timer);
         free(sessions);
         return r;
+    }
+    if (spec->record_ms > 0) {
+        timer_start(sessions->record_timer, spec->record_ms / SESSIONS_RECORD_PARTS);
     }
     *ret = sessions;
     return 0;
@@ -61,6 +73,7 @@ sessions_free(struct sessions *sessions)
 {
     if (sessions != NULL) {
         assert(sessions->n == 0);
+        timer_free(sessions->record_timer);
         timer_free(sessions->drain_timer);
         free(sessions);
     }
@@ -142,6 +155,22 @@ sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct session
     }
 }
 
+/* A part of the table at a time: each session is asked once in record_ms, and not all at once. */
+static void
+sessions_on_record(void *arg)
+{
+    struct sessions *sessions = arg;
+
+    for (unsigned i = 0; i < SESSIONS_BUCKETS / SESSIONS_RECORD_PARTS; i++) {
+        const struct list *head = &sessions->buckets[sessions->record_from++ % SESSIONS_BUCKETS];
+
+        for (struct list *it = head->next; it != head; it = it->next) {
+            session_usage_record(list_entry(it, struct session, link));
+        }
+    }
+    timer_start(sessions->record_timer, sessions->spec.record_ms / SESSIONS_RECORD_PARTS);
+}
+
 struct census {
     const char *tenant;
     unsigned all, of_tenant;
@@ -156,6 +185,70 @@ census_visit(void *arg, struct session *session)
         census->all++;
         census->of_tenant += strcmp(session->record.tenant, census->tenant) == 0;
     }
+}
+
+unsigned
+sessions_each_of(struct sessions *sessions, unsigned part, void (*visit)(void *arg, struct session *session),
+                 void *arg)
+{
+    struct list *it, *after;
+
+    list_each (it, after, &sessions->buckets[part]) {
+        visit(arg, list_entry(it, struct session, link));
+    }
+    return part + 1 < SESSIONS_BUCKETS ? part + 1 : 0;
+}
+
+struct beside {
+    const struct session *session;
+    unsigned n_starting;
+};
+
+static void
+beside_visit(void *arg, struct session *session)
+{
+    struct beside *beside = arg;
+
+    beside->n_starting += session != beside->session && session->start != NULL && session->sandbox == NULL &&
+                          strcmp(session->record.tenant, beside->session->record.tenant) == 0;
+}
+
+unsigned
+sessions_starting_beside(struct sessions *sessions, const struct session *session)
+{
+    struct beside beside = { .session = session };
+
+    sessions_each(sessions, beside_visit, &beside);
+    return beside.n_starting;
+}
+
+struct soonest {
+    const char *tenant;
+    uint64_t at_ms;
+};
+
+static void
+soonest_visit(void *arg, struct session *session)
+{
+    struct soonest *soonest = arg;
+    uint64_t idle_ms = session_idle_expires_ms(session), at_ms = session->record.expires_ms;
+
+    if (session->record.state == SESSION_ENDED ||
+        (soonest->tenant != NULL && strcmp(session->record.tenant, soonest->tenant) != 0)) {
+        return;
+    }
+    at_ms = idle_ms != 0 && idle_ms < at_ms ? idle_ms : at_ms;
+    soonest->at_ms = at_ms < soonest->at_ms ? at_ms : soonest->at_ms;
+}
+
+unsigned
+sessions_retry_after_s(struct sessions *sessions, const char *tenant)
+{
+    uint64_t now = sbx_now_unix_ms();
+    struct soonest soonest = { .tenant = tenant, .at_ms = now + 1000ul * SESSIONS_RETRY_MAX_S };
+
+    sessions_each(sessions, soonest_visit, &soonest);
+    return soonest.at_ms <= now ? 1 : (unsigned)((soonest.at_ms - now) / 1000 + 1);
 }
 
 static int
@@ -211,6 +304,14 @@ session_fill(struct session *session, const struct session_ask *ask)
     record->expires_ms =
         record->created_ms + (ask->ttl_ms < ask->max_lifetime_ms ? ask->ttl_ms : ask->max_lifetime_ms);
     session->limits = *ask->limits;
+    audit_means_take(&session->means, context);
+    session->is_governed = ask->asked != NULL;
+    if (session->is_governed) {
+        session->asked = *ask->asked;
+    }
+    for (unsigned scope = 0; scope < SBX_N_SCOPES; scope++) {
+        session->has_budget = session->has_budget || context->budget_cpu_ms[scope] > 0;
+    }
     sbx_jsonw_init(&w, &limits);
     sbx_limits_write(&w, NULL, ask->limits);
     record->limits_json = sbx_buf_take(&limits, NULL); /* NULL is refused by the table */
@@ -243,6 +344,16 @@ session_copy_env(struct session *session, const struct job_spec *spec)
     }
     session->n_env = spec->n_env;
     return 0;
+}
+
+static int
+session_begin_budget(struct session *session)
+{
+    const struct session_record *record = &session->record;
+    const struct budget_name name = { .tenant = record->tenant, .app = record->app, .agent = record->agent };
+    struct budgets *budgets = session->sessions->spec.budgets;
+
+    return budgets == NULL ? 0 : budget_use_begin(&session->budget, budgets, &name);
 }
 
 static int
@@ -282,6 +393,9 @@ sessions_create(struct session **ret, struct sessions *sessions, const struct se
     session_fill(session, ask);
     session->record.metadata_json = steal(&ask->spec->metadata_json);
     r = sessions->spec.share(sessions->spec.share_arg, session->record.tenant, &session->share);
+    if (r == 0) {
+        r = session_begin_budget(session);
+    }
     if (r == 0) {
         r = session_copy_env(session, ask->spec);
     }

@@ -31,7 +31,9 @@ struct sessions_spec {
     struct feed_budget *feeds; /* borrows; what all feeds share */
     struct feed_shelf *shelf;  /* borrows; for feeds of steps that ended */
     uint64_t key_ttl_ms;
-    uint64_t keep_ms; /* records, after their end, when the policy does not say */
+    uint64_t keep_ms;        /* records, after their end, when the policy does not say */
+    struct budgets *budgets; /* borrows; NULL: nothing is counted */
+    uint64_t record_ms;      /* a session's use goes into usage this often while it lives; 0: at its end */
     /* One share of the processors for all that a tenant runs. */
     int (*share)(void *arg, const char *tenant, uint64_t *ret);
     void *share_arg;
@@ -47,6 +49,7 @@ struct session_ask {
     unsigned max_sessions; /* of the tenant */
     const char *request_sha256;
     struct idempotency_entry *idempotency; /* NULL: no key */
+    const struct sbx_policy_input *asked;  /* what policies are asked about while it lives; NULL: nothing */
 };
 
 struct sessions_stats {
@@ -62,10 +65,17 @@ struct sessions *sessions_free(struct sessions *sessions);
 /* It is live from now on; it may be found and waited for. */
 _must_check_ int sessions_create(struct session **ret, struct sessions *sessions,
                                  const struct session_ask *ask);
+/* How many others of its tenant have no sandbox yet. */
+unsigned sessions_starting_beside(struct sessions *sessions, const struct session *session);
+/* When the first of them, or of this tenant's (NULL: of all), is over for its clocks: 1 to 3600 seconds. */
+unsigned sessions_retry_after_s(struct sessions *sessions, const char *tenant);
 /* Live: also one that has ended and whose end is not durable yet. Else NULL. */
 struct session *sessions_find(const struct sessions *sessions, const char *tenant, const char *id);
 /* `visit` may end that one, nothing else. */
 void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct session *session), void *arg);
+/* As engine_each_of. */
+unsigned sessions_each_of(struct sessions *sessions, unsigned part,
+                          void (*visit)(void *arg, struct session *session), void *arg);
 /* Told (waiter.h) when it runs or has ended, and its row is durable; or when the time is up. */
 _must_check_ int session_wait(struct waiter **ret, struct session *session, uint64_t ms, waiter_fn done,
                               void *arg);

@@ -10,6 +10,8 @@
 #include "lib/sbx_time.h"
 
 #define STEP_RETRY_STORE_MS 500
+#define STEP_RETRY_GUESS_S 5 /* before any has ended */
+#define STEP_RETRY_MAX_S 3600
 
 static void step_on_accepted(void *arg, int rc, const struct db_result *result);
 static void step_on_stored(void *arg, int rc, const struct db_result *result);
@@ -33,6 +35,7 @@ step_free(struct step *step)
     feed_unref(step->feed);
     job_spec_free(step->spec);
     step_record_deinit(&step->record);
+    free(step->cancelled_by);
     free(step);
     return NULL;
 }
@@ -117,6 +120,12 @@ struct feed *
 step_feed(const struct step *step)
 {
     return step->feed;
+}
+
+const struct sbx_capture *
+step_capture(const struct step *step, unsigned stream)
+{
+    return &step->capture[stream];
 }
 
 bool
@@ -237,6 +246,9 @@ step_fill(struct step *step, const struct step_ask *ask)
     memcpy(record->tenant, context->tenant, sizeof(record->tenant));
     memcpy(record->subject, context->subject, sizeof(record->subject));
     memcpy(record->request_id, context->request_id, sizeof(record->request_id));
+    memcpy(step->app, context->app, sizeof(step->app));
+    memcpy(step->agent, context->agent, sizeof(step->agent));
+    audit_means_take(&step->means, context);
     memcpy(record->context, step->context->name, sizeof(record->context));
     (void)snprintf(record->language, sizeof(record->language), "%s", step->context->language); /* bounded */
     step->timeout_ms = ask->timeout_ms;
@@ -298,6 +310,21 @@ step_submit(struct step **ret, struct session *session, const struct step_ask *a
     step_next(session);
     (void)steal(&step);
     return 0;
+}
+
+unsigned
+step_retry_after_s(const struct session *session)
+{
+    const struct step *step = session->running;
+    uint64_t ms;
+
+    if (step == NULL || step->running_ms == 0) {
+        return STEP_RETRY_GUESS_S;
+    }
+    ms = estimate_left_ms(&session->step_runs, 1000ul * STEP_RETRY_GUESS_S,
+                          sbx_now_mono_ms() - step->running_ms, step->timeout_ms) +
+         4 * session->step_runs.deviation_ms;
+    return ms < 1000ul * STEP_RETRY_MAX_S ? (unsigned)(ms / 1000 + 1) : STEP_RETRY_MAX_S;
 }
 
 /* It leaves the queue: to run, or because it is over before it could. */
@@ -412,7 +439,13 @@ step_ended(struct step *step, enum step_state state)
     log_debug("step.ended", LOG_STR("step", record->id.text), LOG_STR("session", record->session_id.text),
               LOG_STR("status", step_state_status(state)));
     if (session->running == step) {
+        if (step->running_ms != 0) {
+            estimate_add(&session->step_runs, sbx_now_mono_ms() - step->running_ms + 1);
+        }
         session->running = NULL;
+        if (session->has_budget) {
+            (void)session_measure(session); /* before the next is admitted, mostly */
+        }
         session_touch(session);
     }
     step_next(session);
@@ -438,6 +471,23 @@ step_refuse(struct step *step, int rc)
     }
 }
 
+void
+step_tell_start(struct step *step)
+{
+    struct db_tx *tx;
+
+    if (!step->accepted || step->running_ms == 0 || step->start_told) {
+        return;
+    }
+    if (db_tx_new(&tx, sessions_db(step->session->sessions)) != 0) {
+        log_error("audit.event_failed", LOG_STR("step", step->record.id.text), LOG_INT("code", -ENOMEM));
+        return;
+    }
+    step->start_told = true;
+    audit_step_started(tx, step);
+    audit_submit_later(tx);
+}
+
 static void
 step_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
 {
@@ -449,6 +499,7 @@ step_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
         return;
     }
     step->accepted = true;
+    step_tell_start(step);
     if (step_state_final(step->record.state)) {
         step_tell(step);
         return;
@@ -486,6 +537,15 @@ step_cancel(struct step *step)
     } else {
         step_interrupt(step);
     }
+}
+
+void
+step_cancel_by(struct step *step, const struct sbx_context *context, const char *reason)
+{
+    if (step->cancelled_by == NULL) {
+        step->cancelled_by = audit_asker_new(context, reason);
+    }
+    step_cancel(step);
 }
 
 /* What the end of its session makes of a step. */

@@ -40,6 +40,8 @@ struct step;
 
 /* The session runs or is starting. */
 _must_check_ int step_submit(struct step **ret, struct session *session, const struct step_ask *ask);
+/* When the running one is likely to be over, so that another may wait: 1 to 3600 seconds. */
+unsigned step_retry_after_s(const struct session *session);
 /* Live, of this session; also one that has ended and whose result is not durable yet. Else NULL. */
 struct step *step_find(const struct session *session, const char *id);
 /* Brings the output so far into the record; -ENOMEM leaves it as it was. */
@@ -49,12 +51,16 @@ struct step *step_of(struct list *link);
 struct step_record *step_record(struct step *step);
 /* What it says as it happens; borrows: feed_ref keeps it. */
 struct feed *step_feed(const struct step *step);
+/* What it said so far; borrows. */
+const struct sbx_capture *step_capture(const struct step *step, unsigned stream);
 /* Its accept record is durable: it exists for others. */
 bool step_accepted(const struct step *step);
 /* Told when it is over, or when the time is up. */
 _must_check_ int step_wait(struct waiter **ret, struct step *step, uint64_t ms, waiter_fn done, void *arg);
 /* Asks for its end; one that has ended is left alone. */
 void step_cancel(struct step *step);
+/* The same for a request, which the end's event names; `reason` as in audit_asker_new. */
+void step_cancel_by(struct step *step, const struct sbx_context *context, const char *reason);
 
 /*
  * The data of its feed's events, for who makes a feed again from a record: "start" when it was started, one "display" or

@@ -4,51 +4,18 @@
 
 #include "executor/core/feed_stored.h"
 #include "executor/core/step.h"
+#include "executor/core/step_results.h"
 
 #define STEP_FEED_SLACK (256u << 10)
 #define STEP_FEED_EVENT_MAX (1u << 20)
 
-/* The text of the next member of an array that our own writer wrote; NULL after the last. */
-static const char *
-array_next(const char **rest, size_t *ret_len)
-{
-    const char *p = *rest, *begin;
-    unsigned depth = 0;
-    bool quoted = false;
-
-    p += strspn(p, "[,");
-    if (*p != '{') {
-        return NULL;
-    }
-    for (begin = p; *p != '\0'; p++) {
-        if (quoted && *p == '\\' && p[1] != '\0') {
-            p++;
-        } else if (quoted) {
-            quoted = *p != '"';
-        } else if (*p == '"') {
-            quoted = true;
-        } else if (*p == '{' || *p == '[') {
-            depth++;
-        } else if ((*p == '}' || *p == ']') && --depth == 0) {
-            *ret_len = (size_t)(++p - begin);
-            *rest = p;
-            return begin;
-        }
-    }
-    return NULL;
-}
-
 static void
 put_displays(struct feed *feed, const char *results)
 {
-    static const char result[] = "{\"kind\":\"result\"";
-    const char *one;
-    size_t len;
+    struct step_result one;
 
-    while ((one = array_next(&results, &len)) != NULL) {
-        bool is_result = len > strlen(result) && memcmp(one, result, strlen(result)) == 0;
-
-        feed_event(feed, is_result ? "result" : "display", one, len);
+    while (step_results_next(&results, &one)) {
+        feed_event(feed, one.is_result ? "result" : "display", one.text, one.len);
     }
 }
 

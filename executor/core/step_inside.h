@@ -34,7 +34,11 @@ struct step {
     struct session_reply_step
         *said; /* its end as the agent tells it, until the kernel has told its own; else NULL */
     struct sbx_capture capture[JOB_N_STREAMS];
-    struct sbx_sha256 *digest[JOB_N_STREAMS]; /* NULL until there is output */
+    struct sbx_sha256 *digest[JOB_N_STREAMS];            /* NULL until there is output */
+    char app[SBX_NAME_MAX + 1], agent[SBX_NAME_MAX + 1]; /* who asked: not always who made the session */
+    struct audit_means means;
+    struct audit_asker *cancelled_by; /* NULL: nobody yet */
+    bool start_told;                  /* its event is on the way */
     struct step_displays displays;
     unsigned n_displays;
     uint64_t timeout_ms;
@@ -64,6 +68,8 @@ void step_unsay(struct step *step);
 void step_set_state(struct step *step, enum step_state state);
 /* It is over; the outcome is in the record but for its state. It may be freed. */
 void step_ended(struct step *step, enum step_state state);
+/* The event of its start, once both are true: it runs, and it is durable that there is such a step. */
+void step_tell_start(struct step *step);
 void step_say(struct step *step, const char *message);
 /* The result is on its way to the store, again. */
 void step_store(struct step *step);

@@ -38,6 +38,20 @@ step_state_follows(enum step_state from, enum step_state to)
     return (step_states[from].next & 1u << to) != 0;
 }
 
+const char *
+step_interpreter_name(enum step_interpreter interpreter)
+{
+    switch (interpreter) {
+    case INTERPRETER_ALIVE:
+        return "alive";
+    case INTERPRETER_DEAD:
+        return "dead";
+    case INTERPRETER_UNKNOWN:
+        break;
+    }
+    return NULL;
+}
+
 bool
 step_state_parse(const char *status, enum step_state *ret)
 {

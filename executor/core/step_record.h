@@ -43,6 +43,8 @@ struct step_record {
     char message[JOB_MESSAGE_LEN];
 };
 
+/* NULL: it is not known. */
+const char *step_interpreter_name(enum step_interpreter interpreter);
 const char *step_state_status(enum step_state state);
 bool step_state_final(enum step_state state);
 bool step_state_follows(enum step_state from, enum step_state to);

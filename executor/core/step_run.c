@@ -145,9 +145,10 @@ step_write_usage(struct step *step, const struct session_reply_step *said)
 {
     _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(STEP_JSON_MAX);
     uint64_t wall_ms = sbx_now_mono_ms() - step->running_ms;
+    struct sbx_jsonw_canonical canonical; /* it becomes part of an audit event */
     struct sbx_jsonw w;
 
-    sbx_jsonw_init(&w, &text);
+    sbx_jsonw_init_canonical(&w, &text, &canonical);
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_uint(&w, "wall_ms", wall_ms);
     sbx_jsonw_uint(&w, "cpu_ms", said->cpu_ms);
@@ -331,6 +332,7 @@ step_run(struct step *step)
         timer_start(step->timer, 0);
         return;
     }
+    step_tell_start(step);
     step_pump(step);
     step_feed_start(step);
     timer_start(step->timer, step->timeout_ms + STEP_OVERDUE_MS);

@@ -103,6 +103,8 @@ verdict_decide(struct verdict *ret, const struct verdict_input *input)
         ret->in_files = report->verdict_files;
     } else if (input->output_exceeded) {
         verdict_limit(ret, SBX_LIMIT_OUTPUT, input->limits->value[SBX_LIMIT_OUTPUT], input->output_bytes);
+    } else if (input->denied) {
+        verdict_say(ret, JOB_DENIED, "a policy forbids it");
     } else if (input->cancelled) {
         verdict_say(ret, JOB_CANCELLED, "");
     } else if (input->drained) {

@@ -5,14 +5,15 @@
  *
  *   1. the kernel's counters, through the launcher     limit_exceeded
  *   2. more output than allowed, counted here          limit_exceeded
- *   3. somebody cancelled it                           cancelled
- *   4. the executor was stopped                        lost
- *   5. its time to wait had passed                     timed_out
- *   6. no sandbox of its tier can be made here         lost
- *   7. it went wrong while the host had no memory left lost
- *   8. the launcher, the sandbox or the agent is gone  lost
- *   9. the agent refused the run, said why             failed
- *  10. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded, as is what was killed
+ *   3. a policy forbids it                             denied
+ *   4. somebody cancelled it                           cancelled
+ *   5. the executor was stopped                        lost
+ *   6. its time to wait had passed                     timed_out
+ *   7. no sandbox of its tier can be made here         lost
+ *   8. it went wrong while the host had no memory left lost
+ *   9. the launcher, the sandbox or the agent is gone  lost
+ *  10. the agent refused the run, said why             failed
+ *  11. the agent's word: exit status or signal         succeeded, failed; SIGXFSZ limit_exceeded, as is what was killed
  *                                                     within gVisor for too many processes
  */
 #pragma once
@@ -26,6 +27,7 @@ struct verdict_input {
     const struct runtime_outcome *outcome; /* NULL: there was no end of its own */
     uint64_t output_bytes;                 /* stdout and stderr together */
     bool output_exceeded;
+    bool denied; /* by a policy; why is the job's */
     bool cancelled;
     bool drained;
     bool expired;     /* never started in time */

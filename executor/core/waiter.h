@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "executor/core/list.h"
 #include "executor/core/timer.h"
+#include "lib/sbx_list.h"
 
 struct waiter;
 

@@ -28,15 +28,17 @@ copy_all(int to, int from, off_t size)
 
 /*
  * Mode 0111: a program that its user cannot read is not dumpable from its first
- * instruction, so the payload cannot look into it before it protects itself.
+ * instruction, so the payload cannot look into it before it protects itself. And its
+ * memory belongs to a user namespace that knows the owner: not to the sandbox's.
  */
 _must_check_ static int
-seal(int fd)
+seal(int fd, uid_t owner)
 {
     if (sbx_wall_is_off(SBX_WALL_SEALED_AGENT)) {
         return fchmod(fd, 0777) < 0 ? -errno : 0;
     }
-    if (fchmod(fd, sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE) ? 0555 : 0111) < 0 ||
+    if (fchown(fd, owner, owner) < 0 ||
+        fchmod(fd, sbx_wall_is_off(SBX_WALL_NOT_DUMPABLE) ? 0555 : 0111) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         return -errno;
     }
@@ -44,7 +46,7 @@ seal(int fd)
 }
 
 _must_check_ int
-agent_file_load(int *ret_fd, const char *path)
+agent_file_load(int *ret_fd, const char *path, uid_t owner)
 {
     struct stat st = { 0 };
     int r = 0, fd = -1, from = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -63,7 +65,7 @@ agent_file_load(int *ret_fd, const char *path)
         r = fd < 0 ? -errno : copy_all(fd, from, st.st_size);
     }
     if (r == 0) {
-        r = seal(fd);
+        r = seal(fd, owner);
     }
     if (from >= 0) {
         close(from);

@@ -11,6 +11,8 @@
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/server.h"
+#include "executor/launcher/spawner.h"
+#include "executor/launcher/zygote.h"
 
 #define OOM_SCORE 500 /* sandboxes die before anything of the host */
 
@@ -18,6 +20,7 @@
 struct ends {
     int agent[NS_N_AGENT_FDS];
     int sync;
+    int slot;
     struct overlay overlay;
 };
 
@@ -28,6 +31,7 @@ ends_close(struct ends *ends)
         sandbox_fd_close(&ends->agent[i]);
     }
     sandbox_fd_close(&ends->sync);
+    sandbox_fd_close(&ends->slot);
     overlay_deinit(&ends->overlay);
 }
 static inline void
@@ -102,8 +106,28 @@ ends_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends
     return fcntl(ends->sync, F_SETFL, 0) < 0 ? -errno : 0; /* the child's end blocks */
 }
 
+/* What the agent and a zygote that is there are to have in common. */
 _must_check_ static int
-child_release(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage)
+slot_open(struct sandbox *sb, const struct sandbox_host *host, struct ends *ends,
+          const struct settings_template *template, const char *language)
+{
+    const int on = 1;
+    int fds[2];
+
+    if (is_gvisor(sb) || !zygote_serves(&sb->zygote, host, template, language)) {
+        return 0;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+        return -errno;
+    }
+    sb->slot_fd = fds[0];
+    ends->slot = fds[1];
+    /* Whose word it is the agent learns by this; the slot may be up before the agent has asked for it. */
+    return setsockopt(ends->slot, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+_must_check_ static int
+child_release(struct sandbox *sb, const struct sandbox_host *host, bool has_ids, const char **ret_stage)
 {
     int r;
 
@@ -118,7 +142,7 @@ child_release(struct sandbox *sb, const struct sandbox_host *host, const char **
         return r;
     }
     *ret_stage = "id maps";
-    r = ns_map_ids(host->proc_fd, sb->pid, sandbox_payload_uid(sb, host), is_gvisor(sb));
+    r = has_ids ? 0 : ns_map_ids(host->proc_fd, sb->pid, sandbox_payload_uid(sb, host), is_gvisor(sb));
     if (r < 0) {
         return r;
     }
@@ -138,18 +162,30 @@ child_start(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
         .overlay = ends->overlay,
         .agent_fd = host->agent_fd,
         .launcher_pidfd = host->launcher_pidfd,
+        .slot_fd = ends->slot,
+        .network = NETWORK_NULL,
+        .payload_uid = sandbox_payload_uid(sb, host),
         .cgroup_fd = cgroup_clone_fd(&sb->cgroup, &host->tree),
         .filter = is_gvisor(sb) ? &host->runsc_filter : &host->agent_filter[template->inet],
         .runsc = is_gvisor(sb) ? &host->runsc : NULL,
     };
+    bool has_ids = true;
     int r;
 
+    /* runsc looks at the network that it is in, and changes it. */
+    if (!is_gvisor(sb) && network_take(&sb->network)) {
+        spec.network = sb->network;
+    }
 #ifdef SANDBOX_MUTANT
     spec.walls_off = host->settings.walls_off;
 #endif
     memcpy(spec.agent_fds, ends->agent, sizeof(spec.agent_fds));
     *ret_stage = "clone";
-    r = ns_spawn(&sb->pid, &sb->pidfd, &spec);
+    r = spawner_spawn(&sb->pid, &sb->pidfd, &spec);
+    if (r == -EOPNOTSUPP) {
+        r = ns_spawn(&sb->pid, &sb->pidfd, &spec);
+        has_ids = false;
+    }
     if (r < 0) {
         return r;
     }
@@ -158,16 +194,16 @@ child_start(struct sandbox *sb, const struct sandbox_host *host, struct ends *en
     if (r == 0) {
         r = server_watch(host->epoll_fd, sb->sync_fd, SERVER_SYNC, sb->id);
     }
-    return r < 0 ? r : child_release(sb, host, ret_stage);
+    return r < 0 ? r : child_release(sb, host, has_ids, ret_stage);
 }
 
 _must_check_ int
 birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct settings_template *template,
-            const char **ret_stage)
+            const char *language, const char **ret_stage)
 {
-    _cleanup_(ends_closep) struct ends ends = { .agent = { -1, -1, -1, -1, -1 },
-                                                .sync = -1,
-                                                .overlay = OVERLAY_NULL };
+    _cleanup_(ends_closep) struct ends ends = {
+        .agent = { -1, -1, -1, -1, -1 }, .sync = -1, .slot = -1, .overlay = OVERLAY_NULL
+    };
     const struct cgroup_limits limits = limits_until_adopted(sb->isolation, host->n_cpus);
     int r;
 
@@ -189,5 +225,8 @@ birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct se
     }
     *ret_stage = "descriptors";
     r = ends_open(sb, host, &ends, &host->payload_filter[template->inet]);
+    if (r == 0) {
+        r = slot_open(sb, host, &ends, template, language);
+    }
     return r < 0 ? r : child_start(sb, host, &ends, template, ret_stage);
 }

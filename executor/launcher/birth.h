@@ -7,4 +7,5 @@
 #include "executor/launcher/sandbox.h"
 
 _must_check_ int birth_start(struct sandbox *sb, const struct sandbox_host *host,
-                             const struct settings_template *template, const char **ret_stage);
+                             const struct settings_template *template, const char *language,
+                             const char **ret_stage);

@@ -139,6 +139,9 @@ cgroup_deinit(struct cgroup *group)
         if (group->dir[i] >= 0) {
             close(group->dir[i]);
         }
+        if (group->procs[i] >= 0) {
+            close(group->procs[i]);
+        }
     }
     for (size_t i = 0; i < CGROUP_N_FILES; i++) {
         if (group->file[i] >= 0) {
@@ -150,7 +153,7 @@ cgroup_deinit(struct cgroup *group)
 
 /* Without a wall: as much as any program of the tests takes, and no more. */
 _must_check_ int
-cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree, const struct cgroup_limits *limits,
+cgroup_limit(struct cgroup *group, const struct cgroup_tree *tree, const struct cgroup_limits *limits,
              const char **ret_stage)
 {
     struct cgroup_limits kept = *limits;
@@ -167,6 +170,20 @@ cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree, const s
     return tree->ops->limit(group, &kept, ret_stage);
 }
 
+static bool
+is_near(uint64_t set, uint64_t wanted)
+{
+    return set >= wanted / 2 && set <= wanted * 2;
+}
+
+/* What its last sandbox had. Nothing but the agent is in it until ADOPT sets what counts, often the same again. */
+static bool
+is_limited(const struct cgroup *group, const struct cgroup_limits *limits)
+{
+    return limits->is_rough && is_near(group->set.memory_bytes, limits->memory_bytes) &&
+           is_near(group->set.pids, limits->pids) && is_near(group->set.cpu_millis, limits->cpu_millis);
+}
+
 _must_check_ int
 cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
               const struct cgroup_limits *limits)
@@ -174,10 +191,12 @@ cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
     struct cgroup group = CGROUP_NULL;
     const char *stage;
     char name[16];
+    bool is_kept;
     int r = 0;
 
     slot_name(name, sizeof(name), slot);
-    for (unsigned i = 0; i < tree->ops->n_dirs && r == 0; i++) {
+    is_kept = cgroup_take(&group, tree, name);
+    for (unsigned i = 0; i < tree->ops->n_dirs && r == 0 && !is_kept; i++) {
         if (tree->base[i] < 0) {
             continue;
         }
@@ -188,7 +207,7 @@ cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
         group.dir[i] = openat(tree->base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         r = group.dir[i] < 0 ? -errno : 0;
     }
-    if (r == 0) {
+    if (r == 0 && !is_limited(&group, limits)) {
         r = cgroup_limit(&group, tree, limits, &stage);
     }
     if (r < 0) {
@@ -200,6 +219,15 @@ cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
     }
     *ret = group;
     return 0;
+}
+
+_must_check_ int
+cgroup_procs(struct cgroup *group, unsigned i)
+{
+    if (group->procs[i] < 0) {
+        group->procs[i] = openat(group->dir[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    }
+    return group->procs[i] < 0 ? -errno : group->procs[i];
 }
 
 int
@@ -221,6 +249,15 @@ cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slo
     }
     cgroup_deinit(group);
     return 0;
+}
+
+_must_check_ int
+cgroup_retire(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot)
+{
+    char name[16];
+
+    slot_name(name, sizeof(name), slot);
+    return cgroup_keep(group, tree, name);
 }
 
 /* True when the process that `pid` names now is in the group: to be asked after pidfd_open. `controller`: of that
@@ -392,7 +429,7 @@ cgroup_sweep(int base, const char *name, const struct cgroup_ops *ops)
         return r;
     }
     while (r == 0 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] == 's' && entry->d_name[1] != '\0' &&
+        if ((entry->d_name[0] == 's' || entry->d_name[0] == 'k') && entry->d_name[1] != '\0' &&
             strspn(entry->d_name + 1, "0123456789") == strlen(entry->d_name + 1)) {
             r = sweep_one(base, name, entry->d_name, ops);
             n_swept++;
@@ -586,6 +623,7 @@ cgroup_tree_present(const struct cgroup_tree *tree)
 void
 cgroup_tree_close(struct cgroup_tree *tree)
 {
+    cgroup_kept_remove(tree);
     tree->ops->close(tree);
     for (unsigned i = 0; i < cgroup_all_dirs(tree); i++) {
         if (tree->base[i] < 0) {

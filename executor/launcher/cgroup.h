@@ -14,10 +14,12 @@
 #define CGROUP_NAME_LEN 64
 #define CGROUP_PATH_LEN 2048
 #define CGROUP_PERIOD_US 100000
+#define CGROUP_KEPT_MAX 64
 
 enum {
     CGROUP_E_BUSY = 1,   /* remove: something is in it still, ask again */
     CGROUP_E_ABSENT = 2, /* open: this host has no such hierarchy with the controllers needed */
+    CGROUP_E_UNFIT = 3,  /* keep: it is to be removed */
 };
 
 enum cgroup_file {
@@ -26,26 +28,39 @@ enum cgroup_file {
     CGROUP_FILE_OOM,
     CGROUP_FILE_PIDS,
     CGROUP_FILE_PEAK,
+    CGROUP_FILE_TASKS, /* of a group that may be kept */
+    CGROUP_FILE_BYTES,
     CGROUP_N_FILES
 };
-
-/* One sandbox's group. All-null initialiser: CGROUP_NULL. */
-struct cgroup {
-    int dir[CGROUP_MAX_DIRS];
-    int file[CGROUP_N_FILES]; /* open while it runs: the tick reads them 50 times a second */
-    uint64_t peak_seen;       /* v2 before 6.12 cannot reset memory.peak */
-};
-
-#define CGROUP_NULL                                                                                          \
-    {                                                                                                        \
-        .dir = { -1, -1, -1, -1, -1 }, .file = { -1, -1, -1, -1, -1 }                                        \
-    }
 
 struct cgroup_limits {
     uint64_t memory_bytes;
     uint32_t pids;
     uint32_t cpu_millis;
+    bool is_rough; /* between half and twice as much does as well, where it is set already */
 };
+
+/* One sandbox's group. All-null initialiser: CGROUP_NULL. */
+struct cgroup {
+    int dir[CGROUP_MAX_DIRS];
+    int procs[CGROUP_MAX_DIRS]; /* cgroup.procs, for writing; once they were asked for */
+    int file[CGROUP_N_FILES];   /* open from ADOPT on: the tick reads them 50 times a second */
+    uint64_t peak_seen;         /* v2 before 6.12 cannot reset memory.peak */
+    struct cgroup_limits set;   /* v1: as written last, 0: never; what is the same is not written again */
+};
+
+#define CGROUP_NULL                                                                                          \
+    {                                                                                                        \
+        .dir = { -1, -1, -1, -1, -1 }, .procs = { -1, -1, -1, -1, -1 }, .file = {                            \
+            -1,                                                                                              \
+            -1,                                                                                              \
+            -1,                                                                                              \
+            -1,                                                                                              \
+            -1,                                                                                              \
+            -1,                                                                                              \
+            -1                                                                                               \
+        }                                                                                                    \
+    }
 
 struct cgroup_usage {
     uint64_t cpu_us;
@@ -61,6 +76,12 @@ struct cgroup_reclaim {
     uint64_t refaults;     /* pages of files read in again soon after they were thrown away */
     uint64_t major_faults; /* that waited for a disk */
     uint64_t cache_bytes;
+};
+
+/* What is in a group whose sandbox is gone. */
+struct cgroup_rest {
+    uint64_t tasks; /* zombies, too */
+    uint64_t bytes;
 };
 
 /* Where the groups of this launcher are. */
@@ -79,10 +100,14 @@ struct cgroup_ops {
     unsigned n_later; /* behind those: of a group that needs it, where the host has the hierarchy */
     /* Finds and makes the base directories. */
     int (*open)(struct cgroup_tree *tree, const struct settings *settings);
-    int (*attach)(const struct cgroup *group, pid_t pid);
-    int (*limit)(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage);
+    int (*attach)(struct cgroup *group, pid_t pid);
+    int (*limit)(struct cgroup *group, const struct cgroup_limits *limits, const char **stage);
     int (*watch)(struct cgroup *group);
     int (*read)(struct cgroup *group, struct cgroup_usage *ret);
+    /* Of that only `cpu_us`. */
+    int (*cpu)(const struct cgroup *group, uint64_t *ret_us);
+    /* NULL: groups are cheap, and none is kept. */
+    int (*rest)(struct cgroup *group, struct cgroup_rest *ret);
     int (*reclaim)(const struct cgroup *group, struct cgroup_reclaim *ret);
     /* Its part of the processors when they are busy: `weight_normal` is what a new group has. */
     int (*weigh)(const struct cgroup *group, unsigned weight);
@@ -114,11 +139,17 @@ bool cgroup_tree_present(const struct cgroup_tree *tree);
 /* Removes the base directories; leftovers are logged. */
 void cgroup_tree_close(struct cgroup_tree *tree);
 
+/*
+ * One that was kept serves again. Its counters go on from where they were, its limits are those given, its weight is a
+ * new group's.
+ */
 _must_check_ int cgroup_create(struct cgroup *ret, const struct cgroup_tree *tree, unsigned slot,
                                const struct cgroup_limits *limits);
+/* cgroup.procs of its directory `i`, open for writing and the group's, or -errno. */
+_must_check_ int cgroup_procs(struct cgroup *group, unsigned i);
 /* The group's descriptor for CLONE_INTO_CGROUP; -1 on v1. */
 int cgroup_clone_fd(const struct cgroup *group, const struct cgroup_tree *tree);
-_must_check_ int cgroup_limit(const struct cgroup *group, const struct cgroup_tree *tree,
+_must_check_ int cgroup_limit(struct cgroup *group, const struct cgroup_tree *tree,
                               const struct cgroup_limits *limits, const char **ret_stage);
 /* SIGKILL to whatever is in it. */
 void cgroup_kill(const struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
@@ -126,6 +157,8 @@ _must_check_ int cgroup_freeze(struct cgroup *group, const struct cgroup_tree *t
                                bool is_frozen);
 /* 0, CGROUP_E_BUSY or -errno. Closes descriptors when it is done. */
 _must_check_ int cgroup_remove(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
+/* Instead, for one that met no limit and has a new group's weight; 0: kept, CGROUP_E_BUSY, CGROUP_E_UNFIT. */
+_must_check_ int cgroup_retire(struct cgroup *group, const struct cgroup_tree *tree, unsigned slot);
 void cgroup_deinit(struct cgroup *group);
 
 static inline unsigned
@@ -133,6 +166,11 @@ cgroup_all_dirs(const struct cgroup_tree *tree)
 {
     return tree->ops->n_dirs + tree->ops->n_later;
 }
+
+/* For cgroup.c, of executor/launcher/cgroup_keep.c. */
+_must_check_ bool cgroup_take(struct cgroup *ret, const struct cgroup_tree *tree, const char *slot);
+_must_check_ int cgroup_keep(struct cgroup *group, const struct cgroup_tree *tree, const char *slot);
+void cgroup_kept_remove(const struct cgroup_tree *tree);
 
 /* For the backends. */
 _must_check_ int cgroup_write(int dir, const char *file, const char *text);

@@ -86,16 +86,22 @@ v1_open(struct cgroup_tree *tree, const struct settings *settings)
 }
 
 static int
-v1_attach(const struct cgroup *group, pid_t pid)
+v1_attach(struct cgroup *group, pid_t pid)
 {
-    int r = 0;
+    char text[16];
+    int len = snprintf(text, sizeof(text), "%d", (int)pid); /* fits any pid */
 
-    for (unsigned i = 0; i < N_HIERARCHIES && r == 0; i++) {
-        if (shares[i] == i) {
-            r = cgroup_write_u64(group->dir[i], "cgroup.procs", (uint64_t)pid);
+    for (unsigned i = 0; i < N_HIERARCHIES; i++) {
+        int fd = shares[i] == i ? cgroup_procs(group, i) : -1;
+
+        if (shares[i] == i && fd < 0) {
+            return fd;
+        }
+        if (fd >= 0 && pwrite(fd, text, (size_t)len, 0) != len) {
+            return -errno;
         }
     }
-    return r;
+    return 0;
 }
 
 /* memsw may never be below memory, so which is written first depends on the direction. */
@@ -132,54 +138,101 @@ socket_limit(int dir, uint64_t memory_bytes)
     return r == -ENOENT || r == -EOPNOTSUPP ? 0 : r; /* a kernel built without */
 }
 
-static int
-v1_limit(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage)
+_must_check_ static int
+cpu_limit(struct cgroup *group, uint32_t millis)
 {
-    int r;
+    int r = 0;
+
+    if (group->set.cpu_millis == millis) {
+        return 0;
+    }
+    if (group->set.cpu_millis == 0) {
+        r = cgroup_write_u64(dir_of(group, CPU), "cpu.cfs_period_us", CGROUP_PERIOD_US);
+    }
+    if (r == 0) {
+        r = cgroup_write_u64(dir_of(group, CPU), "cpu.cfs_quota_us",
+                             (uint64_t)millis * CGROUP_PERIOD_US / 1000);
+    }
+    group->set.cpu_millis = r == 0 ? millis : 0;
+    return r;
+}
+
+static int
+v1_limit(struct cgroup *group, const struct cgroup_limits *limits, const char **stage)
+{
+    int r = 0;
 
     *stage = "cgroup memory";
-    r = memory_limit(dir_of(group, MEMORY), limits->memory_bytes);
-    if (r == 0) {
-        r = socket_limit(dir_of(group, MEMORY), limits->memory_bytes);
+    if (group->set.memory_bytes != limits->memory_bytes) {
+        group->set.memory_bytes = 0; /* half set is not set */
+        r = memory_limit(dir_of(group, MEMORY), limits->memory_bytes);
+        if (r == 0) {
+            r = socket_limit(dir_of(group, MEMORY), limits->memory_bytes);
+        }
     }
     if (r < 0) {
         return r;
     }
+    group->set.memory_bytes = limits->memory_bytes;
     *stage = "cgroup pids";
-    r = cgroup_write_u64(dir_of(group, PIDS), "pids.max", limits->pids);
+    if (group->set.pids != limits->pids) {
+        group->set.pids = 0;
+        r = cgroup_write_u64(dir_of(group, PIDS), "pids.max", limits->pids);
+    }
     if (r < 0) {
         return r;
     }
+    group->set.pids = limits->pids;
     *stage = "cgroup cpu";
-    r = cgroup_write_u64(dir_of(group, CPU), "cpu.cfs_period_us", CGROUP_PERIOD_US);
-    if (r < 0) {
-        return r;
+    return cpu_limit(group, limits->cpu_millis);
+}
+
+static const struct {
+    unsigned hierarchy;
+    const char *name;
+} files[CGROUP_N_FILES] = {
+    [CGROUP_FILE_CPU] = { CPUACCT, "cpuacct.usage" },
+    [CGROUP_FILE_THROTTLED] = { CPU, "cpu.stat" },
+    [CGROUP_FILE_OOM] = { MEMORY, "memory.oom_control" },
+    [CGROUP_FILE_PIDS] = { PIDS, "pids.events" },
+    [CGROUP_FILE_PEAK] = { MEMORY, "memory.max_usage_in_bytes" },
+    [CGROUP_FILE_TASKS] = { PIDS, "pids.current" },
+    [CGROUP_FILE_BYTES] = { MEMORY, "memory.usage_in_bytes" },
+};
+
+/* Once for all sandboxes that the group will have. */
+_must_check_ static int
+file_open(struct cgroup *group, enum cgroup_file i)
+{
+    if (group->file[i] < 0) {
+        group->file[i] = openat(dir_of(group, files[i].hierarchy), files[i].name,
+                                (i == CGROUP_FILE_PEAK ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     }
-    return cgroup_write_u64(dir_of(group, CPU), "cpu.cfs_quota_us",
-                            (uint64_t)limits->cpu_millis * CGROUP_PERIOD_US / 1000);
+    return group->file[i] < 0 ? -errno : 0;
 }
 
 static int
 v1_watch(struct cgroup *group)
 {
-    static const struct {
-        unsigned hierarchy;
-        const char *name;
-    } files[CGROUP_N_FILES] = {
-        [CGROUP_FILE_CPU] = { CPUACCT, "cpuacct.usage" },
-        [CGROUP_FILE_THROTTLED] = { CPU, "cpu.stat" },
-        [CGROUP_FILE_OOM] = { MEMORY, "memory.oom_control" },
-        [CGROUP_FILE_PIDS] = { PIDS, "pids.events" },
-        [CGROUP_FILE_PEAK] = { MEMORY, "memory.max_usage_in_bytes" },
-    };
+    int r = 0;
 
-    for (size_t i = 0; i < CGROUP_N_FILES; i++) {
-        group->file[i] = openat(dir_of(group, files[i].hierarchy), files[i].name, O_RDONLY | O_CLOEXEC);
-        if (group->file[i] < 0) {
-            return -errno;
-        }
+    for (int i = 0; i <= CGROUP_FILE_PEAK && r == 0; i++) {
+        r = file_open(group, (enum cgroup_file)i);
     }
-    return cgroup_write(dir_of(group, MEMORY), "memory.max_usage_in_bytes", "0");
+    return r < 0 ? r : pwrite(group->file[CGROUP_FILE_PEAK], "0", 1, 0) == 1 ? 0 : -errno;
+}
+
+_must_check_ static int
+number_read(int dir, const char *file, uint64_t *ret)
+{
+    int r, fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    r = cgroup_read_u64(fd, "", ret);
+    close(fd);
+    return r;
 }
 
 /*
@@ -191,25 +244,28 @@ _must_check_ static int
 limit_hits_read(int dir, uint64_t peak, uint64_t *ret)
 {
     uint64_t limit = 0;
-    int r, fd = openat(dir, "memory.limit_in_bytes", O_RDONLY | O_CLOEXEC);
+    int r = number_read(dir, "memory.limit_in_bytes", &limit);
 
-    if (fd < 0) {
-        return -errno;
-    }
-    r = cgroup_read_u64(fd, "", &limit);
-    close(fd);
     *ret = peak >= limit - (limit < 8 * PEAK_SLACK ? limit / 8 : PEAK_SLACK);
+    return r;
+}
+
+static int
+v1_cpu(const struct cgroup *group, uint64_t *ret_us)
+{
+    int r = cgroup_read_u64(group->file[CGROUP_FILE_CPU], "", ret_us);
+
+    *ret_us /= 1000;
     return r;
 }
 
 static int
 v1_read(struct cgroup *group, struct cgroup_usage *ret)
 {
-    uint64_t cpu_ns, throttled_ns = 0;
-    int r = cgroup_read_u64(group->file[CGROUP_FILE_CPU], "", &cpu_ns);
+    uint64_t throttled_ns = 0;
+    int r = v1_cpu(group, &ret->cpu_us);
 
     if (r == 0) {
-        ret->cpu_us = cpu_ns / 1000;
         r = cgroup_read_u64(group->file[CGROUP_FILE_OOM], "oom_kill ", &ret->oom_kills);
     }
     if (r == 0) {
@@ -226,6 +282,17 @@ v1_read(struct cgroup *group, struct cgroup_usage *ret)
         r = limit_hits_read(dir_of(group, MEMORY), ret->peak_bytes, &ret->limit_hits);
     }
     return r;
+}
+
+/* A process is put into all hierarchies before it runs, and its children are born in the same. */
+static int
+v1_rest(struct cgroup *group, struct cgroup_rest *ret)
+{
+    int r = file_open(group, CGROUP_FILE_TASKS);
+
+    r = r < 0 ? r : file_open(group, CGROUP_FILE_BYTES);
+    r = r < 0 ? r : cgroup_read_u64(group->file[CGROUP_FILE_TASKS], "", &ret->tasks);
+    return r < 0 ? r : cgroup_read_u64(group->file[CGROUP_FILE_BYTES], "", &ret->bytes);
 }
 
 static int
@@ -308,6 +375,8 @@ const struct cgroup_ops cgroup_v1_ops = {
     .limit = v1_limit,
     .watch = v1_watch,
     .read = v1_read,
+    .cpu = v1_cpu,
+    .rest = v1_rest,
     .reclaim = v1_reclaim,
     .weigh = v1_weigh,
     .idle = v1_idle,

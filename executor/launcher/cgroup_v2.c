@@ -117,7 +117,7 @@ v2_open(struct cgroup_tree *tree, const struct settings *settings)
 }
 
 static int
-v2_attach(const struct cgroup *group, pid_t pid)
+v2_attach(struct cgroup *group, pid_t pid)
 {
     (void)group; /* CLONE_INTO_CGROUP put it there */
     (void)pid;
@@ -125,7 +125,7 @@ v2_attach(const struct cgroup *group, pid_t pid)
 }
 
 static int
-v2_limit(const struct cgroup *group, const struct cgroup_limits *limits, const char **stage)
+v2_limit(struct cgroup *group, const struct cgroup_limits *limits, const char **stage)
 {
     char quota[48];
     int r;
@@ -153,13 +153,13 @@ v2_limit(const struct cgroup *group, const struct cgroup_limits *limits, const c
 static int
 v2_watch(struct cgroup *group)
 {
-    static const char *const names[CGROUP_N_FILES] = {
+    static const char *const names[CGROUP_FILE_PEAK + 1] = {
         [CGROUP_FILE_CPU] = "cpu.stat",      [CGROUP_FILE_THROTTLED] = "cpu.stat",
         [CGROUP_FILE_OOM] = "memory.events", [CGROUP_FILE_PIDS] = "pids.events",
         [CGROUP_FILE_PEAK] = "memory.peak",
     };
 
-    for (size_t i = 0; i < CGROUP_N_FILES; i++) {
+    for (size_t i = 0; i < SBX_COUNT(names); i++) {
         /* Writing resets the peak for this descriptor (6.12); memory.peak came with 5.19. */
         group->file[i] =
             openat(group->dir[0], names[i], (i == CGROUP_FILE_PEAK ? O_RDWR : O_RDONLY) | O_CLOEXEC);
@@ -177,10 +177,16 @@ v2_watch(struct cgroup *group)
 }
 
 static int
+v2_cpu(const struct cgroup *group, uint64_t *ret_us)
+{
+    return cgroup_read_u64(group->file[CGROUP_FILE_CPU], "usage_usec ", ret_us);
+}
+
+static int
 v2_read(struct cgroup *group, struct cgroup_usage *ret)
 {
     uint64_t peak;
-    int r = cgroup_read_u64(group->file[CGROUP_FILE_CPU], "usage_usec ", &ret->cpu_us);
+    int r = v2_cpu(group, &ret->cpu_us);
 
     if (r == 0) {
         r = cgroup_read_u64(group->file[CGROUP_FILE_OOM], "oom_kill ", &ret->oom_kills);
@@ -270,6 +276,7 @@ const struct cgroup_ops cgroup_v2_ops = {
     .limit = v2_limit,
     .watch = v2_watch,
     .read = v2_read,
+    .cpu = v2_cpu,
     .reclaim = v2_reclaim,
     .weigh = v2_weigh,
     .idle = v2_idle,

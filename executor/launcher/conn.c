@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "executor/launcher/passing.h"
 #include "executor/launcher/sandbox.h"
 #include "executor/launcher/server.h"
 #include "executor/launcher/wire_decode.h"
@@ -83,38 +84,24 @@ conn_doom(struct conn *conn, const char *why)
 }
 
 static void
-conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, const int *fds, size_t n_fds)
+conn_send(struct conn *conn, void *message, size_t size, enum launch_type type, const int *fds,
+          unsigned n_fds)
 {
-    union {
-        char bytes[CMSG_SPACE(LAUNCH_N_FDS * sizeof(int))];
-        struct cmsghdr first;
-    } control = { 0 };
-    struct iovec iov = { .iov_base = message, .iov_len = size };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     struct launch_head *head = message;
 
     head->type = (uint16_t)type;
     head->size = (uint16_t)size;
-    if (fds != NULL) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        control.first.cmsg_level = SOL_SOCKET;
-        control.first.cmsg_type = SCM_RIGHTS;
-        control.first.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(&control.first), fds, n_fds * sizeof(int));
-    }
-    if (!conn->doomed && sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size) {
+    if (!conn->doomed && passing_send(conn->fd, message, size, fds, n_fds) < 0) {
         conn_doom(conn, "does not read");
     }
 }
 
 void
-conn_created(struct conn *conn, uint64_t seq, uint64_t sandbox, uint32_t uid, const int *fds)
+conn_created(struct conn *conn, const struct launch_created *created, const int *fds)
 {
-    struct launch_created reply = { .head = { .seq = seq, .sandbox = sandbox }, .host_uid = uid };
-
+    struct launch_created reply = *created;
     int sent[LAUNCH_N_FDS];
-    size_t n = 0;
+    unsigned n = 0;
 
     for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
         if (fds[i] >= 0) {

@@ -24,7 +24,7 @@ void conns_sweep(void);
 void conns_close_all(void);
 
 /* Answers. A failure dooms the connection. */
-void conn_created(struct conn *conn, uint64_t seq, uint64_t sandbox, uint32_t uid, const int *fds);
+void conn_created(struct conn *conn, const struct launch_created *created, const int *fds);
 void conn_report(struct conn *conn, enum launch_type type, uint64_t seq, uint64_t sandbox,
                  const struct launch_report *report);
 void conn_error(struct conn *conn, uint64_t seq, uint64_t sandbox, int error, const char *stage);

@@ -1,6 +1,7 @@
 #include "executor/launcher/creds.h"
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -125,6 +126,27 @@ _must_check_ int
 creds_confine_runsc(void)
 {
     return confine(RUNSC_CAPS);
+}
+
+_must_check_ int
+creds_keep_over_ids(void)
+{
+    return prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+_must_check_ int
+creds_confine_zygote(uid_t uid)
+{
+    int r = bounding_keep(0); /* while we may */
+
+    if (r < 0) {
+        return r;
+    }
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, uid, uid, uid) < 0 ||
+        syscall(SYS_setresuid, uid, uid, uid) < 0) {
+        return -errno;
+    }
+    return caps_set(0);
 }
 
 _must_check_ int

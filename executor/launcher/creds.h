@@ -21,5 +21,9 @@ _must_check_ int creds_become_root_inside(void);
 _must_check_ int creds_die_with(int launcher_pidfd);
 /* The same for runsc: what it makes its own namespaces and the gofer with. */
 _must_check_ int creds_confine_runsc(void);
+/* At start: what follows from a change of ids is capset's alone. */
+_must_check_ int creds_keep_over_ids(void);
+/* In a zygote, before it is one: that user, without any capability for good. */
+_must_check_ int creds_confine_zygote(uid_t uid);
 /* In the child, last before seccomp: four capabilities stay, in the bounding set too. */
 _must_check_ int creds_confine_agent(void);

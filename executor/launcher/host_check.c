@@ -291,7 +291,7 @@ group_judge(struct cgroup *group, const struct cgroup_ops *ops, char fork_answer
 _must_check_ static int
 group_enter(struct stage *stage, struct cgroup *group, pid_t *ret_pid, int *fds, const char **ret_what)
 {
-    static const struct cgroup_limits limits = { 16u << 20, 1, 500 };
+    static const struct cgroup_limits limits = { .memory_bytes = 16u << 20, .pids = 1, .cpu_millis = 500 };
     int clone_fd = cgroup_clone_fd(group, stage->tree);
     struct clone_args args = { .flags = clone_fd >= 0 ? CLONE_INTO_CGROUP : 0,
                                .exit_signal = SIGCHLD,
@@ -407,7 +407,7 @@ stage_run(struct stage *stage, int fd)
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a launcher that dies leaves nothing */
     (void)signal(SIGCHLD, SIG_DFL);                  /* valid arguments */
-    r = agent_file_load(&stage->agent_fd, "/proc/self/exe");
+    r = agent_file_load(&stage->agent_fd, "/proc/self/exe", 0);
     stage->agent_fd = r < 0 ? r : stage->agent_fd;
     if (filter_build(&stage->filter, FILTER_PAYLOAD, false) != 0) {
         stage->filter.fd = -1; /* the trials of it say so */

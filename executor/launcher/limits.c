@@ -46,7 +46,12 @@ gvisor_tasks(uint64_t processes, unsigned n_cpus)
 struct cgroup_limits
 limits_until_adopted(enum sbx_isolation isolation, unsigned n_cpus)
 {
-    struct cgroup_limits limits = { 512ull << 20, 64, 1000 };
+    struct cgroup_limits limits = {
+        .memory_bytes = 512ull << 20,
+        .pids = 64,
+        .cpu_millis = 1000,
+        .is_rough = isolation == SBX_ISOLATION_PROCESS,
+    };
 
     if (isolation == SBX_ISOLATION_GVISOR) {
         limits.pids = gvisor_tasks(0, n_cpus);
@@ -87,7 +92,12 @@ limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **r
     }
     *ret_stage = "cgroup counters";
     r = host->tree.ops->watch(&sb->cgroup);
-    return r < 0 ? r : host->tree.ops->read(&sb->cgroup, &sb->before);
+    if (r == 0) {
+        r = host->tree.ops->read(&sb->cgroup, &sb->before);
+    }
+    sb->active_us = sb->before.cpu_us;
+    sb->active_ms = sandbox_now_ms();
+    return r;
 }
 
 /* Of what the group held at most, the tenant's part: what was kept for gVisor is not his. */
@@ -126,6 +136,31 @@ verdict_set(struct launch_report *report, const struct finding *found)
     report->verdict_observed = found->observed;
 }
 
+static void
+activity_note(struct sandbox *sb, uint64_t cpu_us)
+{
+    if (cpu_us - sb->active_us >= LIMITS_QUIET_US) {
+        sb->active_us = cpu_us;
+        sb->active_ms = sandbox_now_ms();
+    }
+}
+
+_must_check_ bool
+limits_due(struct sandbox *sb, const struct sandbox_host *host)
+{
+    uint64_t now = sandbox_now_ms(), cpu_us;
+
+    if (now - sb->active_ms < LIMITS_QUIET_MS || now - sb->adopted_ms >= sb->limits.wall_ms) {
+        return true;
+    }
+    if (now < sb->probe_ms) {
+        return false;
+    }
+    sb->probe_ms =
+        now + (now - sb->active_ms < 10ull * LIMITS_QUIET_MS ? LIMITS_PROBE_MS : LIMITS_PROBE_LATER_MS);
+    return host->tree.ops->cpu(&sb->cgroup, &cpu_us) < 0 || cpu_us - sb->active_us >= LIMITS_QUIET_US;
+}
+
 /* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death.
  */
 static void
@@ -135,6 +170,7 @@ usage_read(struct sandbox *sb, const struct sandbox_host *host, struct mounts_us
     struct cgroup_usage usage = { 0 };
 
     if (host->tree.ops->read(&sb->cgroup, &usage) == 0) {
+        activity_note(sb, usage.cpu_us);
         report->cpu_ms = (usage.cpu_us - sb->before.cpu_us) / 1000;
         report->cpu_throttled_ms = (usage.throttled_us - sb->before.throttled_us) / 1000;
         report->peak_memory_bytes = usage.peak_bytes;

@@ -27,15 +27,18 @@
 #include "executor/launcher/gvisor.h"
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/mounts_gvisor.h"
+#include "executor/launcher/network.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/sandbox.h"
 #include "executor/launcher/server.h"
+#include "executor/launcher/spawner.h"
+#include "executor/launcher/zygote.h"
 #include "lib/sbx_wall.h"
 
 #define EXIT_USAGE 2
 #define STOP_MS 10000
 #define EVENTS_A_TURN 64
-#define FILES_WANTED 65536
+#define FILES_WANTED 131072
 #define OWN_OOM_SCORE (-900)
 
 #if defined(__has_feature)
@@ -68,6 +71,7 @@ static struct launcher launcher = {
               .launcher_pidfd = -1,
               .payload_filter = { FILTER_NULL, FILTER_NULL },
               .agent_filter = { FILTER_NULL, FILTER_NULL },
+              .zygote_filter = { FILTER_NULL, FILTER_NULL },
               .runsc_filter = FILTER_NULL,
               .runsc = RUNSC_NULL },
     .server = SERVER_NULL,
@@ -136,15 +140,19 @@ startup_clean(void)
 _must_check_ static int
 startup_limits(void)
 {
+    const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
     struct rlimit files;
 
     if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
         return -errno;
     }
-    /* Ten descriptors a sandbox while it runs. */
+    /* Two dozen a sandbox while it runs, most of them its group's. */
     if (files.rlim_cur < FILES_WANTED) {
         files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
     }
+    /* Counted for all sandboxes together, each of which has limits of its own. Not every container's root may. */
+    (void)setrlimit(RLIMIT_NPROC, &none);
+    (void)setrlimit(RLIMIT_SIGPENDING, &none);
     return setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0;
 }
 
@@ -197,6 +205,7 @@ filters_build(struct launcher *l)
         if (is_used[inet]) {
             r = filter_build(&l->host.payload_filter[inet], FILTER_PAYLOAD, inet);
             r = r != 0 ? r : filter_build(&l->host.agent_filter[inet], FILTER_AGENT, inet);
+            r = r != 0 ? r : filter_build(&l->host.zygote_filter[inet], FILTER_ZYGOTE, inet);
         }
         if (is_used[inet] && r == 0 && l->host.has_runsc) {
             r = filter_build(&l->guest_filter[inet], FILTER_PAYLOAD_GVISOR, inet);
@@ -239,7 +248,8 @@ prepare_outside(struct launcher *l, const char **ret_stage, char *error)
     r = lock_take(l);
     if (r == 0) {
         *ret_stage = "agent";
-        r = agent_file_load(&l->host.agent_fd, l->host.settings.agent);
+        r = agent_file_load(&l->host.agent_fd, l->host.settings.agent,
+                            settings_helper_uid(&l->host.settings));
     }
     if (r == 0) {
         *ret_stage = "runsc";
@@ -320,10 +330,27 @@ prepare_inside(struct launcher *l, const char **ret_stage)
         r = sandboxes_init(&l->host);
     }
     if (r == 0) {
+        spawner_start(&l->host, &l->own_filter);
+        zygotes_init(&l->host);
+    }
+    if (r == 0) {
         *ret_stage = "own privileges";
         r = creds_confine_launcher();
     }
-    return r < 0 || sbx_wall_is_off(SBX_WALL_SECCOMP) ? r : filter_install(&l->own_filter);
+    if (r == 0 && !sbx_wall_is_off(SBX_WALL_SECCOMP)) {
+        r = filter_install(&l->own_filter);
+    }
+    if (r == 0 && !sbx_wall_is_off(SBX_WALL_NETWORK_NAMESPACE)) {
+        const struct networks_spec spec = { .epoll_fd = l->host.epoll_fd,
+                                            .proc_fd = l->host.proc_fd,
+                                            .launcher_pidfd = l->host.launcher_pidfd,
+                                            .spare = (unsigned)l->host.settings.spare_networks,
+                                            .owner_ns = spawner_user_ns(),
+                                            .uid = settings_helper_uid(&l->host.settings) };
+
+        networks_start(&spec);
+    }
+    return r;
 }
 
 static void
@@ -340,6 +367,7 @@ stop_begin(struct launcher *l)
     server_deinit(&l->server);
     conns_close_all();
     sandboxes_kill_all();
+    zygotes_stop();
 }
 
 static void
@@ -365,6 +393,15 @@ event_handle(struct launcher *l, uint64_t data)
     case SERVER_READY:
         sandbox_on_ready(id);
         break;
+    case SERVER_NETWORK:
+        networks_on_made();
+        break;
+    case SERVER_SPAWNER:
+        spawner_on_event();
+        break;
+    case SERVER_ZYGOTE:
+        zygote_on_event(id);
+        break;
     case SERVER_DEATH:
         sandbox_on_death(id);
         break;
@@ -376,8 +413,9 @@ loop_turn(void *arg)
 {
     struct launcher *l = arg;
     struct epoll_event events[EVENTS_A_TURN];
-    int n, timeout = sandboxes_timeout();
+    int n, timeout = sandboxes_timeout(), other = zygotes_timeout();
 
+    timeout = timeout < 0 || (other >= 0 && other < timeout) ? other : timeout;
     if (l->stop_at_ms != 0) {
         if (sandbox_now_ms() > l->stop_at_ms) {
             return -ETIMEDOUT;
@@ -393,6 +431,7 @@ loop_turn(void *arg)
     }
     conns_sweep();
     sandboxes_tick();
+    zygotes_tick();
     return l->host.is_treeless ? -ENOENT : 0;
 }
 
@@ -402,7 +441,7 @@ loop_run(struct launcher *l)
 {
     int r = 0;
 
-    while (r == 0 && (l->stop_at_ms == 0 || !sandboxes_idle())) {
+    while (r == 0 && (l->stop_at_ms == 0 || !sandboxes_idle() || !zygotes_idle())) {
         r = loop_turn(l);
     }
     return r;
@@ -451,6 +490,7 @@ launcher_run(struct launcher *l)
         r = gvisor_prepare(l, &stage, error);
     }
     if (r == 0 && l->stop_at_ms == 0) {
+        zygotes_begin();
         r = server_watch(l->host.epoll_fd, l->server.fd, SERVER_LISTEN, 0);
     }
     if (r < 0) {
@@ -463,6 +503,8 @@ launcher_run(struct launcher *l)
         r = loop_run(l);
         journal(r < 0 ? JOURNAL_ERROR : JOURNAL_INFO, "stopped", JOURNAL_INT("error", -r));
     }
+    networks_stop();
+    spawner_stop();
     server_deinit(&l->server);
     if (l->host.tree.ops != NULL) {
         cgroup_tree_close(&l->host.tree);

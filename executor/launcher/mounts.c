@@ -118,9 +118,14 @@ mounts_restrict(int fd, uint64_t attributes)
 _must_check_ static int
 bind(const char *from, const char *to, uint64_t attributes)
 {
-    int fd = -1, r = mounts_clone(&fd, from, 0);
+    int fd = -1, r;
 
-    if (r == 0 && attributes != 0) {
+    /* A third of the work where nothing is to be changed before it can be seen. */
+    if (attributes == 0) {
+        return mount(from, to, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+    }
+    r = mounts_clone(&fd, from, 0);
+    if (r == 0) {
         r = mounts_restrict(fd, attributes);
     }
     if (r == 0) {
@@ -132,8 +137,8 @@ bind(const char *from, const char *to, uint64_t attributes)
     return r;
 }
 
-/* One tmpfs, so one size for all of them. It is attached in passing: a detached mount cannot be cloned
- * before 6.15. */
+/* One tmpfs, so one size for all of them. It is attached in passing, in the tree that is left behind: a detached mount
+ * cannot be cloned before 6.15. */
 _must_check_ static int
 disk_attach(int disk_fd, bool exec)
 {
@@ -142,26 +147,15 @@ disk_attach(int disk_fd, bool exec)
         const char *from, *to;
         uint64_t attributes;
     } binds[] = {
-        { "workspace/tmp", "tmp", programs },
-        { "workspace/shm", "dev/shm", MOUNT_ATTR_NOEXEC },
-        { "workspace/run", "run/sandbox", programs },
+        { TEMPLATE_DISK_DIR "/workspace", "workspace", programs },
+        { TEMPLATE_DISK_DIR "/tmp", "tmp", programs },
+        { TEMPLATE_DISK_DIR "/shm", "dev/shm", MOUNT_ATTR_NOEXEC },
+        { TEMPLATE_DISK_DIR "/run", "run/sandbox", programs },
     };
-    int workspace = -1, r = mounts_attach(disk_fd, "workspace");
+    int r = mounts_attach(disk_fd, TEMPLATE_DISK_DIR);
 
     for (size_t i = 0; i < SBX_COUNT(binds) && r == 0; i++) {
         r = bind(binds[i].from, binds[i].to, binds[i].attributes);
-    }
-    if (r == 0) {
-        r = mounts_clone(&workspace, "workspace/workspace", 0);
-    }
-    if (r == 0 && !exec) {
-        r = mounts_restrict(workspace, programs);
-    }
-    if (r == 0) {
-        r = umount2("workspace", MNT_DETACH) < 0 ? -errno : mounts_attach(workspace, "workspace");
-    }
-    if (workspace >= 0) {
-        close(workspace);
     }
     return r;
 }
@@ -353,4 +347,26 @@ mounts_apply(const struct settings_template *template, const struct overlay *ove
         r = mounts_root_enter();
     }
     return r;
+}
+
+_must_check_ int
+mounts_apply_zygote(const struct overlay *overlay, uid_t uid)
+{
+    char id[16];
+    const char *const options[] = { "size", "256k", "nr_inodes", "4", "mode", "0700",
+                                    "uid",  id,     "gid",       id,  NULL };
+    int fd = -1, r;
+
+    (void)snprintf(id, sizeof(id), "%u", (unsigned)uid); /* ten digits at most */
+    r = template_fs_new(&fd, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    if (r == 0) {
+        r = overlay_attach(overlay);
+    }
+    if (r == 0) {
+        r = mounts_attach(fd, "run/sandbox");
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return r < 0 ? r : mounts_root_enter();
 }

@@ -16,6 +16,8 @@ struct mounts_gvisor_files;
  * tier. `ret_stage` says where. */
 _must_check_ int mounts_prepare(const struct settings *settings, const struct mounts_gvisor_files *gvisor,
                                 const char **ret_stage);
+/* In a mount namespace of its own: a sandbox whose root is given needs nothing of the templates. */
+_must_check_ int mounts_leave_templates(const struct settings *settings);
 /* Mounts and unmounts an empty v1 hierarchy with favordynmods: afterwards attaching to a group no longer
  * stalls. */
 _must_check_ int mounts_favor_dynmods(void);
@@ -34,6 +36,9 @@ _must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 /* In the child: root of the sandbox. *ret_terminals is its pseudo-terminals' file system, mounted nowhere. */
 _must_check_ int mounts_apply(const struct settings_template *template, const struct overlay *overlay,
                               int disk_fd, int *ret_terminals, const char **ret_stage);
+
+/* In a zygote, before it is one: the template, and room for one small file of `uid`. */
+_must_check_ int mounts_apply_zygote(const struct overlay *overlay, uid_t uid);
 
 /* Adds MOUNT_ATTR_* to the one mount at `fd`. */
 _must_check_ int mounts_restrict(int fd, uint64_t attributes);

@@ -23,7 +23,7 @@ attach_at(int fd, int dir, const char *name)
 _must_check_ static int
 skeleton_make(int root)
 {
-    static const char *const dirs[] = { "t", "g", "new", "proc", "empty", "hide", "hide/local" };
+    static const char *const dirs[] = { "t", "g", "new", "disk", "proc", "empty", "hide", "hide/local" };
     static const char *const hidden[] = { "hide/etc", "hide/local/etc" };
 
     for (size_t i = 0; i < SBX_COUNT(dirs); i++) {
@@ -148,6 +148,25 @@ mounts_prepare(const struct settings *settings, const struct mounts_gvisor_files
     }
     umask(mask);
     return r;
+}
+
+_must_check_ int
+mounts_leave_templates(const struct settings *settings)
+{
+    static const char *const dirs[] = { "/t/", "/g/t/" };
+    char path[sizeof("/g/t/") + LAUNCH_TEMPLATE_LEN];
+
+    if (unshare(CLONE_NEWNS) < 0) {
+        return -errno;
+    }
+    for (unsigned i = 0; i < settings->n_templates * SBX_COUNT(dirs); i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", dirs[i % SBX_COUNT(dirs)],
+                       settings->templates[i / SBX_COUNT(dirs)].name); /* sized for it */
+        if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT) {
+            return -errno; /* without the gVisor tier there are fewer */
+        }
+    }
+    return 0;
 }
 
 _must_check_ int

@@ -2,12 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,13 +17,14 @@
 #include "executor/launcher/creds.h"
 #include "executor/launcher/mounts.h"
 #include "executor/launcher/mounts_gvisor.h"
+#include "executor/launcher/network_maker.h"
 #include "executor/launcher/runsc.h"
 #include "lib/sbx_wall.h"
 
 /*
- * The child makes its network and cgroup namespaces itself. Network: that takes
- * a millisecond under the kernel's one rtnl lock, which the launcher's loop is not
- * to wait for. Cgroup: its root is the group the caller is in, and on v1 the
+ * The child makes its network and cgroup namespaces itself. Network, where none is
+ * ready: that takes a millisecond under the kernel's one rtnl lock, which the
+ * launcher's loop is not to wait for. Cgroup: its root is the group the caller is in, and on v1 the
  * child is moved only after its birth.
  */
 #define NS_AT_BIRTH (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
@@ -52,29 +51,21 @@ ns_wanted(uint64_t flags)
     return flags;
 }
 
-_must_check_ static int
-loopback_up(void)
+uint32_t
+ns_kinds(void)
 {
-    struct ifreq lo = { .ifr_name = "lo" };
-    int r = 0, fd;
-
-    if (sbx_wall_is_off(SBX_WALL_NETWORK_NAMESPACE)) {
-        return 0; /* the host's is up */
-    }
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any family reaches the device ioctls */
-    if (fd < 0) {
-        return -errno;
-    }
-    lo.ifr_flags = IFF_UP | IFF_RUNNING;
-    if (ioctl(fd, SIOCSIFFLAGS, &lo) < 0) {
-        r = -errno;
-    }
-    close(fd);
-    return r;
+    return (uint32_t)ns_wanted(NS_AT_BIRTH | NS_BY_CHILD);
 }
 
 _must_check_ static int
-limits_set(void)
+loopback_up(const struct ns_spec *spec)
+{
+    /* The host's is up, and so is one that was made ahead. */
+    return sbx_wall_is_off(SBX_WALL_NETWORK_NAMESPACE) || spec->network.ns >= 0 ? 0 : network_loopback_up();
+}
+
+_must_check_ int
+ns_limits_set(void)
 {
     static const struct {
         int resource;
@@ -98,7 +89,7 @@ limits_set(void)
     return 0;
 }
 
-/* Standard streams are the sandbox's own /dev/null; 3 to 8 as the agent expects; the rest closes at exec. */
+/* Standard streams are the sandbox's own /dev/null; 3 to 9 as the agent expects; the rest closes at exec. */
 _must_check_ static int
 fds_arrange(const struct ns_spec *spec, int terminals)
 {
@@ -117,10 +108,13 @@ fds_arrange(const struct ns_spec *spec, int terminals)
     if (dup2(terminals, NS_AGENT_FD_TERMINALS) < 0) {
         return -errno;
     }
+    if (spec->slot_fd >= 0 && dup2(spec->slot_fd, NS_AGENT_FD_SLOT) < 0) {
+        return -errno;
+    }
     if (sbx_wall_is_off(SBX_WALL_DESCRIPTORS)) {
         return 0;
     }
-    return close_range(NS_AGENT_FD_TERMINALS + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+    return close_range(NS_AGENT_FD_SLOT + (spec->slot_fd >= 0), ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
 /* runsc takes the first three for the agent within, and has its own, which also open /dev/null, from 3 on. */
@@ -155,8 +149,8 @@ limits_set_runsc(void)
  * What is ignored stays ignored through exec, and whoever started the launcher may have ignored anything, libc's
  * own signals too, which sigaction() refuses to touch.
  */
-_must_check_ static int
-signals_reset(void)
+_must_check_ int
+ns_signals_reset(void)
 {
     static const unsigned long defaults[4]; /* struct kernel_sigaction: SIG_DFL, no flags, no mask */
     sigset_t none;
@@ -191,6 +185,7 @@ child_filter(const struct ns_spec *spec, bool is_early)
 _must_check_ static int
 child_isolate(const struct ns_spec *spec, int *ret_terminals, const char **stage)
 {
+    uint64_t by_child = NS_BY_CHILD & ~(spec->network.ns >= 0 ? (uint64_t)CLONE_NEWNET : 0);
     int r;
 
     *stage = "credentials";
@@ -204,7 +199,7 @@ child_isolate(const struct ns_spec *spec, int *ret_terminals, const char **stage
         return r;
     }
     *stage = "unshare";
-    if (setsid() < 0 || unshare((int)ns_wanted(NS_BY_CHILD)) < 0) {
+    if (setsid() < 0 || unshare((int)ns_wanted(by_child)) < 0) {
         return -errno;
     }
     *stage = "host name";
@@ -222,7 +217,7 @@ child_isolate(const struct ns_spec *spec, int *ret_terminals, const char **stage
         return r;
     }
     *stage = "loopback";
-    r = loopback_up();
+    r = loopback_up(spec);
     return r < 0 ? r : mounts_apply(spec->template, &spec->overlay, spec->disk_fd, ret_terminals, stage);
 }
 
@@ -237,12 +232,12 @@ child_confine(const struct ns_spec *spec, int terminals, const char **stage)
         return r;
     }
     *stage = "resource limits";
-    r = spec->runsc != NULL ? limits_set_runsc() : limits_set();
+    r = spec->runsc != NULL ? limits_set_runsc() : ns_limits_set();
     if (r < 0) {
         return r;
     }
     *stage = "signals";
-    r = signals_reset();
+    r = ns_signals_reset();
     if (r < 0) {
         return r;
     }
@@ -332,26 +327,43 @@ child_run(const struct ns_spec *spec)
 }
 
 _must_check_ int
-ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec)
+ns_clone(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec)
 {
     int pidfd = -1;
     struct clone_args args = {
-        .flags = ns_wanted(NS_AT_BIRTH) | CLONE_PIDFD | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+        .flags = ns_wanted(NS_AT_BIRTH) | CLONE_PIDFD | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0) |
+                 (spec->is_by_spawner ? CLONE_PARENT : 0),
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        .exit_signal = SIGCHLD,
+        .exit_signal = spec->is_by_spawner ? 0 : SIGCHLD, /* else it is the caller's */
         .cgroup = spec->cgroup_fd >= 0 ? (unsigned)spec->cgroup_fd : 0u,
     };
     long pid = syscall(SYS_clone3, &args, sizeof(args));
 
-    if (pid < 0) {
-        return -errno;
-    }
     if (pid == 0) {
         child_run(spec);
+    }
+    if (pid < 0) {
+        return -errno;
     }
     *ret_pid = (pid_t)pid;
     *ret_pidfd = pidfd;
     return 0;
+}
+
+_must_check_ int
+ns_spawn(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec)
+{
+    int r = spec->network.ns >= 0 ? network_enter(&spec->network) : 0;
+
+    if (r < 0) {
+        return r;
+    }
+    r = ns_clone(ret_pid, ret_pidfd, spec);
+    if (spec->network.ns >= 0 && network_leave() < 0) {
+        journal(JOURNAL_ERROR, "network.leave",
+                JOURNAL_INT("error", errno)); /* where it is says nothing of others */
+    }
+    return r;
 }
 
 _must_check_ static int
@@ -375,6 +387,17 @@ proc_write(int proc_fd, pid_t pid, const char *name, const char *text)
 }
 
 _must_check_ int
+ns_map_write(int proc_fd, pid_t pid, const char *map)
+{
+    int r = proc_write(proc_fd, pid, "setgroups", "deny");
+
+    if (r == 0) {
+        r = proc_write(proc_fd, pid, "uid_map", map);
+    }
+    return r < 0 ? r : proc_write(proc_fd, pid, "gid_map", map);
+}
+
+_must_check_ int
 ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid, bool has_sentry)
 {
     char map[96];
@@ -385,11 +408,7 @@ ns_map_ids(int proc_fd, pid_t pid, uid_t payload_uid, bool has_sentry)
     if (has_sentry) {
         (void)snprintf(map + r, sizeof(map) - (size_t)r, "65534 %u 1\n", payload_uid + 2); /* likewise */
     }
-    r = proc_write(proc_fd, pid, "setgroups", "deny");
-    if (r == 0) {
-        r = proc_write(proc_fd, pid, "uid_map", map);
-    }
-    return r < 0 ? r : proc_write(proc_fd, pid, "gid_map", map);
+    return ns_map_write(proc_fd, pid, map);
 }
 
 _must_check_ int

@@ -26,6 +26,7 @@
 #include "executor/launcher/limits.h"
 #include "executor/launcher/ns.h"
 #include "executor/launcher/server.h"
+#include "executor/launcher/zygote.h"
 #include "lib/sbx_wall.h"
 
 #define START_MS 10000
@@ -50,7 +51,8 @@ static const struct {
 static struct sandbox_host *host;
 static struct sandbox *table;
 static unsigned n_slots;
-static unsigned next_slot; /* slots are taken in turn, so that an id rests as long as possible */
+/* By state. Free slots are taken in turn, so that an id rests as long as possible. */
+static struct list lists[SANDBOX_N_STATES];
 static uint64_t n_made;
 static unsigned n_in_state[SANDBOX_N_STATES];
 static uint64_t last_check_ms;
@@ -65,6 +67,12 @@ sandbox_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static struct sandbox *
+sandbox_of(struct list *link)
+{
+    return list_entry(link, struct sandbox, link);
+}
+
 static void
 sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
 {
@@ -72,6 +80,8 @@ sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
     n_in_state[sb->state]--;
     n_in_state[state]++;
     sb->state = state;
+    list_remove(&sb->link);
+    list_append(&lists[state], &sb->link);
     journal(JOURNAL_DEBUG, "sandbox.state", JOURNAL_INT("sandbox", sb->id),
             JOURNAL_STR("state", states[state].name));
 }
@@ -99,9 +109,17 @@ client_fds_close(struct sandbox *sb)
 static void
 sandbox_reset(struct sandbox *sb)
 {
+    struct list link = sb->link;
     unsigned slot = sb->slot;
 
-    *sb = (struct sandbox){ .slot = slot, .pidfd = -1, .sync_fd = -1, .disk_fd = -1, .cgroup = CGROUP_NULL };
+    *sb = (struct sandbox){ .link = link,
+                            .slot = slot,
+                            .pidfd = -1,
+                            .sync_fd = -1,
+                            .disk_fd = -1,
+                            .slot_fd = -1,
+                            .cgroup = CGROUP_NULL,
+                            .network = NETWORK_NULL };
     for (size_t i = 0; i < LAUNCH_N_FDS; i++) {
         sb->client_fds[i] = -1;
     }
@@ -115,9 +133,13 @@ sandboxes_init(struct sandbox_host *shared)
     if (table == NULL) {
         return -ENOMEM;
     }
+    for (unsigned i = 0; i < SANDBOX_N_STATES; i++) {
+        list_init(&lists[i]);
+    }
     for (unsigned i = 0; i < n_slots; i++) {
         table[i].slot = i;
         sandbox_reset(&table[i]);
+        list_append(&lists[SANDBOX_FREE], &table[i].link);
     }
     n_in_state[SANDBOX_FREE] = n_slots;
     host = shared;
@@ -139,15 +161,7 @@ sandboxes_idle(void)
 static struct sandbox *
 slot_take(void)
 {
-    for (unsigned i = 0; i < n_slots; i++) {
-        struct sandbox *sb = &table[(next_slot + i) % n_slots];
-
-        if (sb->state == SANDBOX_FREE) {
-            next_slot = (sb->slot + 1) % n_slots;
-            return sb;
-        }
-    }
-    return NULL;
+    return list_empty(&lists[SANDBOX_FREE]) ? NULL : sandbox_of(lists[SANDBOX_FREE].next);
 }
 
 static struct sandbox *
@@ -184,8 +198,10 @@ sandbox_release(struct sandbox *sb)
     fd_unwatch(&sb->pidfd);
     fd_unwatch(&sb->sync_fd);
     sandbox_fd_close(&sb->disk_fd);
+    sandbox_fd_close(&sb->slot_fd);
     client_fds_close(sb);
     cgroup_deinit(&sb->cgroup);
+    network_give(&sb->network);
 }
 
 _must_check_ int
@@ -215,7 +231,8 @@ sandbox_create(struct conn *owner, uint64_t seq, const struct launch_create *req
     sb->create_seq = seq;
     sb->isolation = (enum sbx_isolation)request->isolation;
     sb->started_ms = sandbox_now_ms();
-    r = birth_start(sb, host, template, ret_stage);
+    sb->has_group = true;
+    r = birth_start(sb, host, template, request->prepare, ret_stage);
     if (r < 0) {
         host->is_treeless = host->is_treeless || !cgroup_tree_present(&host->tree);
         /* The caller answers; the loop clears up, also when there is a process already. */
@@ -274,12 +291,27 @@ sandbox_free(struct sandbox *sb)
     sandbox_set_state(sb, SANDBOX_FREE);
 }
 
+/* Of one that came up and met none of its limits, so that all there is to its group is what counts up and what is set. */
+static bool
+is_group_sound(struct sandbox *sb)
+{
+    return sb->was_warm && sb->report.verdict == LAUNCH_LIMIT_NONE && sb->report.oom_kills == 0 &&
+           !sbx_wall_is_off(SBX_WALL_PID_NAMESPACE) &&
+           share_restore(&sb->share, host->tree.ops, &sb->cgroup) == 0;
+}
+
 /* ENDED: the group goes, then whoever waits is told, then the slot is free. */
 static void
 sandbox_clear(struct sandbox *sb)
 {
-    int r = cgroup_remove(&sb->cgroup, &host->tree, sb->slot);
+    int r;
 
+    /* What is in it is charged to the group. */
+    sandbox_fd_close(&sb->disk_fd);
+    r = is_group_sound(sb) ? cgroup_retire(&sb->cgroup, &host->tree, sb->slot) : CGROUP_E_UNFIT;
+    if (r == CGROUP_E_UNFIT) {
+        r = cgroup_remove(&sb->cgroup, &host->tree, sb->slot);
+    }
     if (r == CGROUP_E_BUSY) {
         if (sbx_wall_is_off(SBX_WALL_PID_NAMESPACE)) {
             cgroup_kill(&sb->cgroup, &host->tree, sb->slot); /* nothing died with the first process */
@@ -290,7 +322,7 @@ sandbox_clear(struct sandbox *sb)
         journal(JOURNAL_ERROR, "sandbox.cgroup", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("error", -r));
         return;
     }
-    sandbox_fd_close(&sb->disk_fd);
+    sb->has_group = false;
     if (sb->owner == NULL) {
         sandbox_free(sb);
     } else if (sb->destroy_seq != 0) {
@@ -316,9 +348,16 @@ sandbox_fail(struct sandbox *sb, const char *stage, int error)
 static void
 sandbox_warm(struct sandbox *sb)
 {
+    struct launch_created created = {
+        .head = { .seq = sb->create_seq, .sandbox = sb->id },
+        .host_uid = sandbox_payload_uid(sb, host),
+    };
+
     sandbox_set_state(sb, SANDBOX_WARM);
+    sb->was_warm = true;
+    created.is_forked = zygote_fork(sb);
     if (sb->owner != NULL) {
-        conn_created(sb->owner, sb->create_seq, sb->id, sandbox_payload_uid(sb, host), sb->client_fds);
+        conn_created(sb->owner, &created, sb->client_fds);
     }
     client_fds_close(sb);
     journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id),
@@ -556,16 +595,20 @@ start_ms(const struct sandbox *sb)
 static bool
 is_waiting_for_group(const struct sandbox *sb)
 {
-    return sb->state == SANDBOX_ENDED && (sb->owner == NULL || sb->destroy_seq != 0 || sb->disk_fd >= 0);
+    return sb->state == SANDBOX_ENDED && (sb->owner == NULL || sb->destroy_seq != 0 || sb->has_group);
 }
 
 /* Sandboxes go behind the host's own processes when none but those run that have more than their part of it. */
 static void
-hogs_note(unsigned n_modest)
+hogs_note(void)
 {
-    bool is_only_hogs = shares_hog() && n_modest == 0;
+    bool is_only_hogs = shares_hog() && list_empty(&lists[SANDBOX_STARTING]);
+    struct list *running = &lists[SANDBOX_RUNNING];
     int r;
 
+    for (struct list *it = running->next; is_only_hogs && it != running; it = it->next) {
+        is_only_hogs = share_is_hog(&sandbox_of(it)->share);
+    }
     if (is_only_hogs == is_greedy) {
         return;
     }
@@ -576,41 +619,73 @@ hogs_note(unsigned n_modest)
     }
 }
 
+/* One whose watching failed tells nobody that it is dead. */
+static void
+unreported_look(uint64_t now)
+{
+    static const enum sandbox_state alive[] = { SANDBOX_STARTING, SANDBOX_WARM, SANDBOX_RUNNING,
+                                                SANDBOX_SETTLED };
+    struct list *it, *after;
+
+    for (size_t i = 0; i < SBX_COUNT(alive); i++) {
+        list_each (it, after, &lists[alive[i]]) {
+            const struct sandbox *sb = sandbox_of(it);
+
+            if (sb->killed && now - sb->killed_ms > UNREPORTED_MS) {
+                sandbox_on_death(sb->id);
+            }
+        }
+    }
+}
+
+static void
+checks_do(uint64_t now)
+{
+    struct list *it, *after;
+
+    shares_tick(host->tree.ops, now - last_check_ms, host->n_cpus);
+    last_check_ms = now;
+    list_each (it, after, &lists[SANDBOX_STARTING]) {
+        struct sandbox *sb = sandbox_of(it);
+
+        if (!sb->killed && now - sb->started_ms > start_ms(sb)) {
+            sandbox_fail(sb, "start", ETIMEDOUT);
+        }
+    }
+    list_each (it, after, &lists[SANDBOX_RUNNING]) {
+        struct sandbox *sb = sandbox_of(it);
+
+        if (limits_due(sb, host)) {
+            sandbox_stat(sb);
+        }
+    }
+    unreported_look(now);
+}
+
 void
 sandboxes_tick(void)
 {
     uint64_t now = sandbox_now_ms();
-    bool is_check_due = now - last_check_ms >= LIMITS_TICK_MS;
-    unsigned n_modest = 0;
+    struct list *it, *after;
 
-    if (is_check_due) {
-        shares_tick(host->tree.ops, now - last_check_ms, host->n_cpus);
-        last_check_ms = now;
-    }
-    for (unsigned i = 0; i < n_slots; i++) {
-        struct sandbox *sb = &table[i];
-
-        if (is_waiting_for_group(sb)) {
-            sandbox_clear(sb);
-        } else if (sb->state == SANDBOX_STARTING && !sb->killed && now - sb->started_ms > start_ms(sb)) {
-            sandbox_fail(sb, "start", ETIMEDOUT);
-        } else if (sb->state == SANDBOX_RUNNING && is_check_due) {
-            sandbox_stat(sb);
+    list_each (it, after, &lists[SANDBOX_ENDED]) {
+        if (is_waiting_for_group(sandbox_of(it))) {
+            sandbox_clear(sandbox_of(it));
         }
-        if (sb->killed && now - sb->killed_ms > UNREPORTED_MS) {
-            sandbox_on_death(sb->id); /* one whose watching failed tells nobody */
-        }
-        n_modest +=
-            sb->state == SANDBOX_STARTING || (sb->state == SANDBOX_RUNNING && !share_is_hog(&sb->share));
     }
-    hogs_note(n_modest);
+    if (now - last_check_ms >= LIMITS_TICK_MS) {
+        checks_do(now);
+    }
+    hogs_note();
 }
 
 int
 sandboxes_timeout(void)
 {
-    for (unsigned i = 0; n_in_state[SANDBOX_ENDED] > 0 && i < n_slots; i++) {
-        if (is_waiting_for_group(&table[i])) {
+    struct list *it, *after;
+
+    list_each (it, after, &lists[SANDBOX_ENDED]) {
+        if (is_waiting_for_group(sandbox_of(it))) {
             return REMOVE_RETRY_MS;
         }
     }

@@ -1,19 +1,21 @@
 /*
  * The table of sandboxes. A slot owns four host user ids and one control group
- * name; it is free again only when the group is gone, which proves that no process
- * with those ids is left.
+ * name; it is free again only when the group is gone or counts no task, which proves that no
+ * process with those ids is left.
  */
 #pragma once
 
 #include <unistd.h>
 
 #include "executor/launcher/cgroup.h"
+#include "executor/launcher/network.h"
 #include "executor/launcher/runsc.h"
 #include "executor/launcher/seccomp.h"
 #include "executor/launcher/settings.h"
 #include "executor/launcher/share.h"
 #include "executor/launcher/thrash.h"
 #include "executor/launcher/wire.h"
+#include "lib/sbx_list.h"
 #include "lib/sbx_wall.h"
 
 struct conn;
@@ -39,6 +41,7 @@ struct sandbox_host {
     int launcher_pidfd;
     struct filter payload_filter[2]; /* [inet] */
     struct filter agent_filter[2];
+    struct filter zygote_filter[2];
     struct launch_walls walls; /* as tried at start */
     struct filter runsc_filter;
     struct runsc runsc;
@@ -49,6 +52,7 @@ struct sandbox_host {
 
 struct sandbox {
     enum sandbox_state state;
+    struct list link; /* in the list of its state */
     unsigned slot;
     uint64_t id;
     struct conn *owner; /* NULL: nobody is told; goes as soon as it is dead */
@@ -56,21 +60,28 @@ struct sandbox {
     uint64_t destroy_seq; /* 0: not asked for */
     bool killed;
     bool frozen;
+    bool was_warm;
+    bool has_group; /* or may have: until it is known to be gone */
     enum sbx_isolation isolation;
 
     pid_t pid;
     int pidfd;
     int sync_fd;
     int disk_fd;
+    int slot_fd;                  /* what a zygote is to be given; -1: none */
+    unsigned zygote;              /* which */
     int client_fds[LAUNCH_N_FDS]; /* -1 where the tier has none */
     struct cgroup cgroup;
-    struct share share; /* its part of its tenant's processor time; in from ADOPT until dead */
+    struct network network; /* none: it made its own */
+    struct share share;     /* its part of its tenant's processor time; in from ADOPT until dead */
 
     struct launch_limits limits;
     uint64_t started_ms; /* STARTING: for its deadline */
     uint64_t adopted_ms;
     uint64_t killed_ms;
-    struct cgroup_usage before; /* counters at ADOPT */
+    uint64_t active_us, active_ms; /* processor time when it was last seen to use any */
+    uint64_t probe_ms;             /* when to look at an idle one again */
+    struct cgroup_usage before;    /* counters at ADOPT */
     struct thrash thrash;
     struct launch_report report;
 };

@@ -1,15 +1,15 @@
 /*
  * One allowlist; what is not on it fails with EPERM. Calls that programs probe
- * before falling back fail with ENOSYS, foreign ABIs kill. Integer arguments are
- * compared on their low 32 bits: the kernel truncates int parameters, so a 64-bit
- * comparison can be passed by with garbage above (CVE-2019-10063).
+ * before falling back fail with ENOSYS, foreign ABIs kill.
  */
 #include "executor/launcher/seccomp.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,10 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "executor/launcher/ns.h"
+#include "executor/launcher/seccomp_program.h"
 #include "lib/sbx_wall.h"
 
 #define LOW32 0xffffffffu
-#define FILTER_MAX_BYTES (4096 * sizeof(struct sock_filter)) /* BPF_MAXINSNS */
 
 /* Newer than libseccomp 2.5 knows. */
 #define NR_FCHMODAT2 452
@@ -28,7 +29,11 @@
 #define NR_FIRST_UNKNOWN 453
 #define NR_LAST_UNKNOWN 511
 
-#define MATCH(arg, mask, value) SCMP_CMP64((arg), SCMP_CMP_MASKED_EQ, (mask), (value))
+#define MATCH(arg, mask, value)                                                                              \
+    {                                                                                                        \
+        (arg), (uint32_t)(mask), (uint32_t)(value)                                                           \
+    }
+#define ERRNO_OF(error) (SECCOMP_RET_ERRNO | (uint32_t)(error))
 #define MATCH32(arg, value) MATCH((arg), LOW32, (uint32_t)(value))
 
 static const char *const allowed[] = {
@@ -101,7 +106,7 @@ static const char *const runsc_only[] = { "chroot",      "ptrace",           "un
 struct rule {
     const char *name;
     unsigned n;
-    struct scmp_arg_cmp arg[3];
+    struct program_match match[PROGRAM_MAX_MATCHES];
     int error; /* 0: allow */
 };
 
@@ -171,6 +176,9 @@ static const struct {
 static const uint32_t advices[] = { 0,  1,  2,  3,  4,  8,  9,  10, 11, 13,  14, 15,
                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 102, 103 };
 static const uint32_t advices_not_here[] = { 12 /* MADV_MERGEABLE */ };
+
+/* A zygote's interpreter puts itself on huge pages. */
+static const uint32_t advice_of_zygote = 25; /* MADV_COLLAPSE */
 
 /* All but leases and F_NOTIFY, which watches directories as inotify does. */
 static const uint32_t fcntls[] = {
@@ -279,14 +287,20 @@ is_unknown_call(int nr)
 }
 
 static bool
-names_add(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t n)
+call_add(struct program *program, int nr, uint32_t action)
+{
+    const struct program_rule rule = { .action = action };
+
+    return program_add(program, nr, &rule);
+}
+
+static bool
+names_add(struct program *program, uint32_t action, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int nr = seccomp_syscall_resolve_name(names[i]);
 
-        int r = is_unknown_call(nr) ? 0 : seccomp_rule_add(ctx, action, nr, 0);
-
-        if (r < 0 && r != -EEXIST) {
+        if (!is_unknown_call(nr) && !call_add(program, nr, action)) {
             return false;
         }
     }
@@ -295,30 +309,32 @@ names_add(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t
 
 /* True when the wall is off; then its calls are let through whatever their arguments, or *ret_ok is false. */
 static bool
-wall_left_out(scmp_filter_ctx ctx, enum sbx_wall wall, const char *const *names, size_t n, bool *ret_ok)
+wall_left_out(struct program *program, enum sbx_wall wall, const char *const *names, size_t n, bool *ret_ok)
 {
-    *ret_ok = !sbx_wall_is_off(wall) || names_add(ctx, SCMP_ACT_ALLOW, names, n);
+    *ret_ok = !sbx_wall_is_off(wall) || names_add(program, SECCOMP_RET_ALLOW, names, n);
     return sbx_wall_is_off(wall);
 }
 
 static bool
-rule_add(scmp_filter_ctx ctx, const struct rule *rule)
+rule_add(struct program *program, const struct rule *rule)
 {
     int nr = seccomp_syscall_resolve_name(rule->name);
-    uint32_t action = rule->error ? SCMP_ACT_ERRNO((uint32_t)rule->error) : SCMP_ACT_ALLOW;
+    struct program_rule added = { .n = rule->n,
+                                  .action = rule->error ? ERRNO_OF(rule->error) : SECCOMP_RET_ALLOW };
 
-    return is_unknown_call(nr) || seccomp_rule_add_array(ctx, action, nr, rule->n, rule->arg) == 0;
+    memcpy(added.match, rule->match, sizeof(added.match));
+    return is_unknown_call(nr) || program_add(program, nr, &added);
 }
 
 /* One rule a value: several rules of one call are alternatives. */
 static bool
-values_add(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, int error,
+values_add(struct program *program, const char *name, unsigned arg, uint64_t mask, int error,
            const uint32_t *values, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct rule rule = { name, 1, { MATCH(arg, mask, values[i]) }, error };
 
-        if (!rule_add(ctx, &rule)) {
+        if (!rule_add(program, &rule)) {
             return false;
         }
     }
@@ -326,7 +342,7 @@ values_add(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, i
 }
 
 static bool
-family_rules_add(scmp_filter_ctx ctx, bool inet)
+family_rules_add(struct program *program, bool inet)
 {
     static const uint32_t types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
     const struct rule pair = { "socketpair", 1, { MATCH32(0, AF_UNIX) }, 0 };
@@ -338,7 +354,7 @@ family_rules_add(scmp_filter_ctx ctx, bool inet)
         if (family != AF_UNIX && !(inet && is_ip)) {
             const struct rule refuse = { "socket", 1, { MATCH32(0, family) }, EAFNOSUPPORT };
 
-            if (!rule_add(ctx, &refuse)) {
+            if (!rule_add(program, &refuse)) {
                 return false;
             }
             continue;
@@ -347,26 +363,26 @@ family_rules_add(scmp_filter_ctx ctx, bool inet)
         for (size_t i = 0; i < SBX_COUNT(types) && !is_ip; i++) {
             const struct rule allow = { "socket", 2, { MATCH32(0, family), MATCH(1, 0xf, types[i]) }, 0 };
 
-            if (!rule_add(ctx, &allow)) {
+            if (!rule_add(program, &allow)) {
                 return false;
             }
         }
     }
     for (size_t i = 0; i < SBX_COUNT(ip_rules) && inet; i++) {
-        if (!rule_add(ctx, &ip_rules[i])) {
+        if (!rule_add(program, &ip_rules[i])) {
             return false;
         }
     }
-    return rule_add(ctx, &pair);
+    return rule_add(program, &pair);
 }
 
 static bool
-sockopt_options_add(scmp_filter_ctx ctx, int level, const uint32_t *options, size_t n)
+sockopt_options_add(struct program *program, int level, const uint32_t *options, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct rule rule = { "setsockopt", 2, { MATCH32(1, level), MATCH32(2, options[i]) }, 0 };
 
-        if (!rule_add(ctx, &rule)) {
+        if (!rule_add(program, &rule)) {
             return false;
         }
     }
@@ -374,99 +390,95 @@ sockopt_options_add(scmp_filter_ctx ctx, int level, const uint32_t *options, siz
 }
 
 static bool
-sockopt_rules_add(scmp_filter_ctx ctx)
+sockopt_rules_add(struct program *program)
 {
-    return sockopt_options_add(ctx, SOL_SOCKET, socket_options, SBX_COUNT(socket_options)) &&
-           sockopt_options_add(ctx, 0 /* IP */, ip_options, SBX_COUNT(ip_options)) &&
-           sockopt_options_add(ctx, 41 /* IPV6 */, ipv6_options, SBX_COUNT(ipv6_options)) &&
-           sockopt_options_add(ctx, 6 /* TCP */, tcp_options, SBX_COUNT(tcp_options)) &&
-           sockopt_options_add(ctx, 17 /* UDP */, udp_options, SBX_COUNT(udp_options));
+    return sockopt_options_add(program, SOL_SOCKET, socket_options, SBX_COUNT(socket_options)) &&
+           sockopt_options_add(program, 0 /* IP */, ip_options, SBX_COUNT(ip_options)) &&
+           sockopt_options_add(program, 41 /* IPV6 */, ipv6_options, SBX_COUNT(ipv6_options)) &&
+           sockopt_options_add(program, 6 /* TCP */, tcp_options, SBX_COUNT(tcp_options)) &&
+           sockopt_options_add(program, 17 /* UDP */, udp_options, SBX_COUNT(udp_options));
 }
 
 /* `is_tenant`: options of sockets are judged too. */
 static bool
-socket_rules_add(scmp_filter_ctx ctx, bool inet, bool is_tenant)
+socket_rules_add(struct program *program, bool inet, bool is_tenant)
 {
     static const char *const names[] = { "socket", "socketpair", "setsockopt" };
     bool is_ok;
 
-    if (wall_left_out(ctx, SBX_WALL_SECCOMP_SOCKETS, names, SBX_COUNT(names), &is_ok)) {
+    if (wall_left_out(program, SBX_WALL_SECCOMP_SOCKETS, names, SBX_COUNT(names), &is_ok)) {
         return is_ok;
     }
-    return family_rules_add(ctx, inet) && (!is_tenant || sockopt_rules_add(ctx));
+    return family_rules_add(program, inet) && (!is_tenant || sockopt_rules_add(program));
 }
 
 static bool
-ioctl_rules_add(scmp_filter_ctx ctx, bool is_agent)
+ioctl_rules_add(struct program *program, bool is_agent)
 {
     const uint32_t take = TIOCSCTTY;
     static const char *const names[] = { "ioctl" };
     bool is_ok;
 
-    if (wall_left_out(ctx, SBX_WALL_SECCOMP_IOCTL, names, SBX_COUNT(names), &is_ok)) {
+    if (wall_left_out(program, SBX_WALL_SECCOMP_IOCTL, names, SBX_COUNT(names), &is_ok)) {
         return is_ok;
     }
-    return values_add(ctx, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
-           values_add(ctx, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here)) &&
-           (is_agent ? values_add(ctx, "ioctl", 1, LOW32, 0, ioctls_of_agent, SBX_COUNT(ioctls_of_agent))
-                     : values_add(ctx, "ioctl", 1, LOW32, ENOTTY, &take, 1));
+    return values_add(program, "ioctl", 1, LOW32, 0, ioctls, SBX_COUNT(ioctls)) &&
+           values_add(program, "ioctl", 1, LOW32, ENOTTY, ioctls_not_here, SBX_COUNT(ioctls_not_here)) &&
+           (is_agent ? values_add(program, "ioctl", 1, LOW32, 0, ioctls_of_agent, SBX_COUNT(ioctls_of_agent))
+                     : values_add(program, "ioctl", 1, LOW32, ENOTTY, &take, 1));
 }
 
 static bool
-clone_rules_add(scmp_filter_ctx ctx)
+clone_rules_add(struct program *program)
 {
     static const char *const names[] = { "clone", "clone3", "unshare", "setns" };
+    static const char *const absent_clone = "clone3";
     bool is_ok;
 
-    if (wall_left_out(ctx, SBX_WALL_SECCOMP_CLONE, names, SBX_COUNT(names), &is_ok)) {
+    if (wall_left_out(program, SBX_WALL_SECCOMP_CLONE, names, SBX_COUNT(names), &is_ok)) {
         return is_ok;
     }
     /* ENOSYS and not EPERM: only then does glibc make its threads with clone. */
-    return rule_add(ctx, &clone_rule) &&
-           seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+    return rule_add(program, &clone_rule) && names_add(program, ERRNO_OF(ENOSYS), &absent_clone, 1);
 }
 
-/* "Is not 1" in terms of masks: it is 0, or a bit above the lowest is set. */
+/* Whatever it is but 1. */
 static bool
-not_one_add(scmp_filter_ctx ctx, const char *name, unsigned arg)
+not_one_add(struct program *program, const char *name, unsigned arg)
 {
-    const struct rule zero = { name, 1, { MATCH32(arg, 0) }, 0 };
-    bool is_ok = rule_add(ctx, &zero);
+    const struct program_rule one = { 1, { MATCH32(arg, 1) }, ERRNO_OF(EPERM), false };
+    const struct program_rule rest = { .action = SECCOMP_RET_ALLOW, .is_rest = true };
+    int nr = seccomp_syscall_resolve_name(name);
 
-    for (unsigned bit = 1; bit < 32 && is_ok; bit++) {
-        const struct rule set = { name, 1, { MATCH(arg, UINT64_C(1) << bit, UINT64_C(1) << bit) }, 0 };
-
-        is_ok = rule_add(ctx, &set);
-    }
-    return is_ok;
+    return is_unknown_call(nr) || (program_add(program, nr, &one) && program_add(program, nr, &rest));
 }
 
 static bool
-steering_add(scmp_filter_ctx ctx, bool is_payload)
+steering_add(struct program *program, bool is_payload)
 {
     bool is_ok = true;
 
     for (size_t i = 0; i < SBX_COUNT(steering) && is_ok; i++) {
         is_ok = is_payload && !sbx_wall_is_off(SBX_WALL_SECCOMP_ARGUMENTS)
-                    ? not_one_add(ctx, steering[i].name, steering[i].arg)
-                    : names_add(ctx, SCMP_ACT_ALLOW, &steering[i].name, 1);
+                    ? not_one_add(program, steering[i].name, steering[i].arg)
+                    : names_add(program, SECCOMP_RET_ALLOW, &steering[i].name, 1);
     }
     return is_ok;
 }
 
 static bool
-argument_rules_add(scmp_filter_ctx ctx)
+argument_rules_add(struct program *program)
 {
     static const char *const names[] = { "futex",   "fcntl",    "personality", "prlimit64", "mknod",
                                          "mknodat", "madvise",  "mmap",        "sendto",    "sendmsg",
                                          "recvmsg", "sendmmsg", "recvmmsg",    "recvfrom",  "memfd_create" };
     bool is_ok;
 
-    if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, names, SBX_COUNT(names), &is_ok)) {
+    if (wall_left_out(program, SBX_WALL_SECCOMP_ARGUMENTS, names, SBX_COUNT(names), &is_ok)) {
         return is_ok;
     }
     for (size_t i = 0; i < SBX_COUNT(tenant_rules); i++) {
-        if (!rule_add(ctx, &tenant_rules[i])) {
+        if (!rule_add(program, &tenant_rules[i])) {
             return false;
         }
     }
@@ -477,28 +489,28 @@ argument_rules_add(scmp_filter_ctx ctx)
             without_bits[i].name, 1, { MATCH(without_bits[i].arg, bits, bits) }, without_bits[i].error
         };
 
-        if (!rule_add(ctx, &allow) || !rule_add(ctx, &refuse)) {
+        if (!rule_add(program, &allow) || !rule_add(program, &refuse)) {
             return false;
         }
     }
-    return values_add(ctx, "madvise", 2, LOW32, 0, advices, SBX_COUNT(advices)) &&
-           values_add(ctx, "madvise", 2, LOW32, EINVAL, advices_not_here, SBX_COUNT(advices_not_here)) &&
-           values_add(ctx, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
-           values_add(ctx, "futex", 1, FUTEX_OP_MASK, ENOSYS, futex_pi_ops, SBX_COUNT(futex_pi_ops)) &&
-           values_add(ctx, "fcntl", 1, LOW32, 0, fcntls, SBX_COUNT(fcntls));
+    return values_add(program, "madvise", 2, LOW32, 0, advices, SBX_COUNT(advices)) &&
+           values_add(program, "madvise", 2, LOW32, EINVAL, advices_not_here, SBX_COUNT(advices_not_here)) &&
+           values_add(program, "futex", 1, FUTEX_OP_MASK, 0, futex_ops, SBX_COUNT(futex_ops)) &&
+           values_add(program, "futex", 1, FUTEX_OP_MASK, ENOSYS, futex_pi_ops, SBX_COUNT(futex_pi_ops)) &&
+           values_add(program, "fcntl", 1, LOW32, 0, fcntls, SBX_COUNT(fcntls));
 }
 
 static bool
-tenant_rules_add(scmp_filter_ctx ctx, bool inet, bool is_agent)
+tenant_rules_add(struct program *program, bool inet, bool is_agent)
 {
-    return clone_rules_add(ctx) && argument_rules_add(ctx) && ioctl_rules_add(ctx, is_agent) &&
-           socket_rules_add(ctx, inet, true);
+    return clone_rules_add(program) && argument_rules_add(program) && ioctl_rules_add(program, is_agent) &&
+           socket_rules_add(program, inet, true);
 }
 
 #ifdef SANDBOX_MUTANT
 /* All but those that another wall judges. */
 static bool
-every_call_add(scmp_filter_ctx ctx)
+every_call_add(struct program *program)
 {
     static const char *const judged[] = { "clone",      "clone3",     "unshare",  "setns",       "socket",
                                           "socketpair", "setsockopt", "ioctl",    "prctl",       "fcntl",
@@ -508,7 +520,6 @@ every_call_add(scmp_filter_ctx ctx)
 
     for (int nr = 0; nr <= NR_LAST_UNKNOWN; nr++) {
         bool is_judged = false;
-        int r;
 
         for (size_t i = 0; i < SBX_COUNT(judged) && !is_judged; i++) {
             is_judged = seccomp_syscall_resolve_name(judged[i]) == nr;
@@ -516,8 +527,7 @@ every_call_add(scmp_filter_ctx ctx)
         for (size_t i = 0; i < SBX_COUNT(steering) && !is_judged; i++) {
             is_judged = seccomp_syscall_resolve_name(steering[i].name) == nr;
         }
-        r = is_judged ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
-        if (r < 0 && r != -EEXIST) {
+        if (!is_judged && !call_add(program, nr, SECCOMP_RET_ALLOW)) {
             return false;
         }
     }
@@ -526,13 +536,13 @@ every_call_add(scmp_filter_ctx ctx)
 #endif
 
 static bool
-absent_add(scmp_filter_ctx ctx)
+absent_add(struct program *program)
 {
-    if (!names_add(ctx, SCMP_ACT_ERRNO(ENOSYS), absent, SBX_COUNT(absent))) {
+    if (!names_add(program, ERRNO_OF(ENOSYS), absent, SBX_COUNT(absent))) {
         return false;
     }
     for (int nr = NR_FIRST_UNKNOWN; nr <= NR_LAST_UNKNOWN; nr++) {
-        if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0) < 0) {
+        if (!call_add(program, nr, ERRNO_OF(ENOSYS))) {
             return false;
         }
     }
@@ -540,30 +550,52 @@ absent_add(scmp_filter_ctx ctx)
 }
 
 static bool
-calls_add(scmp_filter_ctx ctx)
+calls_add(struct program *program)
 {
 #ifdef SANDBOX_MUTANT
     if (sbx_wall_is_off(SBX_WALL_SECCOMP_CALLS)) {
-        return every_call_add(ctx);
+        return every_call_add(program);
     }
 #endif
-    return names_add(ctx, SCMP_ACT_ALLOW, allowed, SBX_COUNT(allowed)) &&
-           seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR_FCHMODAT2, 0) == 0 && absent_add(ctx);
+    return names_add(program, SECCOMP_RET_ALLOW, allowed, SBX_COUNT(allowed)) &&
+           call_add(program, NR_FCHMODAT2, SECCOMP_RET_ALLOW) && absent_add(program);
 }
 
 static bool
-tier_rules_add(scmp_filter_ctx ctx, enum filter_kind kind)
+tier_rules_add(struct program *program, enum filter_kind kind)
 {
-    uint32_t timers = kind == FILTER_PAYLOAD_GVISOR && !sbx_wall_is_off(SBX_WALL_RLIMITS)
-                          ? SCMP_ACT_ERRNO(ENOSYS)
-                          : SCMP_ACT_ALLOW;
+    uint32_t timers = kind == FILTER_PAYLOAD_GVISOR && !sbx_wall_is_off(SBX_WALL_RLIMITS) ? ERRNO_OF(ENOSYS)
+                                                                                          : SECCOMP_RET_ALLOW;
 
-    return names_add(ctx, timers, limited, SBX_COUNT(limited)) &&
-           names_add(ctx, SCMP_ACT_ERRNO(0), not_needed, SBX_COUNT(not_needed));
+    return names_add(program, timers, limited, SBX_COUNT(limited)) &&
+           names_add(program, ERRNO_OF(0), not_needed, SBX_COUNT(not_needed));
+}
+
+/* The limits of an interpreter that has waited for its work come from outside of it; the kernel asks for its ids. */
+static bool
+slot_rules_add(struct program *program)
+{
+    const struct program_rule others = { .action = SECCOMP_RET_ALLOW, .is_rest = true };
+
+    return sbx_wall_is_off(SBX_WALL_SECCOMP_ARGUMENTS) ||
+           program_add(program, seccomp_syscall_resolve_name("prlimit64"), &others);
+}
+
+/* The launcher a network, what it has beside it a user namespace, zygotes all of a sandbox's at once, but its time. */
+static bool
+joining_rules_add(struct program *program)
+{
+    const uint32_t kinds[] = { CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWTIME, ns_kinds() };
+    static const char *const setns = "setns";
+
+    if (sbx_wall_is_off(SBX_WALL_SECCOMP_CLONE)) {
+        return names_add(program, SECCOMP_RET_ALLOW, &setns, 1); /* of all kinds */
+    }
+    return values_add(program, "setns", 1, LOW32, 0, kinds, SBX_COUNT(kinds));
 }
 
 static bool
-kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
+kind_rules_add(struct program *program, enum filter_kind kind, bool inet)
 {
     static const char *const wide[] = { "prctl", "seccomp" };
     static const char *const launcher_wide[] = { "ioctl",      "clone",       "prlimit64",   "futex",
@@ -571,87 +603,91 @@ kind_rules_add(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
                                                  "fcntl",      "madvise",     "mmap",        "sendto",
                                                  "sendmsg",    "recvmsg",     "sendmmsg",    "recvmmsg",
                                                  "recvfrom",   "memfd_create" };
-    static const char *const setns[] = { "setns" };
     bool is_ok;
 
     switch (kind) {
     case FILTER_PAYLOAD:
     case FILTER_PAYLOAD_GVISOR:
-        if (wall_left_out(ctx, SBX_WALL_SECCOMP_ARGUMENTS, wide, 1, &is_ok)) {
-            return is_ok && tenant_rules_add(ctx, inet, false);
+        if (wall_left_out(program, SBX_WALL_SECCOMP_ARGUMENTS, wide, 1, &is_ok)) {
+            return is_ok && tenant_rules_add(program, inet, false);
         }
-        return tenant_rules_add(ctx, inet, false) &&
-               values_add(ctx, "prctl", 0, LOW32, 0, payload_prctls, SBX_COUNT(payload_prctls));
+        return tenant_rules_add(program, inet, false) &&
+               values_add(program, "prctl", 0, LOW32, 0, payload_prctls, SBX_COUNT(payload_prctls));
     case FILTER_AGENT:
-        return tenant_rules_add(ctx, inet, true) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide));
+        return tenant_rules_add(program, inet, true) && slot_rules_add(program) &&
+               names_add(program, SECCOMP_RET_ALLOW, wide, SBX_COUNT(wide));
+    case FILTER_ZYGOTE:
+        /* Without the wall the agent's have it. */
+        return kind_rules_add(program, FILTER_AGENT, inet) &&
+               (sbx_wall_is_off(SBX_WALL_SECCOMP_ARGUMENTS) ||
+                values_add(program, "madvise", 2, LOW32, 0, &advice_of_zygote, 1)) &&
+               (sbx_wall_is_off(SBX_WALL_SECCOMP_CLONE) || joining_rules_add(program));
     case FILTER_RUNSC:
-        return socket_rules_add(ctx, inet, false) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
-               names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
-               names_add(ctx, SCMP_ACT_ALLOW, runsc_only, SBX_COUNT(runsc_only));
+        return socket_rules_add(program, inet, false) &&
+               names_add(program, SECCOMP_RET_ALLOW, wide, SBX_COUNT(wide)) &&
+               names_add(program, SECCOMP_RET_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
+               names_add(program, SECCOMP_RET_ALLOW, runsc_only, SBX_COUNT(runsc_only));
     case FILTER_LAUNCHER_GVISOR:
-        return names_add(ctx, SCMP_ACT_ALLOW, runsc_only, SBX_COUNT(runsc_only)) &&
-               kind_rules_add(ctx, FILTER_LAUNCHER, inet);
+        return names_add(program, SECCOMP_RET_ALLOW, runsc_only, SBX_COUNT(runsc_only)) &&
+               kind_rules_add(program, FILTER_LAUNCHER, inet);
     case FILTER_LAUNCHER:
-        return socket_rules_add(ctx, inet, false) && names_add(ctx, SCMP_ACT_ALLOW, wide, SBX_COUNT(wide)) &&
-               names_add(ctx, SCMP_ACT_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
-               (!sbx_wall_is_off(SBX_WALL_SECCOMP_CLONE) || names_add(ctx, SCMP_ACT_ALLOW, setns, 1)) &&
-               names_add(ctx, SCMP_ACT_ALLOW, launcher_only, SBX_COUNT(launcher_only));
+        return socket_rules_add(program, inet, false) &&
+               names_add(program, SECCOMP_RET_ALLOW, wide, SBX_COUNT(wide)) &&
+               names_add(program, SECCOMP_RET_ALLOW, launcher_wide, SBX_COUNT(launcher_wide)) &&
+               joining_rules_add(program) &&
+               names_add(program, SECCOMP_RET_ALLOW, launcher_only, SBX_COUNT(launcher_only));
     }
     return false;
 }
 
 static bool
-filter_compose(scmp_filter_ctx ctx, enum filter_kind kind, bool inet)
+filter_compose(struct program *program, enum filter_kind kind, bool inet)
 {
-    uint32_t other_abi = sbx_wall_is_off(SBX_WALL_SECCOMP_ARCH) ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS;
-
-    return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, other_abi) == 0 &&
-           seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && /* a binary tree loads 7 times faster */
-           calls_add(ctx) && tier_rules_add(ctx, kind) &&
-           steering_add(ctx, kind == FILTER_PAYLOAD || kind == FILTER_PAYLOAD_GVISOR) &&
-           kind_rules_add(ctx, kind, inet);
+    return calls_add(program) && tier_rules_add(program, kind) &&
+           steering_add(program, kind == FILTER_PAYLOAD || kind == FILTER_PAYLOAD_GVISOR) &&
+           kind_rules_add(program, kind, inet);
 }
 
+/* The instructions once more as a file, for who loads them elsewhere. */
 _must_check_ static int
-filter_load(struct filter *filter)
+filter_file(struct filter *filter)
 {
-    struct stat st;
+    ssize_t size = (ssize_t)(filter->prog.len * sizeof(*filter->prog.filter));
 
-    if (fcntl(filter->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
-        fstat(filter->fd, &st) < 0) {
+    filter->fd = memfd_create("seccomp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (filter->fd < 0) {
         return -errno;
     }
-    if (st.st_size == 0 || (size_t)st.st_size > FILTER_MAX_BYTES) {
-        return FILTER_E_REFUSED;
-    }
-    filter->prog.filter = malloc((size_t)st.st_size);
-    if (filter->prog.filter == NULL) {
-        return -ENOMEM;
-    }
-    if (pread(filter->fd, filter->prog.filter, (size_t)st.st_size, 0) != st.st_size) {
+    if (pwrite(filter->fd, filter->prog.filter, (size_t)size, 0) != size) {
         return -EIO;
     }
-    filter->prog.len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
-    return 0;
+    return fcntl(filter->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0
+               ? -errno
+               : 0;
 }
 
 _must_check_ int
 filter_build(struct filter *ret, enum filter_kind kind, bool inet)
 {
+    uint32_t other_abi =
+        sbx_wall_is_off(SBX_WALL_SECCOMP_ARCH) ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+    struct program *program = program_new(filter_native_arch(), ERRNO_OF(EPERM), other_abi);
     struct filter filter = FILTER_NULL;
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    int r = FILTER_E_REFUSED;
+    int r = -ENOMEM;
 
-    if (ctx == NULL) {
-        return -ENOMEM;
+    if (program != NULL) {
+        filter.prog.filter = calloc(BPF_MAXINSNS, sizeof(*filter.prog.filter));
     }
-    if (filter_compose(ctx, kind, inet)) {
-        filter.fd = memfd_create("seccomp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        r = filter.fd < 0                            ? -errno
-            : seccomp_export_bpf(ctx, filter.fd) < 0 ? FILTER_E_REFUSED
-                                                     : filter_load(&filter);
+    if (filter.prog.filter != NULL) {
+        r = FILTER_E_REFUSED;
+        if (filter_compose(program, kind, inet)) {
+            filter.prog.len = (unsigned short)program_compile(program, filter.prog.filter, BPF_MAXINSNS);
+        }
     }
-    seccomp_release(ctx);
+    if (filter.prog.len > 0) {
+        r = filter_file(&filter);
+    }
+    program_free(program);
     if (r != 0) {
         filter_deinit(&filter);
         return r;

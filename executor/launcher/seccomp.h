@@ -13,13 +13,14 @@ enum filter_kind {
     FILTER_PAYLOAD,
     FILTER_PAYLOAD_GVISOR, /* loaded inside, where the sentry holds it */
     FILTER_AGENT,
+    FILTER_ZYGOTE,         /* what it forks is an agent's child, but for how it came in */
     FILTER_RUNSC,          /* gVisor's own processes, which narrow it further themselves */
     FILTER_LAUNCHER,       /* without the gVisor tier */
     FILTER_LAUNCHER_GVISOR /* wider by what runsc needs */
 };
 
 enum {
-    FILTER_E_REFUSED = 1, /* libseccomp did not take a rule; nothing was built */
+    FILTER_E_REFUSED = 1, /* rules that contradict each other, or too many; nothing was built */
 };
 
 struct filter {

@@ -6,7 +6,17 @@
 #include "executor/launcher/settings.h"
 
 /* What an epoll event is about; the rest of its 64 bits is an id of that kind. */
-enum server_source { SERVER_LISTEN, SERVER_SIGNAL, SERVER_CONN, SERVER_SYNC, SERVER_DEATH, SERVER_READY };
+enum server_source {
+    SERVER_LISTEN,
+    SERVER_SIGNAL,
+    SERVER_CONN,
+    SERVER_SYNC,
+    SERVER_DEATH,
+    SERVER_READY,
+    SERVER_NETWORK,
+    SERVER_ZYGOTE,
+    SERVER_SPAWNER
+};
 
 #define SERVER_ID_BITS 56
 

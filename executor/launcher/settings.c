@@ -36,6 +36,13 @@ struct key {
 #define TEXT(member) offsetof(struct settings, member), sizeof(((struct settings *)NULL)->member), 0
 #define NUMBER(member, maximum) offsetof(struct settings, member), 0, (maximum)
 
+/* What most programs import, and what that imports anyway: 9 MiB, of which a slot's are those that it writes to. */
+#define ZYGOTE_MODULES                                                                                       \
+    "abc,argparse,ast,base64,bisect,collections,contextlib,copy,csv,dataclasses,datetime,decimal,enum,"      \
+    "fractions,functools,glob,hashlib,heapq,inspect,io,itertools,json,math,operator,os,pathlib,random,re,"   \
+    "secrets,shutil,signal,socket,statistics,string,struct,subprocess,sys,tempfile,textwrap,threading,time," \
+    "traceback,types,typing,urllib.parse,uuid,zlib"
+
 /* Host uids end below the range that kernel and distributions reserve. */
 #define UID_MAX_USED 4000000000u
 
@@ -64,6 +71,14 @@ static const struct key keys[] = {
       NUMBER(runsc_platform, 0) },
     { "own_inodes", "yes", "no: sandboxes share the template's inodes, and so file locks", KIND_BOOL,
       NUMBER(own_inodes, 0) },
+    { "spare_networks", "16", "network namespaces kept ready; 0: each sandbox makes its own", KIND_NUMBER,
+      NUMBER(spare_networks, SETTINGS_SPARE_NETWORKS_MAX) },
+    { "zygote", "yes", "no: no interpreters are forked into sandboxes", KIND_BOOL, NUMBER(zygote, 0) },
+    { "zygote_forks", "5000", "after as many a zygote is made anew", KIND_NUMBER,
+      NUMBER(zygote_forks, 1000000) },
+    { "zygote_seconds", "3600", "and after as long", KIND_NUMBER, NUMBER(zygote_seconds, 31536000) },
+    { "zygote_growth_mib", "64", "and after it has grown by as many MiB", KIND_NUMBER,
+      NUMBER(zygote_growth_mib, 1000000) },
     { "log_level", "info", "debug, info, warn or error", KIND_LEVEL, NUMBER(log_level, 0) },
 };
 
@@ -223,16 +238,41 @@ template_at(struct settings *settings, const char *name, size_t len)
     memcpy(found->root, "/", 2);
     found->inet = true;
     found->workspace_exec = true;
+    memcpy(found->zygote, ZYGOTE_MODULES, sizeof(ZYGOTE_MODULES));
     settings->n_templates++;
     return found;
 }
 
-/* template.<name>.root = directory, .inet and .workspace_exec = yes|no */
+/* "no", or names of modules with commas and spaces between, which are not kept. */
+static bool
+modules_parse(const char *text, char *ret)
+{
+    size_t n = 0;
+
+    if (strcmp(text, "no") == 0) {
+        ret[0] = '\0';
+        return true;
+    }
+    for (; *text != '\0'; text++) {
+        if (*text == ' ' || *text == '\t') {
+            continue;
+        }
+        if (n == SETTINGS_MODULES_LEN - 1 ||
+            (!isalnum((unsigned char)*text) && strchr("_.,", *text) == NULL)) {
+            return false;
+        }
+        ret[n++] = *text;
+    }
+    ret[n] = '\0';
+    return n > 0;
+}
+
+/* template.<name>.root = directory, .inet and .workspace_exec = yes|no, .zygote.python = modules */
 static bool
 template_set(struct settings *settings, const char *key, const char *value)
 {
     const char *name = key + strlen("template.");
-    const char *dot = strrchr(name, '.');
+    const char *dot = strchr(name, '.');
     struct settings_template *template;
 
     if (dot == NULL) {
@@ -247,6 +287,9 @@ template_set(struct settings *settings, const char *key, const char *value)
     }
     if (strcmp(dot, ".workspace_exec") == 0) {
         return bool_parse(value, &template->workspace_exec);
+    }
+    if (strcmp(dot, ".zygote.python") == 0) {
+        return modules_parse(value, template->zygote);
     }
     if (strcmp(dot, ".root") != 0 || *value != '/' || !path_ok(value, sizeof(template->root))) {
         return false;
@@ -368,6 +411,12 @@ fail:
     return SETTINGS_E_INVALID;
 }
 
+static uint64_t
+settings_uid_end(const struct settings *settings)
+{
+    return (uint64_t)settings_helper_uid(settings) + 2;
+}
+
 _must_check_ static int
 settings_check(const struct settings *settings, char *error)
 {
@@ -375,11 +424,10 @@ settings_check(const struct settings *settings, char *error)
 
     if (settings->max_sandboxes == 0) {
         wrong = "max_sandboxes must not be 0";
-    } else if (settings->uid_base < 1000 ||
-               settings->uid_base + SETTINGS_UIDS_A_SLOT * settings->max_sandboxes > UID_MAX_USED) {
-        wrong = "uid_base must leave room for four ids a sandbox, from 1000 on";
+    } else if (settings->uid_base < 1000 || settings_uid_end(settings) > UID_MAX_USED) {
+        wrong = "uid_base must leave room for four ids a sandbox and one a zygote, from 1000 on";
     } else if (settings->executor_uid >= settings->uid_base &&
-               settings->executor_uid < settings->uid_base + SETTINGS_UIDS_A_SLOT * settings->max_sandboxes) {
+               settings->executor_uid < settings_uid_end(settings)) {
         wrong = "executor_uid is one of the sandboxes' ids";
     } else if (strrchr(settings->socket, '/')[1] == '\0') {
         wrong = "socket names a directory";
@@ -443,4 +491,6 @@ settings_print_keys(FILE *out)
                   "directory whose usr/ the sandbox sees (/)", "template.<name>.inet",
                   "no: no IP sockets, not even on lo (yes)", "template.<name>.workspace_exec",
                   "no: no programs run from writable directories (yes)");
+    (void)fprintf(out, "  %-30s %s\n", "template.<name>.zygote.python",
+                  "modules that its Python zygote imports, or no (a part of the standard library)");
 }

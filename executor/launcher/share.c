@@ -175,6 +175,18 @@ share_leave(struct share *share, const struct cgroup_ops *ops)
     share->key = NULL; /* which may go with the next tick */
 }
 
+_must_check_ int
+share_restore(struct share *share, const struct cgroup_ops *ops, const struct cgroup *group)
+{
+    int r = share->is_idle ? ops->idle(group, false) : 0;
+
+    assert(share->next == NULL);
+    if (r == 0 && share->weight != 0 && share->weight != ops->weight_normal) {
+        r = ops->weigh(group, ops->weight_normal);
+    }
+    return r;
+}
+
 void
 share_used(struct share *share, uint64_t cpu_ms)
 {

@@ -25,6 +25,8 @@ _must_check_ int share_join(struct share *share, const struct cgroup_ops *ops, c
                             uint64_t key);
 /* For one that is not in, too. */
 void share_leave(struct share *share, const struct cgroup_ops *ops);
+/* For one that has left: its group weighs what a new one does, whatever it was given meanwhile. */
+_must_check_ int share_restore(struct share *share, const struct cgroup_ops *ops, const struct cgroup *group);
 /* What it used since it joined; for one that is not in, too. */
 void share_used(struct share *share, uint64_t cpu_ms);
 /* `ms` have passed since the last call. Finds who is greedy now, and weighs. */

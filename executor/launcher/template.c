@@ -22,7 +22,8 @@
 /*
  * What stays of the top of /proc. The rest tells of the host or its kernel (locks: of everybody's files) or reaches
  * it (pressure: by anyone); what a later kernel or a module adds is covered too. node reads cpuinfo, stat and
- * meminfo, libselinux in every ls and cp filesystems.
+ * meminfo, libselinux in every ls and cp filesystems. What root alone may open needs no cover: no id of a sandbox is root,
+ * nor has a capability there any power over root's files. Each cover costs its making and its end.
  */
 static const char *const kept_names[] = { "cpuinfo",     "filesystems", "loadavg", "meminfo", "mounts",
                                           "net",         "self",        "stat",    "sys",     "sysvipc",
@@ -64,19 +65,29 @@ is_kept(const char *name)
     return name[0] == '.' || (name[0] >= '0' && name[0] <= '9');
 }
 
+static bool
+is_roots(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_uid == 0 && st->st_gid == 0 && (st->st_mode & S_IRWXO) == 0;
+}
+
 _must_check_ static int
-mask_add(size_t n, int proc, const char *name)
+mask_add(size_t *n, int proc, const char *name)
 {
     struct stat st;
 
-    if (n == MASKS_MAX || strlen(name) >= MASK_NAME_LEN) {
-        return -E2BIG;
-    }
     if (fstatat(proc, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         return -errno;
     }
-    memcpy(mask_names[n], name, strlen(name) + 1);
-    masks[n] = (struct template_mask){ mask_names[n], S_ISDIR(st.st_mode) };
+    if (is_roots(&st)) {
+        return 0;
+    }
+    if (*n == MASKS_MAX || strlen(name) >= MASK_NAME_LEN) {
+        return -E2BIG;
+    }
+    memcpy(mask_names[*n], name, strlen(name) + 1);
+    masks[*n] = (struct template_mask){ mask_names[*n], S_ISDIR(st.st_mode) };
+    ++*n;
     return 0;
 }
 
@@ -97,7 +108,7 @@ template_masks_probe(int proc)
     }
     while (r == 0 && (entry = readdir(dir)) != NULL) {
         if (!is_kept(entry->d_name)) {
-            r = mask_add(n++, proc, entry->d_name);
+            r = mask_add(&n, proc, entry->d_name);
         }
     }
     closedir(dir);

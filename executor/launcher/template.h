@@ -10,6 +10,7 @@
 /* In the launcher's own root. */
 #define TEMPLATE_DIR "/t/"
 #define TEMPLATE_NEW_ROOT "/new"
+#define TEMPLATE_DISK_DIR "/disk"
 #define TEMPLATE_EMPTY_DIR "/empty"
 /* Over the host's own usr/: whiteouts of what holds tokens of package managers. */
 #define TEMPLATE_HIDE_DIR "/hide"

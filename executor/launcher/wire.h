@@ -20,8 +20,9 @@
 #include "lib/sbx_isolation.h"
 #include "lib/sbx_wall.h"
 
-#define LAUNCH_WIRE_VERSION 5u
+#define LAUNCH_WIRE_VERSION 7u
 #define LAUNCH_TEMPLATE_LEN 32
+#define LAUNCH_PREPARE_LEN 32
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
 /* gVisor: socket, stdout, stderr. runsc passes three descriptors; a step's own message has its input. */
 #define LAUNCH_N_FDS_GVISOR 3
@@ -79,14 +80,15 @@ struct launch_limits {
 struct launch_create {
     struct launch_head head;
     char template_name[LAUNCH_TEMPLATE_LEN]; /* a section of the launcher's own configuration */
-    uint32_t isolation;                      /* enum sbx_isolation */
+    char prepare[LAUNCH_PREPARE_LEN]; /* language of the slot that a zygote is to fork into it; "": none */
+    uint32_t isolation;               /* enum sbx_isolation */
     uint32_t pad;
 };
 
 struct launch_created {
     struct launch_head head;
-    uint32_t host_uid; /* of the payload */
-    uint32_t pad;
+    uint32_t host_uid;  /* of the payload */
+    uint32_t is_forked; /* 1: a zygote forks the slot that was asked for into it */
 };
 
 struct launch_adopt {

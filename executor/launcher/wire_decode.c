@@ -26,6 +26,7 @@ wire_decode(union wire_request *ret, const void *data, size_t len)
     memcpy(ret, data, len);
     if (head.type == LAUNCH_CREATE &&
         (memchr(ret->create.template_name, '\0', LAUNCH_TEMPLATE_LEN) == NULL ||
+         memchr(ret->create.prepare, '\0', LAUNCH_PREPARE_LEN) == NULL ||
          ret->create.isolation == SBX_ISOLATION_NONE || ret->create.isolation >= SBX_N_ISOLATIONS)) {
         return WIRE_E_MALFORMED;
     }

@@ -17,5 +17,5 @@ union wire_request {
     struct launch_adopt adopt;
 };
 
-/* On success the union's member for head.type is whole, and template_name ends with NUL. */
+/* On success the union's member for head.type is whole, and the texts of CREATE end with NUL. */
 _must_check_ int wire_decode(union wire_request *ret, const void *data, size_t len);

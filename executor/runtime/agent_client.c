@@ -10,8 +10,8 @@
 #include "lib/sbx_http_client.h"
 
 enum {
-    MAX_REQUEST = 96 * 1024 * 1024,
-    MAX_SMALL_REPLY = 64 * 1024, /* of anything but a step and a file */
+    MAX_REQUEST = 128 * 1024 * 1024, /* what an agent takes of a session with its step */
+    MAX_SMALL_REPLY = 64 * 1024,     /* of anything but a step and a file */
     MAX_ID = 64,
     /* A step's reply may be this late; the launcher's verdict on the wall limit comes long before. */
     STEP_GRACE_MS = 10000,
@@ -28,7 +28,7 @@ struct agent_client {
 
     const struct runtime_run *run; /* borrowed until done */
     struct runtime_outcome *outcome;
-    struct sbx_buf session, step;
+    struct sbx_buf document;
 
     struct agent_fetch fetch;
     uint64_t fetched;
@@ -46,8 +46,7 @@ agent_client_new(struct agent_client **ret, const struct agent_client_spec *spec
         return -ENOMEM;
     }
     client->spec = *spec;
-    client->session.max = MAX_REQUEST;
-    client->step.max = MAX_REQUEST;
+    client->document.max = MAX_REQUEST;
     r = sbx_http_client_new(&client->http, spec->loop, spec->fd);
     if (r) {
         free(client);
@@ -57,15 +56,14 @@ agent_client_new(struct agent_client **ret, const struct agent_client_spec *spec
     return 0;
 }
 
-/* The documents hold the tenant's code, environment and token. */
+/* It holds the tenant's code, environment and token. */
 static void
 client_forget(struct agent_client *client)
 {
-    if (client->session.data != NULL) {
-        explicit_bzero(client->session.data, client->session.len);
+    if (client->document.data != NULL) {
+        explicit_bzero(client->document.data, client->document.len);
     }
-    sbx_buf_deinit(&client->session);
-    sbx_buf_deinit(&client->step);
+    sbx_buf_deinit(&client->document);
 }
 
 struct agent_client *
@@ -164,6 +162,47 @@ agent_client_health(struct agent_client *client, uint64_t deadline_ms, agent_don
 }
 
 static void
+client_on_prepared(void *arg, int rc, int status, const char *body, size_t len)
+{
+    struct agent_client *client = arg;
+
+    if (rc != 0) {
+        client_finish(client, AGENT_CLIENT_E_LOST);
+    } else if (status >= 400 && status <= 599) {
+        client_finish(client, AGENT_CLIENT_E_REFUSED);
+    } else if (status != 200 || !agent_reply_health(body, len)) {
+        client_finish_nonsense(client, "no answer to what was to be prepared");
+    } else {
+        client_finish(client, 0);
+    }
+}
+
+int
+agent_client_prepare(struct agent_client *client, const struct agent_prepare *prepare, uint64_t deadline_ms,
+                     agent_done_fn done, void *arg)
+{
+    struct sbx_http_exchange exchange = {
+        .method = "POST",
+        .path = "/v1/prepare",
+        .max_reply = MAX_SMALL_REPLY,
+        .deadline_ms = deadline_ms,
+        .on_done = client_on_prepared,
+    };
+
+    assert(client->done == NULL);
+    agent_request_prepare(&client->document, prepare);
+    if (client->document.failed) {
+        client_forget(client);
+        return -ENOMEM;
+    }
+    exchange.body = client->document.data;
+    exchange.len = client->document.len;
+    client->done = done;
+    client->arg = arg;
+    return client_start(client, &exchange);
+}
+
+static void
 client_refused(struct agent_client *client, int status, const char *body, size_t len)
 {
     if (status < 400 || status > 499) {
@@ -204,34 +243,6 @@ client_on_step(void *arg, int rc, int status, const char *body, size_t len)
 }
 
 static int
-client_send_step(struct agent_client *client)
-{
-    struct sbx_http_exchange exchange = {
-        .method = "POST",
-        .path = "/v1/steps",
-        .body = client->step.data,
-        .len = client->step.len,
-        .max_reply = AGENT_REPLY_MAX_BODY,
-        .deadline_ms = client->run->limits.value[SBX_LIMIT_TIME] + STEP_GRACE_MS,
-        .on_done = client_on_step,
-    };
-
-    return client_send(client, &exchange);
-}
-
-static void
-client_on_session(void *arg, int rc, int status, const char *body, size_t len)
-{
-    struct agent_client *client = arg;
-
-    if (rc == 0 && status != 201) {
-        client_refused(client, status, body, len);
-    } else if (rc != 0 || client_send_step(client) != 0) {
-        client_finish(client, AGENT_CLIENT_E_LOST);
-    }
-}
-
-static int
 client_prepare(struct agent_client *client, const struct runtime_run *run)
 {
     uint8_t random[AGENT_TOKEN_LEN / 2];
@@ -247,9 +258,8 @@ client_prepare(struct agent_client *client, const struct runtime_run *run)
     }
     sbx_hex(client->token, random, sizeof(random));
     explicit_bzero(random, sizeof(random));
-    agent_request_session(&client->session, run, client->token);
-    agent_request_step(&client->step, run, client->spec.input);
-    if (client->session.failed || client->step.failed) {
+    agent_request_run(&client->document, run, client->token, client->spec.input);
+    if (client->document.failed) {
         client_forget(client);
         return -ENOMEM;
     }
@@ -262,10 +272,10 @@ agent_client_run(struct agent_client *client, const struct runtime_run *run, str
 {
     struct sbx_http_exchange exchange = {
         .method = "POST",
-        .path = "/v1/sessions",
-        .max_reply = MAX_SMALL_REPLY,
-        .deadline_ms = client->spec.timeout_ms,
-        .on_done = client_on_session,
+        .path = "/v1/steps",
+        .max_reply = AGENT_REPLY_MAX_BODY,
+        .deadline_ms = run->limits.value[SBX_LIMIT_TIME] + STEP_GRACE_MS,
+        .on_done = client_on_step,
     };
     int r;
 
@@ -278,8 +288,8 @@ agent_client_run(struct agent_client *client, const struct runtime_run *run, str
     client->outcome = outcome;
     client->done = done;
     client->arg = arg;
-    exchange.body = client->session.data;
-    exchange.len = client->session.len;
+    exchange.body = client->document.data;
+    exchange.len = client->document.len;
     return client_start(client, &exchange);
 }
 
@@ -309,12 +319,12 @@ agent_client_attach(struct agent_client *client, unsigned processes, agent_done_
     };
 
     assert(client->done == NULL);
-    sbx_buf_printf(&client->step, "{\"limits\":{\"processes\":%u}}", processes);
-    if (client->step.failed) {
+    sbx_buf_printf(&client->document, "{\"limits\":{\"processes\":%u}}", processes);
+    if (client->document.failed) {
         return -ENOMEM;
     }
-    exchange.body = client->step.data;
-    exchange.len = client->step.len;
+    exchange.body = client->document.data;
+    exchange.len = client->document.len;
     client->done = done;
     client->arg = arg;
     return client_start(client, &exchange);

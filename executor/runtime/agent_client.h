@@ -43,6 +43,9 @@ struct agent_client *agent_client_close(struct agent_client *client);
 /* Each returns 0 and calls done, or AGENT_CLIENT_E_LOST, or < 0. */
 _must_check_ int agent_client_health(struct agent_client *client, uint64_t deadline_ms, agent_done_fn done,
                                      void *arg);
+/* Has an interpreter wait for what comes; done says REFUSED when none does, and the agent is as good without. */
+_must_check_ int agent_client_prepare(struct agent_client *client, const struct agent_prepare *prepare,
+                                      uint64_t deadline_ms, agent_done_fn done, void *arg);
 /* Opens the session and runs its one step; fills *outcome (zeroed by the caller) before done. */
 _must_check_ int agent_client_run(struct agent_client *client, const struct runtime_run *run,
                                   struct runtime_outcome *outcome, agent_done_fn done, void *arg);

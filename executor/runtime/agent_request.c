@@ -76,22 +76,33 @@ write_stdin(struct sbx_jsonw *w, const struct runtime_run *run)
 }
 
 void
-agent_request_session(struct sbx_buf *out, const struct runtime_run *run, const char *token)
+agent_request_prepare(struct sbx_buf *out, const struct agent_prepare *prepare)
 {
     struct sbx_jsonw w;
 
     sbx_jsonw_init(&w, out);
     sbx_jsonw_object(&w, NULL);
-    sbx_jsonw_str(&w, "sessionId", run->id);
-    sbx_jsonw_str(&w, "runtime", run->language);
-    sbx_jsonw_str(&w, "token", token);
-    write_env(&w, run);
-    sbx_jsonw_array(&w, "files");
-    for (unsigned i = 0; i < run->n_files && !out->failed; i++) {
-        write_file(&w, &run->files[i]);
+    sbx_jsonw_str(&w, "runtime", prepare->language);
+    if (prepare->is_forked) {
+        sbx_jsonw_str(&w, "origin", "forked");
     }
-    sbx_jsonw_array_end(&w);
     sbx_jsonw_object_end(&w);
+}
+
+static void
+write_session(struct sbx_jsonw *w, const struct runtime_run *run, const char *token)
+{
+    sbx_jsonw_object(w, "session");
+    sbx_jsonw_str(w, "sessionId", run->id);
+    sbx_jsonw_str(w, "runtime", run->language);
+    sbx_jsonw_str(w, "token", token);
+    write_env(w, run);
+    sbx_jsonw_array(w, "files");
+    for (unsigned i = 0; i < run->n_files && !w->buf->failed; i++) {
+        write_file(w, &run->files[i]);
+    }
+    sbx_jsonw_array_end(w);
+    sbx_jsonw_object_end(w);
 }
 
 static void
@@ -105,7 +116,8 @@ write_strings(struct sbx_jsonw *w, const char *key, const char *const *strings, 
 }
 
 void
-agent_request_step(struct sbx_buf *out, const struct runtime_run *run, enum agent_stdin input)
+agent_request_run(struct sbx_buf *out, const struct runtime_run *run, const char *token,
+                  enum agent_stdin input)
 {
     struct sbx_jsonw w;
 
@@ -113,6 +125,7 @@ agent_request_step(struct sbx_buf *out, const struct runtime_run *run, enum agen
     sbx_jsonw_object(&w, NULL);
     sbx_jsonw_str(&w, "sessionId", run->id);
     sbx_jsonw_str(&w, "stepId", run->id);
+    write_session(&w, run, token);
     sbx_jsonw_strn(&w, "code", run->code, run->code_len);
     write_strings(&w, "args", run->args, run->n_args);
     if (run->event_json != NULL) {

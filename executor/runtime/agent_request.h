@@ -14,8 +14,16 @@ enum agent_stdin {
     AGENT_STDIN_BODY, /* in the step's document */
 };
 
+/* An interpreter that is to wait for what comes. */
+struct agent_prepare {
+    const char *language;
+    bool is_forked; /* none but one that was forked outside */
+};
+
 /* Append a document to `out`, whose sticky failure is the only one. `token` is a string of hex digits. */
-void agent_request_session(struct sbx_buf *out, const struct runtime_run *run, const char *token);
-void agent_request_step(struct sbx_buf *out, const struct runtime_run *run, enum agent_stdin input);
+void agent_request_prepare(struct sbx_buf *out, const struct agent_prepare *prepare);
+/* A session and its one step. */
+void agent_request_run(struct sbx_buf *out, const struct runtime_run *run, const char *token,
+                       enum agent_stdin input);
 /* "/v1/sessions/<id>/files/<path>", percent-encoded but for the slashes. */
 void agent_request_file_path(struct sbx_buf *out, const char *id, const char *path);

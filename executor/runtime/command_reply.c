@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/sbx_agent_error.h"
 #include "lib/sbx_json.h"
 
 #define MAX_DOCUMENT 65536
@@ -36,8 +37,10 @@ failure_read(struct command_reply_end *ret, const json_t *document)
 {
     static const char *const known[] = { "ok", "error", "message", NULL };
     static const char *const errors[] = {
-        "not_found", "exists", "invalid", "not_a_directory", "is_a_directory", "not_empty", "no_space",
-        "too_large", "denied", "busy",    "crashed",         "failed",         NULL
+#define X(name, code) code,
+        SBX_AGENT_ERRORS(X)
+#undef X
+            NULL
     };
     const char *error = NULL, *message = "";
     struct sbx_field_error err;

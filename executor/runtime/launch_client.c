@@ -13,8 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "executor/core/list.h"
 #include "lib/sbx_crypto.h"
+#include "lib/sbx_list.h"
 
 enum {
     BACKOFF_MIN_MS = 50,

@@ -150,6 +150,7 @@ int
 payload_io_new(struct payload_io **ret, const struct payload_io_spec *spec)
 {
     struct payload_io *io;
+    unsigned first = 0;
     int r = -ENOMEM;
 
     io = calloc(1, sizeof(*io));
@@ -157,7 +158,13 @@ payload_io_new(struct payload_io **ret, const struct payload_io_spec *spec)
         io->spec = *spec;
         r = 0;
     }
-    for (unsigned i = spec->fds[0] < 0 ? 1u : 0u; i < N_STREAMS; i++) {
+    if (spec->fds[0] < 0 || spec->input_len == 0) {
+        first = 1; /* its end is all that is to be said, and needs no turn of the loop */
+        if (spec->fds[0] >= 0) {
+            close(spec->fds[0]);
+        }
+    }
+    for (unsigned i = first; i < N_STREAMS; i++) {
         if (r == 0) {
             r = stream_open(io, i);
         }

@@ -271,18 +271,41 @@ sandbox_on_nonsense(void *arg, const char *what)
     process_log(sandbox->process, "agent.nonsense", what);
 }
 
+/* An agent that refuses to prepare is as healthy as one that does, and its sandbox as good without. */
 static void
-sandbox_on_health(void *arg, int rc)
+sandbox_on_ready(void *arg, int rc)
 {
     struct process_sandbox *sandbox = arg;
 
-    if (rc != 0) {
+    if (rc != 0 && rc != AGENT_CLIENT_E_REFUSED) {
         process_log(sandbox->process, "agent.not_ready", "no healthy answer from a new agent");
         sandbox_create_failed(sandbox, RUNTIME_E_AGENT);
         return;
     }
+    if (rc == AGENT_CLIENT_E_REFUSED && sandbox->prepare == RUNTIME_PREPARE_ANY) {
+        process_log(sandbox->process, "agent.unprepared", sandbox->language);
+    }
+    sandbox->base.is_prepared = sandbox->language[0] != '\0' && rc == 0;
+    sandbox->base.is_forked = sandbox->base.is_prepared && sandbox->is_forking;
     process_set_state(sandbox, PROCESS_WARM);
     sandbox->created(sandbox->arg, 0, &sandbox->base);
+}
+
+/* What is asked first waits for the agent's start. */
+static int
+sandbox_ask_ready(struct process_sandbox *sandbox)
+{
+    uint64_t now = uv_now(sandbox->process->spec.loop);
+    uint64_t left = sandbox->created_by > now ? sandbox->created_by - now : 1;
+    const struct agent_prepare prepare = {
+        .language = sandbox->language,
+        .is_forked = sandbox->prepare == RUNTIME_PREPARE_FORKED,
+    };
+
+    if (sandbox->language[0] == '\0') {
+        return agent_client_health(sandbox->agent, left, sandbox_on_ready, sandbox);
+    }
+    return agent_client_prepare(sandbox->agent, &prepare, left, sandbox_on_ready, sandbox);
 }
 
 /* Takes the descriptors of the reply. */
@@ -298,18 +321,17 @@ sandbox_attach(struct process_sandbox *sandbox, struct launch_reply *reply)
         .on_nonsense = sandbox_on_nonsense,
         .arg = sandbox,
     };
-    uint64_t now = uv_now(process->spec.loop);
-    uint64_t left = sandbox->created_by > now ? sandbox->created_by - now : 1;
     int r;
 
     sandbox->launch_id = reply->message.head.sandbox;
+    sandbox->is_forking = reply->message.created.is_forked != 0;
     reply->fds[0] = -1;
     for (unsigned i = 0; i < process->tier->n_pipes; i++) {
         sandbox->fds[process->tier->pipes[i]] = reply->fds[i + 1];
         reply->fds[i + 1] = -1;
     }
     r = agent_client_new(&sandbox->agent, &spec);
-    return r ? r : agent_client_health(sandbox->agent, left, sandbox_on_health, sandbox);
+    return r ? r : sandbox_ask_ready(sandbox);
 }
 
 /* That there is no such tier comes back with each try: said once. */
@@ -373,26 +395,34 @@ sandbox_new(struct process *process)
 }
 
 static int
-process_create(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg)
+process_create(struct runtime *runtime, const char *template_name, const char *language,
+               enum runtime_prepare prepare, runtime_created_fn done, void *arg)
 {
     struct process *process = (struct process *)(void *)runtime;
     union launch_message message = { .head = { .type = LAUNCH_CREATE } };
     struct process_sandbox *sandbox;
-    size_t len = strlen(template_name);
+    size_t len = strlen(template_name), language_len = language == NULL ? 0 : strlen(language);
     int r;
 
-    if (len >= sizeof(message.create.template_name)) {
+    if (len >= sizeof(message.create.template_name) || language_len > RUNTIME_MAX_LANGUAGE) {
         return -ENAMETOOLONG;
     }
     if (process->closing) {
         return -ESHUTDOWN;
     }
     memcpy(message.create.template_name, template_name, len);
+    if (language_len < sizeof(message.create.prepare) && language_len > 0) {
+        memcpy(message.create.prepare, language, language_len); /* not longer than the agent's */
+    }
     message.create.isolation = (uint32_t)process->tier->isolation;
     sandbox = sandbox_new(process);
     if (sandbox == NULL) {
         return -ENOMEM;
     }
+    if (language != NULL) {
+        memcpy(sandbox->language, language, language_len);
+    }
+    sandbox->prepare = prepare;
     sandbox->created = done;
     sandbox->arg = arg;
     sandbox->created_by = uv_now(process->spec.loop) + process->spec.create_timeout_ms;

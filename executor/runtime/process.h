@@ -6,11 +6,11 @@
 
 #include <uv.h>
 
-#include "executor/core/list.h"
 #include "executor/runtime/agent_client.h"
 #include "executor/runtime/launch_client.h"
 #include "executor/runtime/payload_io.h"
 #include "executor/runtime/runtime.h"
+#include "lib/sbx_list.h"
 
 enum process_state {
     PROCESS_CREATING,
@@ -54,6 +54,8 @@ struct process {
 
 struct process_sandbox {
     struct sandbox base;
+    enum runtime_prepare prepare;
+    bool is_forking; /* the launcher says that it has an interpreter forked into it */
     struct list link;
     struct process *process;
     enum process_state state;
@@ -70,6 +72,7 @@ struct process_sandbox {
     void (*turn_fn)(struct process_sandbox *sandbox, int rc);
     int turn_rc;
 
+    char language[RUNTIME_MAX_LANGUAGE + 1]; /* to be prepared for; "": none */
     runtime_created_fn created;
     runtime_done_fn done; /* of adopt, fetch or destroy */
     void *arg;            /* of created or done */

@@ -26,6 +26,7 @@ struct registry {
     struct name names[MAX_RUNTIMES * (1 + MAX_ALIASES)];
     unsigned canonical[MAX_RUNTIMES]; /* index into names */
     bool has_repl[MAX_RUNTIMES];
+    bool has_slot[MAX_RUNTIMES];
 };
 
 static void
@@ -85,7 +86,7 @@ static bool
 runtime_add(struct registry *registry, const json_t *json, const char *path, struct sbx_field_error *err)
 {
     unsigned runtime = registry->n_runtimes;
-    json_t *aliases = NULL, *argv = NULL, *repl = NULL, *alias;
+    json_t *aliases = NULL, *argv = NULL, *repl = NULL, *slot = NULL, *alias;
     size_t i;
 
     if (!json_is_object(json)) {
@@ -94,7 +95,8 @@ runtime_add(struct registry *registry, const json_t *json, const char *path, str
     }
     if (!sbx_json_get_array(json, path, "aliases", MAX_ALIASES, &aliases, err) ||
         !sbx_json_get_array(json, path, "argv", 64, &argv, err) ||
-        !sbx_json_get_array(json, path, "repl", 64, &repl, err)) {
+        !sbx_json_get_array(json, path, "repl", 64, &repl, err) ||
+        !sbx_json_get_array(json, path, "slot", 64, &slot, err)) {
         return false;
     }
     if (json_array_size(argv) == 0) {
@@ -103,6 +105,7 @@ runtime_add(struct registry *registry, const json_t *json, const char *path, str
     }
     registry->canonical[runtime] = registry->n_names;
     registry->has_repl[runtime] = json_array_size(repl) > 0;
+    registry->has_slot[runtime] = json_array_size(slot) > 0;
     if (!name_add(registry, json_object_get(json, "name"), runtime, err)) {
         return false;
     }
@@ -240,4 +243,12 @@ registry_has_repl(const struct registry *registry, const char *name)
     const struct name *found = name_find(registry, name);
 
     return found != NULL && registry->has_repl[found->runtime];
+}
+
+bool
+registry_has_slot(const struct registry *registry, const char *name)
+{
+    const struct name *found = name_find(registry, name);
+
+    return found != NULL && registry->has_slot[found->runtime];
 }

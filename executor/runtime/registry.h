@@ -27,3 +27,5 @@ const char *registry_name(const struct registry *registry, unsigned i);
 const char *registry_canonical(const struct registry *registry, const char *name);
 /* Whether an interpreter of this name or alias can hold a session. */
 bool registry_has_repl(const struct registry *registry, const char *name);
+/* Whether one can be started before its work comes. */
+bool registry_has_slot(const struct registry *registry, const char *name);

@@ -27,6 +27,8 @@ enum {
     RUNTIME_E_UNSUPPORTED,     /* the launcher cannot make a sandbox of this tier: waiting does not help */
 };
 
+#define RUNTIME_MAX_LANGUAGE 32 /* bytes of a language's name */
+
 struct runtime_file {
     const char *path;
     const void *data;
@@ -116,10 +118,20 @@ typedef void (*runtime_attached_fn)(void *arg, int rc, struct sbx_mux *mux);
 typedef void (*runtime_created_fn)(void *arg, int rc, struct sandbox *sandbox);
 typedef void (*runtime_done_fn)(void *arg, int rc);
 
+/* Which interpreters may wait in a new sandbox. */
+enum runtime_prepare {
+    RUNTIME_PREPARE_ANY,    /* one that is started takes as long as when it is needed, and more processors */
+    RUNTIME_PREPARE_FORKED, /* no other than one that is there at once: for who waits */
+};
+
 struct runtime_ops {
     const char *name; /* of the tier: "process", "gvisor" */
-    /* Becomes ready (agent answered its health check) or fails; deadline inside. */
-    int (*create)(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg);
+    /*
+     * Becomes ready or fails; deadline inside. With a language (canonical; NULL: none) done comes when an interpreter of
+     * it waits in there too, or when it is clear that none will: sandbox->is_prepared. What runs later may be any language.
+     */
+    int (*create)(struct runtime *runtime, const char *template_name, const char *language,
+                  enum runtime_prepare prepare, runtime_created_fn done, void *arg);
     /* Binds limits and starts the clocks. Sandboxes of the same non-zero share divide one's weight on the processors. */
     int (*adopt)(struct sandbox *sandbox, const struct sbx_limits *limits, uint64_t share,
                  runtime_done_fn done, void *arg);
@@ -159,6 +171,8 @@ struct runtime {
 
 struct sandbox {
     const struct runtime_ops *ops;
+    bool is_prepared; /* for the language that create was asked for */
+    bool is_forked;   /* and that took no start: the next may be had as soon */
 };
 
 struct process_spec {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/sbx_agent_error.h"
 #include "lib/sbx_json.h"
 #include "lib/sbx_jsonw.h"
 #include "lib/sbx_utf8.h"
@@ -53,9 +54,11 @@ document_parse(json_t **ret, const char *json, size_t len)
 static bool
 read_failure(struct session_reply *ret, const json_t *document)
 {
-    static const char *const errors[] = { "not_found",      "exists",    "invalid",  "not_a_directory",
-                                          "is_a_directory", "not_empty", "no_space", "busy",
-                                          "too_large",      "denied",    "crashed",  "failed" };
+    static const char *const errors[] = {
+#define X(name, code) code,
+        SBX_AGENT_ERRORS(X)
+#undef X
+    };
     const char *error = NULL, *message = "";
     struct sbx_field_error err;
     size_t len = 0;

@@ -10,14 +10,18 @@
 #include "audit_segments.h"
 #include "explain.h"
 
+#define LOG_DAY_LEN 10 /* 2026-01-02 */
+
 struct log_place {
     struct audit_chain head;
-    uint64_t lines, bytes; /* of the open segment */
+    uint64_t first, lines, bytes; /* of the open segment */
+    char day[LOG_DAY_LEN + 1];    /* of its last line */
 };
 
 struct audit_log {
     int dir_fd, lock_fd, fd; /* fd -1: the next append begins a segment */
     struct audit_log_limits limits;
+    struct audit_heads *heads;   /* NULL: nothing is signed */
     struct log_place at, synced; /* synced lies in the open segment too */
     bool torn;                   /* the file may be longer than at.bytes */
 };
@@ -34,6 +38,7 @@ audit_log_close(struct audit_log *log)
     if (log == NULL) {
         return NULL;
     }
+    log->heads = audit_heads_close(log->heads);
     if (log->fd >= 0) {
         close(log->fd);
     }
@@ -130,6 +135,7 @@ segment_scan(struct log_place *ret, int fd)
     if (r == 0 && ret->lines > 0) {
         ret->head.seq = parsed.seq;
         memcpy(ret->head.hash, parsed.hash, sizeof(parsed.hash));
+        memcpy(ret->day, parsed.ts, LOG_DAY_LEN);
     }
     free(last);
     audit_reader_deinit(&reader);
@@ -155,6 +161,7 @@ log_resume(struct audit_log *log, uint64_t first, const struct log_place *scan)
         return -errno;
     }
     log->at = *scan;
+    log->at.first = first;
     return 0;
 }
 
@@ -240,6 +247,56 @@ audit_log_synced(const struct audit_log *log)
     return log->synced.head.seq;
 }
 
+int
+audit_log_dir(const struct audit_log *log)
+{
+    return log->dir_fd;
+}
+
+uint64_t
+audit_log_open_first(const struct audit_log *log)
+{
+    return log->fd < 0 ? UINT64_MAX : log->at.first;
+}
+
+int
+audit_log_sign_with(struct audit_log *log, const struct sbx_sign_key *key, const char *executor)
+{
+    const struct audit_heads_spec spec = { .dir_fd = log->dir_fd, .key = key, .executor = executor };
+
+    return audit_heads_open(&log->heads, &spec);
+}
+
+int
+audit_log_sign(struct audit_log *log)
+{
+    return log->heads == NULL ? 0 : audit_heads_add(log->heads, &log->synced.head);
+}
+
+const struct audit_head *
+audit_log_signed(const struct audit_log *log)
+{
+    return log->heads == NULL ? NULL : audit_heads_last(log->heads);
+}
+
+/* Of the clock: lines are appended right after they were made. */
+static void
+log_today(const struct audit_log *log, char day[LOG_DAY_LEN + 1])
+{
+    char now[SBX_RFC3339_LEN];
+
+    sbx_rfc3339(now, log->limits.now_ms != NULL ? log->limits.now_ms() : sbx_now_unix_ms());
+    memcpy(day, now, LOG_DAY_LEN);
+    day[LOG_DAY_LEN] = '\0';
+}
+
+static bool
+log_is_full(const struct audit_log *log, const char *day)
+{
+    return log->fd < 0 || log->at.bytes >= log->limits.bytes || log->at.lines >= log->limits.lines ||
+           (log->at.lines > 0 && strcmp(log->at.day, day) != 0);
+}
+
 /* O_EXCL: a segment that is there already belongs to another history. */
 static int
 log_rotate(struct audit_log *log)
@@ -248,6 +305,7 @@ log_rotate(struct audit_log *log)
     int fd, r;
 
     r = audit_log_sync(log);
+    r = r ? r : audit_log_sign(log);
     if (r) {
         return r;
     }
@@ -267,6 +325,7 @@ log_rotate(struct audit_log *log)
     }
     log->fd = fd;
     log->at.lines = log->at.bytes = 0;
+    log->at.first = log->at.head.seq + 1;
     log->synced = log->at;
     return 0;
 }
@@ -303,9 +362,11 @@ log_write(struct audit_log *log, const char *data, size_t len)
 int
 audit_log_append(struct audit_log *log, const char *lines, size_t len, const struct audit_chain *head)
 {
+    char day[LOG_DAY_LEN + 1];
     int r;
 
-    if (log->fd < 0 || log->at.bytes >= log->limits.bytes || log->at.lines >= log->limits.lines) {
+    log_today(log, day);
+    if (log_is_full(log, day)) {
         r = log->fd < 0 ? 0 : log_mend(log);
         r = r ? r : log_rotate(log);
         if (r) {
@@ -326,6 +387,7 @@ audit_log_append(struct audit_log *log, const char *lines, size_t len, const str
     log->at.lines += head->seq - log->at.head.seq;
     log->at.bytes += len;
     log->at.head = *head;
+    memcpy(log->at.day, day, sizeof(day));
     return 0;
 }
 

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "audit_chain.h"
+#include "audit_heads.h"
 
 #define AUDIT_SEGMENT_BYTES (64u << 20)
 #define AUDIT_SEGMENT_LINES 100000u
@@ -12,7 +12,8 @@
 struct audit_log;
 
 struct audit_log_limits {
-    uint64_t bytes, lines; /* a segment that has this much is followed by the next one */
+    uint64_t bytes, lines;    /* a segment that has this much is followed by the next one, */
+    uint64_t (*now_ms)(void); /* and one of another day (UTC); NULL: by the clock */
 };
 
 /*
@@ -22,6 +23,16 @@ struct audit_log_limits {
 _must_check_ int audit_log_open(struct audit_log **ret, const char *dir,
                                 const struct audit_log_limits *limits, char *error, size_t error_size);
 struct audit_log *audit_log_close(struct audit_log *log);
+/* From now on no segment is followed by another before its last line was signed. -EUCLEAN: heads.jsonl is none. */
+_must_check_ int audit_log_sign_with(struct audit_log *log, const struct sbx_sign_key *key,
+                                     const char *executor);
+/* Signs the last line known to be on disk, if there is a key and that line was not signed. */
+_must_check_ int audit_log_sign(struct audit_log *log);
+/* NULL without a key. */
+const struct audit_head *audit_log_signed(const struct audit_log *log);
+/* The first event of the open segment; UINT64_MAX when there is none. What is before will not be written to again. */
+uint64_t audit_log_open_first(const struct audit_log *log);
+int audit_log_dir(const struct audit_log *log);
 /* The last line; seq 0 when there is none. */
 const struct audit_chain *audit_log_head(const struct audit_log *log);
 /*

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "db_backend.h"
+#include "db_worker.h"
 #include "explain.h"
 
 static const struct db_ops *const drivers[] = { &sqlite_ops };
@@ -55,6 +56,20 @@ db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg)
     tx->done = done;
     tx->arg = arg;
     db_send(tx->db, tx, tx->db->ops->write);
+}
+
+void
+db_tx_submit_later(struct db_tx *tx, db_done_fn done, void *arg)
+{
+    tx->patience_ms = DB_WORKER_LATER_MS;
+    db_tx_submit(tx, done, arg);
+}
+
+void
+db_tx_submit_soon(struct db_tx *tx, db_done_fn done, void *arg)
+{
+    tx->patience_ms = DB_WORKER_SOON_MS;
+    db_tx_submit(tx, done, arg);
 }
 
 void

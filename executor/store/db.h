@@ -11,9 +11,11 @@
 
 struct db;
 struct db_tx;
+struct sbx_sign_key;
 
 enum {
     DB_E_CONFLICT = 1, /* a unique constraint; the whole transaction was rolled back */
+    DB_E_OWN = 16,     /* this and what is above are callers' own: db_tx_expect */
 };
 
 enum db_type { DB_NULL, DB_INT, DB_TEXT, DB_BLOB };
@@ -54,7 +56,16 @@ struct db_spec {
     const char *driver;    /* "sqlite" */
     const char *url;       /* "file:/path/state.db?..." or a path */
     const char *audit_dir; /* segments of the audit log */
-    void *loop;            /* uv_loop_t */
+    /*
+     * What signs the log's heads, and what did before it; NULL: none. The first is borrowed as long as the database is
+     * open, the second for the call.
+     */
+    const struct sbx_sign_key *audit_key, *audit_old_key;
+    uint64_t audit_segment_lines; /* a segment that has this many is followed by the next one; 0: 100,000 */
+    uint64_t audit_sign_ms;       /* between two signed heads while events come; 0: 60 s */
+    uint64_t audit_keep_ms;       /* bodies of events that do not say how long; 0: for ever */
+    uint64_t audit_keep_min_ms;   /* of those that do, none goes sooner */
+    void *loop;                   /* uv_loop_t */
 };
 
 /* Opens, migrates, checks; blocking, for start-up only. On failure `error` says why. */
@@ -70,6 +81,11 @@ struct db_tx *db_tx_free(struct db_tx *tx);
 /* Copies the values. Failure is sticky and reported by db_tx_submit's callback. */
 void db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, unsigned n);
 /*
+ * The statement added last must change a row: else the whole transaction is rolled back and its callback gets `code`,
+ * DB_E_OWN or above. What was read before the transaction and must still hold is made sure of so.
+ */
+void db_tx_expect(struct db_tx *tx, int code);
+/*
  * Appends an audit event to the chain in this same transaction. `body` is one JSON object of the event's own
  * members; seq, ts, prev and hash are the chain's. The indexed members are repeated as arguments.
  */
@@ -77,16 +93,24 @@ struct db_audit {
     const char *tenant, *kind, *object, *request_id, *decision;
     const char *body;
     size_t body_len;
+    bool
+        canonical; /* the body is as sbx_jsonw_init_canonical writes, without doubt; else it is read and written anew */
+    uint64_t keep_ms; /* the body, from now; 0: as long as the database's spec says */
 };
 void db_tx_audit(struct db_tx *tx, const struct db_audit *event);
 /* Takes tx. done (may be NULL) is called from the loop after commit. */
 void db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg);
+/* The same for what nobody waits for: it goes with the next commit, and makes one of its own only after a while. */
+void db_tx_submit_later(struct db_tx *tx, db_done_fn done, void *arg);
+/* The same for what is wanted soon, but by nobody who waits for it: after a few milliseconds. */
+void db_tx_submit_soon(struct db_tx *tx, db_done_fn done, void *arg);
 /* One read-only statement on the reader thread. */
 void db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done,
              void *arg);
 
 struct db_stats {
     uint64_t commits, transactions, failures, audit_events;
+    uint64_t erase_failures; /* segments of the audit log whose bodies are over and could not be erased */
     unsigned queued;
     bool healthy;   /* the last commit worked and the audit log has all that was committed */
     int last_error; /* -errno of the last time it was not, 0 never */

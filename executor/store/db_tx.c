@@ -155,6 +155,7 @@ op_new(enum db_stmt stmt, const struct db_value *values, unsigned n, size_t byte
 
     op->next = NULL;
     op->stmt = stmt;
+    op->expect = 0;
     op->n = n;
     place = (char *)op + size;
     for (unsigned i = 0; i < n; i++) {
@@ -218,6 +219,17 @@ db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, un
     db_tx_push(tx, stmt, values, n);
 }
 
+void
+db_tx_expect(struct db_tx *tx, int code)
+{
+    if (tx->rc == 0 && (tx->last == NULL || code < DB_E_OWN)) {
+        tx->rc = -EINVAL;
+    }
+    if (tx->rc == 0) {
+        tx->last->expect = code;
+    }
+}
+
 /*
  * The chain hashes bytes, so a body has one form: sorted keys, no white space. It is parsed inside an array
  * that costs as much depth and as many values as the line around it will, so that no line is made that nobody
@@ -226,7 +238,7 @@ db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, un
 static int
 audit_body_canonical(struct sbx_buf *out, const char *body, size_t len)
 {
-    static const char around[] = "[0,0,0,0,0,0,0,0,0,";
+    static const char around[] = "[0,0,0,0,0,0,0,0,0,0,0,";
     _cleanup_(sbx_buf_deinit) struct sbx_buf text = SBX_BUF_INIT(DB_AUDIT_MAX_BODY + sizeof(around) + 1);
     _cleanup_(sbx_json_decrefp) json_t *json = NULL;
     struct sbx_field_error err;
@@ -246,10 +258,10 @@ audit_body_canonical(struct sbx_buf *out, const char *body, size_t len)
     if (r) {
         return r < 0 ? r : -EINVAL;
     }
-    if (!json_is_array(json) || json_array_size(json) != 10 || !json_is_object(json_array_get(json, 9))) {
+    if (!json_is_array(json) || json_array_size(json) != 12 || !json_is_object(json_array_get(json, 11))) {
         return -EINVAL;
     }
-    sbx_json_dump(out, json_array_get(json, 9), true);
+    sbx_json_dump(out, json_array_get(json, 11), true);
     return out->failed ? -E2BIG : 0;
 }
 
@@ -265,7 +277,7 @@ db_tx_audit(struct db_tx *tx, const struct db_audit *event)
     _cleanup_(sbx_buf_deinit) struct sbx_buf body = SBX_BUF_INIT(DB_AUDIT_MAX_BODY);
     const char *const texts[] = { event->tenant, event->kind, event->object, event->request_id,
                                   event->decision };
-    struct db_value values[SBX_COUNT(texts) + 1];
+    struct db_value values[SBX_COUNT(texts) + 2];
 
     if (tx->rc) {
         return;
@@ -282,10 +294,17 @@ db_tx_audit(struct db_tx *tx, const struct db_audit *event)
         values[i] = db_text(texts[i]);
     }
 
-    tx->rc = audit_body_canonical(&body, event->body, event->body_len);
+    if (event->canonical) {
+        tx->rc = event->body_len > DB_AUDIT_MAX_BODY ? -E2BIG : 0;
+        values[SBX_COUNT(texts)] =
+            (struct db_value){ .type = DB_TEXT, .data = event->body, .len = event->body_len };
+    } else {
+        tx->rc = audit_body_canonical(&body, event->body, event->body_len);
+        values[SBX_COUNT(texts)] = (struct db_value){ .type = DB_TEXT, .data = body.data, .len = body.len };
+    }
     if (tx->rc) {
         return;
     }
-    values[SBX_COUNT(texts)] = (struct db_value){ .type = DB_TEXT, .data = body.data, .len = body.len };
+    values[SBX_COUNT(texts) + 1] = DB_VINT(event->keep_ms > INT64_MAX / 2 ? 0 : event->keep_ms);
     db_tx_push(tx, DB_AUDIT_INSERT, values, SBX_COUNT(values));
 }

@@ -16,7 +16,8 @@
 
 struct db_op {
     struct db_op *next;
-    enum db_stmt stmt; /* DB_AUDIT_INSERT: values are tenant kind object request_id decision body */
+    enum db_stmt stmt; /* DB_AUDIT_INSERT: values are tenant kind object request_id decision body keep_ms */
+    int expect;        /* the outcome when it changes nothing; 0: it need not */
     unsigned n;
     struct db_value values[]; /* their bytes follow */
 };
@@ -30,6 +31,7 @@ struct db_tx {
     int rc; /* sticky failure while building, then the outcome */
     struct db_rows rows;
     int64_t changes;
+    unsigned patience_ms; /* it goes with what comes next, and waits so long for that; 0: for nothing */
     db_done_fn done;
     void *arg;
 };

@@ -142,6 +142,7 @@ sqlite_stats(const struct db *db, struct db_stats *ret)
         .transactions = writer->transactions,
         .failures = writer->failures,
         .audit_events = writer->audit_events,
+        .erase_failures = writer->erase_failures.count,
         .queued = db_worker_queued(&writer->worker),
         .healthy = writer->healthy,
         .last_error = writer->last_error,

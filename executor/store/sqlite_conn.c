@@ -1,20 +1,25 @@
 /* The driver: hardened connections, cached statements, errors as errno. */
 #include "sqlite_conn.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "db.h"
 #include "explain.h"
 #include "lib/sbx_time.h"
+#include "sqlite_wal.h"
 
 #define CONN_BUSY_MS 5000
 #define CONN_URL_MAX 4096
 #define CONN_VALUE_MAX (96 << 20)
 #define CONN_PROGRESS_STEPS 10000
+#define FILL_LEAVES 16 /* times as much room as it takes */
 
 struct sqlite_conn {
     sqlite3 *db;
@@ -22,8 +27,10 @@ struct sqlite_conn {
         sqlite3_stmt *stmt;
         int place[DB_MAX_PARAMS]; /* SQLite's index of $1, $2 ...: it counts by first appearance */
     } cache[DB_N_STMTS];
+    sqlite3_stmt *control[SQLITE_CONN_N_CONTROLS];
     uint64_t deadline_ms;
     unsigned wal_pages;
+    struct sqlite_wal *wal; /* beneath the writer's; NULL: none yet */
 };
 
 static int
@@ -283,7 +290,11 @@ sqlite_conn_close(struct sqlite_conn *conn)
     for (size_t i = 0; i < DB_N_STMTS; i++) {
         sqlite3_finalize(conn->cache[i].stmt);
     }
+    for (size_t i = 0; i < SQLITE_CONN_N_CONTROLS; i++) {
+        sqlite3_finalize(conn->control[i]);
+    }
     sqlite3_close(conn->db);
+    sqlite_wal_free(conn->wal);
     free(conn);
     return NULL;
 }
@@ -292,6 +303,28 @@ int
 sqlite_conn_exec(struct sqlite_conn *conn, const char *sql)
 {
     return conn_errno(sqlite3_exec(conn->db, sql, NULL, NULL, NULL));
+}
+
+int
+sqlite_conn_control(struct sqlite_conn *conn, enum sqlite_conn_control what)
+{
+    static const char *const texts[] = {
+        [SQLITE_CONN_BEGIN] = "begin immediate",  [SQLITE_CONN_COMMIT] = "commit",
+        [SQLITE_CONN_SAVE] = "savepoint place",   [SQLITE_CONN_RELEASE] = "release place",
+        [SQLITE_CONN_BACK] = "rollback to place",
+    };
+    int r;
+
+    if (conn->control[what] == NULL) {
+        r = conn_errno(sqlite3_prepare_v3(conn->db, texts[what], -1, SQLITE_PREPARE_PERSISTENT,
+                                          &conn->control[what], NULL));
+        if (r) {
+            return r;
+        }
+    }
+    r = conn_errno(sqlite3_step(conn->control[what]));
+    sqlite3_reset(conn->control[what]);
+    return r;
 }
 
 void
@@ -338,6 +371,53 @@ sqlite_conn_forget(struct sqlite_conn *conn)
     }
     conn->wal_pages = 0;
     return true;
+}
+
+int
+sqlite_conn_join_writes(struct sqlite_conn *conn)
+{
+    return conn->wal != NULL ? 0 : sqlite_wal_join(&conn->wal, conn->db);
+}
+
+/* Zeros are no frame to SQLite, and it never cuts off what is there: 0, or -errno with the file as long as it was. */
+static int
+fill_file(int fd, off_t size, off_t wanted)
+{
+    static const char zeros[65536];
+    ssize_t n;
+    int r = 0;
+
+    for (off_t at = size; at < wanted && r == 0; at += n) {
+        n = pwrite(fd, zeros, wanted - at < (off_t)sizeof(zeros) ? (size_t)(wanted - at) : sizeof(zeros), at);
+        r = n > 0 ? 0 : n < 0 ? -errno : -EIO;
+    }
+    r = r == 0 && fdatasync(fd) < 0 ? -errno : r;
+    if (r && ftruncate(fd, size) < 0) {
+        return -errno;
+    }
+    return r;
+}
+
+int
+sqlite_conn_fill(struct sqlite_conn *conn, off_t bytes)
+{
+    const char *name = sqlite3_db_filename(conn->db, "main");
+    struct statvfs fs;
+    struct stat st;
+    int fd, r = 0;
+
+    fd = open(sqlite3_filename_wal(name), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (fstat(fd, &st) < 0 || fstatvfs(fd, &fs) < 0) {
+        r = -errno;
+    } else if ((uint64_t)fs.f_bavail * fs.f_frsize < FILL_LEAVES * (uint64_t)bytes) {
+        r = -ENOSPC; /* others would have none meanwhile */
+    }
+    r = r ? r : fill_file(fd, st.st_size, bytes);
+    close(fd);
+    return r;
 }
 
 static int

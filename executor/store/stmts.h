@@ -20,6 +20,8 @@ enum db_stmt {
      * truncated result? violation? usage? message? : changes 0 rows when the job is terminal already
      */
     DB_JOB_FINISH,
+    /* What DB_JOB_INSERT has, then what DB_JOB_FINISH has behind the id, then skipped? : a row that begins with its end */
+    DB_JOB_RECORD,
     /* id skipped : the files that were declared and not taken, a JSON array */
     DB_JOB_SET_SKIPPED,
     /* id finished_ms message? : as DB_JOB_FINISH with status lost */
@@ -33,6 +35,8 @@ enum db_stmt {
      * newest first, beyond the cursor; the first page has cursor INT64_MAX and ""
      */
     DB_JOB_LIST,
+    /* tenant prefix limit -> id, newest first: of the tenant's newest `limit` those whose id begins so */
+    DB_JOB_COMPLETE,
     /*
      * after_id limit -> id tenant app? agent? subject request_id isolation language status created_ms
      * started_ms?, by id: every tenant's queued and running ones; begin with ""
@@ -136,28 +140,107 @@ enum db_stmt {
     DB_SESSIONS_PURGE,
 
     /*
-     * tenant kind? since_ms until_ms before_seq limit -> enum db_audit_column, newest first; since
-     * inclusive, until exclusive; no bounds are 0, INT64_MAX and INT64_MAX
+     * tenant above_seq below_seq kind? kind_prefix? request_id? object? app? agent? subject? decision? rule? policy?
+     * limit -> enum db_audit_column; oldest or newest first, in that order of the three pairs: any, those of the object,
+     * those of the request. What a filter in the body says is not said of an event whose body was erased.
      */
-    DB_AUDIT_LIST,
-    /* -> seq hash; no row before the first event */
+    DB_AUDIT_PAGE_UP,
+    DB_AUDIT_PAGE_DOWN,
+    DB_AUDIT_OBJECT_UP,
+    DB_AUDIT_OBJECT_DOWN,
+    DB_AUDIT_REQUEST_UP,
+    DB_AUDIT_REQUEST_DOWN,
+    /* tenant above_seq below_seq skip -> seq: that many of the tenant's events further on; no row: so many are not left */
+    DB_AUDIT_WINDOW_UP,
+    DB_AUDIT_WINDOW_DOWN,
+    /* tenant ts_ms -> seq: its first event at that time or later */
+    DB_AUDIT_SINCE,
+    /* tenant seq -> enum db_audit_column */
+    DB_AUDIT_GET,
+    /* -> seq hash ts_ms; no row before the first event */
     DB_AUDIT_HEAD,
+    /* -> the line of heads.jsonl that was signed last, or NULL */
+    DB_AUDIT_SIGNED,
 
     /* name -> device inode position */
     DB_SPOOL_GET,
     /* name device inode position : of a file that is taken in line by line */
     DB_SPOOL_SET,
 
+    /* id tenant name created_ms most : version 1; changes nothing when the tenant has `most` of them */
+    DB_POLICY_INSERT,
+    /* tenant id version next name : changes nothing when it is not at `version` */
+    DB_POLICY_UPDATE,
+    /* tenant id version : 0 means any */
+    DB_POLICY_DELETE,
+    /* policy_id version bytes updated_ms updated_by name message? sha256 applies_to description? document */
+    DB_POLICY_VERSION_INSERT,
+    /* policy_id number bytes : forgets the oldest beyond either, never the newest */
+    DB_POLICY_VERSIONS_PRUNE,
+    DB_POLICY_VERSIONS_DELETE, /* policy_id */
+    DB_POLICY_TARGETS_DELETE,  /* policy_id */
+    /* tenant kind name policy_id most : changes nothing when `most` apply to this already */
+    DB_POLICY_TARGET_INSERT,
+    /* tenant id -> enum db_policy_column */
+    DB_POLICY_GET,
+    /* tenant id version -> enum db_policy_column */
+    DB_POLICY_VERSION_GET,
+    /* tenant id before_version limit -> enum db_policy_column without the document, newest first */
+    DB_POLICY_VERSION_LIST,
+    /* tenant name? kind? target? cursor_created_ms cursor_id limit -> the same, newest first */
+    DB_POLICY_LIST,
+    /* after_id limit -> enum db_policy_column and the tenant, by id: those of all tenants that apply to something */
+    DB_POLICIES_IN_FORCE,
+
+    /* id tenant token_id? subject? issued_before_s created_ms expires_ms created_by reason? most : as DB_POLICY_INSERT */
+    DB_REVOCATION_INSERT,
+    DB_REVOCATION_DELETE, /* tenant id now_ms : of what is over there is nothing to delete */
+    DB_REVOCATION_GET,    /* tenant id now_ms -> enum db_revocation_column */
+    DB_REVOCATION_LIST,   /* tenant now_ms cursor_created_ms cursor_id limit -> the same, newest first */
+    /* before_ms limit : first the change, then the row, of those whose time was over then */
+    DB_REVOCATIONS_PURGE_CHANGES,
+    DB_REVOCATIONS_PURGE,
+
+    /* -> revision : of the change that this transaction is */
+    DB_CHANGE_NEXT,
+    /* object_id kind tenant bytes gone_ms? : with that revision */
+    DB_CHANGE_SET,
+    /*
+     * after limit bytes -> enum db_change_column, by revision: as many as begin within so many bytes; one row without a
+     * change when there is none
+     */
+    DB_CHANGES_AFTER,
+    DB_CHANGES_FORGET, /* before_ms : remembers up to which revision DB_CHANGES_PURGE takes deletions away */
+    DB_CHANGES_PURGE,  /* before_ms */
+    DB_CHANGES_HEAD,   /* -> revision policies */
+    /* tenant day app agent, then usage.h's numbers in their order : added to the row, or a new one */
+    DB_USAGE_ADD,
+    /*
+     * tenant from_day to_day app? agent? by_app by_agent by_day after_day after_app after_agent limit -> day app agent, each
+     * 0 or "" unless it is grouped by, then usage.h's numbers; in that order. The first row is all together, its day -1
+     */
+    DB_USAGE_SUM,
+    /* day after_tenant after_app after_agent limit -> tenant app agent cpu_ms, in that order: of every tenant */
+    DB_USAGE_OF_DAY,
+
     /* -> 1 */
     DB_PING,
 
     /* The rest is the store's own business. */
-    DB_AUDIT_INSERT,     /* seq ts_ms tenant kind object? request_id? decision? body prev hash */
-    DB_AUDIT_AFTER,      /* seq limit -> enum db_audit_column, oldest first */
-    DB_AUDIT_LOG_GET,    /* -> logged_seq */
-    DB_AUDIT_LOG_SET,    /* logged_seq */
-    DB_MIGRATION_LIST,   /* -> number name sha256 */
-    DB_MIGRATION_INSERT, /* number name sha256 applied_ms */
+    DB_AUDIT_INSERT, /* seq ts_ms tenant kind object? request_id? decision? keep_until_ms? body_sha256 body prev hash */
+    DB_AUDIT_AFTER,   /* seq limit -> enum db_audit_column, oldest first */
+    DB_AUDIT_LOG_GET, /* -> logged_seq executor signed_n signing_key? */
+    DB_AUDIT_LOG_SET, /* logged_seq signed_n signed_head? */
+    DB_AUDIT_KEY_SET, /* signing_key? */
+    /* now_ms below_seq -> tenant seq: of the body that is to go first; below: of closed segments only */
+    DB_AUDIT_DUE,
+    DB_AUDIT_DUE_RANGE,    /* tenant from_seq below_seq now_ms limit -> seq: of bodies to go, oldest first */
+    DB_AUDIT_ERASE,        /* tenant from_seq to_seq now_ms : the bodies of those */
+    DB_AUDIT_ERASURE_ADD,  /* seq from_seq to_seq */
+    DB_AUDIT_ERASURES,     /* -> seq from_seq to_seq, oldest first */
+    DB_AUDIT_ERASURE_DONE, /* seq */
+    DB_MIGRATION_LIST,     /* -> number name sha256 */
+    DB_MIGRATION_INSERT,   /* number name sha256 applied_ms */
     DB_N_STMTS
 };
 
@@ -300,6 +383,54 @@ enum db_artifact_column {
     DB_ARTIFACT_N_COLUMNS
 };
 
+enum db_policy_column {
+    DB_POLICY_ID,
+    DB_POLICY_CREATED_MS,
+    DB_POLICY_VERSION,
+    DB_POLICY_UPDATED_MS,
+    DB_POLICY_UPDATED_BY,
+    DB_POLICY_NAME,
+    DB_POLICY_MESSAGE,
+    DB_POLICY_SHA256,
+    DB_POLICY_APPLIES_TO,
+    DB_POLICY_DESCRIPTION,
+    DB_POLICY_DOCUMENT,
+    DB_POLICY_N_COLUMNS
+};
+
+enum db_revocation_column {
+    DB_REVOCATION_ID,
+    DB_REVOCATION_TOKEN_ID,
+    DB_REVOCATION_SUBJECT,
+    DB_REVOCATION_ISSUED_BEFORE_S,
+    DB_REVOCATION_CREATED_MS,
+    DB_REVOCATION_EXPIRES_MS,
+    DB_REVOCATION_CREATED_BY,
+    DB_REVOCATION_REASON,
+    DB_REVOCATION_N_COLUMNS
+};
+
+/* Columns of DB_CHANGES_AFTER: the first four are in every row, the others NULL where they are of something else. */
+enum db_change_column {
+    DB_CHANGE_INSTANCE,
+    DB_CHANGE_HEAD,
+    DB_CHANGE_PURGED,
+    DB_CHANGE_NEWEST, /* that there is a change of; NULL: there is none */
+    DB_CHANGE_REVISION,
+    DB_CHANGE_KIND,
+    DB_CHANGE_TENANT,
+    DB_CHANGE_OBJECT,
+    DB_CHANGE_GONE_MS,
+    DB_CHANGE_VERSION,
+    DB_CHANGE_APPLIES_TO,
+    DB_CHANGE_DOCUMENT,
+    DB_CHANGE_TOKEN_ID,
+    DB_CHANGE_SUBJECT,
+    DB_CHANGE_ISSUED_BEFORE_S,
+    DB_CHANGE_EXPIRES_MS,
+    DB_CHANGE_N_COLUMNS
+};
+
 enum db_audit_column {
     DB_AUDIT_SEQ,
     DB_AUDIT_TS_MS,
@@ -308,13 +439,15 @@ enum db_audit_column {
     DB_AUDIT_OBJECT,
     DB_AUDIT_REQUEST_ID,
     DB_AUDIT_DECISION,
-    DB_AUDIT_BODY,
+    DB_AUDIT_KEEP_UNTIL_MS, /* NULL: for ever */
+    DB_AUDIT_BODY_SHA256,   /* NULL: the first form */
+    DB_AUDIT_BODY,          /* NULL: erased */
     DB_AUDIT_PREV,
     DB_AUDIT_HASH,
     DB_AUDIT_N_COLUMNS
 };
 
-#define DB_MAX_PARAMS 24
+#define DB_MAX_PARAMS 32
 
 enum db_access {
     DB_ACCESS_READ,

@@ -6,6 +6,15 @@ const fs = require('fs');
 const path = require('path');
 
 const driver = __filename;
+
+// Without a source it waits for its work first, which may be that of repl.js too.
+if (process.argv.length < 3 && require('./node_slot.js')(rehearse) === 'context') {
+  const { Module } = require('module');
+  delete require.cache[driver];
+  Module._load(process.argv[1], null, true);
+  return;
+}
+
 const env = process.env;
 const eventFile = env.SANDBOX_EVENT_FILE;
 const resultFile = env.SANDBOX_RESULT_FILE;
@@ -50,10 +59,18 @@ function describe(error) {
 let promised = null;
 let isIdle = false;
 process.on('beforeExit', () => { isIdle = true; });
-process.on('exit', (code) => {
+const { emit, reallyExit } = process;
+process.on('exit', function last(code) {
   if (promised && isIdle && code === 0) {
     process.stderr.write(`${promised} never settled: nothing was left that could settle it\n`);
     process.exitCode = 1;
+  }
+  // What is left is to free, piece by piece, what goes with the process, unless somebody has more to do. An error that
+  // nobody caught has a code, and is told after this.
+  const isAll = process.listeners('exit').at(-1) === last && process.emit === emit && process.reallyExit === reallyExit &&
+    !Object.keys(require.cache).some((name) => name.endsWith('.node'));
+  if (code === 0 && isAll) {
+    process.reallyExit(process.exitCode || 0);
   }
 });
 
@@ -96,6 +113,17 @@ function runScript(source, filename) {
   main._compile(source, filename);
   main.loaded = true;
   return main.exports;
+}
+
+// Before there is work: a program's way through this file, which leaves no trace.
+function rehearse(source) {
+  const { mainModule } = process;
+  const filename = '/rehearsal/main.js';
+  if (!isModule(source, filename)) {
+    runScript(source, filename);
+  }
+  delete require.cache[filename];
+  process.mainModule = mainModule;
 }
 
 // An ES module must be a file beside those it imports. Its name is hidden, so no artifact pattern takes it.

@@ -5,9 +5,9 @@
 // works at the top, and the value of the last expression comes back. The call only goes as far as an await that stands
 // before the code, and the promise of the code's end is waited for here: an inspector that is terminated aborts the
 // process (V8 11.3, when the code throws). The code runs in microtasks, and these from a script with breakOnSigint, so
-// that SIGINT ends an endless loop in the step's first turn; in later turns it ends the wait, between steps it does nothing.
-// The native thread that hears it is kept (node's own REPL has it during an await): starting it for each script takes
-// longer than most steps, and in between a signal is lost or ends the process.
+// that SIGINT ends an endless loop in the step's first turn; in later turns it ends the wait. One that came before the
+// code ends the step at that await. The native thread that hears it is kept (node's own REPL has it during an await):
+// starting it for each script takes longer than most steps, and in between a signal is lost or ends the process.
 const inspector = require('inspector');
 const net = require('net');
 const path = require('path');
@@ -27,11 +27,14 @@ process.noDeprecation = true; // for the next line
 const { clearAsyncIdStack } = process.binding('async_wrap');
 delete process.noDeprecation;
 const POLL_MS = 20;
-const STRICT = '"use strict";', PAUSE = 'void await 0;';
+const LATE_MS = 1000; // what has not come by then got lost: the engine forgets one that comes just when a script ends
+const STRICT = '"use strict";', PAUSE = 'void (await 0, __sandbox_step__.enter());';
 const SHIFT = STRICT.length + PAUSE.length; // of the first line's columns
 
 let current = null; // the step that runs: what it may show still, and how it ends
 let steps = 0;
+let isHeard = false; // SIGINT, since the step began
+const EARLY = {}; // is thrown when it came before the code
 
 // Output is out when a step ends, and when process.exit() ends all.
 for (const name of ['stdout', 'stderr']) {
@@ -137,7 +140,8 @@ function interrupt(step) {
 }
 
 function fail(step, error) {
-  finish(step, 'failed', errorOf(error));
+  if (error === EARLY) interrupt(step);
+  else finish(step, 'failed', errorOf(error));
 }
 
 function show(kind, value, raw) {
@@ -197,7 +201,7 @@ function answered(step, error, reply) {
 
 const turn = process._tickCallback;
 // What the script below calls. A global: scripts see nothing else.
-const bridge = { run: () => turn.call(process), taken: undefined };
+const bridge = { run: () => turn.call(process), enter, taken: undefined };
 Object.defineProperty(globalThis, '__sandbox_step__', { value: bridge, enumerable: false, configurable: false, writable: false });
 const script = new vm.Script('__sandbox_step__.run()', { filename: __filename });
 const OPTIONS = { breakOnSigint: true, displayErrors: false };
@@ -205,7 +209,14 @@ const OPTIONS = { breakOnSigint: true, displayErrors: false };
 // Whether a signal came that ended nothing; it is forgotten. The thread goes on: it is only counted down.
 function takeSignal() {
   startSigintWatchdog();
-  return stopSigintWatchdog();
+  const has = stopSigintWatchdog();
+  isHeard ||= has;
+  return has;
+}
+
+// From here on a signal ends the turn by itself.
+function enter() {
+  if (takeSignal()) throw EARLY;
 }
 
 function runTurn(step) {
@@ -215,6 +226,7 @@ function runTurn(step) {
     if (error.code !== 'ERR_SCRIPT_EXECUTION_INTERRUPTED') throw error;
     // What was under way left its context behind, which node would take for a reason to abort.
     clearAsyncIdStack();
+    isHeard = true;
     repair(process.stdout);
     repair(process.stderr);
     interrupt(step);
@@ -285,10 +297,15 @@ function asExpression(code) {
   }
 }
 
-// A signal that comes before the step's code may be one of the step before.
-function listen() {
-  takeSignal();
-  catchErrors();
+const { wait } = Atomics;
+const { now } = Date;
+const never = new Int32Array(new SharedArrayBuffer(4));
+
+// The signal of the step before, which had its end already. The thread that hears it may not have had its turn yet, and
+// would end what runs then.
+function takeLateSignal() {
+  const end = now() + LATE_MS;
+  while (!isHeard && !takeSignal() && now() < end) wait(never, 0, 0, 1);
 }
 
 // The code may have removed them.
@@ -302,7 +319,9 @@ function begin(header, code) {
   const step = { left: header.max_display_bytes || 0, displays: header.max_displays || 0, dropped: 0, saved: {}, poll: undefined, end: null };
   current = step;
   steps += 1;
-  listen();
+  if (header.after_interrupt) takeLateSignal();
+  isHeard = false;
+  catchErrors();
   for (const [name, value] of Object.entries(header.env || {})) {
     step.saved[name] = process.env[name];
     process.env[name] = value;
@@ -354,5 +373,5 @@ for (const [event, name] of [['newListener', 'startListeningIfSignal'], ['remove
   process.on(event, (type) => type === 'SIGINT' || original(type));
 }
 startSigintWatchdog();
-listen();
+catchErrors();
 send('R');

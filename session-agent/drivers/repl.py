@@ -6,3 +6,4 @@ leaves 1.2 MiB of garbage in each interpreter, for as long as it lives.
 from _frozen_importlib_external import SourceFileLoader as _code_of
 
 exec(_code_of("repl_core", __file__[:-3] + "_core.py").get_code("repl_core"))
+begin()

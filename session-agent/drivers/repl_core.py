@@ -1,4 +1,4 @@
-"""Steps of a session's Python, one after another: what repl.py runs, in its own namespace.
+"""Steps of a session's Python, one after another: what repl.py runs, in its own namespace, before it calls begin().
 
 What a plain step does not need (errors, displays, figures, imports of some modules) is in files beside this one and
 read when it is needed first: they would cost each interpreter time and memory.
@@ -16,6 +16,7 @@ __builtins__ = dict(vars(builtins))
 _DIR = __file__[: -len("repl.py")]
 _ONLY_AST, _TOP_LEVEL_AWAIT, _IS_COROUTINE = 0x400, 0x2000, 0x80
 _FUTURES = 0x1FE0000  # flags of `from __future__ import`, which stay for the steps that follow
+_LATE_SECONDS = 1  # what has not come by then was ignored by the code
 _MAX_SOURCES, _MAX_SOURCE_BYTES = 1000, 4 << 20
 _PLAIN = b'{"status":"succeeded","error":null,"exit_code":null,"dropped":0}'
 
@@ -24,12 +25,13 @@ class State:
     """What the files beside this one share."""
 
     fd = 3
-    pid = posix.getpid()
-    main = _thread.get_ident()
+    pid = 0  # of the interpreter; begin()
+    main = 0  # its thread
     directory = _DIR
     is_listening = False  # whether SIGINT raises
     is_interrupted = False  # whether it has in this step
-    is_pending = False  # it came while a frame was written
+    is_pending = False  # it came while a frame was written, or before the code
+    heard = 0  # signals since the step began
     is_running = False  # within a step
     step = 0
     futures = 0
@@ -112,6 +114,7 @@ def _receive(size):
 
 
 def _on_sigint(signum, frame):
+    state.heard += 1
     if state.is_listening:
         state.is_interrupted = True
         raise KeyboardInterrupt
@@ -224,17 +227,31 @@ def _run(source):
         state.is_listening = False
 
 
+def _await_late():
+    """The signal of the step before, which had its end already: a thread of the code's may hold it, and not have had its turn."""
+    from time import monotonic, sleep
+
+    end = monotonic() + _LATE_SECONDS
+    while not state.heard and monotonic() < end:
+        sleep(0.001)
+
+
 def _prepare(header):
     state.step += 1
     state.max_displays = header.get("max_displays", 0)
     state.bytes_left = header.get("max_display_bytes", 0)
     state.displays = state.dropped = 0
-    state.is_interrupted = state.is_pending = False
     state.is_running = True
     state.shown = ()
     # The code may have set its own, or closed what it found.
     if _signal.getsignal(_signal.SIGINT) is not _on_sigint:
         _signal.signal(_signal.SIGINT, _on_sigint)
+        state.heard += 1  # by that
+    if header.get("after_interrupt"):
+        _await_late()
+        state.is_pending = state.is_pending and state.heard > 1
+    state.heard = int(state.is_pending)
+    state.is_interrupted = False
     _reopen()
 
 
@@ -294,7 +311,8 @@ def _own(fd, number):
 
 def _start():
     # Line by line: what a killed program has printed so far must be with the reader already.
-    sys.stdout.reconfigure(line_buffering=True)
+    if not sys.stdout.line_buffering:
+        sys.stdout.reconfigure(line_buffering=True)
     state.std = (sys.stdout, sys.stderr)
     state.spare = ((1, _own(1, 251)), (2, _own(2, 252)))
     state.fd = _own(3, 250)
@@ -330,20 +348,34 @@ def _parser():
 def _serve():
     if "linecache" in sys.modules:
         load("repl_hooks.py")["after_linecache"](sys.modules["linecache"])
-    parse = _parser()
     while True:
         head = _receive(4)
         frame = _receive(int.from_bytes(head, "little")) if len(head) == 4 else b""
         if not frame:
             return
         end = frame.index(b"\n")
-        header = parse(frame[1:end].decode("utf-8"))
+        header = _parse(frame[1:end].decode("utf-8"))
         _prepare(header)
         env = header.get("env")
         source = frame[end + 1 :]
         send(b"E", _with_env(source, env) if env else _step(source))
 
 
-_namespace = _start()
-send(b"R")
-_serve()
+def prepare():
+    """What every session's interpreter comes to before its first step, and can be done before it is one."""
+    if "linecache" in sys.modules:
+        load("repl_hooks.py")
+    for text in ("1", "import os\nx = 1\n", "x += 1"):
+        _compile(text, "<step 0>")  # what the compiler makes of itself when it is used first stays
+
+
+def begin():
+    """Until the agent is gone."""
+    global _namespace
+    state.pid, state.main = posix.getpid(), _thread.get_ident()
+    _namespace = _start()
+    send(b"R")
+    _serve()
+
+
+_parse = _parser()

@@ -271,6 +271,10 @@ ok($end->{status} eq 'failed' && length JSON::PP->new->utf8->encode($end) < 6553
 is("$end->{status} $end->{interpreter}", 'timed_out dead', 'half a frame holds nobody up for long');
 ($end) = step('evil', "signal.signal(signal.SIGINT, lambda *a: say(outcome(status='interrupted')))\ntime.sleep(5)\n", timeout_ms => 100);
 is("$end->{status} $end->{interpreter}", 'timed_out alive', 'a driver that obeys');
+($end, $channel) = step('evil', 'head');
+like($channel->{out}[1], qr/\A\{"after_interrupt": true, "id"/, 'is told once that the step before was interrupted');
+($end, $channel) = step('evil', 'head');
+unlike($channel->{out}[1], qr/after_interrupt/, 'and no more');
 $mux->ask({ op => 'context_end', name => 'evil' });
 context('evil', 'evil-plain');
 ($end) = step('evil', "if os.fork() == 0:\n  [os.write(1, b'f' * 65536) for i in range(100000)]\ntime.sleep(0.2); say(GOOD)");

@@ -136,6 +136,31 @@ ok($r->{exit_code} == 1 && $r->{stderr} =~ /in a module/ && $r->{stderr} !~ /dri
 is(js('process.on("uncaughtException", (e) => { console.log("mine", e.message); process.exit(6) }); throw new Error("x")')->{exit_code}, 6,
    'node: a handler of its own for exceptions');
 
+# Its end is as node's own, whoever has something to do at it.
+my $after = 'const { emit } = process; process.emit = function (...a) { const r = emit.apply(this, a); if (a[0] === "exit") console.log("after", a[1]); return r };';
+for (['a listener', 'process.on("exit", (c) => console.log("exit", c))', "exit 0\n", 0],
+     ['a listener before the driver\'s', 'process.prependListener("exit", (c) => console.log("exit", c))', "exit 0\n", 0],
+     ['a code that a listener gives', 'process.on("exit", () => { process.exitCode = 5 })', '', 5],
+     ['the same before the driver\'s', 'process.prependListener("exit", () => { process.exitCode = 6 })', '', 6],
+     ['two listeners, the last of which exits', 'process.on("exit", () => console.log(1)); process.on("exit", () => process.exit(7))', "1\n", 7],
+     ['no listener at all', 'process.removeAllListeners("exit"); console.log("x")', "x\n", 0],
+     ['more to do when nothing was left', 'let n = 0; process.on("beforeExit", () => { if (n++ < 2) setTimeout(() => console.log(n), 5) })', "1\n2\n", 0],
+     ['an exception then', 'process.once("beforeExit", () => setTimeout(() => { throw new Error("late") }, 5))', '', 1, qr/Error: late/],
+     ['a rejection then', 'process.once("beforeExit", () => setTimeout(() => Promise.reject(new Error("late")), 5))', '', 1, qr/Error: late/],
+     ['an exception in a listener', 'process.prependListener("exit", () => { throw new Error("at the end") })', '', 1, qr/Error: at the end/],
+     ['who stands in for emit', $after, "after 0\n", 0],
+     ['who stands in for emit, at process.exit', "$after process.exit(0)", "after 0\n", 0],
+     ['who stands in for reallyExit', 'const { reallyExit } = process; process.reallyExit = (c) => { console.log("mine", c); reallyExit.call(process, c) }', '', 0],
+     ['who stands in for reallyExit, at process.exit', 'const { reallyExit } = process; process.reallyExit = (c) => { console.log("mine", c); reallyExit.call(process, c) }; process.exit(0)', "mine 0\n", 0],
+     ['files that are written', 'const fs = require("fs"); const s = fs.createWriteStream("out"); for (let i = 0; i < 50; i++) s.write("y".repeat(10000)); s.end(); process.once("exit", () => console.log(fs.statSync("out").size))', "500000\n", 0],
+     ['a thread that nobody waits for', 'new (require("worker_threads").Worker)("setInterval(() => {}, 1)", { eval: true }).unref(); console.log("x")', "x\n", 0],
+     ['a thread with something to say', 'new (require("worker_threads").Worker)("process.on(\"exit\", () => console.log(\"thread\"))", { eval: true })', "thread\n", 0],
+     ['a child that goes on', 'require("child_process").spawn("/bin/sleep", ["993"], { stdio: "ignore", detached: true }).unref(); console.log("x")', "x\n", 0]) {
+    my ($what, $code, $out, $exit, $err) = @$_;
+    $r = js($code);
+    ok($r->{stdout} eq $out && ($r->{exit_code} // -1) == $exit && ($err ? $r->{stderr} =~ $err : $r->{stderr} eq ''), "node: the end: $what") or diag explain $r;
+}
+
 is_deeply(js('exports.handler = (event) => ({ sum: event.a + event.b })', event => { a => 1, b => 2 })->{result}, { sum => 3 }, 'node: a handler');
 is_deeply(js('exports.handler = async (event, context) => [event, context.functionName]', event => undef)->{result}, [undef, 'handler'],
           'node: an async handler, an event of null');

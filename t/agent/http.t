@@ -95,6 +95,33 @@ is($agent->call('DELETE', "/v1/sessions/$agent->{session}", undef, 'X-Session-To
 is($agent->call('DELETE', "/v1/sessions/$id", undef, %auth)->{status}, 204, 'deleted');
 refused($agent->call('POST', '/v1/steps', $step, %auth), 401, 'unauthorized', 'a deleted session is gone');
 
+# A step that brings its session.
+{
+    my %opens = (sessionId => 'within', runtime => 'bash', token => $token);
+    my %step = (sessionId => 'within', stepId => 't', code => 'echo "$WHO"; cat a.txt; echo made > out.txt');
+    my %whole = (%step, session => { %opens, env => { WHO => 'me' }, files => [{ path => 'a.txt', content => "file\n" }] });
+    for my $case (['no object', [], '/session'], ['empty', {}, '/session/sessionId'], ['of another id', { %opens, sessionId => 'other' }, '/session/sessionId'],
+                  ['an unknown member', { %opens, step => 1 }, '/session/step'], ['an unknown runtime', { %opens, runtime => 'perl' }, '/runtime'],
+                  ['a short token', { %opens, token => 'short' }, '/session/token'], ['no token', { sessionId => 'within', runtime => 'bash' }, '/token'],
+                  ['a bad name', { %opens, env => { LD_PRELOAD => 'x' } }, '/session/env/LD_PRELOAD'],
+                  ['a bad file', { %opens, files => [{ path => '../x', content => '' }] }, '/session/files/0'],
+                  ['no base64', { %opens, files => [{ path => 'x', content => '!', encoding => 'base64' }] }, '/files/0']) {
+        my ($what, $session, $field) = @$case;
+        my $problem = refused($agent->call('POST', '/v1/steps', { %step, session => $session }), 422, 'invalid_request', "within a step: $what");
+        is($problem->{errors}[0]{field}, $field, '  by its field');
+    }
+    refused($agent->call('DELETE', '/v1/sessions/within', undef, %auth), 401, 'unauthorized', 'none of them opened a session');
+    refused($agent->call('POST', '/v1/steps', \%step, %auth), 401, 'unauthorized', 'and without one there is none');
+    my $reply = $agent->call('POST', '/v1/steps', \%whole);
+    is($reply->{status}, 200, 'a step opens its session, without its token beside it');
+    is($reply->{json}{stdout}, "me\nfile\n", '  with environment and files');
+    refused($agent->call('POST', '/v1/steps', \%whole, %auth), 409, 'conflict', 'not twice');
+    refused($agent->call('GET', '/v1/sessions/within/files/out.txt'), 401, 'unauthorized', 'its files are not for all');
+    is($agent->call('GET', '/v1/sessions/within/files/out.txt', undef, %auth)->{content}, "made\n", '  but for its token');
+    is($agent->call('POST', '/v1/steps', { %step, code => 'cat out.txt' }, %auth)->{json}{stdout}, "made\n", 'the session stays for other steps');
+    is($agent->call('DELETE', '/v1/sessions/within', undef, %auth)->{status}, 204, '  until it is deleted');
+}
+
 # Deleted while its step runs.
 $agent->session('bash');
 my $mark = "77.$$";

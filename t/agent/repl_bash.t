@@ -115,7 +115,7 @@ for my $case (['a program', 'sleep 600; echo no'], ['a loop', 'while true; do :;
     is("$r->{status} " . ($r->{exit_code} // '') . " $r->{stdout}", "interrupted 130 go\n", "SIGINT ends $name") or diag explain $r;
     says('set +e; echo $x', "1\n", 'and leaves the session as it was');
 }
-$d->interrupt for 1 .. 20;
+$d->signal for 1 .. 20;
 says('echo $x', "1\n", 'between steps the signal does nothing');
 srand 1;
 my $ends = $d->storm(500, 'echo $x', 'for i in {1..500}; do :; done', 'v=$(echo $x)', 'false', 'printf "%09999d\n" 1');

@@ -227,8 +227,11 @@ is($r->{status}, 'interrupted', 'but not in the next');
 $r = py("try:\n    print('go', flush=True)\n    while True: pass\nexcept KeyboardInterrupt:\n    print('caught')\n5", interrupt_at => qr/go/);
 is("$r->{status} " . value($r), 'succeeded 5', 'the code may catch it');
 $r = fails('raise KeyboardInterrupt', 'KeyboardInterrupt', 'one that the code raises is an error');
-for my $i (1 .. 20) { $d->interrupt }
-is_value('x', '2', 'between steps the signal does nothing');
+is_deeply([grep { $_ ne 'succeeded' } map { $d->interrupt; py('x')->{status} } 1 .. 200], [], 'a signal that its step has overtaken does nothing');
+$d->signal;
+$r = py("print(1)\nwhile True: pass");
+is("$r->{status} $r->{stdout}", 'interrupted ', 'one that comes before the code ends it');
+is_value('x', '2', 'once');
 $r = py("print('go', flush=True)\nimport atexit\nwhile True:\n    try:\n        while True: pass\n    finally:\n        z = 1", interrupt_at => qr/go/);
 is($r->{status}, 'interrupted', 'through a finally');
 

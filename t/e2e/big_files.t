@@ -59,6 +59,7 @@ sub head_of {
     my ($socket) = @_;
     my $head = '';
     while ($head !~ /\r\n\r\n/) { sysread $socket, $head, 1, length $head or last }
+    Sandbox::Contract::got($socket, $head, cut => 1);
     return $head;
 }
 
@@ -67,6 +68,7 @@ sub upload {
     my ($from, $stop) = @_;
     my $socket = connection();
     my $last = $size - 1;
+    Sandbox::Contract::sent($socket, "PUT $base/files/big HTTP/1.1\r\n\r\n");
     print {$socket} "PUT $base/files/big HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\nContent-Range: bytes $from-$last/$size\r\nContent-Length: "
         . ($size - $from) . "\r\n\r\n";
     $socket->flush;
@@ -130,6 +132,7 @@ while ($got < $size) {
     my $socket = connection();
     shift @cuts while @cuts && $cuts[0] <= $got;
     my $stop = @cuts ? shift @cuts : $size;
+    Sandbox::Contract::sent($socket, "GET $base/files/big HTTP/1.1\r\n\r\n");
     print {$socket} "GET $base/files/big HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer $token\r\n" . ($got ? "Range: bytes=$got-\r\nIf-Range: $etag\r\n" : '') . "\r\n";
     $socket->flush;
     my $head = head_of($socket);
@@ -164,6 +167,7 @@ note(sprintf '%d MiB: up %.1f s (%.0f MiB/s) with %d breaks, down %.1f s (%.0f M
 
 # A client that reads nothing holds nobody up and costs no more than what is on its way.
 my $slow = connection();
+Sandbox::Contract::sent($slow, "GET $base/files/big HTTP/1.1\r\n\r\n");
 print {$slow} "GET $base/files/big HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\n\r\n";
 $slow->flush;
 head_of($slow);

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # A hundred jobs at once from ten tenants, each seeing only its own.
+# alone: it measures one tenant beside another
 use strict;
 use warnings;
 use FindBin;

@@ -44,7 +44,7 @@ sub all_terminal {
 my @id = submit(50, 'worker');
 is(scalar @id, 50, 'fifty jobs are accepted');
 kill 'KILL', $_ for ($t->gateway_workers)[0];
-ok($t->wait_until(5, sub { $t->request('GET', '/healthz', anonymous => 1)->{status} == 200 }), 'a new worker serves');
+ok($t->wait_until(30, sub { $t->request('GET', '/healthz', anonymous => 1)->{status} == 200 }), 'a new worker serves');
 my $status = all_terminal('nginx worker killed', @id);
 is($status->{succeeded}, 50, 'a dead worker costs no accepted job');
 
@@ -54,7 +54,7 @@ $t->kill9('executor');
 my $down = $t->request('POST', '/v1/jobs', json => { language => 'bash', code => 'true' });
 ok($down->{status} == 502 || $down->{status} == 503, 'meanwhile the gateway answers with a problem');
 is($down->{headers}{'content-type'}, 'application/problem+json', 'as a document');
-ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'no sandbox outlives its executor');
+ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'no sandbox outlives its executor');
 $t->start_executor;
 all_terminal('executor killed', @id);
 is($t->job({ language => 'bash', code => 'echo again' })->{stdout}, "again\n", 'it serves again');
@@ -63,7 +63,7 @@ is($same->{json}{job_id}, $id[0][0], 'an idempotency key still leads to its job'
 
 @id = submit(50, 'launcher');
 $t->kill9('launcher');
-ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'no sandbox outlives the launcher');
+ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'no sandbox outlives the launcher');
 $t->start_launcher;
 $t->{killed}{launcher} = 0;
 ok($t->wait_until(20, sub { ($t->request('GET', '/readyz', anonymous => 1)->{status} // 0) == 200 }), 'the executor finds the new launcher');
@@ -72,7 +72,7 @@ is($t->job({ language => 'bash', code => 'echo again' })->{stdout}, "again\n", '
 
 my ($ok, $text) = $t->audit_verify;
 ok($ok, 'the audit chain verifies') or diag $text;
-my $log = join '', map { local (@ARGV, $/) = $_; <> } sort glob $t->dir . '/data/audit/*.jsonl';
+my $log = join '', map { local (@ARGV, $/) = $_; <> } sort glob $t->dir . '/data/audit/audit-*.jsonl';
 my %accepted = map { $_ => 1 } $log =~ /"kind":"job\.accepted","object":"(job_\w+)"/g;
 my %ended = map { $_ => 1 } $log =~ /"kind":"job\.(?:finished|lost|cancelled)","object":"(job_\w+)"/g;
 is_deeply([grep { !$ended{$_} } sort keys %accepted], [], 'each accepted job has its end in the audit log');

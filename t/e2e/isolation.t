@@ -119,13 +119,13 @@ is($t->request('GET', "/v1/jobs?isolation=$_")->{status}, 422, "no filter: $_") 
 
 # Records and metrics.
 my %seen;
-for my $line (map { split /\n/ } map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/*") {
+for my $line (map { split /\n/ } map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/audit-*") {
     my $event = decode_json($line);
     $seen{ $event->{object} }{ $event->{kind} } = $event->{body}{isolation} if $event->{kind} =~ /^job\./;
 }
-is_deeply($seen{ $gvisor->{job_id} }, { 'job.accepted' => 'gvisor', 'job.finished' => 'gvisor' }, 'the audit says the tier');
-is_deeply($seen{ $process->{job_id} }, { 'job.accepted' => 'process', 'job.finished' => 'process' }, 'of each job');
-is_deeply([ grep { my %tier = map { ($_ // '-') => 1 } values %{ $seen{$_} }; keys %tier != 1 } keys %seen ], [], 'and both events the same one');
+is_deeply($seen{ $gvisor->{job_id} }, { 'job.accepted' => 'gvisor', 'job.started' => 'gvisor', 'job.finished' => 'gvisor' }, 'the audit says the tier');
+is_deeply($seen{ $process->{job_id} }, { 'job.accepted' => 'process', 'job.started' => 'process', 'job.finished' => 'process' }, 'of each job');
+is_deeply([ grep { my %tier = map { ($_ // '-') => 1 } values %{ $seen{$_} }; keys %tier != 1 } keys %seen ], [], 'and all events the same one');
 my $ready = $t->executor_request('GET', '/readyz');
 is_deeply($ready->{json}{isolation}, { process => 'ready', gvisor => 'ready' }, '/readyz knows both');
 like($t->executor_request('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_taken_cold_total\{template="strong",isolation="gvisor"\} 2$/m, 'pools by tier');

@@ -80,7 +80,7 @@ is($reply->{json}{violations}[0]{rule}, 'limits.memory', 'names the rule');
 
 my ($ok, $text) = $t->audit_verify;
 ok($ok, 'the audit chain verifies') or diag $text;
-my $log = join '', map { local (@ARGV, $/) = $_; <> } glob $t->dir . '/data/audit/*.jsonl';
+my $log = join '', map { local (@ARGV, $/) = $_; <> } glob $t->dir . '/data/audit/audit-*.jsonl';
 for my $name (qw(memory disk processes cpu time output)) {
     like($log, qr/"name":"$name"/, "the audit log tells of $name");
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # A tenant that forks, allocates, floods output, fills disks, spins, cancels and sends nonsense, all at once, with as many
 # jobs as it may have: another tenant's jobs come out right, and it meets its limits. How long they take, t/bench/neighbour says.
+# alone: it fills the machine
 use strict;
 use warnings;
 use FindBin;

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # The cross-tenant matrix: every endpoint, asked for another tenant's ids in every state,
 # answers byte for byte as for ids that nobody has, and nothing else moves either.
+# alone: it compares times
 use strict;
 use warnings;
 use FindBin;
@@ -37,7 +38,7 @@ $t->start_executor('limits.queue_timeout' => '10m');
 my @running = map { post($holds)->{job_id} } 1 .. 3;
 $id{running} = $running[0];
 $id{queued} = post($holds, headers => { 'Idempotency-Key' => 'key-in-flight' })->{job_id};
-ok($t->wait_until(10, sub { $t->request('GET', "/v1/jobs/$_", %owner)->{json}{status} eq 'running' or return 0 for @running; 1 }), 'three run');
+ok($t->wait_until(30, sub { $t->request('GET', "/v1/jobs/$_", %owner)->{json}{status} eq 'running' or return 0 for @running; 1 }), 'three run');
 my ($documented) = Sandbox::_slurp("$Sandbox::ROOT/docs/api.md") =~ /\| `status` \| \|\n(.*?)\n\n/s;
 my %stated = map { $_ => 1 } map { /`(\w+)`/g } map { (split /\|/)[1] } split /\n/, $documented =~ s/^\|---.*\n//mr;
 delete $stated{denied};    # no policy ends a job that was accepted
@@ -55,6 +56,18 @@ my %asks = (
         { method => 'DELETE', path => '/v1/jobs/ID', headers => { 'Idempotency-Key' => 'k' } },
         { method => 'DELETE', path => '/v1/jobs/ID?wait=1' }, { method => 'HEAD', path => '/v1/jobs/ID?wait=100ms' },
     ],
+    '/tools/jobs/{id}' => [
+        (map { { method => 'GET', path => "/tools/jobs/ID$_" } } '', '?wait=0', '?wait=100ms', '?wait=x', '?other=1', '/'),
+        (map { { method => $_, path => '/tools/jobs/ID' }, { method => $_, path => '/tools/jobs/ID', body => $body } } qw(GET HEAD DELETE POST PUT)),
+    ],
+    # As agents ask for them: a job by either name, what it left by its URI; and by the handle of a step, which it is not.
+    (map { my $kind = $_; map { my ($pattern, $id) = @$_; ("/tools/$kind/$pattern" => [
+        (map { { method => 'GET', path => "/tools/$kind/$id$_" } } '', '?wait=0', '?wait=x', '?stdout_offset=1', '?other=1'),
+        (map { my $method = $_; map { { method => $method, path => "/tools/$kind/$id", headers => { Accept => $_ } } } '*/*', 'application/vnd.sandbox.tool+json', 'text/event-stream' } qw(GET HEAD DELETE POST)),
+    ]) } ['{id}', 'ID'], ['{id}.{step}', 'ID.stp_00000000000000000000000000'] } qw(runs tasks)),
+    (map { my $path = $_; ("/tools/$path" => [
+        map { my $uri = $_; map { { method => $_, path => "/tools/$path?uri=$uri" } } qw(GET HEAD POST) } 'sandbox://job/ID/sum.txt', 'sandbox://job/ID/none.txt', 'sandbox://job/ID/', 'sandbox://session/ID/sum.txt', 'sandbox://artifact/ID',
+    ]) } qw(files resource)),
     (map { my $stream = $_; ("/v1/jobs/{id}/$stream" => [
         (map { { method => $_, path => "/v1/jobs/ID/$stream" }, { method => $_, path => "/v1/jobs/ID/$stream", body => $body } } qw(GET HEAD DELETE POST)),
         { method => 'GET', path => "/v1/jobs/ID/$stream", headers => { Range => 'bytes=0-1' } }, { method => 'GET', path => "/v1/jobs/ID/$stream?x=1" },
@@ -74,9 +87,10 @@ my %asks = (
     ],
 );
 # No id in the path: what a listing shows and what a key does is looked at below.
-my %without_id = map { $_ => 1 } '/v1/jobs', '/healthz', '/readyz', '/metrics';
-# Sessions and what is in them, and artifacts, have their own matrix: tenants_sessions.t.
-my @routes = grep { $_->{pattern} !~ m{^(?:/v1|/api/v1)?/(?:sessions|artifacts)\b} } Sandbox::Tenants::routes();
+# That the other lists and the cancellation by key know their own tenant's alone: t/executor/tool_status.t, tool_complete.t, tool_cancel.t.
+my %without_id = map { $_ => 1 } '/v1/jobs', '/tools/jobs', '/healthz', '/readyz', '/metrics', '/v1/status', '/tools/status', '/tools/complete', '/tools/cancellations';
+# Sessions and what is in them, and artifacts, have their own matrix: tenants_sessions.t; what governs a tenant too: tenants_policies.t.
+my @routes = grep { $_->{pattern} !~ m{^(?:/v1|/api/v1|/tools)?/(?:sessions|artifacts|policies|revocations|gateway|audit|usage)\b} } Sandbox::Tenants::routes();
 for my $route (@routes) {
     ok($asks{ $route->{pattern} } || $without_id{ $route->{pattern} }, "$route->{pattern} has rows here");
     next unless $asks{ $route->{pattern} };
@@ -102,7 +116,9 @@ sub compare {
         my $path = $ask->{path} =~ s/ID/$id/r;
         my $reply = Sandbox::Tenants::send($t, $where, { %$ask, path => $path }, $who);
         push @shape, Sandbox::Tenants::shape($reply, $id);
-        push @shown, "$what: " . Sandbox::Tenants::status($reply) if Sandbox::Tenants::status($reply) < 400;
+        # Of a resource and of a task it is said by an error of the protocol, in a reply that is 200.
+        my $refused = Sandbox::Tenants::status($reply) >= 400 || ($path =~ m{^/tools/(?:resource|tasks)\b} && $reply =~ /^Sandbox-Tool-Result: error\r$/m && ($ask->{method} eq 'HEAD' || $reply =~ /"code":-32602/));
+        push @shown, "$what: " . Sandbox::Tenants::status($reply) unless $refused;
         push @shown, "$what: $1" if $reply =~ /(secret|hidden|partial|Location|Retry-After|sum\.txt.*sha256)/i && $path !~ /$1/;
         $n_asked++;
     }

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # The cross-tenant matrix of sessions and what is in them: every route under another tenant's session, step, context,
 # process, file or artifact answers byte for byte as under one that nobody has, and moves nothing.
+# alone: it compares times
 use strict;
 use warnings;
 use FindBin;

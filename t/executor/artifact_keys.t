@@ -45,7 +45,7 @@ for my $i (0 .. $#doomed) {
 is($refused, 0, scalar(@doomed) . ' are deleted');
 is($left, 0, 'the key of each is in none of the files when that is answered');
 is_deeply([grep { holding($wrapped{$_}) } @doomed], [], 'nor afterwards, of any of them');
-is_deeply([grep { $_ && -e $_ } map { file_of($_) } @doomed], [], 'nor are their files') if $t->wait_until(5, sub { !grep { file_of($_) } @doomed });
+is_deeply([grep { $_ && -e $_ } map { file_of($_) } @doomed], [], 'nor are their files') if $t->wait_until(30, sub { !grep { file_of($_) } @doomed });
 is_deeply([grep { content($_)->{status} != 200 } (grep { !$doomed{$_} } @ids), @late], [], 'all others are read');
 
 # While somebody reads a long listing over and over, the log cannot always be emptied at once.
@@ -64,7 +64,7 @@ my $dir = $path =~ s{/[^/]+$}{}r;
 chown 0, 0, $dir;
 chmod 0755, $dir;
 is(ask('DELETE', "/v1/artifacts/$id")->{status}, 204, 'deleted');
-ok($t->wait_until(5, sub { $t->read_file('logs/executor.log') =~ /"artifact\.file_left".*\Q$id/ }), 'but the file stays');
+ok($t->wait_until(30, sub { $t->read_file('logs/executor.log') =~ /"artifact\.file_left".*\Q$id/ }), 'but the file stays');
 $t->kill9('executor');
 ok(-e $path, 'also when executord is killed now');
 is_deeply([holding($key)], [], 'without its key');
@@ -73,7 +73,7 @@ chown $t->{executor_uid}, $t->{executor_uid}, $dir;
 chmod 0700, $dir;
 $t->start_executor;
 is(content($id)->{status}, 404, 'there is no such artifact after the start');
-ok($t->wait_until(10, sub { !-e $path }), 'and the sweep takes the file');
+ok($t->wait_until(30, sub { !-e $path }), 'and the sweep takes the file');
 is(content($late[0])->{content}, 'late 0', 'of this one only');
 
 # Killed in the middle of it all: what is there is whole, what is not is gone, and no file is without a row for long.
@@ -89,7 +89,7 @@ for my $round (1 .. 2) {
         push @pids, $child;
     }
     my $count = () = glob "$t->{dir}/data/artifacts/*/art_*";
-    $t->wait_until(5, sub { my $now = () = glob "$t->{dir}/data/artifacts/*/art_*"; $now > $count + 5 * $round });
+    $t->wait_until(30, sub { my $now = () = glob "$t->{dir}/data/artifacts/*/art_*"; $now > $count + 5 * $round });
     $t->kill9('executor');
     waitpid $_, 0 for @pids;
     $t->start_executor;
@@ -104,7 +104,7 @@ for my $round (1 .. 2) {
         $cursor = $page->{next_cursor};
     } while $cursor;
     is($bad, 0, "round $round: whatever is listed is whole");
-    ok($t->wait_until(10, sub { !grep { !$rows{$_} } map { m{([^/]+)$} } glob "$t->{dir}/data/artifacts/*/art_*" }), 'and nothing else stays');
+    ok($t->wait_until(30, sub { !grep { !$rows{$_} } map { m{([^/]+)$} } glob "$t->{dir}/data/artifacts/*/art_*" }), 'and nothing else stays');
     my %now = keys_now();
     is_deeply([sort keys %now], [sort keys %rows], 'each has its key, and no key is without one');
 }

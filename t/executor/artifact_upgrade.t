@@ -44,7 +44,7 @@ unlike($t->read_file("data/artifacts/$dir/$new"), qr/line 1/, 'is sealed');
 $t->write("data/artifacts/$dir/$old[1]", substr $plain, 1);
 is(ask('GET', "/v1/artifacts/$old[1]/content")->{status}, 500, 'one that was cut since is refused');
 is(ask('DELETE', "/v1/artifacts/$old[0]")->{status}, 204, 'deleted');
-ok($t->wait_until(5, sub { !-e $path[0] }), 'with its file');
+ok($t->wait_until(30, sub { !-e $path[0] }), 'with its file');
 is(ask('GET', "/v1/artifacts/$old[0]")->{status}, 404, 'and gone');
 $t->finish;
 done_testing();

@@ -16,7 +16,7 @@ sub context { return Sandbox::Context::sign($t->{key}, @_) }
 sub ask { my ($method, $path, %option) = @_; my %as = %{ delete $option{as} || {} }; return $t->executor_request($method, $path, context => context(%as), %option) }
 sub up { my ($name, $bytes, %option) = @_; return ask('POST', '/v1/artifacts' . (defined $name ? "?name=$name" : ''), body => $bytes, %option) }
 sub files { return grep { -f } glob "$t->{dir}/data/artifacts/*/art_*" }
-sub audit { return [map { $JSON->decode($_) } grep { /"kind":"artifact\./ } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/*.jsonl"] }
+sub audit { return [map { $JSON->decode($_) } grep { /"kind":"artifact\./ } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl"] }
 
 $t->start_launcher->start_executor;
 
@@ -133,7 +133,7 @@ is(up('x', 'z' x 1000, as => { tenant => 'umbrella', art_total => 1000 })->{stat
 my $n = @{ ask('GET', '/v1/artifacts?limit=100')->{json}{artifacts} };
 is(up("n$_", 'n')->{status}, 201, "number $_") for $n + 1 .. 40;
 is(up('n41', 'n')->{json}{violations}[0]{rule}, 'artifacts.max_number', 'then it has as many as it may');
-ok($t->wait_until(5, sub { files() == 41 }), 'and no file more') or diag scalar files();
+ok($t->wait_until(30, sub { files() == 41 }), 'and no file more') or diag scalar files();
 
 # Listings.
 my ($seen, $cursor, $pages, @all) = (0, '', 0);
@@ -189,7 +189,7 @@ my $first = up('same', 'same bytes', %key);
 my $count = files();
 my $again = up('same', 'same bytes', %key);
 is("$again->{status} $again->{json}{artifact_id} $again->{headers}{'idempotency-replayed'}", "201 $first->{json}{artifact_id} true", 'the same answer');
-ok($t->wait_until(5, sub { files() == $count }), 'and no second file');
+ok($t->wait_until(30, sub { files() == $count }), 'and no second file');
 is(up('same', 'other bytes', %key)->{json}{code}, 'idempotency_mismatch', 'other bytes');
 is(up('other', 'same bytes', %key)->{json}{code}, 'idempotency_mismatch', 'another name');
 isnt(up('same', 'same bytes', %key, as => { tenant => 'umbrella' })->{json}{artifact_id}, $first->{json}{artifact_id}, 'keys are of a tenant');
@@ -201,7 +201,7 @@ is(up('x', 'x', headers => { 'Idempotency-Key' => "a\tb" })->{status}, 400, 'a k
 $count = files();
 my $gone = $t->executor_raw("POST /v1/artifacts HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\nSandbox-Context: " . context() . "\r\n\r\n" . 'x' x 3_000_000, seconds => 0.2);
 is($gone, '', 'no answer to half a body');
-ok($t->wait_until(5, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'nothing of it is left');
+ok($t->wait_until(30, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'nothing of it is left');
 is(files(), $count, 'nowhere');
 
 # Signed URLs.
@@ -213,15 +213,15 @@ is($t->executor_request('GET', $url->{url})->{status}, 401, 'the executor itself
 
 # Expiry.
 is(ask('PATCH', "/v1/artifacts/$id", json => { expires_in => '200ms' })->{status}, 200, 'soon');
-ok($t->wait_until(10, sub { ask('GET', "/v1/artifacts/$id")->{status} == 404 }), 'expired and removed');
-ok($t->wait_until(5, sub { !grep { /\Q$id/ } files() }), 'its file, too');
+ok($t->wait_until(30, sub { ask('GET', "/v1/artifacts/$id")->{status} == 404 }), 'expired and removed');
+ok($t->wait_until(30, sub { !grep { /\Q$id/ } files() }), 'its file, too');
 
 # What the audit says.
 my %kinds;
-$t->wait_until(5, sub { %kinds = (); $kinds{ $_->{kind} }++ for @{ audit() }; $kinds{'artifact.expired'} });
+$t->wait_until(30, sub { %kinds = (); $kinds{ $_->{kind} }++ for @{ audit() }; $kinds{'artifact.expired'} });
 ok($kinds{$_}, "$_ is in the audit") for qw(artifact.uploaded artifact.read artifact.deleted artifact.expired);
 my ($uploaded) = grep { $_->{kind} eq 'artifact.uploaded' && $_->{object} eq $id } @{ audit() };
 is_deeply([@{$uploaded}{qw(tenant decision)}, $uploaded->{body} ? @{ $uploaded->{body} }{qw(sha256 size subject)} : @$uploaded{qw(sha256 size subject)}], ['acme', 'allow', sha256_hex($bytes), length $bytes, 'tester'], 'with who and what') or diag explain $uploaded;
-unlike(join("\n", map { $t->read_file("data/audit/$_") } map { m{([^/]+)$} } glob "$t->{dir}/data/audit/*.jsonl"), qr/report\.bin/, 'and without its name');
+unlike(join("\n", map { $t->read_file("data/audit/$_") } map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl"), qr/report\.bin/, 'and without its name');
 $t->finish;
 done_testing();

@@ -100,6 +100,11 @@ is(raw("${head}Content-Length: 50\r\n\r\n{\"language\"", half_close => 1), 400, 
 is(raw("${head}Content-Length: 99999999999\r\n\r\n"), 413, 'a body far too large');
 is(raw("GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX: " . 'a' x 40000 . "\r\n\r\n"), 431, 'a head too large');
 is(raw("GARBAGE\r\n\r\n"), 400, 'no HTTP');
+my $garbage = Sandbox::parse_reply($t->executor_raw("GARBAGE\r\n\r\n", seconds => 3));
+problem($garbage, 400, 'bad_request', 'what is no request');
+like($garbage->{headers}{'x-request-id'}, qr/\Areq_[0-9a-z]{26}\z/, 'it has an id all the same');
+is($garbage->{json}{request_id}, $garbage->{headers}{'x-request-id'}, 'the one in its body');
+is($garbage->{headers}{'cache-control'}, 'no-store', 'and is not to be kept');
 is(raw("GET http://x/v1/jobs HTTP/1.1\r\nHost: x\r\nSandbox-Context: $context\r\n\r\n"), 400, 'absolute form');
 
 # Identity.

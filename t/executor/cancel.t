@@ -20,7 +20,7 @@ sub begin { return ask('POST', '/v1/jobs', json => { wait => 0, @_ })->{json}{jo
 sub get { return ask('GET', "/v1/jobs/$_[0]")->{json} }
 
 my $id = begin(language => 'bash', code => 'trap "" TERM INT; for i in 1 2 3 4 5; do (setsid sleep 60 &) ; done; echo up; sleep 60');
-ok($t->wait_until(10, sub { get($id)->{stdout} eq "up\n" }), 'it runs, with a tree that ignores signals');
+ok($t->wait_until(30, sub { get($id)->{stdout} eq "up\n" }), 'it runs, with a tree that ignores signals');
 cmp_ok(scalar($t->sandbox_processes), '>', 5, 'the tree is there');
 my $start = time;
 my $reply = ask('DELETE', "/v1/jobs/$id");
@@ -30,7 +30,7 @@ is($reply->{json}{status}, 'cancelled', 'the answer is terminal');
 is($reply->{json}{stdout}, "up\n", 'what was printed is kept');
 is($reply->{json}{exit_code}, undef, 'there is no exit code');
 cmp_ok($took, '<', 1.5, 'within a second and a little');
-ok($t->wait_until(1, sub { !$t->sandbox_processes }), 'the whole tree is gone');
+ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'the whole tree is gone');
 is_deeply(get($id), $reply->{json}, 'the record says the same');
 my $second = ask('DELETE', "/v1/jobs/$id");
 is($second->{status}, 200, 'again: 200');
@@ -59,7 +59,7 @@ if (!$pid) {
     my $run = ask('GET', "/v1/jobs/$id?wait=20")->{json};
     POSIX::_exit($run->{status} eq 'cancelled' ? 0 : 1);
 }
-ok($t->wait_until(5, sub { get($id)->{status} eq 'running' }), 'it runs');
+ok($t->wait_until(30, sub { get($id)->{status} eq 'running' }), 'it runs');
 my $files = ask('GET', "/v1/jobs/$id/artifacts");
 is_deeply([$files->{status}, $files->{json}{files}], [200, []], 'it has no files yet, which is no error');
 ask('DELETE', "/v1/jobs/$id");
@@ -73,7 +73,7 @@ is(ask('DELETE', "/v1/jobs/$id", who => { tenant => 'other' })->{status}, 404, "
 
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
-my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } glob "$t->{dir}/data/audit/*.jsonl";
+my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } glob "$t->{dir}/data/audit/audit-*.jsonl";
 is(scalar(() = $log =~ /"kind":"job\.cancelled"/g), 6, 'each cancellation is one event');
 $t->finish;
 done_testing();

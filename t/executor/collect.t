@@ -136,11 +136,11 @@ if (!$pid) {
     $t->write('tmp/ended', $got->{status} // 0);
     POSIX::_exit(0);
 }
-$t->wait_until(5, sub { glob "$t->{dir}/data/artifacts/tmp/*" });
+$t->wait_until(30, sub { glob "$t->{dir}/data/artifacts/tmp/*" });
 is(ask('DELETE', "/v1/sessions/$session")->{status}, 200, 'the session ends while a file is read');
 waitpid $pid, 0;
 like($t->read_file('tmp/ended'), qr/^(410|201)$/, 'and who asked for the file is told');
-ok($t->wait_until(5, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'no part of it is left');
+ok($t->wait_until(30, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'no part of it is left');
 
 # After its end.
 $session = ask('POST', '/v1/sessions', json => { language => 'python' })->{json}{session_id};
@@ -148,6 +148,6 @@ is(ask('DELETE', "/v1/sessions/$session")->{status}, 200, 'ended');
 is(collect(['*'])->{status}, 410, 'there is nothing to collect from');
 is(sha256_hex(ask('GET', $by{'big.bin'}{content_url})->{content}), sha256_hex($big), 'what was collected stays');
 my %row = map { $_->{artifact_id} => 1 } @{ ask('GET', '/v1/artifacts?limit=100')->{json}{artifacts} };
-ok($t->wait_until(5, sub { !grep { !$row{$_} } map { m{([^/]+)$} } files() }), 'and no file without a record');
+ok($t->wait_until(30, sub { !grep { !$row{$_} } map { m{([^/]+)$} } files() }), 'and no file without a record');
 $t->finish;
 done_testing();

@@ -14,10 +14,10 @@ my $n = 0;
 sub line { $n++; return encode_json({ time => '2026-01-02T03:04:05.678Z', event => 'gateway.denial', request_id => "req_$n", tenant => 'acme', code => 'rate_limited', rule => 'rate.tenant', limit => 5, observed => 6, @_ }) . "\n" }
 sub append { my ($text, $path) = @_; open my $out, '>>', $path // $file or die $!; syswrite $out, $text; close $out }
 sub denied {
-    my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } sort glob "$t->{dir}/data/audit/*.jsonl";
+    my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } sort glob "$t->{dir}/data/audit/audit-*.jsonl";
     return map { my $event = decode_json($_); $event->{kind} eq 'request.denied' ? $event : () } grep { length } split /\n/, $log;
 }
-sub arrives { my ($want) = @_; return $t->wait_until(10, sub { scalar(my @all = denied()) >= $want }) }
+sub arrives { my ($want) = @_; return $t->wait_until(30, sub { scalar(my @all = denied()) >= $want }) }
 
 append(line() . line());
 $t->start_launcher->start_executor;
@@ -41,7 +41,7 @@ my @bad = (denied())[3 .. 8];
 is(scalar(grep { $_->{tenant} eq '-' } @bad), 6, "with nobody's tenant");
 is(scalar(grep { $_->{body}{malformed} } @bad), 4, 'and marked');
 append(('x' x 200_000) . "\n" . line());
-ok($t->wait_until(10, sub { ((denied())[-1]{request_id} // '') eq "req_$n" }), 'a line longer than any buffer does not stop those after it');
+ok($t->wait_until(30, sub { ((denied())[-1]{request_id} // '') eq "req_$n" }), 'a line longer than any buffer does not stop those after it');
 my $before = scalar(my @now = denied());
 is($before, 11, 'and is one event');
 

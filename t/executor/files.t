@@ -112,7 +112,7 @@ for my $root ("$base/files", "$base/files/") {
     is(code(call('GET', $root, who => { tenant => 'other' })), '404 not_found', 'by its tenant');
     is(code(call('GET', $root, who => { scopes => 'sessions:write' })), '403 forbidden', 'who may read');
 }
-is(code(call($_, "$base/files", body => 'x')), '405 method_not_allowed', "$_ needs a path") for qw(PUT DELETE POST);
+is(code(call($_, "$base/files", body => 'x')), '405 method_not_allowed', "$_ needs a path") for qw(PUT DELETE);
 is(code(call('GET', "$base/filesx")), '404 not_found', 'nothing else is called so');
 is(code(file('GET', "d/e?$_")), '422 invalid_request', "not $_") for 'limit=0', 'limit=1001', 'limit=x', 'after=a', 'after=..', 'recursive=1', 'other=1';
 is(call('GET', "$base/stat?path=d%2Fe")->{json}{kind}, 'directory', 'stat');
@@ -130,6 +130,11 @@ is(code(call('POST', "$base/move", json => $_)), '422 invalid_request', 'not ' .
 is(code(file('DELETE', 'd')), '409 conflict', 'a full directory is not deleted');
 my $tar = call('GET', "$base/archive?path=d");
 is($tar->{headers}{'content-type'}, 'application/x-tar', 'an archive');
+for my $sizeless ('archive?path=d', 'watch') {
+    $r = call('HEAD', "$base/$sizeless");
+    is($r->{status}, 405, "HEAD of $sizeless");
+    unlike($r->{headers}{allow}, qr/HEAD/, '  which Allow does not name');
+}
 is(file('DELETE', 'd?recursive=true')->{status}, 204, 'unless asked to');
 is(code(file('GET', 'd')), '404 not_found', 'and then it is gone');
 $r = call('PUT', "$base/archive?path=d2", body => $tar->{content});
@@ -192,7 +197,7 @@ is(code(file('GET', 'a/b.txt')), '410 gone', 'its files are gone');
 is(code(file('PUT', 'a/b.txt', body => 'x')), '410 gone', 'and none can be made');
 my ($fine, $text) = $t->audit_verify;
 ok($fine, 'the audit log holds') or diag($text);
-my $log = join '', map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/*";
+my $log = join '', map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/audit-*";
 my ($event) = map { $JSON->decode($_) } grep { /"file\.uploaded"/ && m{"a/b\.txt"} } split /\n/, $log;
 is($event->{body}{sha256}, sha256_hex('hello'), 'with what was uploaded');
 like($log, qr/"kind":"file.uploaded"[^\n]*"path":"part"[^\n]*"size":50000/, 'also what was broken off');

@@ -26,7 +26,9 @@ sub session {
 sub begin {
     my ($head, $body) = @_;
     my $socket = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
-    print {$socket} "$head\r\nHost: x\r\nConnection: close\r\nSandbox-Context: " . context() . "\r\n\r\n" . ($body // '');
+    my $bytes = "$head\r\nHost: x\r\nConnection: close\r\nSandbox-Context: " . context() . "\r\n\r\n" . ($body // '');
+    Sandbox::Contract::sent($socket, $bytes);
+    print {$socket} $bytes;
     $socket->flush;
     return $socket;
 }
@@ -36,8 +38,10 @@ sub rest {
     my ($got, $end) = ('', time + ($seconds // 20));
     while (1) {
         return undef if time > $end || !IO::Select->new($socket)->can_read($end - time);
-        return $got unless sysread $socket, $got, 1 << 20, length $got;
+        last unless sysread $socket, $got, 1 << 20, length $got;
     }
+    Sandbox::Contract::got($socket, $got);
+    return $got;
 }
 sub entries { my ($base) = @_; return map { $_->{name} } @{ call('GET', "$base/files/")->{json}{entries} || [] } }
 
@@ -48,7 +52,7 @@ my $down = begin("GET $base/files/big HTTP/1.1");
 my $up = begin("PUT $base/files/up HTTP/1.1\r\nContent-Length: 1000000", 'y' x 500_000);
 my $pieces = begin("PUT $base/files/pieces HTTP/1.1\r\nContent-Length: 1000000\r\nContent-Range: bytes 0-999999/1000000", 'y' x 500_000);
 my $tar = begin("GET $base/archive HTTP/1.1");
-ok($t->wait_until(10, sub { (call('HEAD', "$base/files/pieces")->{headers}{'content-length'} // 0) == 500_000 }), 'transfers are under way');
+ok($t->wait_until(30, sub { (call('HEAD', "$base/files/pieces")->{headers}{'content-length'} // 0) == 500_000 }), 'transfers are under way');
 is(call('DELETE', $base)->{status}, 200, 'the session is deleted');
 my $got = rest($down);
 ok(defined $got && $got =~ /^HTTP\/1.1 200 / && length $got < 20 << 20, 'the download ends before its end');
@@ -62,7 +66,7 @@ $base = session();
 is(call('PUT', "$base/files/big", body => 'x' x (20 << 20))->{status}, 201, 'another');
 $down = begin("GET $base/files/big HTTP/1.1");
 $up = begin("PUT $base/files/up HTTP/1.1\r\nContent-Length: 1000000", 'y' x 500_000);
-ok($t->wait_until(10, sub { IO::Select->new($down)->can_read(0) }), 'under way');
+ok($t->wait_until(30, sub { IO::Select->new($down)->can_read(0) }), 'under way');
 my @agents = grep { (Sandbox::_slurp("/proc/$_/cmdline")) =~ /session-agent/ } $t->sandbox_processes;
 kill 'KILL', @agents;
 $got = rest($down);

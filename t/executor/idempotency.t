@@ -53,7 +53,7 @@ if (!$pid) {
     my $reply = post('slow', $slow, agent => 'slow');
     POSIX::_exit($reply->{status} == 200 ? 0 : 1);
 }
-ok($t->wait_until(3, sub { scalar @{ $t->executor_request('GET', '/v1/jobs?agent=slow', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} } }), 'it is there');
+ok($t->wait_until(30, sub { scalar @{ $t->executor_request('GET', '/v1/jobs?agent=slow', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} } }), 'it is there');
 my $flight = post('slow', $slow);
 is($flight->{status}, 409, 'in flight: 409');
 is($flight->{json}{code}, 'idempotency_in_flight', 'named');
@@ -70,10 +70,10 @@ my $context = Sandbox::Context::sign($t->{key}, agent => 'leaver');
 my $leaving = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
 syswrite $leaving, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: left\r\nSandbox-Context: $context\r\nContent-Length: "
     . length($left) . "\r\n\r\n$left";
-ok($t->wait_until(10, sub { scalar @{ $t->executor_request('GET', '/v1/jobs?agent=leaver', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} } }), 'its job is there');
+ok($t->wait_until(30, sub { scalar @{ $t->executor_request('GET', '/v1/jobs?agent=leaver', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} } }), 'its job is there');
 close $leaving;
 my $joined;
-ok($t->wait_until(5, sub { $joined = post('left', $left); $joined->{status} == 200 }), 'the key of a client that left joins');
+ok($t->wait_until(30, sub { $joined = post('left', $left); $joined->{status} == 200 }), 'the key of a client that left joins');
 is($joined->{json}{stdout}, "joined\n", 'the same job');
 is($joined->{headers}{'idempotency-replayed'}, 'true', 'as a replay');
 
@@ -82,7 +82,7 @@ my $async = '{"language":"bash","code":"sleep 0.5; echo async","wait":0}';
 my $accepted = post('async', $async);
 is($accepted->{status}, 202, 'accepted');
 my $poll;
-ok($t->wait_until(5, sub { $poll = post('async', $async); $poll->{status} == 200 }), 'the key answers 200 once it is over');
+ok($t->wait_until(30, sub { $poll = post('async', $async); $poll->{status} == 200 }), 'the key answers 200 once it is over');
 is($poll->{json}{job_id}, $accepted->{json}{job_id}, 'the same job');
 
 # A refused body takes no key.

@@ -115,7 +115,7 @@ is($reply->{headers}{location}, "/v1/jobs/$reply->{json}{job_id}", 'Location say
 like($reply->{json}{status}, qr/^(queued|running)$/, 'not terminal');
 is($reply->{json}{exit_code}, undef, 'no exit code yet');
 my $id = $reply->{json}{job_id};
-ok($t->wait_until(3, sub { ask('GET', "/v1/jobs/$id")->{json}{stdout} eq "first\n" }), 'output so far is shown while it runs');
+ok($t->wait_until(30, sub { ask('GET', "/v1/jobs/$id")->{json}{stdout} eq "first\n" }), 'output so far is shown while it runs');
 is(ask('GET', '/v1/jobs?status=running')->{json}{jobs}[0]{job_id}, $id, 'the listing shows it running');
 my $long = ask('GET', "/v1/jobs/$id?wait=10");
 is($long->{json}{status}, 'succeeded', 'a long poll returns when it is over');
@@ -126,7 +126,7 @@ is(job({ language => 'bash', code => 'true', wait => 0 })->{status}, 202, 'wait 
 my $body = encode_json({ language => 'bash', code => 'sleep 0.5; echo done', metadata => { left => 'yes' } });
 my $context = Sandbox::Context::sign($t->{key}, agent => 'leaver');
 $t->executor_raw("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSandbox-Context: $context\r\nContent-Length: " . length($body) . "\r\n\r\n$body", seconds => 0.2);
-ok($t->wait_until(5, sub { (ask('GET', '/v1/jobs?agent=leaver')->{json}{jobs}[0]{status} // '') eq 'succeeded' }), 'a job outlives its client');
+ok($t->wait_until(30, sub { (ask('GET', '/v1/jobs?agent=leaver')->{json}{jobs}[0]{status} // '') eq 'succeeded' }), 'a job outlives its client');
 
 # Request ids and traces.
 $reply = $t->executor_request('GET', '/healthz', headers => { 'X-Request-Id' => 'mine-1' });

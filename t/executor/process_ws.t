@@ -156,7 +156,8 @@ my $path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/p
 my $listener = Sandbox::Stream->executor($t, 'GET', $path);
 ok($listener->until(10, sub { grep { $_ eq 'start' } $listener->names }), 'somebody listens');
 ok(idle_at(), 'that is idle');
-my ($one, $other) = (ws($path), ws($path));
+my $other;
+($one, $other) = (ws($path), ws($path));
 is(idle_at(), undef, 'who sits there is not');
 ok(!$t->wait_until(2, sub { ask('GET', "/v1/sessions/$idler")->{json}{status} eq 'ended' }), 'however long');
 is(ws("/v1/sessions/$idler/processes/prc_00000000000000000000000000")->{status}, 404, 'nobody at none');
@@ -165,7 +166,7 @@ ok(!$t->wait_until(0.6, sub { idle_at() }), 'one of two leaves');
 $other->type("last\n");
 ok($other->until(10, sub { $other->{binary} =~ /last/ }), 'the other works');
 $other->leave;
-ok($t->wait_until(5, sub { (ask('GET', "/v1/sessions/$idler")->{json}{reason} // '') eq 'idle' }), 'then it is idle');
+ok($t->wait_until(30, sub { (ask('GET', "/v1/sessions/$idler")->{json}{reason} // '') eq 'idle' }), 'then it is idle');
 $idler = ask('POST', '/v1/sessions', json => { language => 'bash' })->{json}{session_id};
 $path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/processes", json => { shell => 'sleep 1000' })->{json}{process_id};
 $one = ws($path);

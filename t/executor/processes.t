@@ -174,14 +174,16 @@ sub begin {
     my $context = Sandbox::Context::sign($t->{key});
     my $socket = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
     my $body = '{"shell":"true"}';
-    syswrite $socket, "POST $at/processes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nIdempotency-Key: two\r\nSandbox-Context: $context\r\nContent-Length: "
+    my $bytes = "POST $at/processes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nIdempotency-Key: two\r\nSandbox-Context: $context\r\nContent-Length: "
         . length($body) . "\r\n\r\n$body";
+    Sandbox::Contract::sent($socket, $bytes);
+    syswrite $socket, $bytes;
     return $socket;
 }
 kill STOP => $t->{pid}{executor};
 my @two = (begin(), begin());
 kill CONT => $t->{pid}{executor};
-my @said = map { my $socket = $_; local $/; my $text = <$socket>; $text =~ m{^HTTP/1.1 (\d+)} ? $1 : $text } @two;
+my @said = map { my $socket = $_; local $/; my $text = <$socket>; Sandbox::Contract::got($socket, $text); $text =~ m{^HTTP/1.1 (\d+)} ? $1 : $text } @two;
 is(join(' ', sort @said), '201 409', 'one is in flight');
 over(start(shell => 'true')) for 1 .. 66;
 is(code(ask('POST', "$at/processes", %key)), '410 gone', 'one that newer ones took the place of');
@@ -214,7 +216,7 @@ is(code(ask('GET', "$at/processes")), '410 gone', 'nor listed');
 
 # On record, without what was run.
 $t->stop('executor');
-my $audit = join '', map { open my $f, '<', $_ or die $!; local $/; <$f> } sort glob "$t->{dir}/data/audit/*.jsonl";
+my $audit = join '', map { open my $f, '<', $_ or die $!; local $/; <$f> } sort glob "$t->{dir}/data/audit/audit-*.jsonl";
 like($audit, qr/"process.started"/, 'starts are on record');
 like($audit, qr/"process.ended"/, 'and ends');
 unlike($audit, qr/echo streamed/, 'what was run is not');

@@ -34,7 +34,7 @@ is($all->{status}, 503, 'all places taken: 503');
 is($all->{json}{code}, 'queue_full', 'named');
 ok($all->{headers}{'retry-after'} >= 1, 'with Retry-After');
 
-ok($t->wait_until(10, sub { get($big[4]{json}{job_id}, tenant => 'big')->{status} eq 'succeeded' }), 'all are served');
+ok($t->wait_until(30, sub { get($big[4]{json}{job_id}, tenant => 'big')->{status} eq 'succeeded' }), 'all are served');
 my %begun = map { $_->[0] => get($_->[1]{json}{job_id}, tenant => $_->[0] =~ s/-.*//r)->{started_at} }
     (map { ["big-$_", $big[$_ - 1]] } 1 .. 5), (map { ["small$_", $small[$_ - 1]] } 1 .. 3);
 my @order = sort { $begun{$a} cmp $begun{$b} } keys %begun;
@@ -47,7 +47,7 @@ is(begin('true', tenant => 'late')->{status}, 202, 'there is room again');
 $holder = begin('sleep 1', tenant => 'team', agent => 'first');
 my @first = map { begin('true', tenant => 'team', agent => 'first') } 1 .. 3;
 my $second = begin('true', tenant => 'team', agent => 'second');
-ok($t->wait_until(10, sub { get($first[2]{json}{job_id}, tenant => 'team')->{status} eq 'succeeded' }), 'served');
+ok($t->wait_until(30, sub { get($first[2]{json}{job_id}, tenant => 'team')->{status} eq 'succeeded' }), 'served');
 cmp_ok(get($second->{json}{job_id}, tenant => 'team')->{started_at}, 'lt', get($first[2]{json}{job_id}, tenant => 'team')->{started_at}, 'an agent does not wait for all of another');
 
 # The queue's deadline.
@@ -65,13 +65,14 @@ my @capped = map { begin('sleep 1', tenant => 'capped', concurrency => 1) } 1 ..
 my $free = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' }, who => { tenant => 'free' });
 is($free->{json}{status}, 'succeeded', 'another tenant runs beside it');
 is(scalar(grep { get($_->{json}{job_id}, tenant => 'capped')->{status} eq 'running' } @capped), 1, 'one of the capped runs, not more');
-ok($t->wait_until(10, sub { get($capped[2]{json}{job_id}, tenant => 'capped')->{status} eq 'succeeded' }), 'they run one after another');
+ok($t->wait_until(30, sub { get($capped[2]{json}{job_id}, tenant => 'capped')->{status} eq 'succeeded' }), 'they run one after another');
 
 # Bodies that are only promised take room too.
 $t->stop('executor');
 $t->start_executor('limits.max_queued_bytes' => '1Mi', 'limits.queue_timeout' => '20s');
 my @slow = map {
     my $socket = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock");
+    Sandbox::Contract::sent($socket, "POST /v1/jobs HTTP/1.1\r\n\r\n");
     print {$socket} "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSandbox-Context: " . Sandbox::Context::sign($t->{key}) . "\r\nContent-Length: 600000\r\n\r\n{";
     $socket->flush;
     $socket;
@@ -80,7 +81,7 @@ my $refused = Sandbox::_converse($slow[1], '', seconds => 3, until => qr/\r\n\r\
 like($refused, qr{^HTTP/1\.1 503 .*Retry-After: 1}s, 'the second large body is refused before it is read');
 is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' })->{status}, 200, 'a small one fits beside the first');
 close $_ for @slow;
-ok($t->wait_until(5, sub { ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true', stdin => 'x' x 700_000 })->{status} == 200 }), 'who leaves gives the room back');
+ok($t->wait_until(30, sub { ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true', stdin => 'x' x 700_000 })->{status} == 200 }), 'who leaves gives the room back');
 
 # 100 at once from 10 tenants.
 $t->stop('executor');

@@ -21,11 +21,11 @@ for my $size (0, 2) {
     $t->start_launcher('template.default.root' => undef, 'template.other.root' => '/');
     my $job = $ask->('echo meanwhile');
     is($job->{status}, 'timed_out', 'a job finds no sandbox');
-    ok($t->wait_until(10, sub { reasons($t) eq '503 sandboxes' }), 'not ready, and why') or diag reasons($t);
+    ok($t->wait_until(30, sub { reasons($t) eq '503 sandboxes' }), 'not ready, and why') or diag reasons($t);
 
     is($t->stop('launcher'), 0, 'it ends');
     $t->start_launcher;
-    ok($t->wait_until(10, sub { reasons($t) eq '200' }), 'ready again though nobody asks for a sandbox') or diag reasons($t);
+    ok($t->wait_until(30, sub { reasons($t) eq '200' }), 'ready again though nobody asks for a sandbox') or diag reasons($t);
     is($ask->('echo after')->{stdout}, "after\n", 'and jobs run');
     $t->finish;
 }

@@ -33,7 +33,7 @@ sub waiting {
         POSIX::_exit(0);
     }
     close $out;
-    ok($t->wait_until(10, sub { my $steps = $api->ask('GET', "/v1/sessions/$id/steps?status=running")->{json}{steps}; $steps && @$steps }), 'a step runs');
+    ok($t->wait_until(30, sub { my $steps = $api->ask('GET', "/v1/sessions/$id/steps?status=running")->{json}{steps}; $steps && @$steps }), 'a step runs');
     return sub { local $/; my $answer = decode_json(<$in>); waitpid $pid, 0; return $answer };
 }
 
@@ -77,7 +77,7 @@ my $idle = $api->create(language => 'bash')->{session_id};
 $t->kill9('executor');
 $reply = $answer->();
 is($reply->{status}, 0, 'executor: the connection ends');
-ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'executor: and so does everything in the sandboxes');
+ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'executor: and so does everything in the sandboxes');
 $t->start_executor;
 is_deeply([map { my $s = $api->get($_); "$s->{status} $s->{reason}" } $id, $idle], [('ended lost') x 2], 'executor: after its start its sessions are lost');
 is($api->get($id)->{n_steps}, 3, 'executor: with as many steps as there were');
@@ -97,7 +97,7 @@ is_deeply([$reply->{status}, $reply->{json}{status}], [200, 'lost'], 'launcher: 
 my $session = $api->get($id);
 is($session->{status}, 'ended', 'launcher: the session has ended');
 like($session->{reason}, qr/^(lost|crash)$/, 'launcher: with a reason');
-ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'launcher: no process is left');
+ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'launcher: no process is left');
 $t->start_launcher;
 ok($t->wait_until(20, sub { $api->ask('GET', '/readyz')->{status} == 200 }), 'launcher: back again');
 is(Sandbox::Session::value($api->step($api->create->{session_id}, '6 * 7')), '42', 'launcher: and sessions are made again');

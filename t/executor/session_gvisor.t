@@ -33,6 +33,6 @@ my $end = $api->delete($id)->{json};
 is($end->{reason}, 'cancelled', 'ended');
 cmp_ok($end->{usage}{cpu_ms}, '>=', $used->{cpu_ms}, 'with what it used at the end');
 is($api->ask('POST', "/v1/sessions/$id/steps", json => { code => 'x' })->{status}, 410, 'and gone');
-ok($t->wait_until(10, sub { !$t->sandbox_processes }), 'nothing of it runs');
+ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'nothing of it runs');
 $t->finish;
 done_testing();

@@ -18,9 +18,9 @@ my %before = (mounts => scalar mounts(), cgroups => scalar $t->cgroups);
 # No process, control group or mount of any sandbox is there.
 sub nothing_left {
     my ($what) = @_;
-    ok($t->wait_until(5, sub { !$t->sandbox_processes }), "$what: no process is left");
-    ok($t->wait_until(5, sub { $t->cgroups <= $before{cgroups} }), "$what: no control group is left") or diag join "\n", $t->cgroups;
-    ok($t->wait_until(5, sub { mounts() <= $before{mounts} }), "$what: no mount is left");
+    ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: no process is left");
+    ok($t->wait_until(30, sub { $t->cgroups <= $before{cgroups} }), "$what: no control group is left") or diag join "\n", $t->cgroups;
+    ok($t->wait_until(30, sub { mounts() <= $before{mounts} }), "$what: no mount is left");
 }
 
 sub gone {
@@ -112,7 +112,7 @@ nothing_left('cpu');
 my ($idle, $busy, $late) = map { $api->create(language => 'bash')->{session_id} } 1 .. 3;
 my $quick = $api->step($busy, 'sleep 1; echo done', wait => 0);
 my $long = $api->step($late, 'sleep 60', wait => 0, timeout => '100s');
-ok($t->wait_until(5, sub { $api->ask('GET', "/v1/sessions/$_->[0]/steps/$_->[1]")->{json}{status} eq 'running' }), 'a step runs') for [$busy, $quick->{step_id}], [$late, $long->{step_id}];
+ok($t->wait_until(30, sub { $api->ask('GET', "/v1/sessions/$_->[0]/steps/$_->[1]")->{json}{status} eq 'running' }), 'a step runs') for [$busy, $quick->{step_id}], [$late, $long->{step_id}];
 $start = time;
 is($t->stop('executor'), 0, 'the executor stops');
 cmp_ok(time - $start, '<', 9, 'in its time');

@@ -184,7 +184,7 @@ is($api->ask('GET', "/v1/sessions/$id/steps")->{status}, 200, 'and their list');
 
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
-my $audit = join '', map { $t->read_file($_) } map { s{^\Q$t->{dir}\E/}{}r } glob "$t->{dir}/data/audit/*";
+my $audit = join '', map { $t->read_file($_) } map { s{^\Q$t->{dir}\E/}{}r } glob "$t->{dir}/data/audit/audit-*";
 my %kinds;
 $kinds{$1}++ while $audit =~ /"kind":"([a-z.]+)"/g;
 is($kinds{'session.created'}, 1 + 1 + 4 + 1 + 1, 'each session is on record');

@@ -77,7 +77,7 @@ cmp_ok(time - $start, '<', 1.4, 'and in time');
 my $slow = $reply->{json};
 is($slow->{status}, 'running', 'it runs');
 like($reply->{headers}{location}, qr{^/v1/sessions/$id/steps/$slow->{step_id}$}, 'Location says where');
-ok($t->wait_until(3, sub { $api->ask('GET', "/v1/sessions/$id/steps/$slow->{step_id}")->{json}{stdout} eq "one\n" }), 'its output so far is shown');
+ok($t->wait_until(30, sub { $api->ask('GET', "/v1/sessions/$id/steps/$slow->{step_id}")->{json}{stdout} eq "one\n" }), 'its output so far is shown');
 my @queued = map { $api->ask('POST', "/v1/sessions/$id/steps", json => { code => "print($_)", wait => 0, $_ == 2 ? (context => 'other') : () })->{json} } 1 .. 3;
 is_deeply([map { $_->{status} } @queued], [('queued') x 3], 'the others wait');
 is($api->get($id)->{queued_steps}, 3, 'and are counted');

@@ -40,16 +40,16 @@ is($now->{status}, 'running', 'and nobody is told an end that is not durable');
 is($now->{exit_code}, undef, 'not even its exit code');
 
 my $refused;
-ok($t->wait_until(10, sub { $refused = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'head -c 100000 /dev/zero | tr "\0" x' }); $refused->{status} == 503 }), 'new jobs are refused: 503');
+ok($t->wait_until(30, sub { $refused = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'head -c 100000 /dev/zero | tr "\0" x' }); $refused->{status} == 503 }), 'new jobs are refused: 503');
 is($refused->{json}{code}, 'unavailable', 'named');
 ok($refused->{headers}{'retry-after'}, 'with Retry-After');
-ok($t->wait_until(5, sub { $t->executor_request('GET', '/readyz')->{status} == 503 }), 'not ready');
+ok($t->wait_until(30, sub { $t->executor_request('GET', '/readyz')->{status} == 503 }), 'not ready');
 is($t->executor_request('GET', '/healthz')->{status}, 200, 'but alive');
-ok($t->wait_until(5, sub { $t->sandbox_processes <= 1 }), 'nothing of a refused job runs on');
+ok($t->wait_until(30, sub { $t->sandbox_processes <= 1 }), 'nothing of a refused job runs on');
 is(ask('GET', "/v1/jobs/$before->{job_id}")->{json}{stdout}, "before\n", 'reading works');
 
 clear();
-ok($t->wait_until(10, sub { $t->executor_request('GET', '/readyz')->{status} == 200 }), 'room again: ready again, by itself');
+ok($t->wait_until(30, sub { $t->executor_request('GET', '/readyz')->{status} == 200 }), 'room again: ready again, by itself');
 is(ask('GET', "/v1/jobs/$running->{json}{job_id}?wait=10")->{json}{status}, 'succeeded', 'the result that waited is kept now');
 is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'echo after' })->{json}{stdout}, "after\n", 'and new jobs run');
 my ($fine, $said) = $t->audit_verify;

@@ -34,7 +34,7 @@ is_deeply([grep { !/^std/ } $s->names], [qw(start result usage end)], 'all event
 is($s->last_event('start')->{number}, 1, 'start says which');
 is($s->last_event('result')->{data}{'text/plain'}, '42', 'the value of the last expression');
 is($s->last_event('end')->{status}, 'succeeded', 'the end');
-ok($t->wait_until(10, sub { ask('GET', $path)->{json}{status} eq 'succeeded' }), 'recorded');
+ok($t->wait_until(30, sub { ask('GET', $path)->{json}{status} eq 'succeeded' }), 'recorded');
 my $again = stream('GET', $path)->finish;
 is_deeply([map { [@$_{qw(event id data)}] } @{ $again->{events} }], [map { [@$_{qw(event id data)}] } @{ $s->{events} }], 'read again: the same');
 is(stream('GET', $path, headers => { 'Last-Event-ID' => $s->{id} })->finish->{status}, 204, 'who has everything is told to stay away');
@@ -87,7 +87,7 @@ $s = run("for i in range(3): display(i)\nprint('y' * 200000)\n'say \"\\\\\" {[' 
 my $flood = $s->{headers}{location};
 my @rich = map { $_->{data} } grep { $_->{event} =~ /^(display|result)$/ } @{ $s->{events} };
 is(scalar @rich, 4, 'displays as they are made') or diag explain [$s->names];
-ok($t->wait_until(10, sub { ask('GET', $flood)->{json}{status} eq 'succeeded' }), 'recorded');
+ok($t->wait_until(30, sub { ask('GET', $flood)->{json}{status} eq 'succeeded' }), 'recorded');
 $t->stop('executor');
 $t->start_executor;
 my $stored = stream('GET', $flood)->finish;

@@ -32,7 +32,8 @@ VALUES = [None, True, False, -1, 0, 1, 1.0, 1.5, -0.0, 2**31, 2**53 + 1, 2**63, 
           "9999999999999999", "1 Gi", "1gi", "500m", "0.5m", "9m", "10m", "64000m", "64001m", "65", "30s", "0.0005s", "0.5ms",
           "9ms", "10ms", "1440m", "24h", "25h", "600s", "10m", "601s", "0.001h", "1/s", "0/s", "3/h", "4/h", "1000000/s",
           "100/s\n", "\uff11/s", "1/d", "a", "a" * 63, "a" * 64, "a\n", "a\u0000", "\ud800", "a/b", "a+b", [], {}, ["python"], "process", "gvisor", "gVisor",
-          ["a"] * 32, ["a"] * 33, {"max": 1}, {"default": 1, "max": 1}, {"minimum": "gvisor"}, {"rate": "1/s"}, {"rate": "1/s", "burst": 0}]
+          ["a"] * 32, ["a"] * 4096, ["a"] * 4097, "*", "@a/b", "@a/*", "*.a.b", "*.1", "a.b:443", "a.b:65536", "10.0.0.1:1", "10.0.0.01", "1-2", "2-1", "1-65536", "9000-9000",
+          ">=1.20,<2", ">=1.20,", "=1", "==1.2.3.4.5.6", "==1.2.3.4.5.6.7", "==1234567890", {"name": "a", "versions": "==1"}, {"name": "a"}, 65535, 65536, 3600000000, 3600000001, {"max": 1}, {"default": 1, "max": 1}, {"minimum": "gvisor"}, {"rate": "1/s"}, {"rate": "1/s", "burst": 0}]
 
 FULL = {"version": 1, "id": "p", "limits": {
             "cpu": {"default": 0.01, "max": 64}, "cpu_time": {"default": 0.01, "max": 86400}, "memory": {"default": "8Mi", "max": "64Gi"},
@@ -40,13 +41,17 @@ FULL = {"version": 1, "id": "p", "limits": {
             "time": {"default": "10ms", "max": "24h"}, "output": {"default": 1, "max": "1Gi"}},
         "languages": ["python"], "templates": ["default"], "env": {"max": 1}, "files": {"max": 1, "max_bytes": "1Mi"},
         "artifacts": {"max": 1, "max_bytes": 1, "total_bytes": "1Ti"}, "uploads": {"max_bytes": 0},
-        "retention": {"records": 1, "artifacts": "87840h"},
+        "retention": {"records": 1, "artifacts": "87840h", "audit": "24h"},
         "sessions": {"max": 0, "max_lifetime": 0.01, "ttl": {"default": "10ms", "max": 86400}, "idle_timeout": {"max": "24h"},
                      "step_timeout": {"default": 1}, "cpu_time": {"default": 0.01, "max": "1h"}},
         "max_wait": "60s", "isolation": {"minimum": "process", "default": "gvisor"},
         "rates": {"tenant": {"rate": "1/s", "burst": 1}, "app": {"rate": "4/h"}, "agent": {"rate": "999999/s"},
-                  "routes": {"jobs.create": {"rate": "1/m", "burst": 1000000}}},
-        "concurrency": {"tenant": 1, "app": 100000, "agent": 1}}
+                  "routes": {"jobs.create": {"rate": "1/m", "burst": 1000000}}, "tools": {"run_code": {"rate": "1/s"}}},
+        "concurrency": {"tenant": 1, "app": 100000, "agent": 1, "routes": {"jobs.create": 1}, "tools": {"run_code": 2}},
+        "tools": ["run_code"], "secrets": ["TOKEN"], "egress": ["*.example.com:443"],
+        "dependencies": {"pip": ["numpy", {"name": "scipy", "versions": ">=1.20,<2"}], "npm": ["@types/*", {"name": "@a/b", "versions": "!=1.0.0"}]},
+        "services": {"ports": [8080, "9000-9100"], "max": 4},
+        "budgets": {"tenant": {"cpu_per_day": "10h"}, "app": {"cpu_per_day": 1}, "agent": {}}}
 
 
 def ecma(node):
@@ -78,16 +83,37 @@ def amount(schema, name, value, kinds):
 def has_pointed_integer(document):
     groups = [document.get(key, {}) for key in ("env", "files", "artifacts")]
     rates = document.get("rates", {})
-    rates = [rates[key] for key in rates if key != "routes"] + list(rates.get("routes", {}).values())
-    integers = [document["version"], *document.get("concurrency", {}).values()]
+    named = ("routes", "tools")
+    rates = [rates[key] for key in rates if key not in named] + [rate for key in named for rate in rates.get(key, {}).values()]
+    caps = document.get("concurrency", {})
+    services = document.get("services", {})
+    integers = [document["version"], *(cap for key, cap in caps.items() if key not in named)]
+    integers += [cap for key in named for cap in caps.get(key, {}).values()] + services.get("ports", [])
+    integers += [services["max"]] if "max" in services else []
     integers += [document["sessions"]["max"]] if "max" in document.get("sessions", {}) else []
     integers += [group["max"] for group in groups if "max" in group] + [rate["burst"] for rate in rates if "burst" in rate]
     return any(isinstance(value, float) for value in integers)
 
 
+def beyond_lists(document, kinds):
+    lists = [document.get(key, []) for key in ("languages", "templates", "tools", "secrets", "egress")]
+    lists += [*document.get("dependencies", {}).values(), document.get("services", {}).get("ports", [])]
+    if sum(map(len, lists)) > 4096:
+        kinds.add("too many entries")
+    for manager, packages in document.get("dependencies", {}).items():
+        names = [re.sub("[-_.]+", "-", p["name"]).lower() if manager == "pip" else p["name"] for p in packages if isinstance(p, dict)]
+        plain = [re.sub("[-_.]+", "-", p).lower() if manager == "pip" else p for p in packages if isinstance(p, str)]
+        if any(n > 16 for name, n in Counter(names).items() if name not in plain):
+            kinds.add("too many entries of one package")
+    for ports in document.get("services", {}).get("ports", []):
+        if isinstance(ports, str) and int(ports.split("-")[0]) > int(ports.split("-")[1]):
+            kinds.add("ports end before they begin")
+
+
 def beyond(schema, document):
     """Why the reader must refuse a document that the schema takes."""
     kinds = {"integer with a point"} if has_pointed_integer(document) else set()
+    beyond_lists(document, kinds)
     spans = [({"cpu_time": "time"}.get(name, name), limit) for name, limit in document.get("limits", {}).items()]
     spans += [("time", span) for name, span in document.get("sessions", {}).items() if name not in ("max", "max_lifetime")]
     for kind, span in spans:
@@ -104,6 +130,9 @@ def beyond(schema, document):
             amount(schema, "storedBytes", document[key][member], kinds)
     for value in document.get("retention", {}).values():
         amount(schema, "retention", value, kinds)
+    for value in document.get("budgets", {}).values():
+        if "cpu_per_day" in value:
+            amount(schema, "cpuPerDay", value["cpu_per_day"], kinds)
     if "max_lifetime" in document.get("sessions", {}):
         amount(schema, "time", document["sessions"]["max_lifetime"], kinds)
     if "max_wait" in document:
@@ -163,6 +192,8 @@ def sweep():
             yield copy.deepcopy(document)
         del container[key]
         yield document
+    for number in range(1, 21):
+        yield {**FULL, "version": number, "isolation": {"minimum": "gvisor", "default": "process"}}
 
 
 def policies_in(node):

@@ -1,4 +1,4 @@
-/* Any bytes as a session, a step and an attach document, a registry, and a pattern. */
+/* Any bytes as a session, a step, an attach and a prepare document, a registry, and a pattern. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct session_request session;
     struct step_request step;
     struct attach_request attach;
+    struct prepare_request prepare;
     struct runtimes *runtimes = NULL;
     struct sbx_field_error err;
     char *text = malloc(size + 1);
@@ -88,6 +89,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     session_request_deinit(&session);
     if (step_request_parse(&step, text, size, &err) == 0) {
         check_step(&step);
+        if (step.session != NULL) {
+            if (session_request_read(&session, step.session, &err) == 0) {
+                check_session(&session);
+            }
+            session_request_deinit(&session);
+        }
     }
     step_request_deinit(&step);
     if (attach_request_parse(&attach, text, size, &err) == 0 && attach.session_id != NULL &&
@@ -95,6 +102,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     attach_request_deinit(&attach);
+    if (prepare_request_parse(&prepare, text, size, &err) == 0 && strlen(prepare.runtime) > 32) {
+        abort();
+    }
+    prepare_request_deinit(&prepare);
     if (runtimes_parse(&runtimes, text, size, &err) == 0) {
         runtimes = runtimes_free(runtimes);
     }

@@ -21,6 +21,9 @@ static struct ngx_sandbox_jwt_rules rules = {
     .n_audiences = 1,
     .leeway_s = 30,
     .claim = { "tenant", "org.app", "agent", "sub", "scope" },
+    .has_services = true,
+    .service_claim = "gty",
+    .service_value = "client-credentials",
 };
 
 static void
@@ -46,6 +49,11 @@ check_identity(const struct ngx_sandbox_identity *identity)
         !ngx_sandbox_identity_current(identity, rules.leeway_s, NOW)) {
         abort();
     }
+    if (identity->client[0] != '\0' &&
+        (!ngx_sandbox_identity_name_valid(identity->client, strlen(identity->client)) ||
+         identity->app[0] == '\0')) {
+        abort();
+    }
     for (const char *p = identity->subject; *p != '\0'; p++) {
         if (*p < 0x20 || *p > 0x7e || *p == '"') {
             abort();
@@ -58,6 +66,7 @@ check_signed(const char *header, size_t header_len, const char *claims, size_t c
 {
     struct sbx_buf token = SBX_BUF_INIT(1 << 16);
     struct ngx_sandbox_identity identity;
+    char issuer[NGX_SANDBOX_ISSUER_MAX + 1];
     uint8_t mac[SBX_SHA256_LEN];
     const char *why;
 
@@ -71,6 +80,10 @@ check_signed(const char *header, size_t header_len, const char *claims, size_t c
     sbx_b64url_encode(&token, mac, sizeof(mac));
     if (ngx_sandbox_jwt_verify(&identity, token.data, token.len, &rules, NOW, &why) == 0) {
         check_identity(&identity);
+        /* Whose keys were chosen by the issuer named there: it must be the one that was verified. */
+        if (ngx_sandbox_jwt_issuer(issuer, token.data, token.len) != 0 || strcmp(issuer, "local") != 0) {
+            abort();
+        }
     }
     sbx_buf_deinit(&token);
 }
@@ -80,6 +93,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     struct ngx_sandbox_identity identity;
+    char issuer[NGX_SANDBOX_ISSUER_MAX + 1];
     const char *newline, *why;
 
     if (rules.keys == NULL) {
@@ -89,6 +103,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     if (ngx_sandbox_jwt_verify(&identity, text, size, &rules, NOW, &why) == 0) {
+        abort();
+    }
+    if (ngx_sandbox_jwt_issuer(issuer, text, size) == 0 && strlen(issuer) > NGX_SANDBOX_ISSUER_MAX) {
         abort();
     }
     newline = memchr(text, '\n', size);

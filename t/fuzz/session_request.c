@@ -27,6 +27,11 @@ check(parse_fn parse, const char *text, size_t len)
         assert(spec->limits.value[SBX_LIMIT_TIME] == 0);
         assert(spec->code_len <= JOB_MAX_CODE && spec->n_env <= JOB_MAX_ENV &&
                spec->n_files <= JOB_MAX_FILES);
+        for (unsigned i = 0; i < spec->n_files; i++) {
+            bool named = spec->file_uris != NULL && spec->file_uris[i] != NULL;
+
+            assert(named == (spec->files[i].data == NULL));
+        }
         assert(more.context_name == NULL || sbx_name_valid(more.context_name, strlen(more.context_name)));
     } else if (r > 0) {
         assert(memchr(err.field, '\0', sizeof(err.field)) != NULL);
@@ -40,7 +45,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const parse_fn parsers[] = { session_body_parse, session_patch_parse, step_body_parse,
-                                        context_body_parse };
+                                        context_body_parse, files_body_parse };
 
     for (size_t i = 0; i < SBX_COUNT(parsers); i++) {
         check(parsers[i], (const char *)data, size);

@@ -41,11 +41,31 @@ is(cache('/', $bad), '401 MISS', 'a changed token is another');
 is(cache('/', $bad), '401 MISS', 'refusals are not cached');
 is(cache('/', "$token="), '401 MISS', 'nor does a known one help a longer one');
 
+# A worker finds the tokens that it knows by their ends: what they end with is no more than that.
+is((split / /, cache('/', $token))[0], 200, 'a token that both workers know') for 1 .. 20;
+my ($head, $body, $end) = split /\./, $token;
+my @forged = (
+    [ substr($head, 0, -1) . chr(ord(substr $head, -1) ^ 1), $body, $end ], [ $head, substr($body, 0, 5) . (substr($body, 5, 1) eq 'A' ? 'B' : 'A') . substr($body, 6), $end ],
+    [ $head, substr($body, 1), $end ], [ $head, "${body}A", $end ], [ '', $body, $end ], [ $head, '', $end ], [ $head, $body, substr $end, -20 ], [ $head, $body, $end, $end ],
+    [ $head, $t->token(tenant => 'other') =~ /\.(.*)\./, $end ],
+);
+is(cache('/', join '.', @$_), '401 MISS', 'nothing else has its end') for @forged;
+is((split / /, cache('/', substr $token, -$_))[0], 401, "nor is it known by its last $_ bytes") for 1, 8, 15, 16, 17, 43;
+
+# More tokens than a worker keeps: each is always its own bearer's.
+my @crowd = map { $t->token(jti => "crowd$_", sub => "bearer-$_") } 1 .. 400;
+my @wrong;
+for my $i ((0 .. $#crowd, reverse 0 .. $#crowd), map { int rand @crowd } 1 .. 400) {
+    my $context = $t->open_context($t->seen('/', token => $crowd[$i])->{sandbox_context});
+    push @wrong, $i if $context->{sub} ne 'bearer-' . ($i + 1) || $context->{jti} ne 'crowd' . ($i + 1);
+}
+is_deeply(\@wrong, [], 'nobody is taken for another');
+
 # Expiry bounds an entry.
 my $short = $t->token(exp => int(time) + 2);
 is(cache('/', $short), '200 MISS', 'a short token');
 is(cache('/', $short), '200 HIT', 'is kept');
-ok($t->wait_until(6, sub { cache('/', $short) eq '401 MISS' }), 'and gone with its expiry');
+ok($t->wait_until(30, sub { cache('/', $short) eq '401 MISS' }), 'and gone with its expiry');
 
 # Reload: kept while keys and rules stay, gone when they change.
 ok($t->reconfigure("$key $rest", %opt), 'reload');
@@ -66,12 +86,12 @@ $t->write('etc/broken.secret', 'x');
 $t->write('etc/gateway.conf', $t->gateway_conf($t->edge_conf("sandbox_auth_secret_file $t->{dir}/etc/broken.secret; $rest", %opt)));
 $t->{expect_log} = qr/\[emerg\].*broken\.secret/;
 $t->reload_gateway;
-ok($t->wait_until(5, sub { $t->error_log =~ /\[emerg\].*broken\.secret/ }), 'a reload with a bad key is refused');
+ok($t->wait_until(30, sub { $t->error_log =~ /\[emerg\].*broken\.secret/ }), 'a reload with a bad key is refused');
 $t->{secret} = 'n' x 40;
 is((split / /, cache('/', $t->token))[0], '200', 'and the running configuration stays');
 
-# A full zone evicts and never fails.
-my @many = map { $t->token(jti => "many$_", sub => 's' x 100, scope => 'x' x 300) } 1 .. 300;
+# A full zone evicts and never fails. These are longer than what a worker keeps for itself.
+my @many = map { $t->token(jti => "many$_", sub => 's' x 100, scope => 'x' x 300, more => 'y' x 1600) } 1 .. 300;
 my %status;
 $status{ cache('/tiny', $_) }++ for @many;
 is_deeply(\%status, { '200 MISS' => 300 }, '300 tokens through a zone for a few');

@@ -60,6 +60,23 @@ for my $at (0, 1, 9, 18, 19, 20, 21, 39, 40, 41, 45) {
     my $reply = $t->ask('GET /open HTTP/1.1', 'Host: localhost', @lines, 'Connection: close');
     is_deeply([@{ $reply->{json} }{qw(sandbox_context x_tenant_id x_other)}], ['', '', "o$at"], "dropped as header $at");
 }
+# Several in a row leave no empty part behind whose first element would be sent after all.
+for my $at (0, 1, 17, 18, 19, 20, 21, 38, 39, 40, 45) {
+    for my $n (2 .. 4, 25) {
+        my @lines = map { "X-N$_: v" } 1 .. 45;
+        splice @lines, $at, 0, map { ('X-Tenant-Id: evil', 'X-Session-Token: evil', 'X-Sandbox-Role: evil')[$_ % 3] } 1 .. $n;
+        for my $path ('/open', '/bare') {
+            my $reply = $t->ask("GET $path HTTP/1.1", 'Host: localhost', 'Authorization: Bearer ' . $t->token, @lines, 'X-Other: kept', 'Connection: close');
+            is_deeply([@{ $reply->{json} }{qw(x_sandbox_role x_tenant_id x_session_token x_other)}], ['', '', '', 'kept'], "$n in a row as headers from $at on, $path");
+        }
+    }
+}
+for my $n (1 .. 4, 20, 21) {
+    my $reply = $t->ask('GET /open HTTP/1.1', 'Host: localhost', 'Connection: close', map { ('X-Tenant-Id: evil', 'X-Session-Token: evil')[$_ % 2] } 1 .. $n);
+    is_deeply([@{ $reply->{json} }{qw(x_tenant_id x_session_token)}], ['', ''], "$n at the end");
+    $reply = $t->ask('GET /open HTTP/1.1', (map { ('X-Tenant-Id: evil', 'X-Session-Token: evil')[$_ % 2] } 1 .. $n), 'Host: localhost', 'Connection: close');
+    is_deeply([@{ $reply->{json} }{qw(x_tenant_id x_session_token)}], ['', ''], "$n before all others");
+}
 my $reply = $t->ask('GET /open HTTP/1.1', 'Host: localhost', (map { "Sandbox-Context: $forged" } 1 .. 30), 'X-Other: last', 'Connection: close');
 is_deeply([@{ $reply->{json} }{qw(sandbox_context x_other)}], ['', 'last'], 'thirty of them');
 

@@ -24,7 +24,7 @@ my @bad = (
     ['sandbox_rate tenant rate=5r/s burst=99999999999;', qr/invalid parameter/],
     ['sandbox_rate user rate=5r/s;', qr/invalid scope "user"/],
     ['sandbox_rate tenant rate=5r/s; sandbox_rate tenant rate=6r/s;', qr/is duplicate/],
-    ['sandbox_concurrency route 5;', qr/invalid scope "route"/],
+    ['sandbox_concurrency routes 5;', qr/invalid scope "routes"/],
     ['sandbox_concurrency tenant 0;', qr/invalid number "0"/],
     ['sandbox_concurrency tenant many;', qr/invalid number "many"/],
     ['sandbox_concurrency agent 5; sandbox_concurrency agent 5;', qr/is duplicate/],
@@ -123,7 +123,7 @@ is($t->request('GET', '/fast', tenant => 'soon')->{status}, 200, 'after Retry-Af
 ok($t->reconfigure_front($rate, locations => $locations, workers => 2), 'reload');
 is($t->request('GET', '/', tenant => 'acme')->{status}, 429, 'spent stays spent');
 ok($t->reconfigure_front('sandbox_rate tenant rate=100r/s burst=3;', locations => $locations, workers => 1), 'reload with another rate');
-ok($t->wait_until(5, sub { $t->request('GET', '/', tenant => 'acme')->{status} == 200 }), 'which holds for old buckets');
+ok($t->wait_until(30, sub { $t->request('GET', '/', tenant => 'acme')->{status} == 200 }), 'which holds for old buckets');
 cmp_ok($t->request('GET', '/', tenant => 'acme')->{headers}{'ratelimit-limit'}, '==', 3, 'with its burst');
 
 # Policies: rates of documents, never above the directive's.

@@ -16,7 +16,7 @@ my $locations = <<'END';
     location /capped { sandbox_concurrency tenant 4; sandbox_rate tenant rate=1r/m burst=200; proxy_pass http://up/; }
 END
 $t->start_front('', locations => $locations, workers => 4);
-ok($t->wait_until(10, sub { (() = $t->gateway_workers) == 4 }), 'four workers');
+ok($t->wait_until(30, sub { (() = $t->gateway_workers) == 4 }), 'four workers');
 
 for my $round (1 .. 3) {
     my $status = $t->many(150, 'GET', '/slowly', tenant => "crowd$round");
@@ -33,11 +33,11 @@ cmp_ok($passed, '<=', 10 + 50 * $elapsed + 1, sprintf 'no more than burst + rate
 cmp_ok($passed, '>=', 10 + 50 * ($elapsed - 0.5), 'and not much less');
 
 # A worker that is killed takes no token with it and gives none back.
-$t->{expect_log} = qr/exited on signal 9/;
+$t->{expect_log} = qr/exited on signal 9|zone "\w+" was locked by/;    # the master frees what the killed one held
 my $before = $t->many(30, 'GET', '/slowly', tenant => 'killed');
 is_deeply($before, { 200 => 30 }, '30 of 40');
 kill 'KILL', ($t->gateway_workers)[0];
-ok($t->wait_until(10, sub { (() = $t->gateway_workers) == 4 }), 'a worker is killed and replaced');
+ok($t->wait_until(30, sub { (() = $t->gateway_workers) == 4 }), 'a worker is killed and replaced');
 my $reset = $t->error_log =~ /event=limit\.reset/;
 is_deeply($t->many(30, 'GET', '/slowly', tenant => 'killed'), { 200 => 10, 429 => 20 }, 'the bucket is as it was') unless $reset;
 
@@ -48,10 +48,10 @@ for my $round (1 .. 5) {
     kill 'KILL', ($t->gateway_workers)[$round % 4];
     my $answered = grep { $_ && $_->{status} =~ /^(200|429|502)$/ } map { $t->await($_) } @open;
     cmp_ok($answered, '>=', 20, "round $round: $answered of 80 were answered") or diag($t->error_log);
-    ok($t->wait_until(10, sub { (() = $t->gateway_workers) == 4 }), 'the worker is back');
+    ok($t->wait_until(30, sub { (() = $t->gateway_workers) == 4 }), 'the worker is back');
 }
-ok($t->wait_until(10, sub { $t->metric('limit_leases') == 0 }), 'no request is counted that does not run');
+ok($t->wait_until(30, sub { $t->metric('limit_leases') == 0 }), 'no request is counted that does not run');
 is($t->metric('in_flight'), 1, 'but the one that asks');
-unlike($t->error_log, qr/signal (6|11)|\[alert\](?!.*signal 9)/, 'nobody crashed');
+unlike($t->error_log, qr/signal (6|11)|\[alert\](?!.*(?:signal 9|was locked by))/, 'nobody crashed');
 $t->finish;
 done_testing();

@@ -45,7 +45,7 @@ $t->request('GET', '/v1/jobs', token => 'rubbish') for 1 .. 2;
 $t->request('GET', '/v1/jobs', anonymous => 1) for 1 .. 3;
 
 sub requests { my ($route, $class) = @_; return $t->metric('requests_total', qr/^route="$route",code_class="$class"$/) // 0 }
-ok($t->wait_until(5, sub { requests('jobs.list', '4xx') == 5 }), 'refused before the route was reached, and still counted on it');
+ok($t->wait_until(30, sub { requests('jobs.list', '4xx') == 5 }), 'refused before the route was reached, and still counted on it');
 my @expect = (
     ['jobs.list', '2xx', 3], ['jobs.create', '2xx', 1], ['jobs.create', '4xx', 3], ['gone', '4xx', 1], ['down', '5xx', 1],
     ['rated', '2xx', 1], ['rated', '4xx', 2], ['jobs.create', '5xx', 0],
@@ -90,10 +90,10 @@ is($t->request('HEAD', '/metrics', anonymous => 1)->{content} // '', '', 'HEAD h
 
 # Gauges go up and down.
 my @held = map { $t->begin('GET', '/slow', tenant => 'acme') } 1 .. 4;
-ok($t->wait_until(5, sub { $t->metric('in_flight') == 5 }), 'four requests run, and the one that asks');
+ok($t->wait_until(30, sub { $t->metric('in_flight') == 5 }), 'four requests run, and the one that asks');
 is($t->metric('limit_leases'), 4, 'four count against a cap');
 close $_ for @held;
-ok($t->wait_until(10, sub { $t->metric('in_flight') == 1 && $t->metric('limit_leases') == 0 }), 'then none');
+ok($t->wait_until(30, sub { $t->metric('in_flight') == 1 && $t->metric('limit_leases') == 0 }), 'then none');
 $t->raw("GARBAGE\r\n\r\n", seconds => 1);
 $t->raw("GET / HTTP/1.1\r\n", seconds => 1, half_close => 1);
 $t->raw("GET /x HTTP/1.1\r\nHost: a b\r\n\r\n", seconds => 1);
@@ -101,10 +101,10 @@ is($t->metric('in_flight'), 1, 'what was no request is not in flight');
 
 # A killed worker's requests are not in flight.
 @held = map { $t->begin('GET', '/slow', tenant => 'acme') } 1 .. 4;
-ok($t->wait_until(5, sub { $t->metric('in_flight') == 5 }), 'four again');
+ok($t->wait_until(30, sub { $t->metric('in_flight') == 5 }), 'four again');
 $t->{expect_log} = qr/exited on signal 9/;
 kill 'KILL', $t->gateway_workers;
-ok($t->wait_until(10, sub { ($t->metric('in_flight') // 0) == 1 }), 'and their requests gone');
+ok($t->wait_until(30, sub { ($t->metric('in_flight') // 0) == 1 }), 'and their requests gone');
 close $_ for @held;
 
 # A reload keeps counts and takes new routes; a route that went away is still shown.
@@ -112,7 +112,7 @@ my $before = requests('jobs.list', '2xx');
 $locations =~ s/sandbox_route gone;/sandbox_route found;/;
 ok($t->reconfigure_front("sandbox_policy_dir $dir;", locations => $locations, workers => 2), 'reload with another route');
 $t->request('GET', '/gone', token => $token);
-ok($t->wait_until(5, sub { requests('found', '4xx') == 1 }), 'the new route counts');
+ok($t->wait_until(30, sub { requests('found', '4xx') == 1 }), 'the new route counts');
 is(requests('gone', '4xx'), 1, 'the old one keeps its number');
 is(requests('jobs.list', '2xx'), $before, 'counts survive');
 
@@ -120,7 +120,7 @@ is(requests('jobs.list', '2xx'), $before, 'counts survive');
 my $many = join '', map { "location /many$_ { sandbox_route many.$_; proxy_pass http://up/; } " } 1 .. 80;
 ok($t->reconfigure_front("sandbox_policy_dir $dir;", locations => "$locations $many", workers => 1), 'reload with 80 routes');
 $t->request('GET', "/many$_", token => $token) for 1, 80;
-ok($t->wait_until(5, sub { requests('many.1', '2xx') == 1 }), 'the first counts');
+ok($t->wait_until(30, sub { requests('many.1', '2xx') == 1 }), 'the first counts');
 is(requests('many.80', '2xx'), 0, 'the last is "other"');
 $t->finish;
 done_testing();

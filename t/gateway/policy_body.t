@@ -108,7 +108,7 @@ for my $broken ("zz\r\n", "5\r\nab", "-1\r\n", "ffffffffffffffffff\r\n", "5\r\n{
     ok(!$reply || $reply->{status} == 400, 'a broken chunk "' . ($broken =~ s/[^ -~]/./gr) . '": ' . ($reply ? $reply->{status} : 'closed'));
 }
 is(Sandbox::parse_reply($t->raw($request =~ s/\r\n\r\n/\r\nTransfer-Encoding: chunked\r\n\r\n/r . "0\r\n\r\n"))->{status}, 400, 'a length and chunks at once');
-ok($t->wait_until(10, sub { $t->metric('in_flight') == 1 }), 'nothing waits for a body that never comes');
+ok($t->wait_until(30, sub { $t->metric('in_flight') == 1 }), 'nothing waits for a body that never comes');
 
 # Two requests on a connection: what is left of a refused body is not the next request.
 my $bad = '{"language":"ruby","code":"' . 'POST /evil HTTP/1.1\r\n' x 50 . '"}';

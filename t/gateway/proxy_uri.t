@@ -14,7 +14,8 @@ my $sock = "$t->{dir}/sock/executord.sock";
 # Answers with what it got.
 sub upstream_conf {
     my $names = join ',', map { qq("$_":"\$http_$_") } qw(sandbox_context x_request_id traceparent authorization x_api_key cookie content_type accept
-        idempotency_key if_none_match last_event_id range x_forwarded_for x_tenant_id user_agent x_other host connection content_length upgrade te);
+        content_range
+        idempotency_key if_match if_none_match if_range last_event_id range x_forwarded_for x_tenant_id user_agent x_other host connection content_length upgrade te);
     return <<"END";
 user www-data;
 error_log $t->{dir}/logs/upstream.error.log;
@@ -29,6 +30,8 @@ http {
     server {
         listen unix:$sock;
         merge_slashes off;
+        max_ranges 0;
+        location = /v1/gateway/changes { default_type application/json; return 200 '{"instance":"@{[ '0' x 32 ]}","revision":0,"complete":true,"reset":false,"changes":[]}'; }
         location / { default_type application/json; return 200 '{"method":"\$request_method","uri":"\$request_uri",$names}'; }
         location = /readyz { return 200 'ready'; }
         location /v1/jobs/job_accel { add_header X-Accel-Redirect /metrics; return 200 'plain'; }
@@ -39,15 +42,18 @@ END
 }
 $t->write('etc/upstream.conf', upstream_conf());
 $t->_spawn('upstream', '/usr/sbin/nginx', '-p', $t->{dir}, '-c', "$t->{dir}/etc/upstream.conf", '-g', 'daemon off;');
-$t->wait_until(10, sub { -S $sock }) or die 'no upstream';
+$t->wait_until(30, sub { -S $sock }) or die 'no upstream';
 chmod 0666, $sock;
 $t->start_gateway;
+$t->wait_until(30, sub { $t->request('GET', '/readyz', anonymous => 1)->{status} == 200 }) or die 'not ready';
 
 # Normalised, and escaped again: what the locations matched is what the executor sees.
 my %uri = (
     '/v1/jobs' => '/v1/jobs', '/v1/jobs?limit=5&cursor=a%2Fb' => '/v1/jobs?limit=5&cursor=a%2Fb', '/v1/jobs?' => qr{^/v1/jobs\??$},
     '//v1//jobs' => '/v1/jobs', '/v1/./jobs' => '/v1/jobs', '/x/../v1/jobs' => '/v1/jobs', '/v1/%6Aobs' => '/v1/jobs',
-    '/v1/jobs/job_1' => '/v1/jobs/job_1', '/v1/jobs/job_1/artifacts/a%20b' => '/v1/jobs/job_1/artifacts/a%20b',
+    '/v1/jobs/job_1' => '/v1/jobs/job_1', '/v1/jobs/job_1%2Fx' => '/v1/jobs/job_1/x', '/v1/jobs/job%201%3Fa' => '/v1/jobs/job%201%3Fa', '/v1/jobs/job%25?a=%2F' => '/v1/jobs/job%25?a=%2F',
+    '/v1/jobs/job%0d%0aX:1' => '/v1/jobs/job%0D%0AX:1', '/v1/jobs/' => '/v1/jobs/', '/v1/jobs/../jobs/job_1' => '/v1/jobs/job_1',
+    '/v1/jobs/job_1/artifacts/a%20b' => '/v1/jobs/job_1/artifacts/a%20b',
     '/v1/jobs/job_1/artifacts/a%3Fb' => '/v1/jobs/job_1/artifacts/a%3Fb', '/v1/jobs/job_1/artifacts/a%23b' => '/v1/jobs/job_1/artifacts/a%23b',
     '/v1/jobs/job_1/artifacts/a%25b' => '/v1/jobs/job_1/artifacts/a%25b', '/v1/jobs/job_1/artifacts/%C3%A9' => '/v1/jobs/job_1/artifacts/%C3%A9',
     '/v1/jobs/job_1/artifacts/x%0d%0aEvil:1' => '/v1/jobs/job_1/artifacts/x%0D%0AEvil:1',
@@ -79,6 +85,24 @@ is($seen->{host}, 'executor', 'Host is ours');
 my $context = $t->open_context($seen->{sandbox_context});
 is($context->{tenant}, 'demo', 'the context is signed and says whose request it is');
 ok($context->{limits}{memory_bytes}, 'and what it may use');
+
+# Each field that goes on does so as itself: none is lost, none becomes two.
+my %goes = ('Accept' => 'text/event-stream', 'Content-Type' => 'text/plain; a=b', 'Content-Range' => 'bytes 0-4/5', 'Idempotency-Key' => 'k: 1', 'If-Match' => '*',
+    'If-None-Match' => 'W/2, 3', 'If-Range' => '4', 'Last-Event-ID' => '17', 'Range' => 'bytes=0-1');
+$seen = $t->request('GET', '/v1/jobs', headers => \%goes)->{json};
+is($seen->{ lc($_) =~ tr/-/_/r }, $goes{$_}, "$_ goes on") for sort keys %goes;
+my @plain = ('Host: localhost', 'Authorization: Bearer ' . $t->token, 'X-Request-Id: rid-2');
+$seen = $t->ask('GET /v1/jobs HTTP/1.1', @plain, (map { "@{[ lc ]}: $goes{$_}" } sort keys %goes), 'Connection: close')->{json};
+is($seen->{ lc($_) =~ tr/-/_/r }, $goes{$_}, "$_ goes on, spelt in lower case") for sort keys %goes;
+$seen = $t->ask('GET /v1/jobs HTTP/1.1', @plain, 'Accept: a/a', 'Accept: b/b', 'If-Match:', 'Range: ', 'Range: bytes=0-1', 'Accepts: c/c', 'Connection: close')->{json};
+is_deeply([@{$seen}{qw(accept if_match range x_request_id)}], ['a/a', '', '', 'rid-2'], 'of two the first, of an empty one nothing');
+for my $value ("a/a\rX-Other: in", "a/a\0X-Other: in", "a/a\r\n X-Other: in", "a/a\r\n\tSandbox-Context: v1.a.b") {
+    my $reply = $t->ask('GET /v1/jobs HTTP/1.1', @plain, "Accept: $value", 'Connection: close');
+    my $what = $value =~ s/([\0-\x1f])/sprintf '\\x%02x', ord $1/ger;
+    is($reply->{status} == 200 ? $reply->{json}{x_other} . $reply->{json}{accept} : $reply->{status}, 400, "\"$what\" reaches nobody");
+}
+$seen = $t->ask('GET /v1/jobs HTTP/1.1', @plain, "Accept: a/a\r", 'X-Other: in', 'Connection: close')->{json};
+is_deeply([@{$seen}{qw(accept x_other)}], ['a/a', ''], 'one carriage return more belongs to the end of the line');
 
 # Both ways of carrying the token end here.
 $seen = $t->request('GET', '/v1/jobs', anonymous => 1, headers => { 'X-API-KEY' => $t->token })->{json};
@@ -129,7 +153,7 @@ my ($line) = map { JSON::PP->new->decode($_) } grep { /rid-1/ } @lines;
 is_deeply([@{$line}{qw(tenant app agent subject route status auth policy)}], [qw(demo web coder tester jobs.create 200 bearer allow)], 'with what is known of a request');
 unlike($t->read_file('logs/access.log'), qr/eyJ/, 'and no token');
 $t->request('GET', '/v1/lost%22?secret=hidden');
-$t->wait_until(5, sub { scalar grep { /lost/ } $t->access_log });
+$t->wait_until(30, sub { scalar grep { /lost/ } $t->access_log });
 my $lost = JSON::PP->new->decode((grep { /lost/ } $t->access_log)[0] // "{}");
 is("$lost->{uri} $lost->{status}", '/v1/lost%22 404', 'an error is logged under the path that was asked for');
 unlike($t->read_file('logs/access.log'), qr/hidden/, 'and no argument');

@@ -56,7 +56,7 @@ while (time < $end - 1) {
     $t->write('etc/gateway.conf', $t->gateway_conf($t->edge_conf($http, workers => 2 + $reloads % 3)));
     my %old = map { $_ => 1 } $t->gateway_workers;
     $t->reload_gateway;
-    $t->wait_until(5, sub { grep { !$old{$_} } $t->gateway_workers }) or last;
+    $t->wait_until(30, sub { grep { !$old{$_} } $t->gateway_workers }) or last;
     sleep 0.2;
 }
 cmp_ok($reloads, '>=', 5, "$reloads reloads under load");
@@ -72,14 +72,14 @@ for my $client (@clients) {
 cmp_ok($total, '>', 200, "$total requests in all");
 waitpid $slow, 0;
 is($?, 0, 'a long reply ran to its end over the reloads');
-ok($t->wait_until(10, sub { my @now = $t->gateway_workers; @now >= 2 && @now <= 4 }), 'the old workers are gone');
+ok($t->wait_until(30, sub { my @now = $t->gateway_workers; @now >= 2 && @now <= 4 }), 'the old workers are gone');
 
 # A configuration that is refused.
 my @before = sort $t->gateway_workers;
 $t->{expect_log} = qr/\[emerg\].*sandbox_auth_leeway|\[emerg\].*leeway is at most/;
 $t->write('etc/gateway.conf', $t->gateway_conf($t->edge_conf("$http sandbox_auth_leeway 1h;")));
 $t->reload_gateway;
-ok($t->wait_until(5, sub { $t->error_log =~ /leeway is at most/ }), 'a broken configuration is refused with its reason');
+ok($t->wait_until(30, sub { $t->error_log =~ /leeway is at most/ }), 'a broken configuration is refused with its reason');
 is_deeply([sort $t->gateway_workers], \@before, 'the workers stay');
 is($t->request('GET', '/', token => $t->token)->{status}, 200, 'and serve');
 
@@ -88,9 +88,9 @@ my ($victim) = $t->gateway_workers;
 my $token = $t->token(jti => 'kill');
 $t->request('GET', '/', token => $token);
 kill 'KILL', $victim;
-ok($t->wait_until(5, sub { my %now = map { $_ => 1 } $t->gateway_workers; !$now{$victim} && keys %now == @before }), 'a killed worker is replaced');
+ok($t->wait_until(30, sub { my %now = map { $_ => 1 } $t->gateway_workers; !$now{$victim} && keys %now == @before }), 'a killed worker is replaced');
 $t->{expect_log} = qr/\[emerg\].*leeway is at most|\[alert\].*exited on signal 9/;
 is($t->request('GET', '/', token => $token)->{status}, 200, 'and requests go on');
-ok($t->wait_until(5, sub { $t->request('GET', '/', token => $token); ($t->access_log)[-1] =~ /cache=HIT/ }), 'the cache of tokens too');
+ok($t->wait_until(30, sub { $t->request('GET', '/', token => $token); ($t->access_log)[-1] =~ /cache=HIT/ }), 'the cache of tokens too');
 $t->finish;
 done_testing();

@@ -1,6 +1,6 @@
 /*
  * An agent that was taken over: pid 1 of real sandboxes that says and does to the executor whatever a mode
- * tells it to. A mode is `stage:what`; the stage is health, session, step or fetch, and all other stages are
+ * tells it to. A mode is `stage:what`; the stage is health, step or fetch, and all other stages are
  * answered as an honest agent would. It is read from the file /usr/mode of the template, or from EVIL in the
  * session's environment, which wins. A template without that file gets the real agent, out of /opt/sandbox.
  * Static, because the evil template has no libraries.
@@ -24,9 +24,9 @@
 #define HONEST "/opt/sandbox/drivers/honest"
 #define MAX_BODY (1 << 20)
 
-enum { HEALTH, SESSION, STEP, FETCH, N_STAGES };
+enum { HEALTH, STEP, FETCH, N_STAGES };
 
-static const char *const stages[N_STAGES] = { "health", "session", "step", "fetch" };
+static const char *const stages[N_STAGES] = { "health", "step", "fetch" };
 static char mode[64], step_id[128], body[MAX_BODY + 1], text[1 << 20];
 
 static void
@@ -89,7 +89,7 @@ honest_document(int stage)
 static void
 answer_honestly(int stage)
 {
-    answer(stage == SESSION ? 201 : 200, honest_document(stage));
+    answer(200, honest_document(stage));
 }
 
 _Noreturn static void
@@ -549,12 +549,10 @@ main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     mode_read(fd);
     while (read_request()) {
-        if (strncmp(body, "GET /v1/health ", 15) == 0) {
+        if (strncmp(body, "GET /v1/health ", 15) == 0 || strncmp(body, "POST /v1/prepare ", 17) == 0) {
             behave(HEALTH);
-        } else if (strncmp(body, "POST /v1/sessions ", 18) == 0) {
-            text_after(body, "\"EVIL\":\"", mode, sizeof(mode));
-            behave(SESSION);
         } else if (strncmp(body, "POST /v1/steps ", 15) == 0) {
+            text_after(body, "\"EVIL\":\"", mode, sizeof(mode));
             text_after(body, "\"stepId\":\"", step_id, sizeof(step_id));
             behave(STEP);
         } else {

@@ -20,20 +20,20 @@ my $id = $c->create;
 is($c->adopt($id, cpu_ms => 60000, processes => 200), 'adopted', 'a sandbox');
 is($c->thaw($id)->{what}, 'stats', 'thawing what was never frozen is no error');
 $c->tell($id, 'bg while :; do :; done');
-ok($l->wait_until(10, sub { used($id) > 50 }), 'something runs in it');
+ok($l->wait_until(30, sub { used($id) > 50 }), 'something runs in it');
 is($c->freeze($id)->{what}, 'stats', 'it is frozen');
 is($c->freeze($id)->{running}, 1, 'twice');
 my $still = used($id);
-ok($l->wait_until(10, sub { my $was = $still; $still = used($id); sleep 0.2; return used($id) == $was }), 'and its processor time stands still');
+ok($l->wait_until(30, sub { my $was = $still; $still = used($id); sleep 0.2; return used($id) == $was }), 'and its processor time stands still');
 is($c->thaw($id)->{what}, 'stats', 'it is thawed');
-ok($l->wait_until(10, sub { used($id) > $still + 50 }), 'and goes on');
+ok($l->wait_until(30, sub { used($id) > $still + 50 }), 'and goes on');
 like($c->sh($id, 'echo alive'), qr/^alive$/m, 'its agent answers');
 
 # What forks all the time does not get away: its children are where it is.
 $c->tell($id, 'bg while :; do (sleep 0.001; sleep 0.001) & (:) & wait; done');
-ok($l->wait_until(10, sub { used($id) > $still + 200 }), 'something forks in it');
+ok($l->wait_until(30, sub { used($id) > $still + 200 }), 'something forks in it');
 is($c->freeze($id)->{what}, 'stats', 'and is frozen');
-ok($l->wait_until(10, sub { my $was = $still; $still = used($id); sleep 0.2; return used($id) == $was }), 'all of it');
+ok($l->wait_until(30, sub { my $was = $still; $still = used($id); sleep 0.2; return used($id) == $was }), 'all of it');
 is($c->destroy($id)->{what}, 'destroyed', 'what is frozen is destroyed');
 is(scalar($l->slots), 0, 'and leaves no group');
 
@@ -61,7 +61,7 @@ $id = $c->create;
 is($c->adopt($id), 'adopted', 'the slot is as good as before');
 $c->freeze($id);
 $c->stop;
-ok($l->wait_until(10, sub { !$l->slots }), 'a client that leaves takes its frozen one along');
+ok($l->wait_until(30, sub { !$l->slots }), 'a client that leaves takes its frozen one along');
 
 $l->finish;
 done_testing;

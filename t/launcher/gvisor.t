@@ -164,7 +164,7 @@ $c->destroy($id);
 # A flood that nobody reads stops at the pipe and goes when the sandbox does.
 $id = sandbox('bash');
 step_send($id, code => 'yes');
-ok($l->wait_until(10, sub { $c->stat($id)->{disk} >= 0 && text($id, 1) =~ /^y/ }), 'output comes while the step runs');
+ok($l->wait_until(30, sub { $c->stat($id)->{disk} >= 0 && text($id, 1) =~ /^y/ }), 'output comes while the step runs');
 $gone = $c->destroy($id);
 is("$gone->{what} $gone->{verdict}", 'destroyed 0', 'destroyed in the middle of a flood');
 
@@ -282,7 +282,7 @@ for my $case ([ 'a busy loop', 'while :; do :; done' ], [ 'a fork bomb', 'f() { 
               [ 'writing', 'cat /dev/zero > /workspace/z' ], [ 'a stopped one', 'kill -STOP $$' ]) {
     $id = sandbox('bash', disk => 200 << 20);
     step_send($id, code => $case->[1], limits => { processes => 64 });
-    $l->wait_until(5, sub { $c->stat($id)->{cpu_ms} > 20 });
+    $l->wait_until(30, sub { $c->stat($id)->{cpu_ms} > 20 });
     my $start = time;
     $gone = $c->destroy($id);
     is("$gone->{what} $gone->{running}", 'destroyed 0', "destroyed in the middle of $case->[0]");
@@ -310,23 +310,24 @@ is(scalar(grep { $clients[$_]->adopt($made[$_][0]) eq 'adopted' } 0 .. 7), 8, 'a
 is(scalar(grep { $clients[$_]->ask("http $made[$_][0] GET /v1/health") =~ /^200 .*"ok"/ } 0 .. 7), 8, 'all agents answer');
 is($clients[0]->destroy($made[0][0])->{what}, 'destroyed', 'one goes as asked');
 $_->stop for @clients;
-ok($l->wait_until(10, sub { !$l->slots && !$l->processes }), 'the others when their clients hang up');
+ok($l->wait_until(30, sub { !$l->slots && !$l->processes }), 'the others when their clients hang up');
 
 # Clients that hang up while theirs are being made, at any moment of it.
 sub ask_for {
     my ($n) = @_;
     socket my $raw, AF_UNIX, SOCK_SEQPACKET, 0 or die $!;
     connect $raw, pack_sockaddr_un($l->socket) or die $!;
-    send $raw, pack('SSLQQLL', 1, 32, 0, 1, 0, 5, 0), 0; # HELLO of wire version 5
+    send $raw, pack('SSLQQLL', 1, 32, 0, 1, 0, Sandbox::Launch::wire_version(), 0), 0;    # HELLO
     recv $raw, my $hello, 512, 0;
-    send $raw, pack('SSLQQa32LL', 2, 64, 0, 1 + $_, 0, 'default', 2, 0), 0 for 1 .. $n;
+    die 'no HELLO back' unless length($hello // '') && unpack('S', $hello) == 1;
+    send $raw, pack('SSLQQa32a32LL', 2, 96, 0, 1 + $_, 0, 'default', '', 2, 0), 0 for 1 .. $n;
     return $raw;
 }
 for my $ms (0, 5, 20, 50, 80, 120, 200) {
     my $raw = ask_for(3);
     select undef, undef, undef, $ms / 1000;
     close $raw;
-    ok($l->wait_until(10, sub { !$l->slots && !$l->processes }), "hung up $ms ms after asking for three: nothing is left");
+    ok($l->wait_until(30, sub { !$l->slots && !$l->processes }), "hung up $ms ms after asking for three: nothing is left");
 }
 is(mounts_of($l->{pid}), $mounts_inside, 'no mount either');
 is_deeply(footprint(), $host, 'nor anything on the host');
@@ -340,17 +341,17 @@ my @alive = map { sandbox('bash') } 1 .. 3;
 step_send($_, code => 'setsid sleep 60 & while :; do :; done') for @alive;
 cmp_ok(scalar($l->processes), '>=', 9, 'three sandboxes at work');
 $l->stop('KILL');
-ok($l->wait_until(10, sub { !$l->processes }), 'kill -9 of the launcher leaves no process');
+ok($l->wait_until(30, sub { !$l->processes }), 'kill -9 of the launcher leaves no process');
 is_deeply(footprint(), $host, 'nor anything else but its groups');
 $c->stop;
 $l->start(runsc => $runsc);
 is(scalar($l->slots), 0, 'which the next start removes');
 for my $ms (2, 40, 90, 150) {
     my $raw = ask_for(4);
-    ok($l->wait_until(5, sub { $l->slots }), 'four are being made');
+    ok($l->wait_until(30, sub { $l->slots }), 'four are being made');
     select undef, undef, undef, $ms / 1000;
     $l->stop('KILL');
-    ok($l->wait_until(10, sub { !$l->processes }), "killed $ms ms into it: no process is left");
+    ok($l->wait_until(30, sub { !$l->processes }), "killed $ms ms into it: no process is left");
     $l->start(runsc => $runsc);
     is(scalar($l->slots), 0, 'and after the next start no group');
 }

@@ -41,7 +41,7 @@ $c->destroy($id);
 rmdir $_ for reverse sort $first->cgroups;
 is_deeply([$first->cgroups], [], 'the directories are removed under it');
 eval { $c->create };
-ok($first->wait_until(10, sub { waitpid($first->{pid}, 1) == $first->{pid} }), 'it ends, for its supervisor to start it again');
+ok($first->wait_until(30, sub { waitpid($first->{pid}, 1) == $first->{pid} }), 'it ends, for its supervisor to start it again');
 is($? >> 8, 1, 'with a failure');
 delete $first->{pid};
 $first->start;

@@ -3,7 +3,7 @@
  * one line of answer each (`tell` answers several, then "."). Every wait has a
  * deadline of WAIT_MS.
  *
- *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS [SHARE]
+ *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor|process [LANGUAGE]] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS [SHARE]
  *   stat ID | settle ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
  *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
  *   post ID PATH FILE: sends the file as a body and does not wait | reply ID: waits for what `http` answers
@@ -509,7 +509,13 @@ command(char *line)
 
         create.isolation = SBX_ISOLATION_PROCESS;
         if (tier != NULL) {
+            char *language = strchr(tier + 1, ' ');
+
             *tier++ = '\0';
+            if (language != NULL) {
+                *language++ = '\0';
+                memcpy(create.prepare, language, strnlen(language, sizeof(create.prepare)));
+            }
             create.isolation = sbx_isolation_parse(tier);
         }
         memcpy(create.template_name, argument, strnlen(argument, sizeof(create.template_name)));

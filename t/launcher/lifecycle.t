@@ -126,7 +126,7 @@ $c->tell($_, 'bg sleep 60') for @many;
 my $other = $l->client;
 my $others = $other->create;
 $c->stop;
-ok($l->wait_until(5, sub { scalar($l->slots) == 4 }), 'a client that hangs up takes its sandboxes along');
+ok($l->wait_until(30, sub { scalar($l->slots) == 4 }), 'a client that hangs up takes its sandboxes along');
 is((() = $l->processes), 1, 'and nobody else\'s');
 like($other->sh($others, 'echo mine'), qr/^mine$/m, 'which works on');
 
@@ -136,7 +136,7 @@ $other->adopt($_) for @rest;
 $other->tell($_, 'bg setsid sleep 60 & sleep 60') for @rest;
 cmp_ok((() = $l->processes), '>=', 11, 'six sandboxes at work');
 $l->stop('KILL');
-ok($l->wait_until(5, sub { !$l->processes }), 'kill -9 of the launcher leaves no process');
+ok($l->wait_until(30, sub { !$l->processes }), 'kill -9 of the launcher leaves no process');
 cmp_ok(scalar($l->slots), '>', 0, 'its groups are left, as it could not remove them');
 $other->stop;
 mkdir "$_/s999" for grep { m{ngx_sandbox-[^/]*$} } $l->cgroups;
@@ -163,9 +163,9 @@ for my $turn (1 .. 8) {
         open STDERR, '>&', \*STDOUT;
         exec $bench, $l->socket, 100000, 0, 32 or POSIX::_exit(127);
     }
-    $l->wait_until(5, sub { ($l->log =~ tr/\n//) > 40 * $turn && $l->slots });
+    $l->wait_until(30, sub { ($l->log =~ tr/\n//) > 40 * $turn && $l->slots });
     $l->stop('KILL');
-    ok($l->wait_until(5, sub { !$l->processes }), "killed while making sandboxes, turn $turn: no process is left");
+    ok($l->wait_until(30, sub { !$l->processes }), "killed while making sandboxes, turn $turn: no process is left");
     kill 9, $flood;
     waitpid $flood, 0;
     $l->start;

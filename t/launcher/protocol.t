@@ -8,14 +8,15 @@ use lib 't/lib';
 use Sandbox::Launch;
 
 my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY, $SETTLE, $WALLS, $FREEZE, $THAW) = (1 .. 9);
+my $version = Sandbox::Launch::wire_version();
 my $l = Sandbox::Launch->new;
 $l->start;
 my $witness = $l->client;
 my $safe = $witness->create;
 
 sub head { my (%f) = @_; return pack 'SSLQQ', $f{type}, $f{size}, $f{pad} // 0, $f{seq} // 1, $f{sandbox} // 0 }
-sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // 5, 0 }
-sub create { my (%f) = @_; return head(type => $CREATE, size => 64, seq => 2, %f) . ($f{name} // pack 'a32', 'default') . pack('LL', $f{isolation} // 1, 0) }
+sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // $version, 0 }
+sub create { my (%f) = @_; return head(type => $CREATE, size => 96, seq => 2, %f) . ($f{name} // pack 'a32', 'default') . ($f{prepare} // pack 'x32') . pack('LL', $f{isolation} // 1, 0) }
 sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 72, seq => 2, %f) . pack 'QQQQLLQ', 1 << 26, 1 << 26, 1000, 1000, 1000, 10, 0 }
 sub hex_of { return unpack 'H*', $_[0] }
 
@@ -43,8 +44,8 @@ refused('size 0', $message, hello(size => 0));
 refused('size 65535', $message, hello(size => 65535));
 refused("type $_", $message, head(type => $_, size => 24)) for 0, 10, 11, 100, 101, 102, 103, 104, 105, 201, 65535;
 refused('seq 0', $message, hello(seq => 0));
-refused('another version', qr/^error 71 version$/, hello(version => 3));
-refused('a later version', qr/^error 71 version$/, hello(version => 6));
+refused('another version', qr/^error 71 version$/, hello(version => $version - 1));
+refused('a later version', qr/^error 71 version$/, hello(version => $version + 1));
 refused('version 0', qr/^error 71 version$/, hello(version => 0));
 refused('create before hello', $state, create());
 refused('adopt before hello', $state, adopt(sandbox => 1));
@@ -66,6 +67,7 @@ refused('seq falling', $state, hello(seq => 5), create(seq => 4));
 refused('create naming a sandbox', $state, hello(), create(sandbox => $safe));
 refused("isolation $_", $message, hello(), create(isolation => $_)) for 0, 3, 0xffffffff;
 refused('a template name without end', $message, hello(), create(name => 'x' x 32));
+refused('a language without end', $message, hello(), create(prepare => 'x' x 32));
 refused('stat of nothing', $state, hello(), head(type => $STAT, size => 24, seq => 2));
 refused('stat of an unknown sandbox', $state, hello(), head(type => $STAT, size => 24, seq => 2, sandbox => 12345));
 refused('stat of the highest id', $state, hello(), head(type => $STAT, size => 24, seq => 2, sandbox => ~0));
@@ -89,7 +91,7 @@ my $id = $c->create;
 is($c->adopt($id), 'adopted', 'the connection goes on');
 is($c->adopt($id), 'error 71 state', 'adopt twice is refused');
 is($c->hello, 'eof', 'and closes');
-ok($l->wait_until(5, sub { (() = $l->processes) == 1 }), 'and kills');
+ok($l->wait_until(30, sub { (() = $l->processes) == 1 }), 'and kills');
 $c->stop;
 
 $c = $l->client;
@@ -133,7 +135,7 @@ $id = $c->create;
 like($c->ask("flood $id 200000"), qr/^sent=\d+$/, 'a flood of requests nobody reads the answers of');
 like($witness->sh($safe, 'echo served'), qr/^served$/m, 'others are served');
 $c->stop;
-ok($l->wait_until(5, sub { (() = $l->processes) == 1 }), 'it loses its sandbox');
+ok($l->wait_until(30, sub { (() = $l->processes) == 1 }), 'it loses its sandbox');
 
 # Too many connections; silent ones.
 my @idle = map { $l->client } 1 .. 15;
@@ -141,7 +143,7 @@ my $extra = $l->client;
 is($extra->hello, 'eof', 'the seventeenth connection is closed');
 $_->stop for $extra, @idle;
 $c = $l->client;
-is($c->hello, 'hello version=5 max=128', 'afterwards there is room again');
+is($c->hello, "hello version=$version max=128", 'afterwards there is room again');
 $c->stop;
 
 # Another user.
@@ -167,7 +169,7 @@ is($c->hello, 'eof', 'root is not the configured user');
 $c->stop;
 $l->{as} = ['setpriv', '--reuid', '64998', '--regid', '64998', '--clear-groups'];
 $c = $l->client;
-is($c->hello, 'hello version=5 max=128', 'the configured user is served');
+is($c->hello, "hello version=$version max=128", 'the configured user is served');
 $c->{hello} = 1;
 $id = $c->create;
 like($c->sh($id, 'id -u'), qr/^1000$/m, 'and gets sandboxes');

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # Each wall can be left out in the mutant build, and is a real hole then: one program looks at everything, first
 # behind all walls, then without the named ones. What several walls stop is shown by leaving all of them out.
+# release: it starts the mutant build
 use strict;
 use warnings;
 use JSON::PP;

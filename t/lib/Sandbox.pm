@@ -15,6 +15,7 @@ use warnings;
 use Cwd qw(abs_path);
 use Digest::SHA qw(hmac_sha256);
 use File::Basename qw(dirname);
+use File::Copy ();
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
@@ -23,6 +24,8 @@ use IO::Socket::UNIX;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64url);
 use POSIX qw(:sys_wait_h);
+use Sandbox::Contract;
+use Sandbox::Slot;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More ();
 use Time::HiRes qw(time sleep);
@@ -44,13 +47,14 @@ sub new {
     die "tests of the sandbox need root\n" if $>;
     my $dir = tempdir('sbx-test.XXXXXX', TMPDIR => 1, CLEANUP => 0);
     chmod 0755, $dir;
+    my $slot = Sandbox::Slot::take();
     my $self = bless {
         dir      => $dir,
         instance => 'sbxt' . $$ . int(rand 10000),
         secret   => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         key      => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
-        executor_uid => 64100 + $$ % 1000,
-        uid_base => 300000 + ($$ % 1000) * 2048,
+        executor_uid => 64100 + $slot,
+        uid_base => 300000 + $slot * 2048,
         pid      => {},
         owner    => $$,
         %option,
@@ -68,8 +72,9 @@ sub new {
     $self->write('etc/jwt.secret', $self->{secret});
     $self->write('etc/context.key', $self->{key});
     $self->write('etc/artifact.key', join '', map { sprintf '%02x', int rand 256 } 1 .. 32);
-    chown $self->{executor_uid}, -1, map { "$dir/etc/$_.key" } qw(context artifact);
-    chmod 0400, map { "$dir/etc/$_.key" } qw(context artifact);
+    system("$dir/bin/executord audit keygen --out $dir/etc/audit.key > $dir/etc/audit.pub 2> /dev/null");
+    chown $self->{executor_uid}, -1, map { "$dir/etc/$_.key" } qw(context artifact audit);
+    chmod 0400, map { "$dir/etc/$_.key" } qw(context artifact audit);
     system('chown', '-R', "$self->{executor_uid}:$self->{executor_uid}", "$dir/data");
     chown 0, 0, "$dir/data/denials";
     chmod 0711, "$dir/data";
@@ -137,7 +142,8 @@ sub fill {
     my %value = (
         STATE => $self->{dir}, DIR => $self->{dir}, PORT => $self->port, EXECUTOR_UID => $self->{executor_uid},
         SECRET => "$self->{dir}/etc/jwt.secret", CONTEXT_KEY => "$self->{dir}/etc/context.key", MODULE => "$OUT/ngx_http_sandbox_module.so",
-        INSTANCE => $self->{instance}, UID_BASE => $self->{uid_base}, ROOT => $ROOT, %extra,
+        INSTANCE => $self->{instance}, UID_BASE => $self->{uid_base}, ROOT => $ROOT,
+        MCP_SERVER => $self->{mcp_port} ? "server { listen 127.0.0.1:$self->{mcp_port}; sandbox_resource http://127.0.0.1:$self->{mcp_port}; include mcp_server.conf; }" : '', %extra,
     );
     $text =~ s/\@([A-Z_]+)\@/defined $value{$1} ? $value{$1} : die "no value for \@$1\@"/ge;
     return $text;
@@ -160,7 +166,7 @@ sub start_launcher {
     $values{uid_base} = $self->{uid_base};
     $self->write('etc/launcher.conf', _override($text, { runsc => 'no', %{ $self->{launcher} || {} }, %values }));
     $self->_spawn('launcher', "$self->{dir}/bin/sandbox-launch", '--config', "$self->{dir}/etc/launcher.conf");
-    $self->wait_until(15, sub { -S "$self->{dir}/sock/launch.sock" && $self->_connects("$self->{dir}/sock/launch.sock", Socket::SOCK_SEQPACKET()) })
+    $self->_comes_up('launcher', 15, sub { -S "$self->{dir}/sock/launch.sock" && $self->_connects("$self->{dir}/sock/launch.sock", Socket::SOCK_SEQPACKET()) })
         or $self->_died('launcher');
     return $self;
 }
@@ -170,23 +176,39 @@ sub _connects {
     return defined IO::Socket::UNIX->new(Type => $type, Peer => $path);
 }
 
+# Waits until a daemon serves; false when it ended or the time is over.
+sub _comes_up {
+    my ($self, $name, $seconds, $serves) = @_;
+    my $up;
+    $self->wait_until($seconds, sub { ($up = $serves->()) || _slurp("/proc/$self->{pid}{$name}/stat") =~ /\) Z / });
+    return $up;
+}
+
 sub _died {
     my ($self, $name) = @_;
-    Test::More::diag("$name: " . _slurp("$self->{dir}/logs/$name.log"));
+    my @log = split /^/, _slurp("$self->{dir}/logs/$name.log");
+    Test::More::diag(join '', "the end of $name.log:\n", @log < 30 ? @log : @log[-30 .. -1]);
     die "$name did not come up\n";
 }
 
 sub start_executor {
     my ($self, %values) = @_;
     my $text = $self->fill(_slurp("$ROOT/conf/local/executor.conf.in"));
-    $self->write('etc/executor.conf', _override($text, { %{ $self->{executor} || {} }, %values }));
+    # Contexts that tests sign themselves grant what they like: the operator's documents are for those who ask for them.
+    my %own = ('policy.dir' => undef, %{ $self->{executor} || {} }, %values);
+    # A test that says how many are kept of the template means no others.
+    $text =~ s/^pool\.default\..*\n//mg if exists $own{'pool.default'};
+    $self->write('etc/executor.conf', _override($text, \%own));
     my $www = (getgrnam 'www-data')[2];
+    $self->{executes} = 1;
+    Sandbox::Contract::serves("$self->{dir}/sock/executord.sock", 'executor');
     $self->_spawn('executor', @first, 'setpriv', '--reuid', $self->{executor_uid}, '--regid', $self->{executor_uid}, '--groups', $www,
         '--bounding-set', '-all', '--no-new-privs', "$self->{dir}/bin/executord", '--config', "$self->{dir}/etc/executor.conf");
-    $self->wait_until(20, sub {
+    $self->_comes_up('executor', 20, sub {
         my $reply = $self->executor_request('GET', '/readyz');
         $reply && $reply->{status} == 200;
     }) or $self->_died('executor');
+    push @{ $self->{executor_up} }, [time];
     return $self;
 }
 
@@ -195,15 +217,27 @@ sub nginx {
     return $VARIANT eq 'asan' ? "$OUT/nginx-asan" : '/usr/sbin/nginx';
 }
 
+sub _copy { my ($file, $into) = @_; return File::Copy::copy($file, $into) || die "$file to $into: $!" }
+
+# What conf/gateway has, beside the configuration that includes it; a catalogue that a test wrote stays.
+sub gateway_files {
+    my ($self) = @_;
+    _copy($_, "$self->{dir}/etc") for glob("$ROOT/conf/gateway/*.conf"), grep { !-e "$self->{dir}/etc/" . s{.*/}{}r } glob "$ROOT/conf/gateway/*.json";
+    return $self;
+}
+
 # %option: conf => full text of an nginx.conf (placeholders filled), or sub called with the local template's text.
 sub start_gateway {
     my ($self, %option) = @_;
     my $text = ref $option{conf} ? $option{conf}->(_slurp("$ROOT/conf/local/gateway.conf.in"))
              : $option{conf} // _slurp("$ROOT/conf/local/gateway.conf.in");
-    system('sh', '-c', 'cp "$0"/conf/gateway/*.conf "$1/etc/" 2>/dev/null', $ROOT, $self->{dir});
+    $self->gateway_files;
+    make_path("$self->{dir}/site");
+    _copy($_, "$self->{dir}/site") for "$ROOT/docs/openapi.json", glob "$ROOT/docs/site/*";
     $self->write('etc/gateway.conf', $self->gateway_conf($text));
+    Sandbox::Contract::serves($self->port, $self->{executes} ? 'gateway' : 'edge');
     $self->_spawn('gateway', $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
-    $self->wait_until(15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
+    $self->_comes_up('gateway', 15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
     return $self;
 }
 
@@ -231,6 +265,7 @@ sub start {
 sub stop {
     my ($self, $name, $signal, $seconds) = @_;
     my $pid = delete $self->{pid}{$name} or return;
+    $self->{executor_up}[-1][1] = time if $name eq 'executor' && $self->{executor_up};
     kill $signal // ($name eq 'gateway' ? 'QUIT' : 'TERM'), $pid;
     my $done = $self->wait_until($seconds // 30, sub { waitpid($pid, WNOHANG) == $pid });
     my $status = $?;
@@ -295,6 +330,7 @@ sub raw {
 sub _converse {
     my ($socket, $bytes, %option) = @_;
     for my $piece (ref $bytes ? @$bytes : $bytes) {
+        Sandbox::Contract::sent($socket, $piece);
         syswrite $socket, $piece;
         sleep $option{pause} if $option{pause};
     }
@@ -308,6 +344,7 @@ sub _converse {
         last unless sysread $socket, $reply, 65536, length $reply;
         last if $option{until} && $reply =~ $option{until};
     }
+    Sandbox::Contract::got($socket, $reply);
     return $reply;
 }
 
@@ -364,7 +401,14 @@ sub sandbox_processes {
         my $text = _slurp($status);
         push @found, $status =~ m{/proc/(\d+)/} if $text =~ /^Uid:\s+(\d+)/m && $1 >= $low && $1 < $high;
     }
-    return grep { !$self->{foreign}{$_} } @found;
+    return grep { !$self->{foreign}{$_} && !$self->_is_zygote($_) } @found;
+}
+
+# In no sandbox; the launcher's, and gone with it.
+sub _is_zygote {
+    my ($self, $pid) = @_;
+    my $launcher = $self->{pid}{launcher} or return 0;
+    return _slurp("/proc/$pid/cmdline") =~ /zygote/ && _slurp("/proc/$pid/status") =~ /^PPid:\s+$launcher$/m;
 }
 
 sub cgroups {
@@ -374,20 +418,73 @@ sub cgroups {
 
 sub audit_verify {
     my ($self) = @_;
-    my $text = `$self->{dir}/bin/executord audit verify --config $self->{dir}/etc/executor.conf 2>&1`;
+    my $text = `$self->{dir}/bin/executord audit verify --config $self->{dir}/etc/executor.conf --public-key $self->{dir}/etc/audit.pub 2>&1`;
     return ($? == 0, $text);
+}
+
+# Lines of JSON; what is none is passed over.
+sub _records { return grep { ref eq 'HASH' } map { my $line = $_; eval { $JSON->decode($line) } } map { split /\n/, _slurp($_) } @_ }
+
+# The audit's events of a kind, oldest first; a look for 10 seconds at most until there are as many as `least`: no answer
+# waits until its refusal, its read or its start is on disk.
+sub audit_events {
+    my ($self, $kind, $least) = @_;
+    my @events;
+    $self->wait_until(10, sub {
+        @events = grep { ($_->{kind} // '') eq $kind } _records(sort glob "$self->{dir}/data/audit/audit-*.jsonl");
+        return @events >= ($least // 1);
+    });
+    return @events;
+}
+
+# Each refusal that the gateway wrote down is in the audit once, and within a second of it where executord was up. Of a
+# test that writes to the denial log itself (own_denials) nothing can be said.
+sub check_denials {
+    my ($self) = @_;
+    return if $self->{own_denials} || !$self->{pid}{executor} || !$self->{pid}{gateway};
+    my $key = sub { my ($id, $body) = @_; return join '|', $id // '', map { $_ // '' } @{$body}{qw(time code route client)} };
+    my @lines = grep { ($_->{event} // '') eq 'gateway.denial' } _records(glob "$self->{dir}/data/denials/denials.jsonl*");
+    return unless @lines;
+    my %want;
+    $want{ $key->($_->{request_id}, $_) }++ for @lines;
+    my (%got, @events);
+    $self->wait_until(30, sub {
+        @events = grep { $_->{kind} eq 'request.denied' && ($_->{body}{source} // '') eq 'edge' } _records(glob "$self->{dir}/data/audit/audit-*.jsonl");
+        %got = ();
+        $got{ $key->($_->{request_id}, $_->{body}) }++ for @events;
+        !grep { ($got{$_} // 0) < $want{$_} } keys %want;
+    });
+    Test::More::is_deeply([grep { ($got{$_} // 0) != $want{$_} } sort keys %want], [], 'each denial of the gateway is in the audit once');
+    my ($slowest, $n) = (0, 0);
+    for my $event (@events) {
+        my ($line, $taken) = map { _unix($_) } $event->{body}{time}, $event->{ts};
+        next unless grep { $line >= $_->[0] && $line + 1 < ($_->[1] // time + 1) } @{ $self->{executor_up} };
+        $n++;
+        $slowest = $taken - $line if $taken - $line > $slowest;
+    }
+    Test::More::cmp_ok($slowest, '<', 1, 'and within a second') unless $self->{late_denials};
+    Test::More::diag(sprintf 'denials: %d, each in the audit once; of %d while executord was up the slowest after %.0f ms', scalar @lines, $n, $slowest * 1000);
+    return;
+}
+
+sub _unix {
+    my ($text) = @_;
+    my ($y, $m, $d, $h, $min, $s) = ($text // '') =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):([\d.]+)Z$/ or return 0;
+    require Time::Local;
+    return Time::Local::timegm(0, $min, $h, $d, $m - 1, $y) + $s;
 }
 
 # Stops everything and asserts that nothing is wrong or left. Call once, before done_testing.
 sub finish {
     my ($self) = @_;
     return if $self->{finished}++;
+    $self->check_denials;
     for my $name (qw(gateway executor launcher), keys %{ $self->{pid} }) {
         next unless $self->{pid}{$name};
         my $status = $self->stop($name);
         Test::More::is($status, 0, "$name ends cleanly");
     }
-    $self->wait_until(5, sub { !$self->sandbox_processes && !$self->cgroups }) unless $self->{killed}{launcher};
+    $self->wait_until(30, sub { !$self->sandbox_processes && !$self->cgroups }) unless $self->{killed}{launcher};
     Test::More::is_deeply([$self->sandbox_processes], [], 'no process is left');
     Test::More::is_deeply([$self->cgroups], [], 'no cgroup is left');
     # By name: other programs on the machine may mount and unmount meanwhile.

@@ -50,7 +50,7 @@ same_set(\%code, \%docs, 'problem codes');
 # A code is sent by its name, or by a status that our server or nginx makes; a reserved one by no name.
 my %named = map { lc $_ => 1 } map { slurp($_) =~ /\bSBX_PROBLEM_([A-Z_]+)\b/g } glob 'executor/*/*.c session-agent/*.c ngx_sandbox_module/*.c';
 my %status = map { $_ => 1 } map { slurp($_) =~ /conn_refuse\(conn, (\d+)\)/g } glob 'lib/*.c';
-$status{$_} = 1 for slurp('conf/gateway/locations.conf') =~ /^error_page (.*?) \/_problem/m ? split / /, $1 : ();
+$status{$_} = 1 for slurp('conf/gateway/errors.conf') =~ /^error_page (.*?) \/_problem/m ? split / /, $1 : ();
 delete @status{411, 416};    # of modules of nginx that no route uses
 for my $row (slurp('docs/problems.md') =~ /^(\| `\w+` \|.*)/mg) {
     my (undef, $name, $status, undef, $when) = map { s/`//gr } split /\s*\|\s*/, $row;

@@ -12,7 +12,8 @@ cmp_ok(scalar @files, '>', 20, 'there is code to look at');
 # Third-party header => the only files that may include it.
 my %owner = (
     'jansson.h'         => qr{^lib/sbx_json\.h$},
-    'openssl/'          => qr{^(lib/sbx_crypto\.c|ngx_sandbox_module/ngx_sandbox_pkey\.[ch])$},
+    'yajl/'             => qr{^lib/sbx_json_read\.c$},
+    'openssl/'          => qr{^(lib/sbx_(crypto|sign)\.c|ngx_sandbox_module/ngx_sandbox_pkey\.[ch])$},
     'jwt.h'             => qr{^ngx_sandbox_module/ngx_sandbox_jwt\.c$},
     'http_parser.h'     => qr{^lib/sbx_http_\w+\.[ch]$},
     'sqlite3.h'         => qr{^executor/store/sqlite\w*\.[ch]$},
@@ -30,7 +31,7 @@ my @layer = (
     [qr{^executor/core/},    qr{^(lib/sbx_|executor/core/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|session_reply|command_reply)\.h|executor/log\.h)}],
     [qr{^executor/net/},     qr{^(lib/sbx_|executor/net/)}],
     [qr{^executor/api/},     qr{^(lib/sbx_|executor/(api|core|net)/|executor/store/(db|stmts|blob)\.h|executor/runtime/(runtime|registry)\.h|executor/\w+\.h)}],
-    [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/(timer|list)\.h|executor/launcher/wire\.h|executor/log\.h)}],
+    [qr{^executor/runtime/}, qr{^(lib/sbx_|executor/runtime/|executor/core/timer\.h|executor/launcher/wire\.h|executor/log\.h)}],
     [qr{^executor/store/},   qr{^(lib/sbx_|executor/store/|executor/log\.h)}],
     [qr{^executor/launcher/},qr{^(lib/sbx_|executor/launcher/)}],
     [qr{^session-agent/},    qr{^(lib/sbx_|session-agent/)}],

@@ -3,12 +3,13 @@
 use strict;
 use warnings;
 use Test::More;
-use File::Path 'make_path';
+use File::Path qw(make_path remove_tree);
 use File::Temp 'tempdir';
 use FindBin;
 
 chdir "$FindBin::Bin/../.." or die $!;
 my $dir = tempdir(CLEANUP => 1);
+delete $ENV{TEST_JOBS};
 my $n = 0;
 
 # Runs t/run over programs of the given texts: exit status, passed, failed, output.
@@ -35,6 +36,7 @@ sub run_area {
     }
     my $text = do { local $/; <$in> };
     close $in;
+    remove_tree($1) if $text =~ /^== the replies are in (\S+)$/m;
     my ($passed, $failed) = $text =~ /^(\d+) passed, (\d+) failed\n\z/m;
     return { exit => $? >> 8, signal => $? & 127, passed => $passed, failed => $failed, text => $text };
 }
@@ -86,6 +88,26 @@ fails('programs after a bail-out did not run', 1, 3, 'a.t' => qq{print "1..1\\no
           '$SIG{TERM} = "IGNORE"; $| = 1; print "1..2\n"; select undef, undef, undef, 3; exit 0;');
 }
 
+# Replies that a program saw are held against docs/openapi.json.
+{
+    local $ENV{SANDBOX_CONTRACT_DIR};
+    my $keeps = sub {
+        my ($status, $body) = @_;
+        return qq{use lib 't/lib'; use Sandbox::Contract; use IO::Socket::UNIX; use Socket;
+            socketpair(my \$here, my \$there, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die \$!; bless \$here, 'IO::Socket::UNIX';
+            Sandbox::Contract::serves('', 'executor');
+            Sandbox::Contract::sent(\$here, "GET /healthz HTTP/1.1\\r\\n\\r\\n");
+            Sandbox::Contract::got(\$here, "HTTP/1.1 $status x\\r\\nX-Request-Id: a\\r\\nCache-Control: no-store\\r\\nContent-Type: application/json\\r\\n\\r\\n" . '$body');
+        } . good(2);
+    };
+    my $right = run_texts('a.t' => $keeps->(200, '{"status":"ok"}'), 'b.t' => $keeps->(200, '{"status":"ok"}'));
+    is("$right->{exit} $right->{passed} $right->{failed}", '0 5 0', 'replies as they are documented count once') or diag $right->{text};
+    fails('a reply with a member that is not documented', 4, 1, 'a.t' => $keeps->(200, '{"status":"ok"}'), 'b.t' => $keeps->(200, '{"status":"ok","more":1}'));
+    fails('a status that is not documented', 2, 1, 'a.t' => $keeps->(299, '{"status":"ok"}'));
+    fails('a reply that is no JSON beside a test that fails', 2, 2, 'a.t' => $keeps->(200, 'ok'), 'c.t' => qq{print "1..1\\nnot ok 1\\n"; exit 1;});
+    unlike(run_texts('a.t' => good(1))->{text}, qr/openapi/, 'no replies, no word');
+}
+
 for my $case (['an empty directory', "$dir/empty"], ['a directory that is not there', "$dir/none"],
               ['a directory with no tests beside one that has some', "$dir/0", "$dir/empty"],
               ['a missing file beside tests', "$dir/0", "$dir/none.t"]) {
@@ -93,6 +115,20 @@ for my $case (['an empty directory', "$dir/empty"], ['a directory that is not th
     make_path("$dir/empty");
     $result = run_area(@areas);
     ok($result->{exit} != 0 && ($result->{failed} // 0) == 1, $name) or diag $result->{text};
+}
+{
+    local $ENV{TEST_JOBS} = 2;
+    # Each waits for the other's file: only together do they end. The one that wants to be alone finds both ended.
+    my $meet = sub {
+        my ($mine, $other) = @_;
+        return qq{open my \$out, '>', '$dir/$mine' or die \$!; my \$end = time + 20; 1 until -e '$dir/$other' || time > \$end;\n}
+             . qq{print "1..1\\n", -e '$dir/$other' ? 'ok' : 'not ok', " 1\\n"; open my \$over, '>', '$dir/$mine.over';\n};
+    };
+    $result = run_texts('a.t' => $meet->('x', 'y'), 'b.t' => $meet->('y', 'x'),
+        '0.t' => qq{# alone: it looks at the others\nprint "1..1\\n", -e '$dir/x.over' && -e '$dir/y.over' ? 'ok' : 'not ok', " 1\\n";\n});
+    is("$result->{passed} $result->{failed}", '3 0', 'programs run together, but for those that say that they want to be alone')
+        or diag $result->{text};
+    fails('two at a time: a failure is a failure', 2, 2, 'a.t' => good(2), 'b.t' => 'exit 3;', 'c.t' => qq{# alone: so\nexit 4;\n});
 }
 # Unit tests are told from their sources: with none of them built each is missing.
 my @sources = glob 't/unit/*.c';

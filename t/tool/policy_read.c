@@ -1,5 +1,5 @@
 /* Reads one JSON document a line; for each, prints "ok" or where and why it is no policy. */
-#include "lib/sbx_policy.h"
+#include "lib/sbx_policy_doc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,17 +9,22 @@ read_line(const char *line, size_t len)
 {
     _cleanup_(sbx_json_decrefp) json_t *document = NULL;
     struct sbx_field_error err = { .field = "" };
-    struct sbx_policy policy;
-    int r = sbx_json_parse(&document, line, len, &err);
+    struct sbx_policy_doc *doc = NULL;
+    int parsed = sbx_json_parse(&document, line, len, &err), r;
 
+    if (parsed < 0) {
+        abort();
+    }
+    r = parsed == 0 ? sbx_policy_doc_compile(&doc, document, &err) : 0;
     if (r < 0) {
         abort();
     }
-    if (r == 0 && sbx_policy_from_json(&policy, document, &err)) {
+    if (parsed == 0 && r == 0) {
         (void)puts("ok"); /* main looks at stdout's state */
     } else {
-        (void)printf("%s %s\n", r == 0 ? err.field : "(json)", err.message);
+        (void)printf("%s %s\n", parsed == 0 ? err.field : "(json)", err.message);
     }
+    free(doc);
 }
 
 int

@@ -272,7 +272,7 @@ ends(void)
         "\"exit_code\":0", "not even one that never ends to speak");
     has(outcome("{\"op\":\"exec\",\"shell\":\"sleep 30\",\"timeout_ms\":100}"),
         "\"signal\":\"SIGTERM\",\"timed_out\":true", "a deadline");
-    has(outcome("{\"op\":\"exec\",\"shell\":\"trap '' TERM; sleep 30; sleep 30\",\"timeout_ms\":100}"),
+    has(outcome("{\"op\":\"exec\",\"shell\":\"trap '' TERM; sleep 30; sleep 30\",\"timeout_ms\":1000}"),
         "\"signal\":\"SIGKILL\",\"timed_out\":true", "which will not be ignored");
     start("{\"op\":\"exec\",\"shell\":\"trap 'echo interrupted; exit 4' INT; echo up; while :; do sleep "
           "0.05; done\"}");

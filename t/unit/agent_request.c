@@ -1,6 +1,7 @@
 /* Documents at the agent's door: each refusal names its field; and the registry. */
 #include "session-agent/request.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "session-agent/runtimes.h"
@@ -70,6 +71,8 @@ static const struct bad steps[] = {
     { "{\"sessionId\":\"s\",\"stepId\":\"t\",\"code\":5}", "/code" },
     { "{\"sessionId\":\"s\",\"stepId\":\"t\",\"code\":null}", "/code" },
     { T ",\"y\":1}", "/y" },
+    { T ",\"session\":[]}", "/session" },
+    { T ",\"session\":\"s\"}", "/session" },
     { T ",\"runtime\":1}", "/runtime" },
     { T ",\"args\":\"a\"}", "/args" },
     { T ",\"args\":[\"a\",1]}", "/args/1" },
@@ -223,6 +226,42 @@ test_good(void)
     pass("deinit may be called twice");
 }
 
+/* A session within a step's document is refused as one that stands alone is, at its own place. */
+static void
+test_within(void)
+{
+    static const char good[] = T ",\"session\":" S ",\"token\":\"0123456789abcdef\"}}";
+    struct sbx_buf text = SBX_BUF_INIT(4096);
+    struct session_request session;
+    struct step_request step;
+    struct sbx_field_error err;
+    char field[160];
+
+    is_int(step_request_parse(&step, good, strlen(good), &err), 0, "a step with its session");
+    is_int(session_request_read(&session, step.session, &err), 0, "  which is read");
+    step_request_deinit(&step);
+    ok(strcmp(session.id, "s") == 0 && strcmp(session.token, "0123456789abcdef") == 0,
+       "  and stays when the step has gone");
+    session_request_deinit(&session);
+    for (size_t i = 0; i < SBX_COUNT(sessions); i++) {
+        if (sessions[i].body[0] != '{') {
+            continue; /* no object is refused with the step */
+        }
+        sbx_buf_reset(&text);
+        sbx_buf_printf(&text, T ",\"session\":%s}", sessions[i].body);
+        (void)snprintf(field, sizeof(field), "/session%s", sessions[i].field);
+        if (step_request_parse(&step, text.data, text.len, &err) != 0) {
+            fail("%s", text.data);
+            continue;
+        }
+        is_int(session_request_read(&session, step.session, &err), REQUEST_E_INVALID, "%s", text.data);
+        is_str(err.field, field, "  by its field");
+        session_request_deinit(&session);
+        step_request_deinit(&step);
+    }
+    sbx_buf_deinit(&text);
+}
+
 static void
 test_registry(void)
 {
@@ -254,6 +293,7 @@ main(void)
     test_bodies();
     test_large();
     test_good();
+    test_within();
     test_registry();
     return done_testing();
 }

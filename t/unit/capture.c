@@ -129,10 +129,40 @@ test_small_cost(void)
     pass("deinit may be called twice");
 }
 
+static void
+test_last(void)
+{
+    static const size_t keeps[] = { 0, 1, 2, 7, 10, 64 };
+    unsigned wrong = 0;
+
+    for (size_t k = 0; k < SBX_COUNT(keeps); k++) {
+        for (size_t total = 0; total < 200; total += 3) {
+            for (size_t size = 1; size < 40; size += 4) {
+                size_t most = keeps[k] - keeps[k] / 2, len;
+                struct sbx_capture capture;
+                char bytes[200], last[40];
+
+                sbx_capture_init(&capture, keeps[k]);
+                for (size_t i = 0; i < total; i++) {
+                    bytes[i] = (char)i;
+                    (void)sbx_capture_add(&capture, &bytes[i], 1);
+                }
+                len = sbx_capture_last(&capture, last, size);
+                most = total <= keeps[k] ? total : most; /* else only the tail goes on to the end */
+                most = most < size ? most : size;
+                wrong += len != most || memcmp(last, bytes + total - len, len) != 0;
+                sbx_capture_deinit(&capture);
+            }
+        }
+    }
+    is_uint(wrong, 0, "the newest bytes, as far as they are kept");
+}
+
 int
 main(void)
 {
     test_texts();
+    test_last();
     test_utf8_edges();
     test_binary();
     test_flood();

@@ -24,6 +24,8 @@ example(void)
         .client = "2001:db8::1%eth0",
         .policy_id = "default",
         .policy_version = UINT32_MAX,
+        .policy_revision = 1ull << 40,
+        .tool = "run_code",
         .bypass = false,
         .has_limits = true,
         .isolation = SBX_ISOLATION_GVISOR,
@@ -44,6 +46,8 @@ example(void)
         .max_stored_bytes = 10ull << 30,
         .retention_records_ms = 604800000,
         .retention_artifacts_ms = 2592000000,
+        .retention_audit_ms = 31536000000,
+        .budget_cpu_ms = { 3600000, 1800000, 60000 },
         .issued_ms = NOW,
     };
     unsigned i;
@@ -66,28 +70,50 @@ sign(const struct sbx_context *context)
 }
 
 static int
+verify_with(struct sbx_context *ret, const char *with_key, const char *value, size_t len, uint64_t now)
+{
+    struct sbx_context_verifier *verifier;
+    int r, again;
+
+    if (sbx_context_verifier_new(&verifier, with_key, strlen(with_key)) != 0) {
+        BAIL_OUT("no verifier");
+    }
+    r = sbx_context_verify(ret, verifier, value, len, now);
+    again = sbx_context_verify(ret, verifier, value, len, now);
+    sbx_context_verifier_free(verifier);
+    return r == again ? r : -EDEADLK; /* the second time it may know the first part */
+}
+
+static int
 verify(const char *value, size_t len)
 {
     struct sbx_context context;
 
-    return sbx_context_verify(&context, value, len, key, strlen(key), NOW);
+    return verify_with(&context, key, value, len, NOW);
 }
 
 /* Signs any payload, as one who holds the key could. */
+static void
+sign_payload(struct sbx_buf *buf, const char *json)
+{
+    uint8_t mac[SBX_SHA256_LEN];
+
+    sbx_buf_puts(buf, "v1.");
+    sbx_b64url_encode(buf, json, strlen(json));
+    if (sbx_hmac_sha256(key, strlen(key), buf->data, buf->len, mac) != 0) {
+        BAIL_OUT("no MAC");
+    }
+    sbx_buf_putc(buf, '.');
+    sbx_b64url_encode(buf, mac, sizeof(mac));
+}
+
 static int
 verify_payload(const char *json)
 {
     struct sbx_buf buf = SBX_BUF_INIT(2 * SBX_CONTEXT_MAX);
-    uint8_t mac[SBX_SHA256_LEN];
     int r;
 
-    sbx_buf_puts(&buf, "v1.");
-    sbx_b64url_encode(&buf, json, strlen(json));
-    if (sbx_hmac_sha256(key, strlen(key), buf.data, buf.len, mac) != 0) {
-        BAIL_OUT("no MAC");
-    }
-    sbx_buf_putc(&buf, '.');
-    sbx_b64url_encode(&buf, mac, sizeof(mac));
+    sign_payload(&buf, json);
     r = verify(buf.data, buf.len);
     sbx_buf_deinit(&buf);
     return r;
@@ -100,8 +126,7 @@ test_round_trip(void)
     char *value = sign(&context);
 
     memset(&got, 0xff, sizeof(got));
-    is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0,
-           "what was signed verifies");
+    is_int(verify_with(&got, key, value, strlen(value), NOW), 0, "what was signed verifies");
     is_str(got.tenant, "acme", "tenant");
     is_str(got.agent, "", "no agent");
     is_str(got.subject, "user 42 <a@b>", "subject");
@@ -121,7 +146,14 @@ test_round_trip(void)
     is_uint(got.max_upload_bytes, 1ull << 31, "upload bytes, more than 32 bits");
     is_uint(got.max_stored_bytes, 10ull << 30, "stored bytes");
     ok(got.retention_records_ms == 604800000 && got.retention_artifacts_ms == 2592000000, "retention");
+    is_uint(got.retention_audit_ms, 31536000000, "and of the audit");
+    is_uint(got.policy_revision, 1ull << 40, "revision");
+    is_str(got.tool, "run_code", "tool");
+    ok(got.budget_cpu_ms[SBX_SCOPE_TENANT] == 3600000 && got.budget_cpu_ms[SBX_SCOPE_APP] == 1800000 &&
+           got.budget_cpu_ms[SBX_SCOPE_AGENT] == 60000,
+       "budgets");
     ok(!got.bypass, "no bypass");
+    ok(!got.gateway, "a client's, not the gateway's own");
     free(value);
 
     context.has_limits = false;
@@ -129,7 +161,7 @@ test_round_trip(void)
     context.isolation = SBX_ISOLATION_NONE;
     context.min_isolation = SBX_ISOLATION_NONE;
     value = sign(&context);
-    is_int(sbx_context_verify(&got, value, strlen(value), key, strlen(key), NOW), 0, "without limits");
+    is_int(verify_with(&got, key, value, strlen(value), NOW), 0, "without limits");
     memset(&blank, 0, sizeof(blank));
     ok(!got.has_limits && memcmp(&got.limits, &blank.limits, sizeof(got.limits)) == 0, "there are none");
     ok(got.bypass, "a bypass is told");
@@ -144,10 +176,10 @@ test_keys(void)
     struct sbx_buf buf = SBX_BUF_INIT(SBX_CONTEXT_MAX), small = SBX_BUF_INIT(100);
     char *value = sign(&context);
     size_t len = strlen(value);
+    struct sbx_context_verifier *none = NULL;
 
-    is_int(sbx_context_verify(&got, value, len, other_key, strlen(other_key), NOW), SBX_CONTEXT_E_MAC,
-           "another key");
-    is_int(sbx_context_verify(&got, value, len, key, 31, NOW), -EINVAL, "a short key verifies nothing");
+    is_int(verify_with(&got, other_key, value, len, NOW), SBX_CONTEXT_E_MAC, "another key");
+    is_int(sbx_context_verifier_new(&none, key, 31), -EINVAL, "a short key verifies nothing");
     is_int(sbx_context_sign(&buf, &context, key, 31), -EINVAL, "and signs nothing");
     is_int(sbx_context_sign(&buf, &context, key, 0), -EINVAL, "nor does an empty one");
     is_uint(buf.len, 0, "not a byte");
@@ -179,8 +211,8 @@ test_time(void)
     size_t i;
 
     for (i = 0; i < SBX_COUNT(cases); i++) {
-        is_int(sbx_context_verify(&got, value, len, key, strlen(key), NOW + (uint64_t)cases[i].offset),
-               cases[i].expected, "%s", cases[i].name);
+        is_int(verify_with(&got, key, value, len, NOW + (uint64_t)cases[i].offset), cases[i].expected, "%s",
+               cases[i].name);
     }
     free(value);
 }
@@ -259,7 +291,8 @@ test_forms(void)
 #define HEAD "\"rid\":\"r\",\"trace\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
 #define SESSIONS                                                                                             \
     "\"sessions\":16,\"ttl_ms\":1,\"ttl_max\":2,\"idle_ms\":1,\"idle_max\":2,\"step_ms\":1,\"step_max\":2,"  \
-    "\"life_ms\":3,\"up_bytes\":4,\"art_total\":5,\"keep_rec\":6,\"keep_art\":7,"
+    "\"life_ms\":3,\"up_bytes\":4,\"art_total\":5,\"keep_rec\":6,\"keep_art\":7,\"keep_audit\":8,"           \
+    "\"tool\":\"\",\"policy_r\":0,\"cpu_tenant\":0,\"cpu_app\":0,\"cpu_agent\":0,"
 #define BODY                                                                                                 \
     "\"app\":\"\",\"agent\":\"\",\"sub\":\"s\",\"jti\":\"\",\"scopes\":\"\",\"client\":\"127.0.0.1\","       \
     "\"policy\":\"p\",\"policy_v\":1,\"artifacts\":1,\"art_bytes\":1,\"wait_ms\":1,\"concurrency\":"         \
@@ -297,6 +330,9 @@ test_payloads(void)
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":1.5}",
         "{" HEAD BODY "\"tenant\":\"t\",\"bypass\":false,\"iat\":\"1767323045678\"}",
         "{" HEAD BODY TAIL ",\"sessions\":1}",
+        "{" HEAD BODY TAIL ",\"gateway\":false}",
+        "{" HEAD BODY TAIL ",\"gateway\":1}",
+        "{" HEAD BODY TAIL ",\"gateway\":null}",
         "{" HEAD BODY TAIL ",\"iso\":\"vm\"}",
         "{" HEAD BODY TAIL ",\"iso\":\"\"}",
         "{" HEAD BODY TAIL ",\"iso\":null}",
@@ -321,6 +357,7 @@ test_payloads(void)
            0, "and one with limits");
     is_int(verify_payload("{" HEAD BODY TAIL ",\"iso\":\"process\",\"iso_min\":\"gvisor\"}"), 0,
            "and one with tiers");
+    is_int(verify_payload("{" HEAD BODY TAIL ",\"gateway\":true}"), 0, "and the gateway's own");
     for (i = 0; i < SBX_COUNT(bad); i++) {
         is_int(verify_payload(bad[i]), SBX_CONTEXT_E_FORM, "a signed payload that is none: case %zu", i);
     }
@@ -331,9 +368,10 @@ static void
 test_numbers(void)
 {
     static const char *const small[] = { "policy_v", "artifacts", "concurrency", "sessions" };
-    static const char *const large[] = { "art_bytes", "wait_ms",  "ttl_ms",   "ttl_max", "idle_ms",
-                                         "idle_max",  "step_ms",  "step_max", "life_ms", "up_bytes",
-                                         "art_total", "keep_rec", "keep_art" };
+    static const char *const large[] = { "art_bytes",  "wait_ms",  "ttl_ms",   "ttl_max",    "idle_ms",
+                                         "idle_max",   "step_ms",  "step_max", "life_ms",    "up_bytes",
+                                         "art_total",  "keep_rec", "keep_art", "keep_audit", "policy_r",
+                                         "cpu_tenant", "cpu_app",  "cpu_agent" };
     static const char *const values[] = {
         "null", "-1", "1.0", "\"1\"", "true", "9223372036854775808", "[1]"
     };
@@ -366,6 +404,290 @@ test_numbers(void)
         free(text);
         json_decref(whole);
     }
+}
+
+/* What the signer says of a context: it verifies, and says the same members as one that was signed alone. */
+static bool
+signs_alike(struct sbx_context_signer *signer, const struct sbx_context *context)
+{
+    struct sbx_buf kept = SBX_BUF_INIT(SBX_CONTEXT_MAX);
+    char *alone = sign(context);
+    struct sbx_context got;
+    bool same;
+
+    same = sbx_context_signer_sign(signer, &kept, context) == 0 && strcmp(kept.data, alone) == 0 &&
+           verify_with(&got, key, kept.data, kept.len, NOW) == 0 &&
+           strcmp(got.tenant, context->tenant) == 0 && strcmp(got.scopes, context->scopes) == 0 &&
+           strcmp(got.request_id, context->request_id) == 0 && got.bypass == context->bypass &&
+           got.gateway == context->gateway && got.max_wait_ms == context->max_wait_ms &&
+           got.budget_cpu_ms[SBX_SCOPE_AGENT] == context->budget_cpu_ms[SBX_SCOPE_AGENT];
+    sbx_buf_deinit(&kept);
+    free(alone);
+    return same;
+}
+
+/* Nothing of one context stands in another's, whatever was signed before it. */
+static void
+test_signer(void)
+{
+    struct sbx_context context = example(), other;
+    struct sbx_context_signer *signer = NULL;
+    struct sbx_buf buf = SBX_BUF_INIT(SBX_CONTEXT_MAX), small = SBX_BUF_INIT(1200);
+    unsigned i, wrong = 0;
+
+    is_int(sbx_context_signer_new(&signer, key, 31), -EINVAL, "a short key makes no signer");
+    is_int(sbx_context_signer_new(&signer, key, strlen(key)), 0, "a signer");
+    ok(signs_alike(signer, &context) && signs_alike(signer, &context), "a context, again and again");
+
+    other = context;
+    (void)snprintf(other.app, sizeof(other.app), "%s", "sho");
+    (void)snprintf(other.agent, sizeof(other.agent), "%s", "p");
+    ok(signs_alike(signer, &other) && signs_alike(signer, &context),
+       "names that are cut elsewhere are others");
+    other = context;
+    memset(other.tenant + 5, 'x', sizeof(other.tenant) - 5);
+    ok(signs_alike(signer, &other), "what stands behind a name's end is none of it");
+    other = context;
+    other.bypass = true;
+    ok(signs_alike(signer, &other) && signs_alike(signer, &context), "a bypass");
+    other.gateway = true;
+    ok(signs_alike(signer, &other) && signs_alike(signer, &context), "the gateway's own");
+    other = context;
+    other.budget_cpu_ms[SBX_SCOPE_AGENT]--;
+    ok(signs_alike(signer, &other) && signs_alike(signer, &context), "the last of the numbers");
+    other = context;
+    other.has_limits = false;
+    other.issued_ms++;
+    ok(signs_alike(signer, &other) && signs_alike(signer, &context), "what a request has of its own");
+
+    for (i = 0; i < 3000; i++) {
+        (void)snprintf(context.tenant, sizeof(context.tenant), "t%u", i % 300);
+        (void)snprintf(context.scopes, sizeof(context.scopes), "%.*s", (int)(i % 29),
+                       "jobs:read jobs:write files:read");
+        (void)snprintf(context.request_id, sizeof(context.request_id), "req_%u", i);
+        context.max_wait_ms = i % 7;
+        wrong += !signs_alike(signer, &context);
+    }
+    is_uint(wrong, 0, "more identities than it keeps");
+
+    other = context;
+    memset(other.subject, 's', sizeof(other.subject));
+    is_int(sbx_context_signer_sign(signer, &buf, &other), -EINVAL, "a subject without its NUL");
+    other = context;
+    memcpy(other.scopes, "a\"b", 4);
+    is_int(sbx_context_signer_sign(signer, &buf, &other), -EINVAL, "a quote in the scopes");
+    is_int(sbx_context_signer_sign(signer, &buf, &other), -EINVAL, "which is not kept");
+    other = context;
+    other.max_wait_ms = UINT64_MAX;
+    is_int(sbx_context_signer_sign(signer, &buf, &other), -EINVAL, "a number that JSON cannot carry");
+    other = context;
+    memcpy(other.request_id, "a b", 4);
+    is_int(sbx_context_signer_sign(signer, &buf, &other), -EINVAL,
+           "an id that is none, under a head that is kept");
+    is_int(sbx_context_signer_sign(signer, &small, &context), -ENOMEM, "a full buffer is an error");
+    ok(signs_alike(signer, &context), "and nothing of that lasts");
+    sbx_buf_deinit(&buf);
+    sbx_buf_deinit(&small);
+    ok(sbx_context_signer_free(signer) == NULL && sbx_context_signer_free(NULL) == NULL, "free takes NULL");
+}
+
+/* Whether a verifier that has seen other headers says of this one what a new one says. */
+static bool
+reads_alike(struct sbx_context_verifier *kept, const char *value, size_t len, int *ret)
+{
+    struct sbx_buf one = SBX_BUF_INIT(SBX_CONTEXT_MAX), other = SBX_BUF_INIT(SBX_CONTEXT_MAX);
+    struct sbx_context_verifier *fresh;
+    struct sbx_context of_kept, of_fresh;
+    bool same;
+
+    if (sbx_context_verifier_new(&fresh, key, strlen(key)) != 0) {
+        BAIL_OUT("no verifier");
+    }
+    *ret = sbx_context_verify(&of_kept, kept, value, len, NOW);
+    same = *ret == sbx_context_verify(&of_fresh, fresh, value, len, NOW);
+    if (same && *ret == 0) {
+        same = sbx_context_sign(&one, &of_kept, key, strlen(key)) == 0 &&
+               sbx_context_sign(&other, &of_fresh, key, strlen(key)) == 0 &&
+               strcmp(one.data, other.data) == 0;
+    }
+    sbx_context_verifier_free(fresh);
+    sbx_buf_deinit(&one);
+    sbx_buf_deinit(&other);
+    return same;
+}
+
+static int
+payload_alike(struct sbx_context_verifier *kept, const char *json)
+{
+    struct sbx_buf buf = SBX_BUF_INIT(2 * SBX_CONTEXT_MAX);
+    int r;
+
+    sign_payload(&buf, json);
+    r = reads_alike(kept, buf.data, buf.len, &r) ? r : -EDEADLK;
+    sbx_buf_deinit(&buf);
+    return r;
+}
+
+static int
+context_alike(struct sbx_context_verifier *kept, const struct sbx_context *context)
+{
+    char *value = sign(context);
+    int r;
+
+    r = reads_alike(kept, value, strlen(value), &r) ? r : -EDEADLK;
+    free(value);
+    return r;
+}
+
+/* What requests of one token have in common, as the signer writes it, and what such a one has of its own. */
+#define KNOWN_FIRST                                                                                          \
+    "\"tenant\":\"t\",\"app\":\"\",\"agent\":\"\",\"sub\":\"s\",\"jti\":\"\",\"scopes\":\"x\",\"policy\":"   \
+    "\"p\",\"policy_v\":"                                                                                    \
+    "1,\"policy_r\":2,\"artifacts\":1,\"art_bytes\":1,\"wait_ms\":1,\"concurrency\":1,\"sessions\":1,\"ttl_" \
+    "ms\":1,"                                                                                                \
+    "\"ttl_max\":1,\"idle_ms\":1,\"idle_max\":1,\"step_ms\":1,\"step_max\":1,\"life_ms\":1,\"up_bytes\":1,"  \
+    "\"art_total\":1,\"keep_rec\":1,\"keep_art\":1,\"keep_audit\":1,\"cpu_tenant\":1,\"cpu_app\":1,\"cpu_"   \
+    "agent\":1"
+#define KNOWN_OWN                                                                                            \
+    "\"rid\":\"r\",\"trace\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\",\"client\":\"::"    \
+    "1\","                                                                                                   \
+    "\"tool\":\"\",\"iat\":1767323045678"
+
+/* The first part, filled up so that the second one begins a group of base64. */
+static const char *
+known_payload(const char *more_first, const char *own)
+{
+    static char json[4096];
+    int len = snprintf(json, sizeof(json), "{" KNOWN_FIRST "%s,", more_first);
+
+    (void)snprintf(json + len, sizeof(json) - (size_t)len, "%*s%s}", (3 - len % 3) % 3, "", own);
+    return json;
+}
+
+/* Under a first part that is known, a second one that would be refused beside an unknown one is refused as well. */
+static void
+test_known_refused(struct sbx_context_verifier *kept)
+{
+    static const char *const own[] = {
+        "\"rid\":\"r\"",
+        KNOWN_OWN ",\"tenant\":\"other\"",
+        KNOWN_OWN ",\"tenant\":\"t\"",
+        KNOWN_OWN ",\"bypass\":true",
+        KNOWN_OWN ",\"bypass\":false",
+        KNOWN_OWN ",\"gateway\":true",
+        KNOWN_OWN ",\"policy_v\":2",
+        KNOWN_OWN ",\"scopes\":\"admin\"",
+        KNOWN_OWN ",\"what\":1",
+        KNOWN_OWN ",\"rid\":\"s\"",
+        KNOWN_OWN ",\"iso\":\"process\",\"iso\":\"process\"",
+        KNOWN_OWN ",",
+        KNOWN_OWN "}",
+        KNOWN_OWN "}{",
+        KNOWN_OWN ",\"limits\":{}",
+        KNOWN_OWN ",\"limits\":{\"tenant\":\"other\"}",
+        "\"rid\":\"a b\"",
+        "\"rid\":7",
+        "\"rid\":",
+    };
+    const char *bypass = ",\"bypass\":false";
+
+    is_int(payload_alike(kept, known_payload(bypass, KNOWN_OWN)), 0, "a context in two parts");
+    is_int(payload_alike(kept, known_payload(bypass, KNOWN_OWN ",\"iso\":\"gvisor\"")), 0,
+           "another one with the same first part");
+    for (size_t i = 0; i < SBX_COUNT(own); i++) {
+        is_int(payload_alike(kept, known_payload(bypass, own[i])), SBX_CONTEXT_E_FORM,
+               "a second part that is none: case %zu", i);
+    }
+    is_int(payload_alike(kept, known_payload("", KNOWN_OWN ",\"bypass\":true")), 0,
+           "a member of the first part that stands in the second");
+    is_int(payload_alike(kept, known_payload("", KNOWN_OWN ",\"bypass\":false")), 0,
+           "is of that header alone");
+    is_int(payload_alike(kept, known_payload(",\"bypass\":false,\"iso\":\"gvisor\"", KNOWN_OWN)), 0,
+           "and one of the second in the first");
+    is_int(payload_alike(
+               kept, known_payload(",\"bypass\":false,\"iso\":\"gvisor\"", KNOWN_OWN ",\"iso\":\"process\"")),
+           SBX_CONTEXT_E_FORM, "which is not said twice");
+}
+
+/* Two that are known, and what is made of pieces of both. */
+static void
+test_known_spliced(struct sbx_context_verifier *kept)
+{
+    struct sbx_context context = example(), other = example();
+    char *value, *foreign, *made;
+    size_t at, wrong = 0;
+    int r;
+
+    memcpy(other.tenant, "evil", 5);
+    (void)snprintf(other.request_id, sizeof(other.request_id), "req_02");
+    value = sign(&context);
+    foreign = sign(&other);
+    ok(strlen(value) == strlen(foreign), "two that differ in one name and an id");
+    ok(reads_alike(kept, value, strlen(value), &r) && r == 0 &&
+           reads_alike(kept, foreign, strlen(foreign), &r) && r == 0,
+       "both are read");
+    for (at = 4; at < strlen(value); at++) {
+        made = strdup(value);
+        memcpy(made + at, foreign + at, strlen(foreign) - at);
+        wrong += strcmp(made, value) != 0 && strcmp(made, foreign) != 0 &&
+                 !(reads_alike(kept, made, strlen(made), &r) && r == SBX_CONTEXT_E_MAC);
+        memcpy(made, foreign, strlen(foreign));
+        memcpy(made + at, value + at, strlen(value) - at);
+        wrong += strcmp(made, value) != 0 && strcmp(made, foreign) != 0 &&
+                 !(reads_alike(kept, made, strlen(made), &r) && r == SBX_CONTEXT_E_MAC);
+        made[at] = (char)(made[at] == 'A' ? 'B' : 'A');
+        wrong += strcmp(made, value) != 0 && reads_alike(kept, made, strlen(made), &r) && r == 0;
+        free(made);
+    }
+    is_uint(wrong, 0, "no piece of one stands in the other's place");
+    for (at = 0; at < strlen(value); at++) {
+        wrong += !(reads_alike(kept, value, at, &r) && r != 0);
+    }
+    is_uint(wrong, 0, "nor does a beginning alone");
+    free(value);
+    free(foreign);
+}
+
+static void
+test_known(void)
+{
+    struct sbx_context context = example(), got;
+    struct sbx_context_verifier *kept;
+    unsigned i, wrong = 0;
+    char *value;
+
+    if (sbx_context_verifier_new(&kept, key, strlen(key)) != 0) {
+        BAIL_OUT("no verifier");
+    }
+    test_known_refused(kept);
+    test_known_spliced(kept);
+
+    value = sign(&context);
+    is_int(sbx_context_verify(&got, kept, value, strlen(value), NOW + SBX_CONTEXT_LIFE_MS), 0,
+           "one that is known");
+    is_int(sbx_context_verify(&got, kept, value, strlen(value), NOW + SBX_CONTEXT_LIFE_MS + 1),
+           SBX_CONTEXT_E_TIME, "ends with its own time");
+    free(value);
+    context.has_limits = false;
+    context.isolation = SBX_ISOLATION_NONE;
+    value = sign(&context);
+    ok(sbx_context_verify(&got, kept, value, strlen(value), NOW) == 0 && !got.has_limits &&
+           got.isolation == SBX_ISOLATION_NONE && got.min_isolation == SBX_ISOLATION_PROCESS,
+       "what one request has of its own is not the next one's");
+    free(value);
+
+    for (i = 0; i < 3000; i++) {
+        (void)snprintf(context.tenant, sizeof(context.tenant), "t%u", i % 300);
+        (void)snprintf(context.scopes, sizeof(context.scopes), "%.*s", (int)(i % 29),
+                       "jobs:read jobs:write files:read");
+        (void)snprintf(context.request_id, sizeof(context.request_id), "req_%u", i);
+        context.bypass = i % 5 == 0;
+        context.has_limits = i % 3 == 0;
+        context.max_wait_ms = i % 7;
+        wrong += context_alike(kept, &context) != 0;
+    }
+    is_uint(wrong, 0, "more identities than it keeps");
+    ok(sbx_context_verifier_free(kept) == NULL && sbx_context_verifier_free(NULL) == NULL, "free takes NULL");
 }
 
 static int
@@ -417,6 +739,10 @@ test_unsignable(void)
     memset(context.subject, 's', SBX_SUBJECT_MAX);
     memset(context.token_id, 'j', SBX_SUBJECT_MAX);
     memset(context.scopes, 'c', SBX_SCOPES_MAX);
+    memset(context.app, 'a', SBX_NAME_MAX);
+    memset(context.request_id, 'r', SBX_NAME_MAX);
+    memset(context.tool, 't', SBX_NAME_MAX);
+    memset(context.client, '1', sizeof(context.client) - 1);
     is_int(sign_result(&context), 0, "the longest texts fit");
 }
 
@@ -469,6 +795,8 @@ main(void)
     test_forms();
     test_payloads();
     test_numbers();
+    test_signer();
+    test_known();
     test_unsignable();
     test_names_and_traces();
     return done_testing();

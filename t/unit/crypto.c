@@ -46,6 +46,52 @@ test_hmac(void)
     ok(sbx_equal_const_time("a", "b", 0), "nothing equals nothing");
 }
 
+/* Messages that begin alike: cut anywhere, and several from one beginning. */
+static void
+test_hmac_heads(struct sbx_hmac *hmac, const uint8_t *bytes, size_t len)
+{
+    uint8_t whole[SBX_SHA256_LEN], cut[SBX_SHA256_LEN];
+    struct sbx_hmac_head *head;
+    size_t at, end, wrong = 0;
+
+    for (at = 0; at <= len; at += 13) {
+        if (sbx_hmac_head_new(&head, hmac, bytes, at) != 0) {
+            BAIL_OUT("no head");
+        }
+        for (end = at; end <= len; end += 17) {
+            wrong += sbx_hmac(hmac, bytes, end, whole) != 0 ||
+                     sbx_hmac_after(hmac, head, bytes + at, end - at, cut) != 0 ||
+                     memcmp(whole, cut, sizeof(cut)) != 0;
+        }
+        sbx_hmac_head_free(head);
+    }
+    is_uint(wrong, 0, "a message in two parts has the MAC of the whole");
+    ok(sbx_hmac_head_free(NULL) == NULL, "free takes NULL and returns it");
+}
+
+/* A key that is worked in once: the same MACs as with the key each time, in any order and of any length. */
+static void
+test_hmac_kept(void)
+{
+    uint8_t bytes[300], key[131], kept[SBX_SHA256_LEN], fresh[SBX_SHA256_LEN];
+    struct sbx_hmac *hmac = NULL;
+    size_t len, wrong = 0;
+
+    memset(key, 0xaa, sizeof(key));
+    is_int(sbx_hmac_new(&hmac, key, sizeof(key)), 0, "a key that is longer than a block");
+    is_int(sbx_hmac(hmac, "Test Using Larger Than Block-Size Key - Hash Key First", 54, kept), 0, "a MAC");
+    is_str(hex_of(kept), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54", "RFC 4231 4.7");
+    for (len = 0; len < sizeof(bytes); len++) {
+        bytes[len] = (uint8_t)(len * 7);
+        wrong += sbx_hmac(hmac, bytes, len, kept) != 0 ||
+                 sbx_hmac_sha256(key, sizeof(key), bytes, len, fresh) != 0 ||
+                 memcmp(kept, fresh, sizeof(kept)) != 0;
+    }
+    is_uint(wrong, 0, "as with the key each time");
+    test_hmac_heads(hmac, bytes, sizeof(bytes));
+    ok(sbx_hmac_free(hmac) == NULL && sbx_hmac_free(NULL) == NULL, "free takes NULL and returns it");
+}
+
 static void
 unhex(uint8_t *out, const char *hex)
 {
@@ -242,6 +288,7 @@ main(void)
 {
     test_sha256();
     test_hmac();
+    test_hmac_kept();
     test_gcm();
     test_random();
     test_rfc4648();

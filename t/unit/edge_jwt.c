@@ -158,6 +158,133 @@ test_identity(void)
 }
 
 static void
+test_more_keys(void)
+{
+    static const char claims[] = "{\"sub\":\"s\",\"tenant\":\"t\",\"exp\":1767329045,\"iat\":1767323000}";
+    struct ngx_sandbox_keys *more = new_keys();
+    const struct ngx_sandbox_keys *before = rules.keys;
+    struct ngx_sandbox_identity identity;
+    const char *why;
+
+    is_int(add_secret(more, other_secret, "new", ""), 0, "a second set");
+    is_int(verify("{\"alg\":\"HS256\",\"kid\":\"new\"}", claims, other_secret, &identity, &why), JWT_E_KEY,
+           "a kid that is in no set: another key might help");
+    is_int(verify("{\"alg\":\"HS256\"}", claims, other_secret, &identity, &why), JWT_E_KEY,
+           "nor can one without a kid be told from one");
+    rules.more = more;
+    is_int(verify("{\"alg\":\"HS256\",\"kid\":\"new\"}", claims, other_secret, &identity, &why), 0,
+           "the second set");
+    is_int((int)identity.issued_s, 1767323000, "with its time");
+    is_int(verify("{\"alg\":\"HS256\"}", claims, other_secret, &identity, &why), 0, "without a kid");
+    is_int(verify("{\"alg\":\"HS256\"}", claims, secret, &identity, &why), 0, "the first set still");
+    is_int(verify("{\"alg\":\"HS256\",\"kid\":\"new\"}", claims, secret, &identity, &why), JWT_E_INVALID,
+           "a kid that is known, and another key: no key helps");
+    rules.keys = NULL;
+    is_int(verify("{\"alg\":\"HS256\"}", claims, other_secret, &identity, &why), 0, "a second set alone");
+    rules.more = NULL;
+    is_int(verify("{\"alg\":\"HS256\"}", claims, other_secret, &identity, &why), JWT_E_KEY, "no set at all");
+    rules.keys = before;
+    (void)ngx_sandbox_keys_free(more); /* always NULL */
+}
+
+static void
+test_tenants(void)
+{
+    static const char *const tenants[] = { "acme", "beta", "zeta" };
+    struct ngx_sandbox_identity identity;
+    const char *why;
+
+    rules.tenant = tenants;
+    rules.n_tenants = 3;
+    is_int(verify("{\"alg\":\"HS256\"}", "{\"sub\":\"s\",\"tenant\":\"zeta\",\"exp\":1767329045}", secret,
+                  &identity, &why),
+           0, "a tenant of the list");
+    is_int(verify("{\"alg\":\"HS256\"}", "{\"sub\":\"s\",\"tenant\":\"zet\",\"exp\":1767329045}", secret,
+                  &identity, &why),
+           JWT_E_INVALID, "one that only begins like it");
+    rules.n_tenants = 0;
+    is_int(verify("{\"alg\":\"HS256\"}", "{\"sub\":\"s\",\"tenant\":\"acme\",\"exp\":1767329045}", secret,
+                  &identity, &why),
+           JWT_E_INVALID, "an empty list has none");
+    rules.tenant = NULL;
+}
+
+static void
+test_services(void)
+{
+    static const struct {
+        const char *claims;
+        int r;
+        const char *client, *app;
+    } cases[] = {
+        { "\"sub\":\"svc\",\"client_id\":\"svc\"", 0, "svc", "svc" },
+        { "\"sub\":\"svc\",\"client_id\":\"svc\",\"app\":\"web\"", 0, "svc", "web" },
+        { "\"sub\":\"ann\",\"client_id\":\"svc\"", 0, "", "" },
+        { "\"sub\":\"svc\",\"client_id\":\"SVC\"", 0, "", "" },
+        { "\"sub\":\"svc\",\"client_id\":1", 0, "", "" },
+        { "\"sub\":\"a b\",\"client_id\":\"a b\"", JWT_E_INVALID, "", "" },
+        { "\"sub\":\"x@c\",\"gty\":\"cc\",\"azp\":\"x\"", 0, "x", "x" },
+        { "\"sub\":\"svc\",\"gty\":\"cc\"", 0, "svc", "svc" },
+        { "\"sub\":\"x@c\",\"gty\":\"cc\"", JWT_E_INVALID, "", "" },
+        { "\"sub\":\"x\",\"gty\":\"cc\",\"client_id\":[]", JWT_E_INVALID, "", "" },
+        { "\"sub\":\"x\",\"gty\":\"password\"", 0, "", "" },
+        { "\"sub\":\"x\",\"gty\":[\"cc\"]", 0, "", "" },
+    };
+    struct ngx_sandbox_identity identity;
+    const char *why;
+    char claims[256];
+
+    rules.has_services = true;
+    rules.service_claim = "gty";
+    rules.service_value = "cc";
+    for (size_t i = 0; i < SBX_COUNT(cases); i++) {
+        (void)snprintf(claims, sizeof(claims), "{\"tenant\":\"t\",\"exp\":1767329045,%s}",
+                       cases[i].claims); /* fits */
+        is_int(verify("{\"alg\":\"HS256\"}", claims, secret, &identity, &why), cases[i].r, "%s",
+               cases[i].claims);
+        if (cases[i].r == 0) {
+            is_str(identity.client, cases[i].client, "its client");
+            is_str(identity.app, cases[i].app, "its app");
+        }
+    }
+    rules.has_services = false;
+    is_int(verify("{\"alg\":\"HS256\"}",
+                  "{\"tenant\":\"t\",\"exp\":1767329045,\"sub\":\"a\",\"client_id\":\"a\"}", secret,
+                  &identity, &why),
+           0, "where services are not told apart");
+    is_str(identity.client, "", "there is none");
+}
+
+static void
+test_governance_scopes(void)
+{
+    static const struct {
+        const char *scopes, *plain;
+    } cases[] = {
+        { "", "" },
+        { "admin", "" },
+        { "jobs:read", "jobs:read" },
+        { "admin jobs:read policies:write jobs:write", "jobs:read jobs:write" },
+        { "policies:read revocations:read audit:read usage:read", "" },
+        { "administrator policies x:policies:read", "administrator policies x:policies:read" },
+        { "a  admin  b", "a b" },
+    };
+    char scopes[SBX_SCOPES_MAX + 1];
+
+    ok(ngx_sandbox_scope_granted("a admin", "policies:read", 13), "admin stands for policies");
+    ok(ngx_sandbox_scope_granted("usage:read", "usage:read", 10), "a scope stands for itself");
+    ok(!ngx_sandbox_scope_granted("admin", "jobs:read", 9), "admin does not stand for jobs");
+    ok(!ngx_sandbox_scope_granted("admin", "policies:", 9), "nor for what is none");
+    ok(!ngx_sandbox_scope_granted("administrator", "audit:read", 10), "a longer word does not stand for it");
+    ok(!ngx_sandbox_scope_granted("", "audit:read", 10), "nor does nothing");
+    for (size_t i = 0; i < SBX_COUNT(cases); i++) {
+        (void)snprintf(scopes, sizeof(scopes), "%s", cases[i].scopes); /* fits */
+        ngx_sandbox_scopes_plain(scopes);
+        is_str(scopes, cases[i].plain, "without administration: '%s'", cases[i].scopes);
+    }
+}
+
+static void
 test_sets(void)
 {
     static const char *const refused[] = {
@@ -197,6 +324,10 @@ main(void)
     test_selection();
     test_identity();
     test_sets();
+    test_more_keys();
+    test_tenants();
+    test_services();
+    test_governance_scopes();
     (void)ngx_sandbox_keys_free(keys); /* always NULL */
     return done_testing();
 }

@@ -4,9 +4,10 @@
  */
 #include "executor/core/engine.h"
 
-#include "executor/core/list.h"
+#include "executor/core/artifacts.h"
 #include "executor/store/blob.h"
 #include "executor/store/stmts.h"
+#include "lib/sbx_list.h"
 #include "t/unit/tap.h"
 
 /* Time: a turn fires what is due, advance moves the clock. */
@@ -122,7 +123,8 @@ advance(uint64_t ms)
 
 struct db_tx {
     enum db_stmt first;
-    char audit[32];
+    char audit[32]; /* of its last event */
+    char kinds[96]; /* of all of them */
     db_done_fn done;
     void *arg;
 };
@@ -170,7 +172,22 @@ db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, un
 void
 db_tx_audit(struct db_tx *tx, const struct db_audit *event)
 {
+    const size_t len = strlen(tx->kinds);
+
     (void)snprintf(tx->audit, sizeof(tx->audit), "%s", event->kind);
+    (void)snprintf(tx->kinds + len, sizeof(tx->kinds) - len, "%s%s", len > 0 ? " " : "", event->kind);
+}
+
+/* Nobody waits for these: they are not part of what is in order. */
+static unsigned n_later;
+
+void
+db_tx_submit_later(struct db_tx *tx, db_done_fn done, void *arg)
+{
+    (void)done;
+    (void)arg;
+    n_later++;
+    db_tx_free(tx);
 }
 
 void
@@ -181,6 +198,12 @@ db_tx_submit(struct db_tx *tx, db_done_fn done, void *arg)
     submitted[n_submitted++] = tx;
 }
 
+/* The last one that was asked for. */
+static struct {
+    db_done_fn done;
+    void *arg;
+} reading;
+
 void
 db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigned n, db_done_fn done,
         void *arg)
@@ -189,8 +212,18 @@ db_read(struct db *db, enum db_stmt stmt, const struct db_value *values, unsigne
     (void)stmt;
     (void)values;
     (void)n;
-    (void)done;
-    (void)arg;
+    reading.done = done;
+    reading.arg = arg;
+}
+
+/* Two numbers, both 0. */
+static void
+reads_end(void)
+{
+    const struct db_value values[] = { DB_VINT(0), DB_VINT(0) };
+    const struct db_result result = { .n_rows = 1, .n_columns = 2, .values = values };
+
+    reading.done(reading.arg, 0, &result);
 }
 
 void
@@ -244,7 +277,8 @@ static struct {
 } fake;
 
 static int
-fake_create(struct runtime *runtime, const char *template_name, runtime_created_fn done, void *arg)
+fake_create(struct runtime *runtime, const char *template_name, const char *language _unused_,
+            enum runtime_prepare prepare _unused_, runtime_created_fn done, void *arg)
 {
     (void)runtime;
     (void)template_name;
@@ -487,15 +521,22 @@ run_ends(int rc, int exit_code)
     turn();
 }
 
-/* One engine, one pool without warm sandboxes, at most one job running. */
+/* One engine, one pool without warm sandboxes, at most one job running where nothing else is said. */
+
+static const struct sizes {
+    unsigned max_running, max_taking, max_creating;
+    unsigned max_stored; /* artifacts of a tenant; 0: nobody counts them */
+} usual = { .max_running = 1, .max_creating = 4 };
 
 static struct {
     struct engine *engine;
+    struct artifacts *artifacts;
+    struct pool_share *share;
     struct pool *pool;
     struct runner_pool pools[1];
     struct timers timers;
     struct job *job;
-    struct job_waiter *waiter;
+    struct waiter *waiter;
     char told[64];
     char id[SBX_ID_LEN + 1];
     bool drained;
@@ -508,21 +549,29 @@ no_description(struct sbx_buf *out, const struct job_record *record _unused_)
 }
 
 static void
-bench_open(void)
+bench_open_of(const struct sizes *sizes)
 {
-    const struct pool_spec pool = {
+    static const struct pool_line_spec line = { .language = "" };
+    const struct pool_share_spec share = { .timers = &bench.timers, .max_refills = 4 };
+    struct pool_spec pool = {
         .runtime = &fake_runtime,
         .timers = &bench.timers,
         .template_name = "default",
-        .size = 0,
-        .max_creating = 4,
+        .lines = &line,
+        .n_lines = 1,
+        .max_creating = sizes->max_creating,
     };
+    const struct artifacts_spec artifacts = { .timers = &bench.timers, .max_number = sizes->max_stored };
     struct engine_spec spec = {
         .timers = &bench.timers,
         .runtime = &fake_runtime,
         .pools = bench.pools,
         .n_pools = 1,
-        .queue = { .max_running = 1, .max_waiting = 4, .max_waiting_per_tenant = 4, .max_bytes = 1 << 20 },
+        .queue = { .max_running = sizes->max_running,
+                   .max_waiting = 4,
+                   .max_waiting_per_tenant = 4,
+                   .max_bytes = 1 << 20 },
+        .max_taking = sizes->max_taking,
         .queue_timeout_ms = 5000,
         .output_keep = 4096,
         .feed_keep = 65536,
@@ -536,9 +585,17 @@ bench_open(void)
     list_init(&all_timers);
     n_submitted = n_dying = 0;
     db_is_healthy = true;
+    if (pool_share_new(&bench.share, &share) != 0) {
+        abort();
+    }
+    pool.share = bench.share;
     if (pool_new(&bench.pool, &pool) != 0) {
         abort();
     }
+    if (sizes->max_stored > 0 && artifacts_new(&bench.artifacts, &artifacts) != 0) {
+        abort();
+    }
+    spec.artifacts = bench.artifacts;
     bench.pools[0] = (struct runner_pool){ "default", SBX_ISOLATION_PROCESS, true, bench.pool };
     if (engine_new(&bench.engine, &spec) != 0) {
         abort();
@@ -547,24 +604,33 @@ bench_open(void)
 }
 
 static void
+bench_open(void)
+{
+    bench_open_of(&usual);
+}
+
+static void
 bench_close(const char *what)
 {
+    advance(10); /* what was answered may have kept its sandbox for as long as the answer takes */
     destroys_end();
     turn();
     is_int(engine_live(bench.engine), 0, "%s: nothing lives on", what);
     is_int(fake.n_created, fake.n_destroyed, "%s: every sandbox is gone", what);
     is_int(n_submitted, 0, "%s: nothing waits for the store", what);
     engine_free(bench.engine);
+    artifacts_free(bench.artifacts);
     pool_free(bench.pool);
+    pool_share_free(bench.share);
     ok(list_empty(&all_timers), "%s: no timer is left", what);
 }
 
 static void
-on_told(void *arg, enum job_wait_result result, struct job *job)
+on_told(void *arg, enum waiter_result result)
 {
     static const char *const names[] = { "over", "timeout", "store" };
+    const struct job *job = arg;
 
-    (void)arg;
     bench.waiter = NULL;
     (void)snprintf(bench.told, sizeof(bench.told), "%s %s", names[result],
                    job_state_status(job->record.state));
@@ -574,7 +640,7 @@ static void
 wait_for_job(uint64_t ms)
 {
     bench.told[0] = '\0';
-    if (job_wait(&bench.waiter, bench.job, &bench.timers, ms, on_told, NULL) != 0) {
+    if (job_wait(&bench.waiter, bench.job, &bench.timers, ms, on_told, bench.job) != 0) {
         abort();
     }
 }
@@ -585,6 +651,7 @@ static struct sbx_context context = {
 };
 static enum sbx_isolation isolation = SBX_ISOLATION_PROCESS;
 static int submitted_rc;
+static bool submission_waits;
 
 static struct job *
 submit(void)
@@ -597,6 +664,7 @@ submit(void)
         .limits = &limits,
         .isolation = isolation,
         .request_sha256 = "00",
+        .waits = submission_waits,
     };
     struct job *job = NULL;
 
@@ -617,13 +685,19 @@ submit(void)
 }
 
 static void
-begin(void)
+begin_of(const struct sizes *sizes)
 {
-    bench_open();
+    bench_open_of(sizes);
     bench.job = submit();
     memcpy(bench.id, bench.job->record.id.text, sizeof(bench.id));
     wait_for_job(60000);
     turn();
+}
+
+static void
+begin(void)
+{
+    begin_of(&usual);
 }
 
 static bool
@@ -651,9 +725,162 @@ test_in_order(void)
     is_int(fake.n_destroyed + n_dying, 0, "the sandbox is there until the answer");
     is_str(store_ends(0), "job.finished", "the result is stored");
     is_str(bench.told, "over succeeded", "then who waits is told");
+    is_int(n_dying, 0, "whose answer is not kept waiting by the sandbox's end");
+    advance(10);
     is_int(n_dying, 1, "then the sandbox goes");
     ok(!found(), "the database knows it from now on");
     bench_close("in order");
+}
+
+/* What the oldest transaction holds. */
+static const char *
+next_kinds(void)
+{
+    return n_submitted == 0 ? "none" : submitted[0]->kinds;
+}
+
+static void
+begin_waiting(void)
+{
+    n_later = 0;
+    submission_waits = true;
+    begin();
+    submission_waits = false;
+}
+
+static void
+test_held_to_the_end(void)
+{
+    begin_waiting();
+    is_int(n_submitted, 0, "held: the accept record is not on its way");
+    start_running();
+    run_ends(0, 0);
+    is_int(n_submitted, 1, "held: ended within the time, it is one transaction");
+    is_int(submitted[0]->first, DB_JOB_RECORD, "held: with a row that has its end");
+    is_str(next_kinds(), "job.accepted job.started job.finished", "held: and all three events, in order");
+    is_str(bench.told, "", "held: nobody is told before it is durable");
+    ok(found(), "held: who looks for it finds it");
+    is_int(n_submitted, 1, "held: and makes no other");
+    advance(100);
+    is_int(n_submitted, 1, "held: nor does time");
+    (void)store_ends(0); /* tested above */
+    is_str(bench.told, "over succeeded", "held: then who waits is told");
+    is_int(n_later, 0, "held: no start is told again");
+    bench_close("held to the end");
+}
+
+static void
+test_held_too_long(bool runs)
+{
+    begin_waiting();
+    if (runs) {
+        start_running();
+    }
+    advance(10);
+    is_str(next_kinds(), runs ? "job.accepted job.started" : "job.accepted",
+           "held too long: the accept record goes alone");
+    is_int(n_submitted, 1, "held too long: once");
+    if (!runs) {
+        start_running();
+    }
+    run_ends(0, 0);
+    is_int(n_submitted, 1, "held too long: the result waits for it");
+    (void)store_ends(0); /* tested above */
+    is_str(bench.told, "", "held too long: that is not the end");
+    is_str(next_kinds(), "job.finished", "held too long: the result follows");
+    (void)store_ends(0); /* so too */
+    is_str(bench.told, "over succeeded", "held too long: told");
+    is_int(n_later, runs ? 0 : 1, "held too long: its start was told once");
+    bench_close("held too long");
+}
+
+static void
+test_held_and_looked_for(void)
+{
+    begin_waiting();
+    ok(engine_find(bench.engine, "other", bench.id) == NULL, "held: another tenant finds nothing");
+    is_int(n_submitted, 0, "held: and changes nothing");
+    ok(found(), "held: its own finds it");
+    is_str(next_kinds(), "job.accepted", "held: whoever may ask for it ends the wait");
+    engine_cancel(bench.engine, bench.job);
+    turn();
+    is_int(n_submitted, 1, "held: its end waits for the accept record");
+    (void)store_ends(0); /* tested above */
+    is_str(next_kinds(), "job.cancelled", "held: and follows it");
+    (void)store_ends(0); /* so too */
+    is_str(bench.told, "over cancelled", "held: told");
+    create_ends(0);
+    bench_close("held and looked for");
+}
+
+static void
+test_held_and_stopped(void)
+{
+    begin_waiting();
+    start_running();
+    engine_cancel(bench.engine, bench.job);
+    turn();
+    destroys_end();
+    is_str(next_kinds(), "job.accepted job.started job.cancelled", "held and stopped: one transaction");
+    (void)store_ends(0); /* tested above */
+    is_str(bench.told, "over cancelled", "held and stopped: told");
+    bench_close("held and stopped");
+}
+
+static void
+test_held_and_not_stored(void)
+{
+    begin_waiting();
+    start_running();
+    run_ends(0, 0);
+    (void)store_ends(-ENOSPC); /* tested above */
+    ok(strncmp(bench.told, "store", 5) == 0, "held, store fails: who waits is told");
+    ok(!found(), "held, store fails: the job was never there");
+    is_int(n_submitted, 0, "held, store fails: and is not tried again");
+    bench_close("held and not stored");
+}
+
+static void
+test_store_unwell_holds_nothing(void)
+{
+    bench_open();
+    db_is_healthy = false;
+    submission_waits = true;
+    bench.job = submit();
+    submission_waits = false;
+    memcpy(bench.id, bench.job->record.id.text, sizeof(bench.id));
+    wait_for_job(60000);
+    turn();
+    is_str(next_kinds(), "job.accepted", "store unwell: the accept record goes at once");
+    is_int(fake.n_created, 0, "store unwell: and nothing runs before it is durable");
+    (void)store_ends(-EIO); /* tested above */
+    db_is_healthy = true;
+    bench_close("store unwell");
+}
+
+static void
+test_held_and_many_wait(void)
+{
+    struct job *first, *second;
+
+    bench_open();
+    submission_waits = true;
+    first = submit();
+    now_ms += 6;
+    turn();
+    second = submit();
+    submission_waits = false;
+    now_ms += 4;
+    turn();
+    is_int(n_submitted, 1, "of two the one that came first goes first");
+    ok(submitted[0]->arg == first, "of two: it is the first");
+    now_ms += 6;
+    turn();
+    ok(n_submitted == 2 && submitted[1]->arg == second, "of two: the second when its own time is up");
+    (void)store_ends(-EIO); /* tested above */
+    (void)store_ends(-EIO); /* so too */
+    create_ends(0);
+    bench_close("many wait");
 }
 
 static void
@@ -702,6 +929,7 @@ test_finish_fails(void)
     run_ends(0, 3);
     is_str(store_ends(-EIO), "job.finished", "the result cannot be stored");
     is_str(bench.told, "store running", "who waits learns that, and no end");
+    advance(10);
     is_int(n_dying, 1, "the sandbox goes all the same");
     ok(found(), "the job stays");
     wait_for_job(60000);
@@ -760,6 +988,75 @@ test_cancel_queued(void)
     is_str(store_ends(0), "job.cancelled", "the first too");
     create_ends(0);
     bench_close("cancel queued");
+}
+
+/* Few wait for a sandbox at once, and as many again of tenants that run nothing: others' many do not keep them out. */
+static void
+test_taking(void)
+{
+    static const struct sizes sizes = { .max_running = 16, .max_taking = 1, .max_creating = 1 };
+    static const char *const tenants[] = { "t", "t", "u", "v" };
+    static const char *const states[] = { "running", "queued", "running", "queued" };
+    struct job *jobs[SBX_COUNT(tenants)];
+    struct pool_stats stats;
+
+    bench_open_of(&sizes);
+    for (unsigned i = 0; i < SBX_COUNT(tenants); i++) {
+        (void)snprintf(context.tenant, sizeof(context.tenant), "%s", tenants[i]); /* fits */
+        jobs[i] = submit();
+        turn();
+        (void)store_ends(0); /* tested above */
+    }
+    (void)snprintf(context.tenant, sizeof(context.tenant), "t"); /* fits */
+    for (unsigned i = 0; i < SBX_COUNT(tenants); i++) {
+        is_str(job_state_status(jobs[i]->record.state), states[i], "a job of %s, the %u.", tenants[i], i + 1);
+    }
+    pool_stats(bench.pool, &stats);
+    is_uint(stats.waiting, 2, "two wait for a sandbox");
+    for (unsigned i = SBX_COUNT(tenants); i-- > 0;) {
+        engine_cancel(bench.engine, jobs[i]);
+        turn();
+        is_str(store_ends(0), "job.cancelled", "cancelled");
+    }
+    create_ends(0);
+    bench_close("taking");
+}
+
+/* The places of those that run nothing are never free of them: each fourth start is another's all the same. */
+static void
+test_taking_by_ring(void)
+{
+    static const struct sizes sizes = { .max_running = 16, .max_taking = 1, .max_creating = 1 };
+    static const char *const tenants[] = { "t", "u", "t", "v", "w" };
+    struct job *jobs[SBX_COUNT(tenants)];
+
+    bench_open_of(&sizes);
+    for (unsigned i = 0; i < SBX_COUNT(tenants); i++) {
+        (void)snprintf(context.tenant, sizeof(context.tenant), "%s", tenants[i]); /* fits */
+        jobs[i] = submit();
+        turn();
+        (void)store_ends(0); /* tested above */
+        if (i == 0) {
+            create_ends(0); /* it runs for long */
+        }
+    }
+    (void)snprintf(context.tenant, sizeof(context.tenant), "t"); /* fits */
+    is_str(job_state_status(jobs[2]->record.state), "queued", "who runs something waits");
+    is_str(job_state_status(jobs[3]->record.state), "running", "while who runs nothing begins");
+    is_str(job_state_status(jobs[4]->record.state), "queued", "for all places are taken");
+    create_ends(0);
+    is_str(job_state_status(jobs[2]->record.state), "running",
+           "a place is free, and the fourth start by the ring");
+    is_str(job_state_status(jobs[4]->record.state), "queued", "though there are others that run nothing");
+    for (unsigned i = SBX_COUNT(tenants); i-- > 0;) {
+        engine_cancel(bench.engine, jobs[i]);
+        turn();
+        destroys_end();
+        turn();
+        is_str(store_ends(0), "job.cancelled", "cancelled");
+    }
+    create_ends(0);
+    bench_close("taking by the ring");
 }
 
 static void
@@ -1013,10 +1310,10 @@ test_overdue(void)
 static void
 test_waiting(void)
 {
-    struct job_waiter *gone;
+    struct waiter *gone;
 
     begin();
-    job_wait_cancel(bench.waiter);
+    waiter_cancel(bench.waiter);
     wait_for_job(100);
     advance(200);
     is_str(bench.told, "", "a wait that is over waits for the accept record");
@@ -1025,11 +1322,11 @@ test_waiting(void)
     wait_for_job(0);
     turn();
     is_str(bench.told, "timeout running", "no wait: at once");
-    if (job_wait(&gone, bench.job, &bench.timers, 100, on_told, NULL) != 0) {
+    if (job_wait(&gone, bench.job, &bench.timers, 100, on_told, bench.job) != 0) {
         abort();
     }
     bench.told[0] = '\0';
-    job_wait_cancel(gone);
+    waiter_cancel(gone);
     advance(200);
     is_str(bench.told, "", "who left is not told");
     start_running();
@@ -1058,6 +1355,7 @@ test_drain(void)
     run_ends(0, 0);
     is_str(store_ends(0), "job.finished", "it does");
     turn();
+    advance(10);
     ok(!bench.drained, "its sandbox must be gone");
     destroys_end();
     turn();
@@ -1099,19 +1397,26 @@ test_drain_empty(void)
 
 /* A run that announced two files of ten bytes. */
 static void
-run_ends_with_files(void)
+run_announces_files(const struct sizes *sizes)
 {
     static char names[2][2] = { "a", "b" };
     static struct runtime_artifact files[] = { { names[0], 10 }, { names[1], 10 } };
 
-    begin();
+    begin_of(sizes);
     (void)store_ends(0); /* tested above */
     start_running();
     bench.job->max_artifacts = 4;
     bench.job->max_artifact_bytes = 1000;
+    bench.job->max_stored_bytes = 20;
     fake.outcome = (struct runtime_outcome){ .exited = true, .artifacts = files, .n_artifacts = 2 };
     fake.sandbox->events->on_done(fake.sandbox->arg, 0, &fake.outcome);
     turn();
+}
+
+static void
+run_ends_with_files(void)
+{
+    run_announces_files(&usual);
     is_uint(fake.n_fetches, 1, "the first file is fetched");
 }
 
@@ -1151,6 +1456,41 @@ test_files(void)
     fetch_ends(RUNTIME_E_AGENT, 10);
     fetch_ends(RUNTIME_E_REFUSED, 0);
     files_end("over succeeded", 0, "[" UNREAD("a") "," UNREAD("b") "]", "neither can be read");
+}
+
+static void
+on_room(void *arg, int rc)
+{
+    *(int *)arg = rc;
+}
+
+/* Of the two files that the tenant may store. */
+static void
+test_files_room(void)
+{
+    static const struct sizes sizes = { .max_running = 1, .max_creating = 4, .max_stored = 2 };
+    const struct artifacts_claim_spec tenants = { .tenant = "t", .max_bytes = 20 };
+    struct artifacts_claim *claim = NULL;
+    int rc = -EIO;
+
+    run_announces_files(&sizes);
+    reads_end();
+    turn();
+    fetch_ends(RUNTIME_E_AGENT, 0);
+    fetch_ends(RUNTIME_E_AGENT, 0);
+    if (artifacts_claim_new(&claim, bench.artifacts, &tenants) != 0) {
+        abort();
+    }
+    artifacts_claim_ask(claim, 20, 2, on_room, &rc);
+    reads_end();
+    is_int(rc, ARTIFACTS_E_NUMBER, "room that a job may need is not another's");
+    (void)store_ends(0); /* tested above */
+    is_int(n_dying, 0, "when who waits is told, and the sandbox is there yet");
+    artifacts_claim_ask(claim, 20, 2, on_room, &rc);
+    reads_end();
+    is_int(rc, 0, "what the job did not store is");
+    artifacts_claim_free(claim);
+    bench_close("room");
 }
 
 static void
@@ -1210,6 +1550,14 @@ main(void)
 {
     test_in_order();
     test_run_overlaps_accept();
+    test_held_to_the_end();
+    test_held_too_long(false);
+    test_held_too_long(true);
+    test_held_and_looked_for();
+    test_held_and_stopped();
+    test_held_and_not_stored();
+    test_held_and_many_wait();
+    test_store_unwell_holds_nothing();
     test_accept_fails(0, "while the sandbox is made");
     test_accept_fails(1, "while it is adopted");
     test_accept_fails(2, "while it runs");
@@ -1219,6 +1567,8 @@ main(void)
     test_cancel(1, "while it is adopted");
     test_cancel(2, "while it runs");
     test_cancel_queued();
+    test_taking();
+    test_taking_by_ring();
     test_cancel_after_end();
     test_destroy_is_slow();
     test_no_sandbox();
@@ -1231,6 +1581,7 @@ main(void)
     test_launcher_gone(RUNTIME_E_AGENT, "the sandbox gave no valid answer");
     test_launcher_gone(RUNTIME_E_ENDED, "the sandbox ended before the program did");
     test_files();
+    test_files_room();
     test_files_late();
     test_files_stopped();
     test_unhealthy();

@@ -140,6 +140,8 @@ test_on_request(struct sbx_http_request *request, void *arg)
     }
 }
 
+static bool is_dateless;
+
 static void
 server_start(uint64_t ms)
 {
@@ -152,6 +154,7 @@ server_start(uint64_t ms)
         .body_timeout_ms = ms,
         .send_timeout_ms = ms,
         .idle_timeout_ms = ms,
+        .is_dateless = is_dateless,
         .on_head = test_on_head,
         .on_request = test_on_request,
     };
@@ -520,6 +523,20 @@ test_serves(void)
     reply = say("GET /header HTTP/1.1\r\n" HOST CLOSE "x-TEST: \t v \t\r\nX-Test:\r\n\r\n", false);
     ok(strstr(reply, "\r\n\r\n[v]x2") != NULL, "header values are trimmed and counted without case");
     server_stop();
+}
+
+static void
+test_dateless(void)
+{
+    const char *reply;
+
+    is_dateless = true;
+    server_start(5000);
+    reply = say("GET /a HTTP/1.1\r\n" HOST CLOSE "\r\n", false);
+    ok(status_of(reply) == 200 && strstr(reply, "\r\nContent-Length: ") != NULL, "a server without dates");
+    ok(strstr(reply, "Date:") == NULL, "says none");
+    server_stop();
+    is_dateless = false;
 }
 
 static void
@@ -958,6 +975,7 @@ main(void)
     test_broken_off();
     test_deadlines();
     test_serves();
+    test_dateless();
     test_params();
     test_bodies();
     test_order();

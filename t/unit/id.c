@@ -49,6 +49,29 @@ test_time_part(void)
     ok(value >= before && value <= after, "its first ten digits are the time");
 }
 
+/* All of the random bits are in the sixteen digits behind the time's. */
+static void
+test_random_part(void)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint8_t random[SBX_ID_RANDOM], bits[SBX_ID_RANDOM * 8], seen;
+    unsigned i, k, wrong = 0;
+    struct sbx_id id;
+
+    for (i = 0; i < SBX_ID_RANDOM * 8; i++) {
+        memset(random, 0, sizeof(random));
+        random[i / 8] = (uint8_t)(0x80u >> (i % 8));
+        wrong += sbx_id_from(&id, "job", random) != 0;
+        memset(bits, 0, sizeof(bits));
+        for (k = 0; k < sizeof(bits); k++) {
+            seen = (uint8_t)(strchr(digits, id.text[14 + k / 5]) - digits);
+            bits[k] = seen >> (4 - k % 5) & 1;
+            wrong += bits[k] != (k == i);
+        }
+    }
+    is_uint(wrong, 0, "each random bit has its place");
+}
+
 static void
 test_refused(void)
 {
@@ -116,6 +139,7 @@ main(void)
 {
     test_many();
     test_time_part();
+    test_random_part();
     test_refused();
     test_rfc3339();
     test_clocks();

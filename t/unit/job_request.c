@@ -117,6 +117,12 @@ static const struct {
     { BODY("\"files\":[{\"path\":\"a\",\"content\":\"\",\"encoding\":\"gzip\"}]"), "/files/0/encoding" },
     { BODY("\"files\":[{\"path\":\"a\",\"content\":\"\",\"encoding\":1}]"), "/files/0/encoding" },
     { BODY("\"files\":[{\"path\":\"a\",\"content\":\"\",\"mode\":511}]"), "/files/0/mode" },
+    { BODY("\"files\":[{\"path\":\"a\",\"uri\":1}]"), "/files/0/uri" },
+    { BODY("\"files\":[{\"path\":\"a\",\"uri\":null}]"), "/files/0/content" },
+    { BODY("\"files\":[{\"path\":\"a\",\"uri\":\"x\",\"content\":\"\"}]"), "/files/0" },
+    { BODY("\"files\":[{\"path\":\"a\",\"uri\":\"x\",\"encoding\":\"utf-8\"}]"), "/files/0" },
+    { BODY("\"files\":[{\"path\":\"..\",\"uri\":\"x\"}]"), "/files/0/path" },
+    { BODY("\"files\":[{\"uri\":\"x\"}]"), "/files/0/path" },
     { BODY("\"artifacts\":\"*\""), "/artifacts" },
     { BODY("\"artifacts\":[1]"), "/artifacts/0" },
     { BODY("\"artifacts\":[\"\"]"), "/artifacts/0" },
@@ -294,6 +300,29 @@ test_edges(void)
     ok(job_spec_free(NULL) == NULL, "NULL is no spec");
 }
 
+/* What only names its content has none yet, and the others are where they were. */
+static void
+test_named(void)
+{
+    static const char text[] =
+        "{\"language\":\"bash\",\"code\":\"1\",\"files\":[{\"path\":\"a\",\"content\":\"x\"},"
+        "{\"path\":\"b\",\"uri\":\"sandbox://artifact/"
+        "art\"},{\"path\":\"c\",\"uri\":null,\"content\":\"yz\"}]}";
+    struct sbx_field_error err;
+    struct job_spec *spec;
+
+    if (job_request_parse(&spec, text, sizeof(text) - 1, &err) != 0) {
+        ok(false, "files by URI: %s %s", err.field, err.message);
+        return;
+    }
+    ok(spec->n_files == 3 && spec->file_bytes == 3 && spec->file_uris != NULL, "three files");
+    ok(spec->file_uris[0] == NULL && spec->file_uris[2] == NULL, "two with content");
+    ok(strcmp(spec->file_uris[1], "sandbox://artifact/art") == 0 && spec->files[1].data == NULL &&
+           spec->files[1].len == 0,
+       "and one that names it");
+    job_spec_free(spec);
+}
+
 int
 main(void)
 {
@@ -302,5 +331,6 @@ main(void)
     test_minimal();
     test_full();
     test_edges();
+    test_named();
     return done_testing();
 }

@@ -46,7 +46,7 @@ get(const char *name)
 static void
 limits(void)
 {
-    const struct cgroup_limits wanted = { 64u << 20, 17, 500 };
+    const struct cgroup_limits wanted = { .memory_bytes = 64u << 20, .pids = 17, .cpu_millis = 500 };
     struct cgroup group = CGROUP_NULL;
     const char *stage = "";
 

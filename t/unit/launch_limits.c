@@ -37,7 +37,7 @@ mounts_disk_resize(int disk_fd, uint64_t bytes)
 static struct cgroup_limits bound;
 
 int
-cgroup_limit(const struct cgroup *of, const struct cgroup_tree *tree, const struct cgroup_limits *set,
+cgroup_limit(struct cgroup *of, const struct cgroup_tree *tree, const struct cgroup_limits *set,
              const char **ret_stage)
 {
     (void)of;
@@ -62,6 +62,17 @@ played_read(struct cgroup *group, struct cgroup_usage *ret)
     return usage_rc;
 }
 
+static unsigned n_looks;
+
+static int
+played_cpu(const struct cgroup *group, uint64_t *ret_us)
+{
+    (void)group;
+    *ret_us = usage.cpu_us;
+    n_looks++;
+    return usage_rc;
+}
+
 static struct cgroup_reclaim reclaim;
 static int reclaim_rc;
 static unsigned n_reclaims;
@@ -76,7 +87,7 @@ played_reclaim(const struct cgroup *group, struct cgroup_reclaim *ret)
 }
 
 static const struct cgroup_ops played = {
-    .name = "played", .watch = played_watch, .read = played_read, .reclaim = played_reclaim
+    .name = "played", .watch = played_watch, .read = played_read, .cpu = played_cpu, .reclaim = played_reclaim
 };
 static struct sandbox_host host = { .tree = { .ops = &played } };
 
@@ -307,9 +318,58 @@ test_thrash(void)
     ok(thrashes(&sb, 20, 20000, 10), "gvisor: at the group's limit there is none");
 }
 
+/* What does nothing is looked at seldom, and never later than a limit can be broken. */
+static void
+test_due(void)
+{
+    struct sandbox sb = { .limits = limits };
+    const char *stage;
+    unsigned n_due = 0;
+
+    usage = (struct cgroup_usage){ .cpu_us = 7000 };
+    usage_rc = 0;
+    now_ms = 5000;
+    sb.limits.wall_ms = 100000;
+    is_int(limits_apply(&sb, &host, &stage), 0, "adopted");
+    sb.adopted_ms = now_ms;
+    for (; now_ms < 5000 + LIMITS_QUIET_MS; now_ms += LIMITS_TICK_MS) {
+        n_due += limits_due(&sb, &host);
+    }
+    is_uint(n_due, LIMITS_QUIET_MS / LIMITS_TICK_MS, "one that is new is checked with every tick");
+    n_looks = 0;
+    for (n_due = 0; now_ms < 10000; now_ms += LIMITS_TICK_MS) {
+        n_due += limits_due(&sb, &host);
+    }
+    is_uint(n_due, 0, "one that does nothing is not");
+    ok(n_looks > 0 && n_looks <= 10 * LIMITS_QUIET_MS / LIMITS_PROBE_MS + 3000 / LIMITS_PROBE_LATER_MS,
+       "its time is looked at now and then");
+    usage.cpu_us += LIMITS_QUIET_US - 1;
+    now_ms += LIMITS_PROBE_LATER_MS;
+    ok(!limits_due(&sb, &host), "hardly anything is nothing");
+    usage.cpu_us++;
+    ok(!limits_due(&sb, &host), "between two looks nothing is seen");
+    now_ms += LIMITS_PROBE_LATER_MS;
+    ok(limits_due(&sb, &host), "together it is enough");
+    limits_check(&sb, &host, true);
+    now_ms += LIMITS_TICK_MS;
+    ok(limits_due(&sb, &host), "one at work is checked with every tick again");
+    now_ms += LIMITS_QUIET_MS;
+    ok(!limits_due(&sb, &host), "until it rests");
+    now_ms += LIMITS_PROBE_LATER_MS;
+    usage_rc = -EIO;
+    ok(limits_due(&sb, &host), "one whose time cannot be read is checked");
+    usage_rc = 0;
+    now_ms = sb.adopted_ms + sb.limits.wall_ms - 1;
+    sb.probe_ms = now_ms + 50;
+    ok(!limits_due(&sb, &host), "a moment before its wall clock has run out it is not");
+    now_ms++;
+    ok(limits_due(&sb, &host), "then it is, whenever it was looked at");
+}
+
 int
 main(void)
 {
+    test_due();
     test_thrash();
     test_tiers();
     test_sets(true);

@@ -134,10 +134,16 @@ values(void)
     ok(settings.templates[0].inet, "with IP sockets");
     ok(settings.templates[0].workspace_exec, "where programs run");
     ok(settings.own_inodes, "own_inodes by default");
+    ok(settings.zygote, "zygotes by default");
+    is_uint(settings.zygote_forks, 5000, "so many forks of each");
+    is_uint(settings.zygote_seconds, 3600, "for so long");
+    is_uint(settings.zygote_growth_mib, 64, "until it has so much more memory");
+    ok(strstr(settings.templates[0].zygote, ",json,") != NULL, "with a part of the standard library");
+    is_uint(settings_zygote_uid(&settings), 200000 + 4 * 512 + 1, "behind the sandboxes' ids");
     ok(settings.favordynmods, "favordynmods by default");
     is_str(settings.runsc, "auto", "runsc by default");
     is_int(settings.runsc_platform, SETTINGS_PLATFORM_AUTO, "its platform by default");
-    is_int(load_text(NEEDED "uid_base = 3999997952\nrunsc = /opt/runsc\nrunsc_platform = ptrace\n"), 0,
+    is_int(load_text(NEEDED "uid_base = 3999997950\nrunsc = /opt/runsc\nrunsc_platform = ptrace\n"), 0,
            "the highest ids");
     is_str(settings.runsc, "/opt/runsc", "runsc named");
     is_int(settings.runsc_platform, SETTINGS_PLATFORM_PTRACE, "and its platform");
@@ -146,7 +152,8 @@ values(void)
     is_int(load_text("# a comment\r\n" NEEDED "  uid_base\t=  300000  \nmax_sandboxes=7\ncgroup = v2\n"
                      "favordynmods = no\nlog_level = debug\ninstance = a-b_1\nexecutor_uid = 1001\n"
                      "template.one.root = /srv/one\ntemplate.two.inet = yes\ntemplate.one.inet = no\n"
-                     "template.two.workspace_exec = no\nown_inodes = no\n"),
+                     "template.two.workspace_exec = no\nown_inodes = no\nzygote = no\n"
+                     "template.one.zygote.python = json,  a.b_c\ntemplate.two.zygote.python = no\n"),
            0, "everything, oddly spaced");
     is_uint(settings.uid_base, 300000, "uid_base");
     is_uint(settings.max_sandboxes, 7, "max_sandboxes");
@@ -155,6 +162,9 @@ values(void)
     is_uint(settings.executor_uid, 1001, "executor_uid");
     is_uint(settings.n_templates, 2, "two templates");
     is_str(settings.templates[0].root, "/srv/one", "the first's root");
+    is_str(settings.templates[0].zygote, "json,a.b_c", "the first's modules");
+    is_str(settings.templates[1].zygote, "", "the second has no zygote");
+    ok(!settings.zygote, "nor has any");
     ok(settings.templates[1].inet && !settings.templates[0].inet, "the second's sockets");
     is_str(settings.templates[1].root, "/", "the second's root by default");
 }

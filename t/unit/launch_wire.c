@@ -79,6 +79,11 @@ contents(void)
     m.create.template_name[LAUNCH_TEMPLATE_LEN - 1] = '\0';
     is_int(wire_decode(&decoded, &m, sizeof(m.create)), 0, "a name of 31 letters");
     is_uint(strlen(decoded.create.template_name), LAUNCH_TEMPLATE_LEN - 1, "arrives whole");
+    is_str(decoded.create.prepare, "", "without a language nothing is prepared");
+    memset(m.create.prepare, 'x', sizeof(m.create.prepare));
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "a language without end");
+    m.create.prepare[LAUNCH_PREPARE_LEN - 1] = '\0';
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), 0, "a language of 31 letters");
     m = message(LAUNCH_STAT, sizeof(m.head));
     m.head.seq = 0;
     is_int(wire_decode(&decoded, &m, sizeof(m.head)), WIRE_E_MALFORMED, "0 is no request's number");

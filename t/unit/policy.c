@@ -1,10 +1,7 @@
-/* Policy documents and their merge: what is refused, and that no layer ever widens. */
-#include "lib/sbx_policy.h"
+/* Policy documents and their merge: what is refused, and what rates and names become. */
+#include "lib/sbx_policy_inside.h"
 
-#include "lib/sbx_time.h"
 #include "t/unit/tap.h"
-
-#define N_RANDOM 2000
 
 static struct sbx_field_error err;
 
@@ -23,11 +20,14 @@ static struct sbx_policy
 read_policy(const char *text)
 {
     json_t *json = parse(text);
+    struct sbx_policy_doc *doc = NULL;
     struct sbx_policy policy;
 
-    if (!sbx_policy_from_json(&policy, json, &err)) {
+    if (sbx_policy_doc_compile(&doc, json, &err) != 0) {
         BAIL_OUT("not a policy: %s: %s %s", text, err.field, err.message);
     }
+    policy = *sbx_policy_doc_said(doc);
+    free(doc);
     json_decref(json);
     return policy;
 }
@@ -92,25 +92,25 @@ test_refused(void)
         { "{\"version\":1,\"concurrency\":{\"tenant\":100001}}", "/concurrency/tenant" },
         { "{\"version\":1,\"concurrency\":5}", "/concurrency" },
     };
-    struct sbx_policy policy = { .version = 99 };
+    struct sbx_policy_doc *doc = NULL;
     size_t i;
 
     for (i = 0; i < SBX_COUNT(cases); i++) {
         json_t *json = parse(cases[i].json);
 
-        ok(!sbx_policy_from_json(&policy, json, &err), "refused: %s", cases[i].json);
+        is_int(sbx_policy_doc_compile(&doc, json, &err), SBX_POLICY_E_FORM, "refused: %s", cases[i].json);
         is_str(err.field, cases[i].field, "names the field: %s", err.message);
         json_decref(json);
     }
-    is_uint(policy.version, 99, "a refusal writes nothing");
+    ok(doc == NULL, "a refusal writes nothing");
 }
 
 /* `n` names or routes: one too many is refused, and none is written past the array. */
 static bool
 reads_many(const char *before, const char *item, const char *after, unsigned n)
 {
-    struct sbx_buf text = SBX_BUF_INIT(1 << 16);
-    struct sbx_policy policy;
+    struct sbx_buf text = SBX_BUF_INIT(1 << 18);
+    struct sbx_policy_doc *doc = NULL;
     json_t *json;
     unsigned i;
     bool fine;
@@ -121,7 +121,8 @@ reads_many(const char *before, const char *item, const char *after, unsigned n)
     }
     sbx_buf_puts(&text, after);
     json = parse(text.data);
-    fine = sbx_policy_from_json(&policy, json, &err);
+    fine = sbx_policy_doc_compile(&doc, json, &err) == 0;
+    free(doc);
     json_decref(json);
     sbx_buf_deinit(&text);
     return fine;
@@ -134,8 +135,8 @@ test_counts(void)
                       routes[] = "{\"version\":1,\"rates\":{\"routes\":{";
     static const char rate[] = ":{\"rate\":\"1/s\"}";
 
-    ok(reads_many(names, "", "]}", SBX_POLICY_MAX_NAMES), "as many names as fit");
-    ok(!reads_many(names, "", "]}", SBX_POLICY_MAX_NAMES + 1), "one more is refused");
+    ok(reads_many(names, "", "]}", SBX_POLICY_RULES_MAX), "as many names as fit");
+    ok(!reads_many(names, "", "]}", SBX_POLICY_RULES_MAX + 1), "one more is refused");
     ok(reads_many(routes, rate, "}}}", SBX_POLICY_MAX_ROUTES), "as many routes as fit");
     ok(!reads_many(routes, rate, "}}}", SBX_POLICY_MAX_ROUTES + 1), "one more is refused");
 }
@@ -249,9 +250,8 @@ test_route_overflow(void)
 }
 
 static void
-test_unmerged(void)
+test_unsaid(void)
 {
-    struct sbx_policy policy = read_policy("{\"version\":1}"), builtin;
     struct sbx_policy_input input = { .language = "python",
                                       .template_name = "default",
                                       .n_env = 1000000,
@@ -259,11 +259,14 @@ test_unmerged(void)
                                       .n_files = 100000,
                                       .n_artifacts = 100000,
                                       .wait_ms = 1ull << 40 };
+    struct sbx_policy builtin;
+    struct sbx_policy_view view;
     struct sbx_decision decision;
 
     sbx_policy_builtin(&builtin);
     input.limits.value[SBX_LIMIT_MEMORY] = builtin.max.value[SBX_LIMIT_MEMORY] + 1;
-    sbx_policy_decide(&policy, &input, &decision);
+    sbx_policy_view_init(&view, NULL);
+    sbx_policy_view_decide(&view, &input, &decision);
     ok(!decision.allowed, "a policy that says nothing is not one without limits");
     is_uint(decision.n_violations, 6, "each is refused");
     is_uint(decision.limits.value[SBX_LIMIT_TIME], 0, "and a refusal carries no limits");
@@ -272,20 +275,31 @@ test_unmerged(void)
 static void
 test_long_names(void)
 {
-    struct sbx_policy policy = read_policy("{\"version\":1}");
+    struct sbx_buf text = SBX_BUF_INIT(1 << 16);
     struct sbx_policy_input input = { .template_name = "default" };
+    struct sbx_policy_doc *doc = NULL;
+    struct sbx_policy_view view;
     struct sbx_decision decision;
     json_t *json;
-    unsigned i;
+    unsigned i, k;
 
-    policy.languages.set = true;
-    for (i = 0; i < SBX_POLICY_MAX_NAMES; i++) {
-        memset(policy.languages.name[i], 'a' + (int)(i % 26), SBX_POLICY_NAME_LEN - 1);
-        policy.languages.name[i][SBX_POLICY_NAME_LEN - 1] = '\0';
-        policy.languages.n++;
+    sbx_buf_puts(&text, "{\"version\":1,\"languages\":[");
+    for (i = 0; i < 100; i++) {
+        sbx_buf_printf(&text, "%s\"%03u", i > 0 ? "," : "", i);
+        for (k = 3; k < SBX_POLICY_NAME_LEN - 1; k++) {
+            sbx_buf_putc(&text, 'a');
+        }
+        sbx_buf_putc(&text, '"');
     }
+    sbx_buf_puts(&text, "]}");
+    json = parse(text.data);
+    is_int(sbx_policy_doc_compile(&doc, json, &err), 0, "a hundred of the longest names");
+    json_decref(json);
+    sbx_buf_deinit(&text);
+
     memset(input.language, '0', SBX_POLICY_NAME_LEN - 1);
-    sbx_policy_decide(&policy, &input, &decision);
+    sbx_policy_view_init(&view, doc);
+    sbx_policy_view_decide(&view, &input, &decision);
     is_uint(decision.n_violations, 1, "one violation");
     json = parse(decision.violation[0].limit);
     ok(json_is_array(json), "a list too long to show is still JSON: %s", decision.violation[0].limit);
@@ -293,6 +307,54 @@ test_long_names(void)
     json = parse(decision.violation[0].observed);
     is_uint(json_string_length(json), SBX_POLICY_NAME_LEN - 1, "so is the longest name");
     json_decref(json);
+    free(doc);
+}
+
+/* Past the most documents nothing is allowed, whatever those with room say. */
+static void
+test_overfull(void)
+{
+    struct sbx_policy_input input = { .kind = SBX_POLICY_TOOL, .tool = "run_code" };
+    json_t *json = parse("{\"version\":1}");
+    struct sbx_policy_doc *doc = NULL;
+    struct sbx_policy_view view;
+    struct sbx_decision decision;
+    unsigned i, added = 0;
+
+    is_int(sbx_policy_doc_compile(&doc, json, &err), 0, "a document that says nothing");
+    sbx_policy_view_init(&view, doc);
+    for (i = 0; i < SBX_POLICY_LAYERS_MAX; i++) {
+        added += sbx_policy_view_add(&view, doc);
+    }
+    is_uint(added, SBX_POLICY_LAYERS_MAX, "as many as have room");
+    sbx_policy_view_decide(&view, &input, &decision);
+    ok(decision.allowed, "allow what all allow");
+    ok(!sbx_policy_view_add(&view, doc), "one more has none");
+    sbx_policy_view_decide(&view, &input, &decision);
+    ok(!decision.allowed, "and nothing is allowed any more");
+    is_str(decision.violation[0].rule, "policies.max", "which says why");
+    free(doc);
+    json_decref(json);
+}
+
+static void
+test_named(void)
+{
+    struct sbx_policy_doc *doc = NULL;
+    json_t *json = parse("{\"version\":7,\"id\":\"own\",\"rates\":{\"tools\":{\"t\":{\"rate\":\"1/s\"}}}}");
+    json_t *plain = parse("{\"version\":1,\"limits\":{\"cpu\":{\"max\":1}},\"retention\":{\"audit\":60}}");
+
+    is_int(sbx_policy_doc_compile(&doc, json, &err), 0, "a document with a tool's rate");
+    sbx_policy_doc_name(doc, "pol_record", 12);
+    is_str(sbx_policy_doc_said(doc)->id, "pol_record", "the record's id replaces its own");
+    is_uint(sbx_policy_doc_said(doc)->version, 12, "and so does the version");
+    ok(sbx_policy_doc_counts(doc), "a rate counts");
+    free(doc);
+    is_int(sbx_policy_doc_compile(&doc, plain, &err), 0, "a document without");
+    ok(!sbx_policy_doc_counts(doc), "limits do not");
+    free(doc);
+    json_decref(json);
+    json_decref(plain);
 }
 
 static void
@@ -307,267 +369,6 @@ test_aliases(void)
     is_str(sbx_language_canonical("perl"), "perl", "as it is");
 }
 
-/* xorshift64*: the same documents for the same seed on every machine. */
-static uint64_t seed;
-
-static uint64_t
-below(uint64_t n)
-{
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return (seed * 0x2545f4914f6cdd1du >> 11) % n;
-}
-
-static void
-random_rates(struct sbx_buf *out)
-{
-    static const char *const scopes[] = { "tenant", "app", "agent" };
-    unsigned i, n = 0;
-
-    sbx_buf_puts(out, ",\"rates\":{");
-    for (i = 0; i < 3; i++) {
-        if (below(2) == 0) {
-            sbx_buf_printf(out, "%s\"%s\":{\"rate\":\"%u/%c\",\"burst\":%u}", n++ > 0 ? "," : "", scopes[i],
-                           (unsigned)below(999) + 4, "smh"[below(3)], (unsigned)below(100) + 1);
-        }
-    }
-    sbx_buf_printf(out, "%s\"routes\":{", n > 0 ? "," : "");
-    for (i = 0, n = 0; i < 12; i++) {
-        if (below(2) == 0) {
-            sbx_buf_printf(out, "%s\"r%u\":{\"rate\":\"%u/s\"}", n++ > 0 ? "," : "",
-                           (unsigned)below(3) * 12 + i, (unsigned)below(999) + 1);
-        }
-    }
-    sbx_buf_puts(out, "}}");
-}
-
-static void
-random_names(struct sbx_buf *out, const char *key)
-{
-    static const char *const names[] = { "python", "node",    "bash", "sh",
-                                         "ruby",   "default", "data", "javascript" };
-    unsigned i, n = 0;
-
-    sbx_buf_printf(out, ",\"%s\":[", key);
-    for (i = 0; i < SBX_COUNT(names); i++) {
-        if (below(2) == 0) {
-            sbx_buf_printf(out, "%s\"%s\"", n++ > 0 ? "," : "", names[i]);
-        }
-    }
-    sbx_buf_puts(out, "]");
-}
-
-static void
-random_limits(struct sbx_buf *out)
-{
-    unsigned i, n = 0;
-
-    sbx_buf_puts(out, ",\"limits\":{");
-    for (i = 0; i < SBX_N_LIMITS; i++) {
-        enum sbx_limit limit = (enum sbx_limit)i;
-        uint64_t max = sbx_limit_floor(limit) + below(sbx_limit_ceiling(limit) - sbx_limit_floor(limit));
-        uint64_t fallback = sbx_limit_floor(limit) + below(max - sbx_limit_floor(limit) + 1);
-        char max_text[32], fallback_text[32];
-
-        sbx_limit_text(max_text, sizeof(max_text), limit, max);
-        sbx_limit_text(fallback_text, sizeof(fallback_text), limit, fallback);
-        switch (below(4)) {
-        case 0:
-            break;
-        case 1:
-            sbx_buf_printf(out, "%s\"%s\":{\"max\":%s}", n++ > 0 ? "," : "", sbx_limit_key(limit), max_text);
-            break;
-        case 2:
-            sbx_buf_printf(out, "%s\"%s\":{\"default\":%s}", n++ > 0 ? "," : "", sbx_limit_key(limit),
-                           fallback_text);
-            break;
-        case 3:
-            sbx_buf_printf(out, "%s\"%s\":{\"default\":%s,\"max\":%s}", n++ > 0 ? "," : "",
-                           sbx_limit_key(limit), fallback_text, max_text);
-            break;
-        }
-    }
-    sbx_buf_puts(out, "}");
-}
-
-static void
-random_sessions(struct sbx_buf *out)
-{
-    unsigned i;
-
-    sbx_buf_printf(out, ",\"sessions\":{\"max\":%u", (unsigned)below(10001));
-    if (below(2) == 0) {
-        sbx_buf_printf(out, ",\"max_lifetime\":%u", (unsigned)below(86400) + 1);
-    }
-    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
-        unsigned max = (unsigned)below(86400) + 1;
-
-        if (below(3) > 0) {
-            sbx_buf_printf(out, ",\"%s\":{\"default\":%u", sbx_session_time_key((enum sbx_session_time)i),
-                           (unsigned)below(max) + 1);
-            sbx_buf_printf(out, below(2) == 0 ? "}" : ",\"max\":%u}", max);
-        }
-    }
-    sbx_buf_printf(out, "},\"retention\":{\"records\":%u%s", (unsigned)below(316224000) + 1,
-                   below(2) == 0 ? ",\"artifacts\":\"2h\"}" : "}");
-    sbx_buf_printf(out, ",\"uploads\":{\"max_bytes\":%u},\"artifacts\":{\"total_bytes\":\"%uGi\"}",
-                   (unsigned)below(1u << 31), (unsigned)below(1025));
-}
-
-static struct sbx_policy
-random_policy(void)
-{
-    struct sbx_buf text = SBX_BUF_INIT(1 << 16);
-    struct sbx_policy policy;
-
-    sbx_buf_puts(&text, "{\"version\":1");
-    if (below(4) > 0) {
-        random_limits(&text);
-    }
-    if (below(2) == 0) {
-        random_names(&text, "languages");
-    }
-    if (below(2) == 0) {
-        random_names(&text, "templates");
-    }
-    if (below(2) == 0) {
-        sbx_buf_printf(&text, ",\"env\":{\"max\":%u},\"files\":{\"max\":%u,\"max_bytes\":%u}",
-                       (unsigned)below(1025), (unsigned)below(1025), (unsigned)below(1u << 30));
-    }
-    if (below(2) == 0) {
-        random_sessions(&text);
-    } else if (below(2) == 0) {
-        sbx_buf_printf(&text, ",\"artifacts\":{\"max\":%u,\"max_bytes\":%u},\"max_wait\":%u",
-                       (unsigned)below(1025), (unsigned)below(1u << 30), (unsigned)below(601));
-    }
-    if (below(2) == 0) {
-        random_rates(&text);
-    }
-    if (below(2) == 0) {
-        sbx_buf_printf(&text, ",\"concurrency\":{\"tenant\":%u,\"agent\":%u}", (unsigned)below(100) + 1,
-                       (unsigned)below(100) + 1);
-    }
-    sbx_buf_putc(&text, '}');
-    policy = read_policy(text.data);
-    sbx_buf_deinit(&text);
-    return policy;
-}
-
-static bool
-within_set(const struct sbx_name_set *narrow, const struct sbx_name_set *wide)
-{
-    unsigned i;
-
-    for (i = 0; i < narrow->n; i++) {
-        if (wide->set && !sbx_name_set_has(wide, narrow->name[i])) {
-            return false;
-        }
-    }
-    return narrow->set || !wide->set;
-}
-
-static bool
-within_rate(struct sbx_rate narrow, struct sbx_rate wide)
-{
-    return wide.per_second_milli == 0 ||
-           (narrow.per_second_milli != 0 && narrow.per_second_milli <= wide.per_second_milli &&
-            narrow.burst <= wide.burst);
-}
-
-static bool
-within_said(uint64_t narrow, uint64_t wide)
-{
-    return wide == 0 || (narrow != 0 && narrow <= wide);
-}
-
-/* A route of `wide` binds in `narrow` by its own entry or, where the table was full, through the agent's
- * rate. */
-static bool
-within_routes(const struct sbx_policy *narrow, const struct sbx_policy *wide)
-{
-    unsigned i, k;
-
-    for (i = 0; i < wide->n_routes; i++) {
-        bool bound = within_rate(narrow->rate[SBX_SCOPE_AGENT], wide->route[i].rate);
-
-        for (k = 0; k < narrow->n_routes; k++) {
-            bound = bound || (strcmp(narrow->route[k].route, wide->route[i].route) == 0 &&
-                              within_rate(narrow->route[k].rate, wide->route[i].rate));
-        }
-        if (!bound) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
-within_sessions(const struct sbx_policy *narrow, const struct sbx_policy *wide)
-{
-    const struct sbx_session_policy *a = &narrow->sessions, *b = &wide->sessions;
-    bool fine = a->max <= b->max && within_said(a->max_lifetime_ms, b->max_lifetime_ms) &&
-                within_said(narrow->retention_records_ms, wide->retention_records_ms) &&
-                within_said(narrow->retention_artifacts_ms, wide->retention_artifacts_ms) &&
-                narrow->max_upload_bytes <= wide->max_upload_bytes &&
-                narrow->max_stored_bytes <= wide->max_stored_bytes &&
-                a->longest[SBX_SESSION_TTL] <= a->max_lifetime_ms;
-    unsigned i;
-
-    for (i = 0; i < SBX_N_SESSION_TIMES; i++) {
-        fine = fine && within_said(a->fallback[i], b->fallback[i]) &&
-               within_said(a->longest[i], b->longest[i]) && a->fallback[i] <= a->longest[i];
-    }
-    return fine;
-}
-
-static bool
-within(const struct sbx_policy *narrow, const struct sbx_policy *wide)
-{
-    bool fine =
-        within_sessions(narrow, wide) && within_set(&narrow->languages, &wide->languages) &&
-        within_set(&narrow->templates, &wide->templates) && within_routes(narrow, wide) &&
-        narrow->max_env <= wide->max_env && narrow->max_files <= wide->max_files &&
-        narrow->max_artifacts <= wide->max_artifacts && narrow->max_file_bytes <= wide->max_file_bytes &&
-        narrow->max_artifact_bytes <= wide->max_artifact_bytes && narrow->max_wait_ms <= wide->max_wait_ms;
-    unsigned i;
-
-    for (i = 0; i < SBX_N_LIMITS; i++) {
-        fine = fine && within_said(narrow->max.value[i], wide->max.value[i]) &&
-               within_said(narrow->fallback.value[i], wide->fallback.value[i]) &&
-               narrow->fallback.value[i] <= narrow->max.value[i];
-    }
-    for (i = 0; i < SBX_N_SCOPES; i++) {
-        fine = fine && within_rate(narrow->rate[i], wide->rate[i]) &&
-               within_said(narrow->concurrency[i], wide->concurrency[i]);
-    }
-    return fine;
-}
-
-/* Four layers at random: the result is within the base and within every layer, and so is each step. */
-static void
-test_never_widens(void)
-{
-    unsigned round, widened = 0, k;
-    const char *given = getenv("SEED");
-
-    seed = given != NULL ? strtoull(given, NULL, 10) : (sbx_now_unix_ms() | 1);
-    note("SEED=%" PRIu64, seed);
-    seed = seed != 0 ? seed : 1;
-    for (round = 0; round < N_RANDOM / 4; round++) {
-        struct sbx_policy first = random_policy(), policy, before, layer;
-
-        sbx_policy_base(&policy, &first);
-        for (k = 0; k < 3; k++) {
-            before = policy;
-            layer = random_policy();
-            sbx_policy_narrow(&policy, &layer);
-            widened += !within(&policy, &before) || !within(&policy, &layer);
-        }
-    }
-    is_uint(widened, 0, "%u documents in layers of four: none widens", N_RANDOM);
-}
-
 int
 main(void)
 {
@@ -577,9 +378,10 @@ main(void)
     test_rate_text();
     test_merge_rates();
     test_route_overflow();
-    test_unmerged();
+    test_unsaid();
     test_long_names();
     test_aliases();
-    test_never_widens();
+    test_overfull();
+    test_named();
     return done_testing();
 }

@@ -1,6 +1,6 @@
 /* Runs the cases of policies/tests/ (their form: policies/README.md): documents and a request in, the
  * decision out. */
-#include "lib/sbx_policy.h"
+#include "lib/sbx_policy_doc.h"
 
 #include <glob.h>
 
@@ -41,22 +41,44 @@ load(const char *path)
     return json;
 }
 
-/* The merged policy of a case; false with the refused document's field in *err. */
-static bool
-merge(struct sbx_policy *ret, const json_t *layers, struct sbx_field_error *err)
+#define MAX_LAYERS 8
+
+/* The documents of a case. */
+struct layers {
+    struct sbx_policy_doc *doc[MAX_LAYERS];
+    unsigned n;
+};
+
+static void
+layers_deinit(struct layers *layers)
 {
-    struct sbx_policy layer;
+    while (layers->n > 0) {
+        free(layers->doc[--layers->n]);
+    }
+}
+
+/* Compiles the documents and lays them over each other; false with the refused document's field in *err. */
+static bool
+merge(struct layers *layers, struct sbx_policy_view *view, const json_t *documents,
+      struct sbx_field_error *err)
+{
     const json_t *document;
     size_t i;
+    int r;
 
-    json_array_foreach (layers, i, document) {
-        if (!sbx_policy_from_json(&layer, document, err)) {
+    json_array_foreach (documents, i, document) {
+        if (layers->n == MAX_LAYERS) {
+            BAIL_OUT("too many layers");
+        }
+        r = sbx_policy_doc_compile(&layers->doc[layers->n], document, err);
+        if (r != 0) {
             return false;
         }
+        layers->n++;
         if (i == 0) {
-            sbx_policy_base(ret, &layer);
-        } else {
-            sbx_policy_narrow(ret, &layer);
+            sbx_policy_view_init(view, layers->doc[0]);
+        } else if (!sbx_policy_view_add(view, layers->doc[i])) {
+            BAIL_OUT("no room for a layer");
         }
     }
     return true;
@@ -108,10 +130,12 @@ check_allowed(const char *name, const json_t *expect, const struct sbx_policy_in
     }
 }
 
-/* What is written about a violation must be JSON, and its limit and observed value must not be empty. */
+/* What is written about a violation must be JSON; "limit" and "observed" are those of the first. */
 static void
-check_written(const char *name, const struct sbx_decision *decision)
+check_written(const char *name, const struct sbx_decision *decision, const json_t *expect)
 {
+    const char *limit = json_string_value(json_object_get(expect, "limit"));
+    const char *observed = json_string_value(json_object_get(expect, "observed"));
     struct sbx_buf buf = SBX_BUF_INIT(65536);
     struct sbx_field_error err;
     struct sbx_jsonw w;
@@ -122,6 +146,12 @@ check_written(const char *name, const struct sbx_decision *decision)
     sbx_violations_write(&w, decision->violation, decision->n_violations);
     sbx_jsonw_object_end(&w);
     ok(!buf.failed && sbx_json_parse(&json, buf.data, buf.len, &err) == 0, "%s: violations are JSON", name);
+    if (limit != NULL) {
+        is_str(decision->violation[0].limit, limit, "%s: limit", name);
+    }
+    if (observed != NULL) {
+        is_str(decision->violation[0].observed, observed, "%s: observed", name);
+    }
     json_decref(json);
     sbx_buf_deinit(&buf);
 }
@@ -131,7 +161,7 @@ kind_of(const json_t *test)
 {
     static const char *const names[] = {
         [SBX_POLICY_JOB] = "job",   [SBX_POLICY_SESSION] = "session", [SBX_POLICY_EXTEND] = "extend",
-        [SBX_POLICY_STEP] = "step", [SBX_POLICY_PROCESS] = "process",
+        [SBX_POLICY_STEP] = "step", [SBX_POLICY_PROCESS] = "process", [SBX_POLICY_TOOL] = "tool",
     };
     const char *name = json_string_value(json_object_get(test, "kind"));
     unsigned i;
@@ -148,35 +178,48 @@ kind_of(const json_t *test)
 }
 
 static void
-run_case(const json_t *test)
+run_request(const char *name, const json_t *test, const struct sbx_policy_view *view)
 {
-    const char *name = json_string_value(json_object_get(test, "name"));
     const json_t *expect = json_object_get(test, "expect");
     const char *error = json_string_value(json_object_get(expect, "error"));
-    const char *document_error = json_string_value(json_object_get(expect, "document_error"));
-    struct sbx_policy policy;
+    const char *tool = json_string_value(json_object_get(test, "tool"));
+    struct sbx_field_error err = { .field = "(none)" };
     struct sbx_policy_input input;
     struct sbx_decision decision;
-    struct sbx_field_error err = { .field = "(none)" };
 
-    if (!merge(&policy, json_object_get(test, "layers"), &err) || document_error != NULL) {
-        is_str(err.field, document_error, "%s: document refused", name);
-        return;
-    }
     if (!sbx_policy_input_from_json(&input, kind_of(test), json_object_get(test, "request"), &err) ||
         error != NULL) {
         is_str(err.field, error, "%s: request refused", name);
         return;
     }
+    (void)snprintf(input.tool, sizeof(input.tool), "%s", tool != NULL ? tool : "");
 
-    sbx_policy_decide(&policy, &input, &decision);
+    sbx_policy_view_decide(view, &input, &decision);
     is_int(decision.allowed, json_is_true(json_object_get(expect, "allowed")), "%s", name);
     check_violations(name, json_object_get(expect, "violations"), &decision);
     if (decision.allowed) {
         check_allowed(name, expect, &input, &decision);
     } else {
-        check_written(name, &decision);
+        check_written(name, &decision, expect);
     }
+}
+
+static void
+run_case(const json_t *test)
+{
+    const char *name = json_string_value(json_object_get(test, "name"));
+    const char *document_error =
+        json_string_value(json_object_get(json_object_get(test, "expect"), "document_error"));
+    struct layers layers = { .n = 0 };
+    struct sbx_policy_view view;
+    struct sbx_field_error err = { .field = "(none)" };
+
+    if (!merge(&layers, &view, json_object_get(test, "layers"), &err) || document_error != NULL) {
+        is_str(err.field, document_error, "%s: document refused", name);
+    } else {
+        run_request(name, test, &view);
+    }
+    layers_deinit(&layers);
 }
 
 static void
@@ -184,20 +227,25 @@ test_default_document(void)
 {
     json_t *document = load("policies/default.json");
     struct sbx_field_error err = { .field = "" };
-    struct sbx_policy policy, base, builtin;
+    struct sbx_policy_doc *doc = NULL;
+    struct sbx_policy_view view;
+    struct sbx_policy builtin;
 
-    ok(sbx_policy_from_json(&policy, document, &err), "policies/default.json is a policy: %s %s", err.field,
-       err.message);
-    sbx_policy_base(&base, &policy);
+    ok(sbx_policy_doc_compile(&doc, document, &err) == 0, "policies/default.json is a policy: %s %s",
+       err.field, err.message);
+    sbx_policy_view_init(&view, doc);
     sbx_policy_builtin(&builtin);
-    ok(memcmp(&base.max, &builtin.max, sizeof(base.max)) == 0, "and its maxima are the built-in ones");
-    ok(memcmp(&base.fallback, &builtin.fallback, sizeof(base.max)) == 0, "and its defaults too");
-    ok(memcmp(&base.sessions, &builtin.sessions, sizeof(base.sessions)) == 0, "and what it says of sessions");
-    ok(base.max_upload_bytes == builtin.max_upload_bytes &&
-           base.max_stored_bytes == builtin.max_stored_bytes &&
-           base.retention_records_ms == builtin.retention_records_ms &&
-           base.retention_artifacts_ms == builtin.retention_artifacts_ms,
+    ok(memcmp(&view.merged.max, &builtin.max, sizeof(builtin.max)) == 0,
+       "and its maxima are the built-in ones");
+    ok(memcmp(&view.merged.fallback, &builtin.fallback, sizeof(builtin.max)) == 0, "and its defaults too");
+    ok(memcmp(&view.merged.sessions, &builtin.sessions, sizeof(builtin.sessions)) == 0,
+       "and what it says of sessions");
+    ok(view.merged.max_upload_bytes == builtin.max_upload_bytes &&
+           view.merged.max_stored_bytes == builtin.max_stored_bytes &&
+           view.merged.retention_records_ms == builtin.retention_records_ms &&
+           view.merged.retention_artifacts_ms == builtin.retention_artifacts_ms,
        "and of what is kept");
+    free(doc);
     json_decref(document);
 }
 

@@ -49,6 +49,52 @@ test_scopes(void)
     }
 }
 
+/* What governs a tenant is implied by nothing. */
+static const struct {
+    const char *scopes;
+    bool policies_read, policies_write, audit_read;
+} governors[] = {
+    { "", false, false, false },
+    { "openid profile", false, false, false },
+    { "jobs:read jobs:write sessions:write", false, false, false },
+    { "policies:read", true, false, false },
+    { "policies:write", false, true, false },
+    { "policies:read policies:write", true, true, false },
+    { "policies:", false, false, false },
+    { "policies:*", false, false, false },
+    { "policies:readonly", false, false, false },
+    { "Policies:read", false, false, false },
+    { "audit:read", false, false, true },
+    { "admin", true, true, true },
+    { "openid admin", true, true, true },
+    { "administrator", false, false, false },
+    { "Admin", false, false, false },
+    { "xadmin admin:read", false, false, false },
+    { "admin:", false, false, false },
+};
+
+static void
+test_governors(void)
+{
+    const struct route_method policies_read = { .scope = "policies:read" },
+                              policies_write = { .scope = "policies:write" },
+                              audit_read = { .scope = "audit:read" }, jobs_read = { .scope = "jobs:read" };
+
+    for (size_t i = 0; i < SBX_COUNT(governors); i++) {
+        const char *scopes = governors[i].scopes;
+
+        is_int(route_permits(&policies_read, scopes), governors[i].policies_read, "\"%s\" and policies:read",
+               scopes);
+        is_int(route_permits(&policies_write, scopes), governors[i].policies_write,
+               "\"%s\" and policies:write", scopes);
+        is_int(route_permits(&audit_read, scopes), governors[i].audit_read, "\"%s\" and audit:read", scopes);
+    }
+    ok(route_permits(&jobs_read, "admin policies:read"), "naming them leaves the others as they are");
+    ok(!route_permits(&jobs_read, "admin sessions:read"), "and admin is not of the others");
+}
+
+#define POLICY "pol_01m7yep0vh3nhv2pk7vh28r48r"
+
 static const struct {
     const char *path, *route; /* NULL: none */
     const char *id, *rest;
@@ -74,6 +120,17 @@ static const struct {
     { "/v1/jobs/" JOB "/artifacts/a%", "job.artifact", JOB, NULL },
     { "/v1/jobs/" JOB "/artifacts/a%2", "job.artifact", JOB, NULL },
     { "/v1/jobs/" JOB "/artifacts/a%zz", "job.artifact", JOB, NULL },
+    { "/v1/policies", "policies", "", NULL },
+    { "/v1/policies/" POLICY, "policy", POLICY, NULL },
+    { "/v1/policies/" JOB, "policy", "", NULL },
+    { "/v1/policies/" POLICY "/versions/3", "policy.version", POLICY, NULL },
+    { "/v1/policies/" POLICY "/versions/3/diff", "policy.diff", POLICY, NULL },
+    { "/v1/policies/" POLICY "/versions//diff", NULL, "", NULL },
+    { "/v1/revocations/" POLICY, "revocation", "", NULL },
+    { "/v1/gateway", NULL, "", NULL },
+    { "/v1/gateway/", NULL, "", NULL },
+    { "/v1/gateway/changes", "gateway.changes", "", NULL },
+    { "/v1/gateway/changes/", NULL, "", NULL },
 };
 
 static void
@@ -98,6 +155,7 @@ int
 main(void)
 {
     test_scopes();
+    test_governors();
     test_paths();
     return done_testing();
 }

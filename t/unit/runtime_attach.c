@@ -148,6 +148,7 @@ op_deinit(struct op *op)
     sbx_buf_deinit(&op->out);
 }
 
+static const char *language = "python";
 static const char main_context[] = "{\"op\":\"context\",\"name\":\"main\",\"language\":\"python\"}";
 static const char step[] = "{\"op\":\"step\",\"context\":\"main\",\"id\":\"s1\",\"timeout_ms\":60000,"
                            "\"max_displays\":4,\"max_display_bytes\":1000}";
@@ -164,10 +165,12 @@ talk_adopt(struct talk *talk)
                                [SBX_LIMIT_TIME] = 100000,
                            } };
     uv_update_time(&loop);
-    if (runtime->ops->create(runtime, "default", talk_on_created, talk) != 0 ||
+    if (runtime->ops->create(runtime, "default", is_preparing ? language : NULL, RUNTIME_PREPARE_ANY,
+                             talk_on_created, talk) != 0 ||
         !turn_until(&talk->n_created, 1) || talk->rc != 0) {
         BAIL_OUT("no sandbox: code %d", talk->rc);
     }
+    assert(talk->sandbox->is_prepared == is_preparing);
     if (talk->sandbox->ops->adopt(talk->sandbox, &talk->limits, 0, talk_on_adopted, talk) != 0 ||
         !turn_until(&talk->n_adopted, 1) || talk->rc != 0) {
         BAIL_OUT("not adopted: code %d", talk->rc);
@@ -229,6 +232,9 @@ test_steps(void)
           "capture_output=True, text=True).stdout)");
     ok(op.out.data != NULL && strstr(op.out.data, "socket:") == NULL, "no child has the driver's descriptor");
     op_deinit(&op);
+    op_do(&op, &talk, step, "print('repl' in open('/proc/self/cmdline').read())");
+    is_str(op.out.data, is_preparing ? "False\n" : "True\n", "whether it has waited is what was asked for");
+    op_deinit(&op);
     op_do(&op, &talk, step, "print('y' * 3000000)");
     is_uint(op.n_data, 3000001, "three million bytes");
     op_deinit(&op);
@@ -264,6 +270,81 @@ test_timeout(void)
     op_deinit(&op);
     op_do(&op, &talk, step, "1");
     ok(says(&op, "\"restarted\":true"), "which starts again");
+    op_deinit(&op);
+    talk_end(&talk);
+}
+
+static void
+test_javascript(void)
+{
+    static const char context[] = "{\"op\":\"context\",\"name\":\"main\",\"language\":\"javascript\"}";
+    struct talk talk;
+    struct op op;
+
+    language = "javascript";
+    talk_adopt(&talk);
+    language = "python";
+    if (talk.sandbox->ops->attach(talk.sandbox, talk_on_lost, talk_on_attached, &talk) != 0 ||
+        !turn_until(&talk.n_attached, 1) || talk.rc != 0) {
+        BAIL_OUT("not attached: code %d", talk.rc);
+    }
+    op_do(&op, &talk, context, NULL);
+    is_str(op.end, "{\"ok\":true}", "javascript: an interpreter is there");
+    op_deinit(&op);
+    op_do(&op, &talk, step,
+          "let x = 41; console.log(process.argv.length, require('fs').readFileSync('/proc/self/cmdline', "
+          "'utf8')"
+          ".includes('repl'))");
+    is_str(op.out.data, is_preparing ? "2 false\n" : "2 true\n",
+           "javascript: whether it has waited is what was asked for");
+    op_deinit(&op);
+    op_do(&op, &talk, step,
+          "x += 1; require('child_process').spawnSync('/bin/sh', ['-c', 'echo child; cat'], "
+          "{ stdio: 'inherit' }); console.log(x)");
+    is_str(op.out.data, "child\n42\n", "javascript: what it was given is its children's too");
+    op_deinit(&op);
+    op_do(&op, &talk, step,
+          "const fs = require('fs'); console.log(fs.readdirSync('/proc/self/fd').map((n) => { try { return "
+          "fs.readlinkSync('/proc/self/fd/' + n).split(':')[0] } catch { return '' } }).filter((l) => l == "
+          "'socket').length, fs.readFileSync(0).length)");
+    is_str(op.out.data, "1 0\n", "javascript: one descriptor is the driver's, input is empty");
+    op_deinit(&op);
+    op_do(&op, &talk, "{\"op\":\"step\",\"context\":\"main\",\"id\":\"s1\",\"timeout_ms\":300}",
+          "while (true);");
+    ok(says(&op, "\"status\":\"timed_out\"") && says(&op, "\"interpreter\":\"alive\""),
+       "javascript: it is interrupted");
+    op_deinit(&op);
+    op_do(&op, &talk, step, "process.exit(3)");
+    ok(says(&op, "\"exit_code\":3"), "javascript: and ends");
+    op_deinit(&op);
+    op_do(&op, &talk, step, "console.log(7)");
+    ok(says(&op, "\"restarted\":true"), "javascript: and starts again");
+    op_deinit(&op);
+    talk_end(&talk);
+}
+
+/* A command before the first interpreter: it must not find one that waits, and none does afterwards. */
+static void
+test_dropped(void)
+{
+    struct talk talk;
+    struct op op;
+
+    talk_adopt(&talk);
+    if (talk.sandbox->ops->attach(talk.sandbox, talk_on_lost, talk_on_attached, &talk) != 0 ||
+        !turn_until(&talk.n_attached, 1) || talk.rc != 0) {
+        BAIL_OUT("not attached: code %d", talk.rc);
+    }
+    op_do(&op, &talk,
+          "{\"op\":\"exec\",\"shell\":\"cat /proc/[0-9]*/cmdline | tr '\\\\0' ' '\",\"stdin\":false}", NULL);
+    ok(says(&op, "\"exit_code\":0") && (op.out.data == NULL || strstr(op.out.data, "drivers") == NULL),
+       "a command sees no interpreter that waits");
+    op_deinit(&op);
+    op_do(&op, &talk, main_context, NULL);
+    is_str(op.end, "{\"ok\":true}", "then one is started");
+    op_deinit(&op);
+    op_do(&op, &talk, step, "print('repl' in open('/proc/self/cmdline').read())");
+    is_str(op.out.data, "True\n", "as ever");
     op_deinit(&op);
     talk_end(&talk);
 }
@@ -413,6 +494,8 @@ test_tier(void)
     begin();
     test_steps();
     test_timeout();
+    test_javascript();
+    test_dropped();
     test_oom();
     test_processes();
     test_destroy();
@@ -427,8 +510,12 @@ main(void)
     struct stat st;
 
     test_tier();
+    is_preparing = true;
+    test_tier();
     if (stat("/usr/bin/runsc", &st) == 0) {
         with_gvisor = true;
+        test_tier();
+        is_preparing = false;
         test_tier();
     }
     return done_testing();

@@ -15,6 +15,7 @@
 enum { CREATE_MS = 400, AGENT_MS = 300 };
 
 static struct runtime *runtime;
+static bool is_forking; /* the launcher says so of what it makes */
 
 /* The far ends of one sandbox's descriptors, and what was heard of it. */
 struct box {
@@ -273,6 +274,7 @@ launcher_created(struct box *box, const struct launch_head *request, uint64_t id
     fds[n_fds++] = err[0];
     peer_fds = fds;
     message.head.sandbox = id;
+    message.created.is_forked = is_forking;
     peer_send(&message, LAUNCH_CREATED, sizeof(message.created), n_fds);
     peer_fds = NULL;
     for (unsigned i = 0; i < n_fds; i++) {
@@ -285,7 +287,7 @@ box_ask(struct box *box)
 {
     box_init(box);
     uv_update_time(&loop);
-    assert(runtime->ops->create(runtime, "default", box_on_created, box) == 0);
+    assert(runtime->ops->create(runtime, "default", NULL, RUNTIME_PREPARE_ANY, box_on_created, box) == 0);
     assert(box->n_created == 0);
 }
 
@@ -384,8 +386,6 @@ box_step(struct box *box, uint64_t id)
     box_warm(box, id);
     box_adopt(box);
     box_start(box);
-    agent_answer(box, 201, "{}");
-    assert(agent_receive(box) != NULL);
     assert(strncmp(box->request, "POST /v1/steps HTTP/1.1\r\n", 25) == 0);
 }
 

@@ -20,17 +20,15 @@ test_good_run(void)
     box_warm(&box, 7);
     box_adopt(&box);
     box_start(&box);
-    ok(strncmp(box.request, "POST /v1/sessions HTTP/1.1\r\n", 28) == 0, "a session is opened");
-    ok(strstr(box.request, "\"sessionId\":\"job_1\",\"runtime\":\"python\"") != NULL,
-       "of the job's id and language");
+    ok(strncmp(box.request, "POST /v1/steps HTTP/1.1\r\n", 25) == 0, "a step is asked for");
+    ok(strstr(box.request, "\"session\":{\"sessionId\":\"job_1\",\"runtime\":\"python\"") != NULL,
+       "with a session, of the job's id and language");
     ok(strstr(box.request, "\"env\":{\"NAME\":\"v\\\"alue\"}") != NULL, "with its environment");
     ok(strstr(box.request, "{\"path\":\"data.csv\",\"content\":\"YSxiCg==\",\"encoding\":\"base64\"}") !=
            NULL,
        "and files");
     (void)snprintf(head, sizeof(head), "%.64s", strstr(box.request, "X-Session-Token: ") + 17);
     is_uint(strspn(head, "0123456789abcdef"), 64, "its token has 32 bytes");
-    agent_answer(&box, 201, "{}");
-    assert(agent_receive(&box) != NULL);
     ok(strstr(
            box.request,
            tier == SBX_ISOLATION_GVISOR
@@ -38,11 +36,11 @@ test_good_run(void)
                  "c\"],\"event\":{\"a\":1},\"stdin\":\"input\",\"timeout_ms\":5000"
                : "\"code\":\"print(1)\",\"args\":[\"a\",\"b c\"],\"event\":{\"a\":1},\"timeout_ms\":5000") !=
            NULL,
-       "the step follows");
+       "the code follows");
     ok(strstr(box.request, "\"artifacts\":[\"out/*\"],\"max_artifacts\":4,\"max_artifact_bytes\":1000") !=
            NULL,
        "with what to collect");
-    ok(strstr(box.request, head) != NULL, "under the same token");
+    ok(strstr(strstr(box.request, "\r\n\r\n"), head) != NULL, "under the same token");
     if (tier == SBX_ISOLATION_PROCESS) {
         assert(peer_wait(box.in));
         n = read(box.in, text, sizeof(text));
@@ -153,11 +151,6 @@ test_bad_agent(void)
     ok(turn_until(&box.n_done, 1) && box.done_rc == RUNTIME_E_REFUSED, "a refused step");
     is_str(box.outcome->message, "the agent refused the step", "whose reason is not fit to be told");
     box_end(&box);
-
-    box_warm(&box, 33);
-    box_adopt(&box);
-    box_start(&box);
-    expect_done(&box, &running, RUNTIME_E_AGENT, "an agent that does not answer the session");
 
     box_warm(&box, 34);
     box_adopt(&box);
@@ -347,8 +340,77 @@ test_create_faults(void)
     ok(peer_receive(&message).type == LAUNCH_DESTROY, "and is destroyed");
     launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
     box_deinit(&box);
-    is_int(runtime->ops->create(runtime, "a name of a template that is far too long", box_on_created, &box),
+    is_int(runtime->ops->create(runtime, "a name of a template that is far too long", NULL,
+                                RUNTIME_PREPARE_ANY, box_on_created, &box),
            -ENAMETOOLONG, "a name that does not fit");
+    runtime_end();
+}
+
+static void
+test_prepare(void)
+{
+    static const struct {
+        const char *what, *answer;
+        int status, rc;
+        bool is_prepared;
+    } cases[] = {
+        { "an interpreter waits", "{\"status\":\"ok\",\"origin\":\"forked\"}", 200, 0, true },
+        { "one that was started does", "{\"status\":\"ok\",\"origin\":\"started\"}", 200, 0, true },
+        { "no such language", "{\"status\":400}", 400, 0, false },
+        { "no such route", "", 404, 0, false },
+        { "none came up", "{\"status\":503}", 503, 0, false },
+        { "a broken agent", "{}", 500, 0, false },
+        { "no document", "ready", 200, RUNTIME_E_AGENT, false },
+        { "another document", "{\"status\":\"ready\"}", 200, RUNTIME_E_AGENT, false },
+        { "another success", "{\"status\":\"ok\"}", 201, RUNTIME_E_AGENT, false },
+        { "a redirection", "", 302, RUNTIME_E_AGENT, false },
+        { "a hang-up", NULL, 0, RUNTIME_E_AGENT, false },
+    };
+    union launch_message message;
+    struct box box;
+
+    runtime_begin();
+    for (unsigned i = 0; i < SBX_COUNT(cases); i++) {
+        const char *body;
+
+        box_init(&box);
+        uv_update_time(&loop);
+        is_forking = i % 2 == 0;
+        assert(runtime->ops->create(runtime, "default", "python", RUNTIME_PREPARE_ANY, box_on_created,
+                                    &box) == 0);
+        assert(peer_receive(&message).type == LAUNCH_CREATE);
+        launcher_created(&box, &message.head, 70 + i);
+        body = agent_receive(&box);
+        ok(body != NULL && strncmp(box.request, "POST /v1/prepare HTTP/1.1\r\n", 27) == 0,
+           "prepare: it is all that a new agent is asked");
+        is_str(body, "{\"runtime\":\"python\"}", "prepare: with the language");
+        ok(box.n_created == 0, "prepare: not warm before the answer");
+        if (cases[i].answer == NULL) {
+            box_hangup(&box.http);
+        } else {
+            agent_answer(&box, cases[i].status, cases[i].answer);
+        }
+        ok(turn_until(&box.n_created, 1) && box.created_rc == cases[i].rc, "prepare: %s", cases[i].what);
+        if (box.sandbox != NULL) {
+            ok(box.sandbox->is_prepared == cases[i].is_prepared, "prepare: %s: as it says", cases[i].what);
+            ok(box.sandbox->is_forked == (cases[i].is_prepared && is_forking),
+               "prepare: %s: forked when it is there", cases[i].what);
+            box_end(&box);
+            continue;
+        }
+        ok(peer_receive(&message).type == LAUNCH_DESTROY, "prepare: the sandbox is destroyed");
+        launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+        box_deinit(&box);
+    }
+    is_forking = true;
+    box_warm(&box, 90);
+    ok(!box.sandbox->is_prepared && !box.sandbox->is_forked,
+       "prepare: nothing is when nothing was asked for");
+    is_forking = false;
+    box_end(&box);
+    is_int(runtime->ops->create(runtime, "default", "the name of a language that is too long",
+                                RUNTIME_PREPARE_ANY, box_on_created, &box),
+           -ENAMETOOLONG, "prepare: a language that does not fit");
     runtime_end();
 }
 
@@ -416,20 +478,9 @@ test_warm_and_adopt_faults(void)
     runtime_end();
 }
 
-enum moment {
-    AT_HEALTH,
-    AT_WARM,
-    AT_ADOPT,
-    AT_ADOPTED,
-    AT_SESSION,
-    AT_STEP,
-    AT_SETTLE,
-    AT_ENDED,
-    AT_FETCH,
-    N_MOMENTS
-};
+enum moment { AT_HEALTH, AT_WARM, AT_ADOPT, AT_ADOPTED, AT_STEP, AT_SETTLE, AT_ENDED, AT_FETCH, N_MOMENTS };
 
-static const char *const moment_names[] = { "health", "warm",   "adopt", "adopted", "session",
+static const char *const moment_names[] = { "health", "warm",   "adopt", "adopted",
                                             "step",   "settle", "ended", "fetch" };
 
 static void
@@ -441,7 +492,7 @@ box_bring(struct box *box, enum moment moment)
         box_make(box, 7);
         return;
     }
-    if (moment <= AT_SESSION) {
+    if (moment <= AT_ADOPTED) {
         box_warm(box, 7);
     }
     if (moment == AT_WARM) {
@@ -449,13 +500,10 @@ box_bring(struct box *box, enum moment moment)
     } else if (moment == AT_ADOPT) {
         assert(box->sandbox->ops->adopt(box->sandbox, &limits, 0, box_on_adopted, box) == 0);
         assert(peer_receive(&message).type == LAUNCH_ADOPT);
-    } else if (moment <= AT_SESSION) {
+    } else if (moment <= AT_ADOPTED) {
         box_adopt(box);
     }
-    if (moment == AT_SESSION) {
-        box_start(box);
-    }
-    if (moment <= AT_SESSION) {
+    if (moment <= AT_ADOPTED) {
         return;
     }
     box_step(box, 7);
@@ -495,9 +543,9 @@ test_launcher_lost(void)
         is_uint(box.n_created - before.n_created, moment == AT_HEALTH, "at %s: created", name);
         is_uint(box.n_dead - before.n_dead, moment == AT_WARM, "at %s: dead", name);
         is_uint(box.n_adopted - before.n_adopted, moment == AT_ADOPT, "at %s: adopted", name);
-        is_uint(box.n_done - before.n_done, moment >= AT_SESSION && moment <= AT_SETTLE, "at %s: done", name);
+        is_uint(box.n_done - before.n_done, moment >= AT_STEP && moment <= AT_SETTLE, "at %s: done", name);
         is_uint(box.n_fetched - before.n_fetched, moment == AT_FETCH, "at %s: fetched", name);
-        if (moment >= AT_SESSION && moment <= AT_SETTLE) {
+        if (moment >= AT_STEP && moment <= AT_SETTLE) {
             is_int(box.done_rc, RUNTIME_E_UNAVAILABLE, "because the launcher is gone");
         }
         if (moment == AT_HEALTH) {
@@ -543,7 +591,7 @@ test_free_anywhere(void)
            "at %s: free calls nobody from inside", moment_names[moment]);
         turn_for(5);
         is_uint(box.n_created, 1, "a creation has its end");
-        if (moment >= AT_SESSION) {
+        if (moment >= AT_STEP) {
             is_uint(box.n_done, 1, "and so has a run");
         }
         peer_hangup();
@@ -707,6 +755,7 @@ test_faults(void)
     test_ended();
     test_output();
     test_create_faults();
+    test_prepare();
     test_other_tiers_fds();
     test_warm_and_adopt_faults();
     test_launcher_lost();

@@ -12,7 +12,9 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ static pid_t launcher;
 static unsigned uid_base;
 static unsigned n_up, n_down;
 static bool with_gvisor;
+static bool is_preparing; /* sandboxes for the language of what will run in them */
 
 static void
 on_log(void *arg _unused_, const char *event, const char *detail)
@@ -162,6 +165,24 @@ copy_drivers(void)
     closedir(dir);
 }
 
+/* A number that no other program of these has now: held by a socket without a file, as t/lib/Sandbox/Slot.pm holds its own. */
+static unsigned
+slot_take(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    for (unsigned i = 0; i < 1000; i++) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        unsigned slot = ((unsigned)getpid() + i) % 1000;
+
+        (void)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "sandbox-test-runtime-%u", slot);
+        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+            return slot; /* until the program's end */
+        }
+    }
+    BAIL_OUT("no number is free");
+}
+
 static void
 begin(void)
 {
@@ -186,7 +207,7 @@ begin(void)
     }
     memcpy(work_dir, "/tmp/runtime_process.XXXXXX", sizeof("/tmp/runtime_process.XXXXXX"));
     assert(mkdtemp(work_dir) != NULL);
-    uid_base = 8000000 + (unsigned)getpid() % 1000 * 256;
+    uid_base = 8000000 + slot_take() * 256;
     (void)snprintf(launch_socket, sizeof(launch_socket), "%s/socket", work_dir);
     (void)snprintf(path, sizeof(path), "%s/opt", work_dir);
     assert(mkdir(path, 0755) == 0);

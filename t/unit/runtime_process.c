@@ -110,7 +110,8 @@ static void
 job_create(struct job *job)
 {
     uv_update_time(&loop);
-    if (runtime->ops->create(runtime, "default", job_on_created, job) != 0 ||
+    if (runtime->ops->create(runtime, "default", is_preparing ? job->run.language : NULL, RUNTIME_PREPARE_ANY,
+                             job_on_created, job) != 0 ||
         !turn_until(&job->n_created, 1) || job->created_rc != 0) {
         BAIL_OUT("no sandbox: code %d", job->created_rc);
     }
@@ -457,7 +458,8 @@ test_many(void)
         job_init(&jobs[i], "python", "import sys\nprint(sum(map(int, sys.stdin.read().split())))");
         jobs[i].run.stdin_data = "20 22";
         jobs[i].run.stdin_len = 5;
-        assert(runtime->ops->create(runtime, "default", job_on_created, &jobs[i]) == 0);
+        assert(runtime->ops->create(runtime, "default", NULL, RUNTIME_PREPARE_ANY, job_on_created,
+                                    &jobs[i]) == 0);
     }
     for (unsigned i = 0; i < N; i++) {
         assert(turn_until(&jobs[i].n_created, 1) && jobs[i].created_rc == 0);
@@ -471,6 +473,91 @@ test_many(void)
     for (unsigned i = 0; i < N; i++) {
         job_end(&jobs[i]);
     }
+}
+
+/* All that a program can see of its walls. */
+static const char probe[] =
+    "import os,resource,signal,sys\n"
+    "print([(n, resource.getrlimit(getattr(resource, n))) for n in sorted(dir(resource)) if n[:7] == "
+    "'RLIMIT_'])\n"
+    "print([l for l in open('/proc/self/status') if l.split(':')[0] in ('Umask', 'PPid', 'Uid', "
+    "'Gid', 'Groups', "
+    "'Threads', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters', 'SigBlk', 'SigIgn', 'SigCgt', 'CapInh', "
+    "'CapPrm', "
+    "'CapEff', 'CapBnd', 'CapAmb')])\n"
+    "print(sorted(os.listdir('/proc/self/fd')), [os.readlink(f'/proc/self/fd/{n}')[:5] for n in range(3)])\n"
+    /* Whoever forked it from outside had a number before it. */
+    "print([p for p in os.listdir('/proc') if p.isdigit()] == [str(os.getpid())], os.getsid(0) == "
+    "os.getpid(), "
+    "os.getpgid(0) == os.getpid(), os.getcwd())\n"
+    "print([os.readlink(f'/proc/self/ns/{n}') == os.readlink(f'/proc/self/ns/{n}') for n in "
+    "os.listdir('/proc/self/ns')])\n"
+    "def no(f, *a):\n"
+    "    try: f(*a)\n"
+    "    except OSError as e: return e.strerror\n"
+    "    return 'done'\n"
+    "print(no(open, '/proc/1/environ'), no(open, '/x', 'w'), no(os.kill, 1, 9), no(os.setuid, 0), no(open, "
+    "'/run/x', 'w'),\n"
+    "      no(os.open, '/proc/self/exe', os.O_RDWR), no(os.mknod, '/tmp/d', 0o60600, 1), no(os.unshare, 0) "
+    "if hasattr(os, 'unshare') else '')\n"
+    "print(open('/proc/self/oom_score_adj').read(), {l.split(':', 2)[2] for l in open('/proc/self/cgroup')}, "
+    "sorted(os.environ))\n"
+    "f = open('/workspace/big', 'wb')\n"
+    "print(no(f.truncate, 1 << 40))\n"
+    "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+    "print(sorted(os.listdir('/workspace')), sorted(os.listdir('/tmp')), "
+    "sorted(os.listdir('/run/sandbox')))\n";
+
+static void
+test_prepared(void)
+{
+    struct job started, job;
+
+    job_init(&started, "python", probe);
+    job_do(&started);
+    is_int(started.done_rc, 0, "a probe of an interpreter that is started");
+    note("%s%s", text(&started.output[0]), text(&started.output[1]));
+    for (unsigned i = 0; i < 2; i++) {
+        job_init(&job, "python", probe);
+        is_preparing = true;
+        job_create(&job);
+        is_preparing = false;
+        ok(job.sandbox->is_prepared, "one that waits");
+        job_do(&job);
+        is_good(&job, 0, text(&started.output[0]), "sees the same walls");
+        job_end(&job);
+    }
+    job_end(&started);
+
+    job_init(&job, "python", "print('main.py' in open('/proc/self/cmdline').read())");
+    is_preparing = true;
+    job_create(&job);
+    is_preparing = false;
+    job_do(&job);
+    is_good(&job, 0, "False\n", "it was one that waited");
+    job_end(&job);
+
+    job_init(&job, "bash", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls -d /proc/[0-9]* | wc -l");
+    job.run.language = "python";
+    is_preparing = true;
+    job_create(&job);
+    is_preparing = false;
+    job.run.language = "bash";
+    job_do(&job);
+    ok(strstr(text(&job.output[0]), "python") == NULL, "another language does not see it");
+    job_end(&job);
+
+    job_init(&job, "no-such-language", "");
+    is_preparing = true;
+    job_create(&job);
+    is_preparing = false;
+    ok(!job.sandbox->is_prepared, "a sandbox for no language that there is is warm and not prepared");
+    job.run.language = "python";
+    job.run.code = "print(7)";
+    job.run.code_len = 8;
+    job_do(&job);
+    is_good(&job, 0, "7\n", "and as good");
+    job_end(&job);
 }
 
 static void
@@ -493,7 +580,7 @@ test_launcher_killed(void)
     ok(processes_end(), "no process is left");
 
     job_init(&after, "bash", "echo back");
-    assert(runtime->ops->create(runtime, "default", job_on_created, &after) == 0);
+    assert(runtime->ops->create(runtime, "default", NULL, RUNTIME_PREPARE_ANY, job_on_created, &after) == 0);
     ok(turn_until(&after.n_created, 1) && after.created_rc == RUNTIME_E_UNAVAILABLE,
        "a creation fails meanwhile");
     launcher_start();
@@ -518,6 +605,17 @@ main(void)
     test_refused();
     test_destroy_during_run();
     test_many();
+    test_prepared();
+    is_preparing = true;
+    test_languages();
+    test_signal_and_result();
+    test_streams();
+    test_artifacts();
+    test_verdicts();
+    test_output_flood();
+    test_refused();
+    test_destroy_during_run();
+    is_preparing = false;
     test_launcher_killed();
     end();
     return done_testing();

@@ -13,7 +13,8 @@ test_good(void)
     static const char text[] = "{\"runtimes\":[" ENTRY(
         "\"python\"",
         ",\"aliases\":[\"python3\",\"py\"],\"repl\":[\"/bin/"
-        "x\"],\"env\":{}") "," ENTRY("\"bash\"", ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
+        "x\"],\"slot\":[\"/bin/y\"],\"env\":{}") "," ENTRY("\"bash\"",
+                                                           ",\"aliases\":null,\"source\":\"main.sh\"") "]}";
     char why[REGISTRY_WHY_LEN] = "";
     struct registry *registry = NULL;
 
@@ -29,6 +30,9 @@ test_good(void)
     ok(registry_canonical(registry, "python ") == NULL, "no white space is forgiven");
     ok(registry_has_repl(registry, "python") && registry_has_repl(registry, "py"), "one that holds sessions");
     ok(!registry_has_repl(registry, "bash"), "one that does not");
+    ok(registry_has_slot(registry, "python") && registry_has_slot(registry, "py"),
+       "one that can wait for its work");
+    ok(!registry_has_slot(registry, "bash") && !registry_has_slot(registry, "ruby"), "those that cannot");
     ok(!registry_has_repl(registry, "ruby") && !registry_has_repl(registry, ""),
        "nor does what is not there");
     ok(registry_free(registry) == NULL && registry_free(NULL) == NULL, "freed");

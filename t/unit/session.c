@@ -336,6 +336,40 @@ test_caps(void)
     finish();
 }
 
+/* What is told to the pool of who asks. */
+static void
+test_starting_beside(void)
+{
+    struct session *session, *other;
+
+    begin();
+    session = running();
+    is_uint(fake.others, 0, "nobody started beside it");
+    if (create(&other) != 0) {
+        abort();
+    }
+    is_uint(sessions_starting_beside(sessions, other), 0, "one that runs is not starting");
+    is_uint(sessions_starting_beside(sessions, session), 1, "one that has no sandbox is");
+    session_end(session, SESSION_CANCELLED, "");
+    session_end(other, SESSION_CANCELLED, "");
+    finish();
+
+    begin();
+    if (create(&session) != 0) {
+        abort();
+    }
+    memcpy(context.tenant, "u", 2);
+    if (create(&other) != 0) {
+        abort();
+    }
+    memcpy(context.tenant, "t", 2);
+    ok(sessions_starting_beside(sessions, session) == 0 && sessions_starting_beside(sessions, other) == 0,
+       "another tenant's does not count");
+    session_end(session, SESSION_CANCELLED, "");
+    session_end(other, SESSION_CANCELLED, "");
+    finish();
+}
+
 int
 main(void)
 {
@@ -352,5 +386,6 @@ main(void)
     test_store();
     test_extended();
     test_caps();
+    test_starting_beside();
     return done_testing();
 }

@@ -30,7 +30,7 @@ on_ended(void *arg, enum waiter_result result)
     (void)snprintf(usage, sizeof(usage), "%s", session->record.usage_json);
 }
 
-#define KERNEL "\"cpu_ms\":11,\"cpu_throttled_ms\":44,\"peak_memory_bytes\":22,\"disk_bytes\":33}"
+#define KERNEL "\"cpu_ms\":11,\"cpu_throttled_ms\":44,\"disk_bytes\":33,\"peak_memory_bytes\":22,"
 
 /* Its waiters are told with its end; what it used then. */
 static void

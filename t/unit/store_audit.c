@@ -146,8 +146,9 @@ test_lines(void)
     ok(strncmp(line, "{\"seq\":1,\"ts\":\"2", 16) == 0, "the first line begins with its number and time");
     ok(strstr(line,
               "\"tenant\":\"t2\",\"kind\":\"job.accepted\",\"object\":\"job_000\",\"request_id\":\"req_1\","
-              "\"decision\":\"allow\",\"body\":{\"a\":null,\"b\":[1,2.5,") != NULL,
-       "members in their order, the body's keys sorted");
+              "\"decision\":\"allow\",\"keep_until\":null,\"body_sha256\":\"") != NULL,
+       "members in their order");
+    ok(strstr(line, "\"body\":{\"a\":null,\"b\":[1,2.5,") != NULL, "the body last, its keys sorted");
     ok(strstr(line,
               "\"prev\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"hash\":\"") !=
            NULL,
@@ -170,26 +171,31 @@ test_lines(void)
 static void
 test_reading(void)
 {
-    struct db_value values[] = {
-        DB_VTEXT("t1"), DB_VNULL(), DB_VINT(0), DB_VINT(INT64_MAX), DB_VINT(INT64_MAX), DB_VINT(100),
-    };
+    struct db_value values[14] = { DB_VTEXT("t1"), DB_VINT(0), DB_VINT(INT64_MAX) };
+    struct db_value since[] = { DB_VTEXT("t1"), DB_VINT(0) };
     struct outcome got;
 
+    for (unsigned i = 3; i < 13; i++) {
+        values[i] = DB_VNULL();
+    }
+    values[13] = DB_VINT(100);
     fixture_must_open(&f);
-    read_run(&f, DB_AUDIT_LIST, values, SBX_COUNT(values), &got);
+    read_run(&f, DB_AUDIT_PAGE_DOWN, values, SBX_COUNT(values), &got);
     is_uint(got.n_rows, N_EVENTS / 2, "a tenant lists its own events");
     is_uint(got.n_columns, DB_AUDIT_N_COLUMNS, "with their columns");
     is_int(got.integer[DB_AUDIT_SEQ], N_EVENTS, "newest first");
-    values[1] = DB_VTEXT("job.finished");
-    read_run(&f, DB_AUDIT_LIST, values, SBX_COUNT(values), &got);
+    values[3] = DB_VTEXT("job.finished");
+    read_run(&f, DB_AUDIT_PAGE_DOWN, values, SBX_COUNT(values), &got);
     is_uint(got.n_rows, 0, "by kind");
-    values[1] = DB_VNULL();
-    values[4] = DB_VINT(4);
-    read_run(&f, DB_AUDIT_LIST, values, SBX_COUNT(values), &got);
+    values[3] = DB_VNULL();
+    values[2] = DB_VINT(4);
+    read_run(&f, DB_AUDIT_PAGE_DOWN, values, SBX_COUNT(values), &got);
     is_uint(got.n_rows, 1, "before an event");
-    values[3] = DB_VINT(1);
-    read_run(&f, DB_AUDIT_LIST, values, SBX_COUNT(values), &got);
-    is_uint(got.n_rows, 0, "until a time");
+    read_run(&f, DB_AUDIT_SINCE, since, SBX_COUNT(since), &got);
+    is_uint(got.n_rows, 1, "since a time");
+    since[1] = DB_VINT(INT64_MAX);
+    read_run(&f, DB_AUDIT_SINCE, since, SBX_COUNT(since), &got);
+    is_uint(got.n_rows, 0, "that has not come");
     is_int(read_run(&f, DB_AUDIT_HEAD, NULL, 0, &got), 0, "the head");
     is_int(got.integer[0], N_EVENTS, "is the last event");
     fixture_close(&f);
@@ -294,6 +300,7 @@ test_forged_lines(void)
     const char *path = segment_path(FIRST_SEGMENT);
     struct sbx_buf out = SBX_BUF_INIT(1 << 20);
     struct audit_event event = {
+        .form = AUDIT_FORM_DIGEST,
         .seq = 5,
         .ts = "2026-01-01T00:00:00.000Z",
         .tenant = "t1",
@@ -310,6 +317,7 @@ test_forged_lines(void)
     line = line_of(data, 4, &line_len);
     is_int(audit_line_parse(&before, line, line_len), 0, "a line parses");
     event.prev = before.hash;
+    is_int(audit_event_digest(&event), 0, "the body's digest");
 
     sbx_buf_append(&out, data, (size_t)(line + line_len + 1 - data));
     ok(audit_event_seal(&event, &out, hash) == 0, "a forged line with its right hash");
@@ -541,13 +549,22 @@ test_lock(void)
     fixture_close(&f);
 }
 
+static uint64_t log_clock = 1767225600000; /* 2026-01-01 */
+
+static uint64_t
+log_now(void)
+{
+    return log_clock;
+}
+
 /* Rotation, on the log alone: small limits, many segments. */
 static void
 test_rotation(void)
 {
-    const struct audit_log_limits limits = { .bytes = 100000, .lines = 3 };
+    const struct audit_log_limits limits = { .bytes = 100000, .lines = 3, .now_ms = log_now };
     struct sbx_buf out = SBX_BUF_INIT(1 << 20);
     struct audit_event event = {
+        .form = AUDIT_FORM_DIGEST,
         .ts = "2026-01-01T00:00:00.000Z",
         .tenant = "t",
         .kind = "k",
@@ -561,6 +578,9 @@ test_rotation(void)
 
     snprintf(dir, sizeof(dir), "%.100s/rotate", f.dir);
     audit_chain_init(&head);
+    if (audit_event_digest(&event) != 0) {
+        BAIL_OUT("digest");
+    }
     for (unsigned i = 1; i <= 20; i++) {
         if (log == NULL && audit_log_open(&log, dir, &limits, error, sizeof(error)) != 0) {
             BAIL_OUT("%s", error);
@@ -587,7 +607,8 @@ test_rotation(void)
     unlink(other);
     is_int(audit_verify(dir, NULL, &report), AUDIT_E_BROKEN, "a segment in the middle removed");
     is_str(audit_fault_name(report.fault), "missing", "is named missing: %s", report.detail);
-    is_str(report.file, "audit-00000000000000000010.jsonl", "at the segment behind it");
+    is_str(report.file, "audit-00000000000000000004.jsonl", "at the segment before it");
+    is_uint(report.line, 4, "behind its last line");
     is_uint(report.seq, 7, "from its first event");
 
     file_write(other, "", 0);
@@ -599,6 +620,16 @@ test_rotation(void)
     is_int(audit_log_open(&log, dir, &limits, error, sizeof(error)), 0, "a segment torn at its birth");
     is_uint(audit_log_head(log)->seq, 20, "is dropped, the one before continues");
     ok(lstat(other, &(struct stat){ 0 }) != 0, "and its file is gone");
+    log_clock += 86400000;
+    sbx_buf_reset(&out);
+    event.seq = 21;
+    event.prev = head.hash;
+    memcpy(event.ts, "2026-01-02", 10);
+    ok(audit_event_seal(&event, &out, hash) == 0, "an event of the next day");
+    head.seq = 21;
+    memcpy(head.hash, hash, sizeof(hash));
+    ok(audit_log_append(log, out.data, out.len, &head) == 0, "is appended");
+    ok(lstat(other, &(struct stat){ 0 }) == 0, "to a segment of its own, though the one before has room");
     log = audit_log_close(log);
     sbx_buf_deinit(&out);
 }

@@ -1,5 +1,6 @@
 /* Transactions, conflicts, group commit, reads and their callbacks, on a real SQLite file. */
 #include <signal.h>
+#include <sqlite3.h>
 
 #include "t/unit/store_fixture.h"
 
@@ -525,6 +526,62 @@ test_close_drains(void)
     is_uint(got.n_rows, 1, "the last one is there after reopening");
 }
 
+/* Whether a database that was left as it is now has the job. */
+static bool
+left_behind_has(const char *id)
+{
+    static unsigned n;
+    char copy[300];
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    bool has;
+
+    (void)snprintf(copy, sizeof(copy), "%s/left-%u", f.dir, n++);
+    fixture_copy(f.url, copy);
+    has = sqlite3_open(copy, &db) == SQLITE_OK &&
+          sqlite3_prepare_v2(db, "select 1 from jobs where id = ?", -1, &stmt, NULL) == SQLITE_OK;
+    if (has) {
+        sqlite3_bind_text(stmt, 1, id, -1, SQLITE_STATIC);
+        has = sqlite3_step(stmt) == SQLITE_ROW;
+        sqlite3_finalize(stmt);
+    }
+    sqlite3_close(db);
+    return has;
+}
+
+/* The write-ahead log is long before it has much in it, so that a commit makes no file longer; and that harms nothing. */
+static void
+test_long_log(void)
+{
+    char path[300], id[32];
+    struct stat before, after;
+    struct db_tx *tx;
+
+    fixture_close(&f);
+    fixture_must_open(&f);
+    (void)snprintf(path, sizeof(path), "%s-wal", f.url);
+    ok(stat(path, &before) == 0 && before.st_size >= 6 << 20 && before.st_blocks * 512 >= before.st_size,
+       "the write-ahead log is long, and has no holes");
+    ok(!left_behind_has("job_long_0"), "there is nothing in it");
+    for (unsigned i = 0; i < 40; i++) {
+        tx = tx_new(&f);
+        (void)snprintf(id, sizeof(id), "job_long_%u", i);
+        tx_add_job(tx, "long", id, 1);
+        tx_add_audit(tx, "long", "test.long", id, "{}");
+        if (tx_run(&f, tx, NULL) != 0) {
+            fail("a commit");
+        }
+    }
+    ok(stat(path, &after) == 0 && after.st_size == before.st_size && after.st_blocks == before.st_blocks,
+       "forty commits made it no longer");
+    ok(left_behind_has("job_long_0") && left_behind_has("job_long_39"),
+       "and what it has is found after a crash");
+    fixture_close(&f);
+    ok(stat(path, &after) != 0, "it goes when the database is closed");
+    fixture_must_open(&f);
+    ok(left_behind_has("job_long_39"), "and all is in the file then");
+}
+
 static void
 test_fire_and_forget(void)
 {
@@ -542,6 +599,84 @@ test_fire_and_forget(void)
     ok(db_tx_free(NULL) == NULL && db_close(NULL) == NULL, "destructors accept NULL");
 }
 
+/* What nobody waits for makes no commit of its own while there is another, stays in order, and does not wait for ever. */
+static void
+test_later(void)
+{
+    struct outcome later[3] = { 0 }, got;
+    struct db_stats before, after;
+    struct db_tx *tx;
+    char id[32];
+
+    db_stats(f.db, &before);
+    for (unsigned i = 0; i < 2; i++) {
+        tx = tx_new(&f);
+        snprintf(id, sizeof(id), "job_later_%u", i);
+        tx_add_job(tx, "later", id, 1);
+        db_tx_submit_later(tx, outcome_on_done, &later[i]);
+    }
+    tx = tx_new(&f);
+    tx_add_job(tx, "later", "job_later_1", 1);
+    is_int(tx_run(&f, tx, NULL), DB_E_CONFLICT, "one that came behind sees them");
+    db_stats(f.db, &after);
+    is_uint(after.commits - before.commits, 1, "all in one commit");
+    is_int(later[0].n + later[1].n, 2, "each has its callback");
+
+    tx = tx_new(&f);
+    tx_add_job(tx, "later", "job_later_2", 1);
+    db_tx_submit_later(tx, outcome_on_done, &later[2]);
+    fixture_settle(&f);
+    is_int(later[2].n, 1, "one alone is committed too");
+    tx = tx_new(&f);
+    tx_add_job(tx, "later", "job_later_3", 1);
+    db_tx_submit_later(tx, NULL, NULL);
+    fixture_close(&f);
+    fixture_must_open(&f);
+    job_read(&f, "later", "job_later_3", &got);
+    is_uint(got.n_rows, 1, "and when the database is closed");
+}
+
+/* One that is wanted soon takes along what may wait longer, whichever came first; and goes with one that is wanted now. */
+static void
+test_soon(void)
+{
+    struct outcome got[2] = { 0 };
+    struct db_stats before, after;
+    struct db_tx *tx;
+    char id[32];
+
+    for (unsigned first = 0; first < 2; first++) {
+        memset(got, 0, sizeof(got));
+        db_stats(f.db, &before);
+        for (unsigned i = 0; i < 2; i++) {
+            tx = tx_new(&f);
+            snprintf(id, sizeof(id), "job_soon_%u_%u", first, i);
+            tx_add_job(tx, "soon", id, 1);
+            tx_add_audit(tx, "soon", "test.soon", NULL, "{}");
+            if (i == first) {
+                db_tx_submit_soon(tx, outcome_on_done, &got[i]);
+            } else {
+                db_tx_submit_later(tx, outcome_on_done, &got[i]);
+            }
+        }
+        fixture_settle(&f);
+        db_stats(f.db, &after);
+        ok(got[0].n == 1 && got[1].n == 1 && got[0].rc == 0 && got[1].rc == 0,
+           "soon and later: each has its callback");
+        is_uint(after.commits - before.commits, 1, "in one commit");
+    }
+
+    db_stats(f.db, &before);
+    tx = tx_new(&f);
+    tx_add_job(tx, "soon", "job_soon_2", 1);
+    db_tx_submit_soon(tx, outcome_on_done, &got[0]);
+    tx = tx_new(&f);
+    tx_add_job(tx, "soon", "job_soon_2", 1);
+    is_int(tx_run(&f, tx, NULL), DB_E_CONFLICT, "soon, then now: the order is kept");
+    db_stats(f.db, &after);
+    is_uint(after.commits - before.commits, 1, "soon, then now: in one commit");
+}
+
 int
 main(void)
 {
@@ -556,6 +691,8 @@ main(void)
     test_refused();
     test_large();
     test_group_commit();
+    test_later();
+    test_soon();
     test_queue_bound();
     test_listing();
     test_unfinished();
@@ -563,6 +700,7 @@ main(void)
     test_reads_see_commits();
     test_close_drains();
     test_fire_and_forget();
+    test_long_log();
     is_int(audit_verify(f.audit, f.url, &report), 0, "after all of it the audit log verifies: %s",
            report.detail);
     ok(report.lines > 10000, "%" PRIu64 " lines", report.lines);

@@ -121,7 +121,7 @@ main(void)
     }
     fixture_init(&f);
     snprintf(log_dir, sizeof(log_dir), "%.120s-log", f.dir);
-    if (!mount_small(f.dir, "3m") || !mount_small(log_dir, "64k")) {
+    if (!mount_small(f.dir, "4m") || !mount_small(log_dir, "64k")) {
         BAIL_OUT("cannot mount: %s", strerror(errno));
     }
     snprintf(f.audit, sizeof(f.audit), "%.140s/audit", log_dir);

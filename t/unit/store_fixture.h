@@ -22,6 +22,9 @@ struct fixture {
     uv_timer_t deadline;
     struct db *db;
     char error[512];
+    /* As in db_spec; zero is right for most tests. */
+    const struct sbx_sign_key *key, *old_key;
+    uint64_t segment_lines, sign_ms, keep_ms;
 };
 
 struct outcome {
@@ -70,6 +73,36 @@ fixture_remove(const char *dir)
     nftw(dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+__attribute__((unused)) static void
+fixture_copy_file(const char *from, const char *to)
+{
+    char block[65536];
+    const int in = open(from, O_RDONLY | O_CLOEXEC),
+              out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    ssize_t n;
+
+    while ((n = read(in, block, sizeof(block))) > 0) {
+        if (write(out, block, (size_t)n) != n) {
+            BAIL_OUT("cannot write %s", to);
+        }
+    }
+    if (in < 0 || out < 0 || n < 0 || close(in) != 0 || close(out) != 0) {
+        BAIL_OUT("cannot copy %s", from);
+    }
+}
+
+/* The database as a crash would leave it now: its file and its write-ahead log. */
+__attribute__((unused)) static void
+fixture_copy(const char *from, const char *to)
+{
+    char log[320], copied_log[320];
+
+    (void)snprintf(log, sizeof(log), "%.300s-wal", from);
+    (void)snprintf(copied_log, sizeof(copied_log), "%.300s-wal", to);
+    fixture_copy_file(from, to);
+    fixture_copy_file(log, copied_log);
+}
+
 static void
 fixture_on_deadline(__attribute__((unused)) uv_timer_t *timer)
 {
@@ -104,7 +137,15 @@ __attribute__((unused)) static int
 fixture_open(struct fixture *f)
 {
     const struct db_spec spec = {
-        .driver = "sqlite", .url = f->url, .audit_dir = f->audit, .loop = &f->loop
+        .driver = "sqlite",
+        .url = f->url,
+        .audit_dir = f->audit,
+        .loop = &f->loop,
+        .audit_key = f->key,
+        .audit_old_key = f->old_key,
+        .audit_segment_lines = f->segment_lines,
+        .audit_sign_ms = f->sign_ms,
+        .audit_keep_ms = f->keep_ms,
     };
 
     return db_open(&f->db, &spec, f->error, sizeof(f->error));

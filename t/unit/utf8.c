@@ -83,8 +83,17 @@ test_every_code_point(void)
 
         wrong += (sbx_utf8_sequence(bytes, len) == len) != valid;
         wrong += valid && len > 1 && sbx_utf8_sequence(bytes, len - 1) != 0;
+        wrong += valid && sbx_utf8_unfinished(bytes, len) != 0;
+        for (size_t cut = 1; valid && cut < len; cut++) {
+            wrong += sbx_utf8_unfinished(bytes, cut) != cut;
+        }
     }
     is_uint(wrong, 0, "every code point up to U+11FFFF, whole and cut");
+    is_uint(sbx_utf8_unfinished("", 0), 0, "nothing is whole");
+    is_uint(sbx_utf8_unfinished("a\xe2\x82", 3), 2, "a cut character behind a letter");
+    is_uint(sbx_utf8_unfinished("\x82\x82\x82\x82", 4), 0, "tails begin nothing");
+    is_uint(sbx_utf8_unfinished("\xff", 1), 0, "nor does what never does");
+    is_uint(sbx_utf8_unfinished("\xed\xa0", 2), 0, "nor half a surrogate pair");
 }
 
 int

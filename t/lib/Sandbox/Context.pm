@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 my $JSON = JSON::PP->new->canonical->utf8;
 my $count = 0;
 my @NUMBERS = qw(policy_v artifacts art_bytes wait_ms concurrency iat sessions ttl_ms ttl_max idle_ms idle_max step_ms step_max
-    life_ms up_bytes art_total keep_rec keep_art);
+    life_ms up_bytes art_total keep_rec keep_art keep_audit policy_r cpu_tenant cpu_app cpu_agent);
 
 sub limits {
     return {
@@ -33,7 +33,8 @@ sub members {
         artifacts => 64, art_bytes => 16 << 20, wait_ms => 60_000, concurrency => 0, iat => int(time * 1000),
         sessions => 16, ttl_ms => 1_800_000, ttl_max => 86_400_000, idle_ms => 600_000, idle_max => 86_400_000,
         step_ms => 30_000, step_max => 600_000, life_ms => 86_400_000, up_bytes => 2 << 30, art_total => 10 << 30,
-        keep_rec => 604_800_000, keep_art => 2_592_000_000,
+        keep_rec => 604_800_000, keep_art => 2_592_000_000, keep_audit => 0,
+        tool => '', policy_r => 0, cpu_tenant => 0, cpu_app => 0, cpu_agent => 0,
         %override,
     );
     delete $all{$_} for grep { !defined $all{$_} } keys %all;

@@ -125,12 +125,20 @@ sub begin {
     utf8::encode($code) if utf8::is_utf8($code);
     my %head = (id => 'stp_' . ++$self->{n}, max_displays => $option{max_displays} // 32, max_display_bytes => $option{max_display_bytes} // 4 << 20);
     $head{env} = $option{env} if $option{env};
+    $head{after_interrupt} = JSON::PP::true if delete $self->{is_interrupted};
     my $frame = 'S' . $JSON->encode(\%head) . "\n$code";
     $self->write_all(pack('V', length $frame) . $frame);
 }
 
-# SIGINT to the group, as the agent does it.
-sub interrupt { my ($self) = @_; kill 'INT', -$self->{pid} }
+# SIGINT to the group, as the agent does it: once a step.
+sub interrupt {
+    my ($self) = @_;
+    $self->{is_interrupted} = 1;
+    $self->signal;
+}
+
+# A SIGINT that the next step is told nothing of.
+sub signal { my ($self) = @_; kill 'INT', -$self->{pid} }
 
 # Once more, half a second later, to what it waits for: bash with a trap loses one that comes between fork and exec.
 sub interrupt_children {
@@ -155,22 +163,24 @@ sub step {
     return $self->result($got);
 }
 
-# SIGINT at moments that nobody chose: before, within, behind and between `n` steps. Each step ends once, and the
-# interpreter lives. Returns how many steps had each end.
+# SIGINT at moments that nobody chose, within and behind `n` steps. Each step ends once, none by the signal of another, and
+# the interpreter lives. Returns how many steps had each end.
 sub storm {
     my ($self, $n, @codes) = @_;
     my %ends;
     my $wait = sub { my $end = time + rand $_[0]; 1 while time < $end };
     for my $i (1 .. $n) {
         my $code = $codes[rand @codes];
-        if (rand() < 0.3) { $wait->(0.0003); $self->interrupt }
+        my $is_within = !$self->{is_interrupted} && rand() < 0.6;    # two in a row may be one for the kernel
         $self->begin($code);
-        if (rand() < 0.6) { $wait->(rand() < 0.5 ? 0.0002 : 0.001); $self->interrupt }
+        if ($is_within) { $wait->(rand() < 0.5 ? 0.0002 : 0.001); $self->interrupt }
         my $got = $self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ });
         die "the driver hangs in step $i: $code\n" if $got->{late};
         my $r = $self->result($got);
         die "step $i ended the interpreter (exit $r->{exit}, signal $r->{signal}): $code\n$r->{stderr}\n" if $r->{dead};
+        die "step $i was interrupted by the signal of another: $code\n" if $r->{status} eq 'interrupted' && !$is_within;
         $ends{ $r->{status} }++;
+        if (!$is_within && rand() < 0.6) { $wait->(0.0003); $self->interrupt }
     }
     return \%ends;
 }

@@ -53,6 +53,9 @@ http {
         listen 127.0.0.1:$self->{upstream_port};
         location / { default_type application/json;
             return 200 '{"method":"\$request_method","uri":"\$request_uri",$fields}'; }
+        # As a tool answers: its result's members.
+        location /tool { default_type application/vnd.sandbox.tool+json;
+            return 200 '{"content":[],"structuredContent":{"method":"\$request_method","uri":"\$request_uri",$fields}}'; }
         location /own { add_header X-Request-Id theirs; add_header traceparent theirs; return 200 'own'; }
         location /missing { default_type application/json; return 404 '{"code":"theirs"}'; }
         # Pieces that end within one of the gateway's buffers: nginx 1.22 forgets the read timer of an upstream that pauses
@@ -113,7 +116,7 @@ sub start_upstream {
     my ($self) = @_;
     $self->write('etc/upstream.conf', $self->_upstream_conf);
     $self->_spawn('upstream', '/usr/sbin/nginx', '-p', $self->{dir}, '-c', "$self->{dir}/etc/upstream.conf", '-g', 'daemon off;');
-    $self->wait_until(10, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{upstream_port}) })
+    $self->wait_until(30, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{upstream_port}) })
         or $self->_died('upstream');
     return $self;
 }
@@ -193,7 +196,7 @@ sub error_log { my ($self) = @_; return $self->read_file('logs/error.log') }
 # The last access log line, once there are at least $n.
 sub logged {
     my ($self, $n) = @_;
-    $self->wait_until(5, sub { $self->access_log >= $n });
+    $self->wait_until(30, sub { $self->access_log >= $n });
     return ($self->access_log)[-1];
 }
 

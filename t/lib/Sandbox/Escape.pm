@@ -19,12 +19,14 @@ package Sandbox::Escape;
 # With artifacts, only files whose name begins with "good" may be reported, no other may be handed out, and no result taken.
 # With env, that the agent refuses the session is held.
 #
-#   my $e = Sandbox::Escape->new(tier => 'process'); $e->start;
+#   my $e = Sandbox::Escape->new(tier => 'process'); $e->start;    # prepared => 1: in interpreters that have waited;
+#                                                                  # forked: in a zygote's, where it has any
 #   $e->run([Sandbox::Escape::cases()], sub { my ($case, $outcome, $reason) = @_; ... }); $e->finish;
 
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
+use Encode qw(encode_utf8);
 use File::Path qw(make_path);
 use IO::Handle;
 use JSON::PP;
@@ -117,7 +119,8 @@ sub start {
     my ($self) = @_;
     my @off = @{ $self->{walls_off} };
     local $ENV{A_SECRET_OF_THE_HOST} = 'token-of-the-host';    # what no program may find
-    $self->{launch}->start('template.default.inet' => 'yes', $self->{tier} eq 'gvisor' ? (runsc => 'auto') : (), %{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
+    $self->{launch}->start('template.default.inet' => 'yes', $self->{tier} eq 'gvisor' ? (runsc => 'auto') : (), $self->is_forked ? $self->zygote : (), %{ $self->{conf} // {} }, @off ? (walls_off => join ', ', @off) : ());
+    $self->{has_zygote} = $self->zygote_await if $self->is_forked;
     return $self;
 }
 
@@ -273,7 +276,7 @@ sub stolen {
 # A new one; with $uid it must have this host id, as an earlier one had.
 sub create {
     my ($self, $client, $uid) = @_;
-    my $id = $client->create('default', $self->{tier} eq 'process' ? undef : $self->{tier});
+    my $id = $client->create('default', $self->is_forked ? 'process python' : $self->{tier} eq 'process' ? undef : $self->{tier});
     die "not the slot of before\n" if defined $uid && $client->{uid}{$id} != $uid;
     return $id;
 }
@@ -281,6 +284,7 @@ sub create {
 sub sandbox {
     my ($self, $client, $case, $file, $uid) = @_;
     my $id = $self->create($client, $uid);
+    $self->prepare($client, $case, $file, $id) if $self->{prepared};
     my $adopted = $client->adopt($id, %{ $case->{limits} });
     die "adopt: $adopted\n" unless $adopted eq 'adopted';
     my @files = map { { path => $_, content => slurp("$DIR/$_") } } grep { -e "$DIR/$_" } "attack.$case->{ext}";
@@ -294,6 +298,28 @@ sub sandbox {
     return $id;
 }
 
+# The interpreter waits in there before the sandbox is anybody's; bash has none that does.
+sub prepare {
+    my ($self, $client, $case, $file, $id) = @_;
+    return if $RUNTIME{ $case->{ext} } eq 'bash';
+    $self->post($client, $id, '/v1/prepare', $file, { runtime => $RUNTIME{ $case->{ext} } });
+    my $reply = $client->ask("reply $id");
+    die "prepare: $reply\n" unless $reply =~ /^200 /;
+    die "not forked: $reply\n" if $self->{has_zygote} && $reply !~ /"origin":"forked"/;
+    return;
+}
+
+sub is_forked { my ($self) = @_; return ($self->{prepared} // '') eq 'forked' }
+sub zygote { return (zygote => 'yes', map { ("template.$_.zygote.python" => 'no') } qw(net still noexec)) }
+
+# Without some walls there is none; then the agent starts interpreters itself.
+sub zygote_await {
+    my ($self) = @_;
+    my $launch = $self->{launch};
+    $launch->wait_until(30, sub { $launch->log =~ /"event":"zygote\.(?:ready|absent)"/ }) or die "no zygote: " . $launch->log;
+    return $launch->log =~ /"event":"zygote\.ready"/;
+}
+
 sub send_step {
     my ($self, $client, $case, $file, $id, @arguments) = @_;
     my $code = $case->{program} ? 'cp attack .attack$$ && chmod 755 .attack$$ && exec ./.attack$$ "$@"' : slurp($case->{file});
@@ -302,6 +328,36 @@ sub send_step {
         limits => { processes => $case->{limits}{processes} // 64 },    # as executord tells the agent
         @{ $case->{artifacts} // [] } ? (artifacts => $case->{artifacts}, max_artifacts => 100, max_artifact_bytes => 1 << 20) : () });
     return;
+}
+
+# Whether a case is one job: not two parties, a second step or artifacts that are not to be handed out.
+sub is_job { my ($case) = @_; return $case->{parties} eq '1' && $case->{steps} eq '1' && !@{ $case->{artifacts} } }
+
+my %LIMIT = (memory => 'memory', disk => 'disk', processes => 'processes', wall_ms => 'time', cpu_ms => 'cpu_time', millis => 'cpu');
+sub _limit { my ($name, $value) = @_; return $name =~ /^(?:wall_ms|cpu_ms)$/ ? "${value}ms" : $name eq 'millis' ? $value / 1000 : $name eq 'processes' ? $value + 0 : "$value" }
+
+# One case as a job through the front door of a whole stack, by whatever path a job takes there: its outcome and the reason.
+sub job {
+    my ($t, $case, %who) = @_;
+    my @files = map { { path => $_, content => slurp("$DIR/$_") } } grep { -e "$DIR/$_" } "attack.$case->{ext}";
+    my $program = $case->{ext} eq 'c' ? compile($case) : undef;
+    push @files, { path => 'attack', content => encode_base64(slurp($program), ''), encoding => 'base64' } if $program;
+    my $code = $program ? 'cp attack .attack$$ && chmod 755 .attack$$ && exec ./.attack$$ "$@"' : slurp($case->{file});
+    my %job = (language => $RUNTIME{ $case->{ext} }, code => $code, files => \@files, env => $case->{env}, wait => 60,
+        limits => { time => "$TIMEOUT_MS{process}ms", processes => 64, map { $LIMIT{$_} => _limit($_, $case->{limits}{$_}) } keys %{ $case->{limits} } });
+    my ($reply, $end) = (undef, time + 120);
+    do {
+        Time::HiRes::sleep($reply->{headers}{'retry-after'}) if $reply;
+        $reply = $t->request('POST', '/v1/jobs', json => \%job, timeout => 90, %who);
+    } while (($reply->{status} == 429 || $reply->{status} == 503) && $reply->{headers}{'retry-after'} && time < $end);
+    return ('held', 'the variable is refused') if %{ $case->{env} } && $reply->{status} == 422;
+    my $id = ($reply->{json} // {})->{job_id} // return ('broken', "$reply->{status} $reply->{content}");
+    $reply = $t->request('GET', "/v1/jobs/$id?wait=60", timeout => 90, %who) while !$reply->{json}{finished_at} && time < $end;
+    my $job = $reply->{json};
+    my $limit = $job->{status} eq 'limit_exceeded' ? $job->{violation}{name} : 'none';
+    return ('held', 'limit output') if $limit eq 'output' && $case->{expect} eq 'limit';    # which a sandbox alone has not
+    my %step = (exit_code => $job->{exit_code}, signal => $job->{signal}, timed_out => $job->{status} eq 'timed_out');
+    return judge($case, $limit eq 'none' ? '200 ' . $JSON->encode(\%step) : '', map({ encode_utf8($job->{$_} // '') } qw(stdout stderr)), sub { { verdict => $limit } });
 }
 
 # How the program ended against how it was to end. The kernel's verdict stands above what the step says.

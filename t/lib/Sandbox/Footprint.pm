@@ -56,7 +56,8 @@ sub take {
     $net{ readlink("/proc/$_/ns/net") // 'gone' } = 1 for @processes;
     $count{'sandbox processes'} = @processes;
     $count{'network namespaces'} = keys %net;
-    my @groups = split /\n/, `find /sys/fs/cgroup -type d -path '*$t->{instance}*' 2>/dev/null`;
+    # Those that wait for their next sandbox are as many as there were sandboxes at a time.
+    my @groups = grep { !m{/k\d+$} } split /\n/, `find /sys/fs/cgroup -type d -path '*$t->{instance}*' 2>/dev/null`;
     my @slots = grep { m{/s\d+$} } @groups;
     $count{'control groups'} = @groups;
     my %uid = map { m{/s(\d+)$} ? ($1 => 1) : () } @slots;
@@ -67,9 +68,11 @@ sub take {
     my %daemon = $self->daemons;
     for my $name (sort keys %daemon) {
         opendir my $in, "/proc/$daemon{$name}/fd" or next;
-        my @fds = grep { /^\d+$/ } readdir $in;
+        # Networks that are ready are as many as there were sandboxes at a time, and bounded.
+        my @fds = grep { /^\d+$/ && (readlink("/proc/$daemon{$name}/fd/$_") // '') !~ /^net:/ } readdir $in;
         my $sockets = grep { (readlink("/proc/$daemon{$name}/fd/$_") // '') =~ /^socket/ } @fds;
-        $count{"descriptors of $name, sockets"} = $sockets;
+        # The gateway's question for changes is with one worker, now with this and then with that.
+        $count{ 'descriptors of ' . ($name =~ /^nginx worker/ ? 'all nginx workers' : $name) . ', sockets' } += $sockets;
         $count{"descriptors of $name, others"} = @fds - $sockets;
         $count{"threads of $name"} = () = glob "/proc/$daemon{$name}/task/*";
         $count{"zombies of $name"} = _zombies($daemon{$name});

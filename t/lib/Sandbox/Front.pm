@@ -42,7 +42,7 @@ sub refuses_reload {
     $self->{expect_log} = defined $expect ? qr/$expect|$words/ : $words;
     $self->write('etc/gateway.conf', $self->gateway_conf($self->edge_conf($self->base($extra), %option, locations => $self->locations($option{locations}))));
     $self->reload_gateway;
-    return $self->wait_until(10, sub { substr($self->error_log, $before) =~ $words });
+    return $self->wait_until(30, sub { substr($self->error_log, $before) =~ $words });
 }
 
 # Why nginx does not start with this, '' when it does.
@@ -75,7 +75,9 @@ sub begin {
     $headers{'Content-Type'} //= 'application/json' if exists $option{json};
     $headers{'Content-Length'} = length $body if defined $body && !exists $headers{'Content-Length'};
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) or die "connect: $!";
-    syswrite $socket, "$method $path HTTP/1.1\r\n" . join('', map { "$_: $headers{$_}\r\n" } grep { defined $headers{$_} } sort keys %headers) . "\r\n" . ($body // '');
+    my $bytes = "$method $path HTTP/1.1\r\n" . join('', map { "$_: $headers{$_}\r\n" } grep { defined $headers{$_} } sort keys %headers) . "\r\n" . ($body // '');
+    Sandbox::Contract::sent($socket, $bytes);
+    syswrite $socket, $bytes;
     return $socket;
 }
 
@@ -115,7 +117,7 @@ sub metric {
 sub denials {
     my ($self, $n) = @_;
     my $lines = sub { [map { eval { $JSON->decode($_) } // { broken => $_ } } split /\n/, $self->read_file('denials.jsonl')] };
-    $self->wait_until(5, sub { @{ $lines->() } >= ($n // 0) });
+    $self->wait_until(30, sub { @{ $lines->() } >= ($n // 0) });
     return @{ $lines->() };
 }
 

@@ -104,7 +104,7 @@ sub start {
 sub wait_for_it {
     my ($self) = @_;
     my $t = $self->{t};
-    $t->wait_until(10, sub { -s $self->{count} || ($t->executor_request('GET', '/metrics')->{content} =~ /^sandbox_executor_jobs_running ([1-9])/m) });
+    $t->wait_until(30, sub { -s $self->{count} || ($t->executor_request('GET', '/metrics')->{content} =~ /^sandbox_executor_jobs_running ([1-9])/m) });
     sleep 0.3;
     return;
 }

@@ -15,6 +15,7 @@ use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IPC::Open2;
 use POSIX qw(:sys_wait_h);
+use Sandbox::Slot;
 use Test::More ();
 use Time::HiRes qw(time sleep);
 
@@ -38,7 +39,7 @@ sub new {
     my $dir = $option{dir} // tempdir('sbx-launch.XXXXXX', TMPDIR => 1, CLEANUP => 0);
     make_path("$dir/state", "$dir/opt/drivers");
     my $self = bless {
-        dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 5000000 + ($$ % 1000) * 2048, agent => "$tool/probe_agent",
+        dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 5000000 + Sandbox::Slot::take() * 2048, agent => "$tool/probe_agent",
         launcher => "$OUT/sandbox-launch", tool => "$tool/launchctl", owner => $$, max_sandboxes => 128, %option,
     }, $class;
     $self->write('opt/runtimes.json', '{"runtimes":[]}');
@@ -73,7 +74,7 @@ sub conf {
     my %all = (socket => $self->socket, agent => $self->{agent}, opt_dir => "$self->{dir}/opt", state_dir => "$self->{dir}/state",
         instance => $self->{instance}, uid_base => $self->{uid_base}, max_sandboxes => $self->{max_sandboxes},
         'template.default.root' => '/', 'template.net.inet' => 'yes', 'template.still.inet' => 'no',
-        'template.noexec.workspace_exec' => 'no', runsc => 'no', %values);
+        'template.noexec.workspace_exec' => 'no', runsc => 'no', zygote => 'no', %values);
     return join '', map { defined $all{$_} ? "$_ = $all{$_}\n" : () } sort keys %all;
 }
 
@@ -91,7 +92,7 @@ sub start {
     }
     $self->{pid} = $pid;
     if ($fails) {
-        $self->wait_until(10, sub { waitpid($pid, WNOHANG) == $pid }) or return undef;
+        $self->wait_until(30, sub { waitpid($pid, WNOHANG) == $pid }) or return undef;
         delete $self->{pid};
         return $? >> 8;
     }
@@ -124,12 +125,20 @@ sub processes {
 }
 
 sub cgroups { my ($self) = @_; return split /\n/, `find /sys/fs/cgroup -type d -path '*ngx_sandbox-$self->{instance}*' 2>/dev/null` }
+
+# What HELLO says, for who writes its messages by hand.
+sub wire_version {
+    open my $in, '<', "$ROOT/executor/launcher/wire.h" or die $!;
+    my ($version) = map { /^#define LAUNCH_WIRE_VERSION ([0-9]+)u$/ ? $1 : () } <$in>;
+    return $version // die 'executor/launcher/wire.h names no version';
+}
+
 sub slots { my ($self) = @_; return grep { m{/s\d+$} } $self->cgroups }
 
 sub finish {
     my ($self) = @_;
     Test::More::is($self->stop, 0, 'the launcher ends cleanly') if $self->{pid};
-    $self->wait_until(5, sub { !$self->processes && !$self->cgroups });
+    $self->wait_until(30, sub { !$self->processes && !$self->cgroups });
     Test::More::is_deeply([$self->processes], [], 'no process is left');
     Test::More::is_deeply([$self->cgroups], [], 'no cgroup is left');
     Test::More::ok(!-e $self->socket, 'no socket is left');

@@ -13,10 +13,12 @@ use IO::Socket::INET;
 use IO::Socket::UNIX;
 use JSON::PP;
 use MIME::Base64 qw(decode_base64);
+use Sandbox::Contract;
 use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
 use Time::HiRes qw(time);
 
 my $JSON = JSON::PP->new->utf8->allow_nonref;
+my $SEEN_MAX = 2 << 20;    # more than is looked at
 
 # Straight to executord; $who are members of the identity context.
 sub executor {
@@ -28,7 +30,7 @@ sub executor {
 
 sub gateway {
     my ($class, $t, $method, $path, %option) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port) or die "connect: $!";
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $option{port} // $t->port) or die "connect: $!";
     setsockopt $socket, SOL_SOCKET, SO_RCVBUF, $option{rcvbuf} if $option{rcvbuf};
     my $token = $option{token} // $t->token(%{ $option{who} || {} });
     my %headers = (Accept => 'text/event-stream', Authorization => "Bearer $token", %{ $option{headers} || {} });
@@ -43,6 +45,8 @@ sub open {
     my $self = bless { socket => $socket, raw => '', body => '', text => '', stdout => '', stderr => '', events => [], comments => 0,
                        missed => { stdout => 0, stderr => 0, events => 0 }, pieces => 0, began => time }, $class;
     my $bytes = "$method $path HTTP/1.1\r\n" . join('', map { "$_: $all{$_}\r\n" } grep { defined $all{$_} } sort keys %all) . "\r\n" . ($body // '');
+    $self->{owner} = $$;
+    Sandbox::Contract::sent($socket, $bytes);
     while (length $bytes) {
         my $n = syswrite $socket, $bytes or die "write: $!";
         substr $bytes, 0, $n, '';
@@ -70,6 +74,7 @@ sub until {
         next unless select $bits, undef, undef, $left;
         my $want = defined $most && $most - $read < 65536 ? $most - $read : 65536;
         my $n = sysread $self->{socket}, $self->{raw}, $want, length $self->{raw};
+        $self->{seen} .= substr $self->{raw}, -$n if $n && Sandbox::Contract::on() && length($self->{seen} // '') <= $SEEN_MAX;
         if (!$n) {
             $self->{over} = $self->{cut} = 1;
             return $condition->();
@@ -90,7 +95,13 @@ sub finish {
 # Up to $n bytes off the socket, then no more: somewhere in the middle of anything.
 sub take { my ($self, $n, $seconds) = @_; $self->until($seconds // 10, sub { $self->{over} }, $n); return $self }
 
-sub leave { my ($self) = @_; close $self->{socket}; $self->{over} = 1; return $self }
+sub DESTROY {
+    my ($self) = @_;
+    Sandbox::Contract::got($self->{socket}, $self->{seen}, cut => !$self->{over}) if $self->{owner} == $$ && defined $self->{seen};
+    return;
+}
+
+sub leave { my ($self) = @_; $self->DESTROY; delete $self->{seen}; close $self->{socket}; $self->{over} = 1; return $self }
 
 # Leaves with a reset instead of an end.
 sub reset {
@@ -163,7 +174,7 @@ sub _output {
 
 sub _event {
     my ($self, $block) = @_;
-    my %event;
+    my %event = (event => 'message');
     for my $line (split /\n/, $block) {
         if ($line =~ /^:/) {
             $self->{comments}++;

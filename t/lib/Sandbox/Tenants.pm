@@ -89,7 +89,7 @@ sub moved {
 # Everything that the audit log and the denial log say, as lines.
 sub records {
     my ($t) = @_;
-    return (map { split /\n/, Sandbox::_slurp($_) } sort(glob("$t->{dir}/data/audit/*"), glob("$t->{dir}/data/denials/*.jsonl")));
+    return (map { split /\n/, Sandbox::_slurp($_) } sort(glob("$t->{dir}/data/audit/audit-*"), glob("$t->{dir}/data/denials/*.jsonl")));
 }
 
 1;

@@ -12,6 +12,7 @@ use Digest::SHA qw(sha1_base64);
 use IO::Select;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64);
+use Sandbox::Contract;
 use Time::HiRes qw(time);
 
 my $JSON = JSON::PP->new->utf8->canonical;
@@ -21,11 +22,16 @@ sub open {
     my $key = encode_base64(join('', map { chr int rand 256 } 1 .. 16), '');
     my %headers = (Host => 'executor', Connection => 'Upgrade', Upgrade => 'websocket', 'Sec-WebSocket-Version' => 13, 'Sec-WebSocket-Key' => $key, %{ $option{headers} || {} });
     my $self = bless { socket => $socket, in => '', binary => '', text => [], pings => 0 }, $class;
-    syswrite $socket, "GET $path HTTP/1.1\r\n" . join('', map { defined $headers{$_} ? "$_: $headers{$_}\r\n" : () } sort keys %headers) . "\r\n";
+    my $bytes = "GET $path HTTP/1.1\r\n" . join('', map { defined $headers{$_} ? "$_: $headers{$_}\r\n" : () } sort keys %headers) . "\r\n";
+    Sandbox::Contract::sent($socket, $bytes);
+    syswrite $socket, $bytes;
     my $until = time + 20;
     $self->fill(0.2) while $self->{in} !~ /\r\n\r\n/ && !$self->{eof} && time < $until;
     ($self->{status}) = $self->{in} =~ m{^HTTP/1\.1 (\d+)};
     $self->{head} = $1 if $self->{in} =~ s/^(.*?\r\n\r\n)//s;
+    my $left = ($self->{status} // 101) == 101 ? 0 : ($self->{head} // '') =~ /^Content-Length: (\d+)/mi ? $1 : 0;
+    $self->fill(0.2) while length $self->{in} < $left && !$self->{eof} && time < $until;
+    Sandbox::Contract::got($socket, $self->{head} . substr $self->{in}, 0, $left) if $self->{head};
     my $expected = sha1_base64($headers{'Sec-WebSocket-Key'} // '', '258EAFA5-E914-47DA-95CA-C5AB0DC85B11') . '=';
     $self->{accepted} = ($self->{head} // '') =~ /^Sec-WebSocket-Accept: \Q$expected\E\r$/m;
     return $self;

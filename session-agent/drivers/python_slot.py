@@ -1,0 +1,162 @@
+"""Waits for work on descriptor 3 (docs/agent.md, "Slots"), and makes of this interpreter one that was started with it.
+
+All that is the same for each work is done before, and nothing looks at more objects than it has to: a zygote's slot has
+a copy of each page on which it counts a reference.
+"""
+import io
+import os
+import posix
+import sys
+
+preloaded = frozenset()  # names of modules, without what is behind a dot, that a fresh interpreter would not have yet
+_MAX_WORK, _MAX_FDS = 128 * 1024, 4
+_GETPIPE_SZ = 1032
+
+
+def _scanner():
+    from _json import make_scanner
+
+    class Context:
+        strict, object_hook, object_pairs_hook = True, None, None
+        parse_float, parse_int, parse_constant, memo = float, int, float, {}
+
+    return make_scanner(Context)
+
+
+def _session():
+    """The namespace of repl.py but for what it does at its end."""
+    import builtins
+
+    directory = __file__.rpartition("/")[0]
+    code_of = sys.modules["_frozen_importlib_external"].SourceFileLoader
+    repl = {"__name__": "__main__", "__builtins__": builtins, "__file__": directory + "/repl.py", "_code_of": code_of}
+    exec(code_of("repl_core", directory + "/repl_core.py").get_code("repl_core"), repl)
+    repl["prepare"]()
+    return repl
+
+
+def _receive():
+    """The document; its descriptors are in their places."""
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, 3)
+    channel.send(b"R")
+    data, ancillary, flags, _ = channel.recvmsg(_MAX_WORK, _ANCILLARY, _socket.MSG_CMSG_CLOEXEC)
+    if not data or flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
+        posix._exit(1)
+    fds = []
+    for level, kind, values in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            fds += [int.from_bytes(values[i : i + 4], sys.byteorder) for i in range(0, len(values), 4)]
+    channel.detach()
+    _place(fds)
+    return data
+
+
+def _place(fds):
+    """Numbers 0 to 2, and 3 of a session's interpreter; nobody else's descriptor is open."""
+    for number, fd in enumerate(fds):
+        posix.dup2(fd, number)
+        posix.close(fd)
+    if len(fds) < 4:
+        posix.close(3)
+
+
+def _stream(fd):
+    """As the interpreter makes them at its start, when it learns what the descriptor is."""
+    name, mode, old = _STREAMS[fd]
+    buffer = io.open(fd, mode + "b", -1, None, None, None, False)
+    buffer.raw.name = name
+    text = io.TextIOWrapper(buffer, old.encoding, old.errors, "\n", fd == 2)
+    text.mode = mode
+    setattr(sys, name[1:-1], text)
+    setattr(sys, f"__{name[1:-1]}__", text)
+
+
+def _streams_of_pipes():
+    """Of pipes they are ready."""
+    held = [posix.dup(fd) for fd in range(3)]
+    ends = posix.pipe()
+    for fd in range(3):
+        posix.dup2(ends[fd > 0], fd)
+        _stream(fd)
+        posix.dup2(held[fd], fd)
+    for fd in (*held, *ends):
+        posix.close(fd)
+    sys.stdout.reconfigure(line_buffering=True)  # as all work will have it
+
+
+def _streams():
+    for fd in range(3):
+        try:
+            _fcntl(fd, _GETPIPE_SZ)
+        except OSError:
+            _stream(fd)
+
+
+def _environment(env):
+    """Of what is there already most is what is wanted."""
+    values = _environ._data
+    for name in [name for name in values if name.decode("utf-8", "surrogateescape") not in env]:
+        del _environ[name.decode("utf-8", "surrogateescape")]
+    for name, value in env.items():
+        key, value = name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")
+        if values.get(key) != value:
+            posix.putenv(key, value)
+            values[key] = value
+
+
+def _is_shadowed():
+    """Whether the work has files by whose names it would import its own modules, and not those that are there."""
+    return not preloaded.isdisjoint([name.partition(".")[0] for name in posix.listdir()])
+
+
+def prepare():
+    """What takes its time and is the same for all work: a zygote has done it before it forks."""
+    global _ANCILLARY, _STREAMS, _environ, _fcntl, _repl, _scan, _socket
+    known = set(sys.modules)
+    import _socket
+    from fcntl import fcntl as _fcntl
+
+    _ANCILLARY = _socket.CMSG_SPACE(4 * _MAX_FDS)
+    _environ = os.environ
+    _repl = _session()
+    _scan = _scanner()
+    _STREAMS = (("<stdin>", "r", sys.stdin), ("<stdout>", "w", sys.stdout), ("<stderr>", "w", sys.stderr))
+    _streams_of_pipes()
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+def _end_of_wait(is_context):
+    """Of descriptor 3, and of a session's driver's, which is beside it."""
+    if is_context:
+        posix.dup2(4, 3)
+    posix.close(4 if is_context else 3)
+
+
+def rehearse():
+    """As much of wait() as leaves no trace, and a program."""
+    _environment(dict(_environ))
+    _is_shadowed()
+    _scan('{"mode":"job","argv":["python3"],"skip":1,"cwd":"/workspace","env":{"A":"b"}}', 0)
+    exec(compile(b"x = 1\n", "<rehearsal>", "exec"), {})
+
+
+def wait(is_served=False):
+    """
+    The environment, and what a session's interpreter does; None: sys.argv is the work.
+
+    In a zygote's slot session-agent/preload/fork.c has said that it is ready, and put the first descriptors in place.
+    """
+    data = posix.read(3, _MAX_WORK) if is_served else _receive()
+    work = _scan(data.decode("utf-8", "surrogateescape"), 0)[0]
+    env, argv, is_context = work["env"], work["argv"], work["mode"] == "context"
+    if is_served:
+        _end_of_wait(is_context)
+    posix.chdir(work["cwd"])
+    if preloaded and _is_shadowed():
+        posix.execve(argv[0], argv, env)
+    _environment(env)
+    sys.orig_argv = argv
+    sys.argv = argv[work["skip"] :]
+    _streams()
+    return env, _repl["begin"] if is_context else None
