@@ -51,7 +51,7 @@ is($api->ask('GET', "/v1/sessions/$id/steps/$step->{step_id}/stdout")->{content}
 $step = $api->step($id, "print('a' * 3_000_000)");
 ok($step->{truncated}, 'much is cut');
 is($step->{stdout_bytes}, 3_000_001, 'and counted');
-$step = $api->step($id, "import time\nwhile True: print('y' * 65536)", timeout => '20s', wait => '20s');
+$step = $api->step($id, "import time\nwhile True: print('y' * 65536)", timeout => '50s', wait => '50s');
 is($step->{status}, 'limit_exceeded', 'more than the limit ends a step') or diag explain { %$step, stdout => '' };
 is($step->{violation}{name}, 'output', 'for its output');
 is($api->get($id)->{status}, 'running', 'and not its session');
@@ -71,13 +71,13 @@ is_deeply($read->{results}, $step->{results}, 'read again they are the same');
 
 # Waiting, order, the queue.
 my $start = time;
-my $reply = $api->ask('POST', "/v1/sessions/$id/steps", json => { code => "import time; print('one', flush=True); time.sleep(1.5)", wait => '100ms' });
+my $reply = $api->ask('POST', "/v1/sessions/$id/steps", json => { code => "import os, time\nprint('one', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.02)", wait => '100ms', timeout => '90s' });
 is($reply->{status}, 202, 'not over within its wait');
-cmp_ok(time - $start, '<', 1.4, 'and in time');
+cmp_ok(time - $start, '<', 10, 'and in time');
 my $slow = $reply->{json};
-is($slow->{status}, 'running', 'it runs');
 like($reply->{headers}{location}, qr{^/v1/sessions/$id/steps/$slow->{step_id}$}, 'Location says where');
 ok($t->wait_until(30, sub { $api->ask('GET', "/v1/sessions/$id/steps/$slow->{step_id}")->{json}{stdout} eq "one\n" }), 'its output so far is shown');
+is($api->ask('GET', "/v1/sessions/$id/steps/$slow->{step_id}")->{json}{status}, 'running', 'it runs');
 my @queued = map { $api->ask('POST', "/v1/sessions/$id/steps", json => { code => "print($_)", wait => 0, $_ == 2 ? (context => 'other') : () })->{json} } 1 .. 3;
 is_deeply([map { $_->{status} } @queued], [('queued') x 3], 'the others wait');
 is($api->get($id)->{queued_steps}, 3, 'and are counted');
@@ -85,7 +85,8 @@ is_deeply([map { $_->{step_id} } @{ $api->ask('GET', "/v1/sessions/$id/steps?sta
 is($api->ask('POST', "/v1/sessions/$id/pause")->{status}, 409, 'a session with steps is not paused');
 my $cancelled = $api->ask('DELETE', "/v1/sessions/$id/steps/$queued[0]{step_id}");
 is_deeply([$cancelled->{status}, $cancelled->{json}{status}, $cancelled->{json}{started_at}], [200, 'cancelled', undef], 'a waiting one is taken out');
-my @done = map { $api->ask('GET', "/v1/sessions/$id/steps/$_->{step_id}?wait=10s")->{json} } $slow, @queued;
+is($api->ask('PUT', "/v1/sessions/$id/files/go", body => 'x')->{status}, 201, 'the first goes on');
+my @done = map { $api->ask('GET', "/v1/sessions/$id/steps/$_->{step_id}?wait=30s")->{json} } $slow, @queued;
 is_deeply([map { $_->{status} } @done], [qw(succeeded cancelled succeeded succeeded)], 'all come to their end');
 ok($done[2]{started_at} ge $done[0]{finished_at} && $done[3]{started_at} ge $done[2]{finished_at}, 'one after another, whatever their contexts');
 
@@ -95,19 +96,19 @@ is_deeply([@wait[30 .. 32]], [202, 202, 429], 'thirty-two may wait');
 $start = time;
 $cancelled = $api->ask('DELETE', "/v1/sessions/$id/steps/$slow->{step_id}")->{json};
 is($cancelled->{status}, 'cancelled', 'a running one is interrupted') or diag explain $cancelled;
-cmp_ok(time - $start, '<', 3, 'soon');
+cmp_ok(time - $start, '<', 15, 'soon');
 is($cancelled->{interpreter}, 'alive', 'and its interpreter stays');
 is($api->ask('DELETE', "/v1/sessions/$id/steps/$slow->{step_id}")->{json}{status}, 'cancelled', 'cancelled again it is as it was');
-ok($api->until_is(10, $id, 'queued_steps', 0), 'the others follow');
+ok($api->until_is(30, $id, 'queued_steps', 0), 'the others follow');
 is(value($api->step($id, 'x')), '2', 'its state is still there');
 
 # Time.
 $start = time;
 $step = $api->step($id, 'while True: pass', timeout => '300ms');
 is_deeply([$step->{status}, $step->{violation}{name}, $step->{interpreter}], ['limit_exceeded', 'time', 'alive'], 'a timeout interrupts') or diag explain $step;
-cmp_ok(time - $start, '<', 2, 'in time');
+cmp_ok(time - $start, '<', 15, 'in time');
 is(value($api->step($id, 'x')), '2', 'and keeps the state');
-$step = $api->step($id, "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", timeout => '300ms', wait => '10s');
+$step = $api->step($id, "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", timeout => '300ms', wait => '50s');
 is_deeply([$step->{status}, $step->{violation}{name}, $step->{interpreter}], ['limit_exceeded', 'time', 'dead'], 'who does not listen is killed') or diag explain $step;
 is_deeply([map { $_->{status} } grep { $_->{name} eq 'default' } @{ $api->get($id)->{contexts} }], ['crashed'], 'the session says so');
 $step = $api->step($id, "'x' in globals()");
