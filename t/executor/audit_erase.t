@@ -17,8 +17,8 @@ sub refuse { my (%who) = @_; return ask({ %who, scopes => 'sessions:read' }, 'PO
 sub segments { return sort glob "$t->{dir}/data/audit/audit-*.jsonl" }
 sub lines { return map { split /\n/, Sandbox::_slurp($_) } segments() }
 
-# Four that go after a second, four that stay. The subjects are what must be gone.
-is(refuse(tenant => 'brief', sub => "secret-$_", keep_audit => 1000), 403, 'refused') for 1 .. 4;
+# Four that go after seconds, four that stay. The subjects are what must be gone.
+is(refuse(tenant => 'brief', sub => "secret-$_", keep_audit => 4000), 403, 'refused') for 1 .. 4;
 is(refuse(tenant => 'long', sub => "known-$_"), 403, 'refused') for 1 .. 4;
 ok($t->wait_until(30, sub { scalar(grep { /known-4/ } lines()) }), 'all are in the log');
 is(scalar(grep { /secret-/ } lines()), 4, 'with their bodies, for now');
@@ -72,7 +72,7 @@ ok($t->audit_verify, 'put back it verifies');
 # A segment that somebody changed holds up none of the others, is told once, and stays for the verifier to name.
 sub metric { return ask({}, 'GET', '/metrics')->{content} =~ /^sandbox_executor_audit_erase_failures_total (\d+)/m ? $1 : undef }
 $t->start_executor('audit.segment_lines' => 4);
-is(refuse(tenant => $_ % 2 ? 'odd' : 'even', sub => "secret-$_", keep_audit => 3000), 403, 'refused') for 11 .. 26;
+is(refuse(tenant => $_ % 2 ? 'odd' : 'even', sub => "secret-$_", keep_audit => 8000), 403, 'refused') for 11 .. 26;
 ok($t->wait_until(30, sub { 16 == grep { /secret-/ } lines() }), 'all are in the log');
 $t->stop('executor');
 my @broken = grep { Sandbox::_slurp($_) =~ /secret-/ } segments();
@@ -91,14 +91,14 @@ print {$out} $sound;
 close $out;
 $t->start_executor('audit.segment_lines' => 4);
 refuse(tenant => 'long', sub => 'known-7');
-ok($t->wait_until(20, sub { !grep { /secret-/ } lines() }), 'put back it is erased after a start');
+ok($t->wait_until(30, sub { !grep { /secret-/ } lines() }), 'put back it is erased after a start');
 
 # Killed at any point of an erasure, the next start goes on with it, and the log verifies all the time.
 my $erasures = sub { scalar(grep { /"kind":"audit\.erased"/ } lines()) };
 for my $round (1 .. 6) {
     refuse(tenant => "t$_", sub => "secret-$round", keep_audit => 1) for map { $_ % 5 } 1 .. 30;
     my $before = $erasures->();
-    $t->wait_until(20, sub { $erasures->() > $before + $round % 3 || (-e "$t->{dir}/data/audit/erasing.tmp" && $round % 2) });
+    $t->wait_until(30, sub { $erasures->() > $before + $round % 3 || (-e "$t->{dir}/data/audit/erasing.tmp" && $round % 2) });
     $t->kill9('executor');
     $t->start_executor('audit.segment_lines' => 4);
     my ($whole, $why) = $t->audit_verify;

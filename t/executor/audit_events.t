@@ -79,7 +79,7 @@ my $w = ws("$at/processes/$shell->{process_id}");
 is($w->{status}, 101, 'a terminal');
 $expect{'terminal.opened'}++;
 $w->type("echo SECRET-typed\n");
-ok($w->until(10, sub { $w->{binary} =~ /SECRET-typed\r\n/ }), 'which echoes');
+ok($w->until(30, sub { $w->{binary} =~ /SECRET-typed\r\n/ }), 'which echoes');
 ask(['process.signalled'], 'POST', "$at/processes/$shell->{process_id}/signal", json => { signal => 'SIGINT' });
 ask(['process.signalled', 'process.ended'], 'DELETE', "$at/processes/$shell->{process_id}?wait=10");
 $expect{'process.stdin'}++;    # of the terminal, once it is gone

@@ -145,7 +145,7 @@ for my $what (qw(silent garbage close exit bomb interim-flood many-headers two-l
     my $before = () = $t->read_file('logs/executor.log') =~ /agent\.not_ready/g;
     $t->write('evil/usr/mode', "health:$what");
     my $id = submit('');
-    ok($t->wait_until(15, sub { (() = $t->read_file('logs/executor.log') =~ /agent\.not_ready/g) > $before }), "health:$what: not ready")
+    ok($t->wait_until(30, sub { (() = $t->read_file('logs/executor.log') =~ /agent\.not_ready/g) > $before }), "health:$what: not ready")
         unless $what eq 'pipelined';
     is(honest()->{status}, 'succeeded', "health:$what: others run");
     my $end = ask('DELETE', "/v1/jobs/$id")->{json};
@@ -158,7 +158,7 @@ is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true', templat
 $t->write('evil/usr/mode', '');
 
 # What is left of it all.
-ok($t->wait_until(20, sub { (my @all = $t->sandbox_processes) <= 2 }), 'the sandboxes are gone but the pool');
+ok($t->wait_until(30, sub { (my @all = $t->sandbox_processes) <= 2 }), 'the sandboxes are gone but the pool');
 ok($t->wait_until(30, sub { n_fds() <= $fds + 2 }), 'and so are their descriptors') or diag n_fds() . " of $fds";
 my $asan = $Sandbox::VARIANT eq 'asan';
 diag sprintf 'memory: %d kB before, %d kB after, %d kB at most', $rss, status_of('VmRSS'), status_of('VmHWM');

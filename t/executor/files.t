@@ -184,15 +184,15 @@ is_deeply([grep { $_->{name} =~ /^\./ } @{ file('GET', '')->{json}{entries} }], 
 
 # A watch.
 my $watch = Sandbox::Stream->executor($t, 'GET', "$base/watch?recursive=true", who => { tenant => 'demo' });
-ok($watch->until(10, sub { grep { $_->{event} eq 'start' } @{ $watch->{events} } }), 'a watch begins') or diag(explain $watch);
+ok($watch->until(30, sub { grep { $_->{event} eq 'start' } @{ $watch->{events} } }), 'a watch begins') or diag(explain $watch);
 file('PUT', 'w/new', body => 'x');
-ok($watch->until(10, sub { grep { $_->{event} eq 'created' && $_->{data}{path} eq 'w/new' } @{ $watch->{events} } }), 'and tells of a file');
+ok($watch->until(30, sub { grep { $_->{event} eq 'created' && $_->{data}{path} eq 'w/new' } @{ $watch->{events} } }), 'and tells of a file');
 file('DELETE', 'w/new');
-ok($watch->until(10, sub { grep { $_->{event} eq 'deleted' } @{ $watch->{events} } }), 'and of its end');
+ok($watch->until(30, sub { grep { $_->{event} eq 'deleted' } @{ $watch->{events} } }), 'and of its end');
 
 # The end.
 is(call('DELETE', $base)->{status}, 200, 'the session ends');
-ok($watch->until(10, sub { grep { $_->{event} eq 'end' } @{ $watch->{events} } }), 'the watch is told');
+ok($watch->until(30, sub { grep { $_->{event} eq 'end' } @{ $watch->{events} } }), 'the watch is told');
 is(code(file('GET', 'a/b.txt')), '410 gone', 'its files are gone');
 is(code(file('PUT', 'a/b.txt', body => 'x')), '410 gone', 'and none can be made');
 my ($fine, $text) = $t->audit_verify;

@@ -35,7 +35,7 @@ sub begin {
 # All that comes until the end; undef when there is no end in time.
 sub rest {
     my ($socket, $seconds) = @_;
-    my ($got, $end) = ('', time + ($seconds // 20));
+    my ($got, $end) = ('', time + ($seconds // 30));
     while (1) {
         return undef if time > $end || !IO::Select->new($socket)->can_read($end - time);
         last unless sysread $socket, $got, 1 << 20, length $got;
@@ -83,7 +83,7 @@ for my $i (1 .. 40) {
     close $one;
     close $two;
 }
-ok($t->wait_until(20, sub { join(' ', entries($base)) eq 'big' }), 'uploads whose clients left leave nothing') or diag(join ' ', entries($base));
+ok($t->wait_until(30, sub { join(' ', entries($base)) eq 'big' }), 'uploads whose clients left leave nothing') or diag(join ' ', entries($base));
 is(length call('GET', "$base/files/big")->{content}, 8 << 20, 'and the session goes on');
 
 # Many at once: each is done or told to come again.

@@ -102,7 +102,7 @@ sub later {
     return { pid => $pid, read => $read };
 }
 sub answer { my ($child) = @_; local $/; my $handle = $child->{read}; my $text = <$handle>; waitpid $child->{pid}, 0; return JSON::PP->new->utf8->decode($text) }
-sub waiting { my ($n) = @_; return $t->wait_until(20, sub { metric('policy_feed_waiters') == $n }) }
+sub waiting { my ($n) = @_; return $t->wait_until(30, sub { metric('policy_feed_waiters') == $n }) }
 
 my $before = time;
 is_deeply(feed("?after=6&instance=$instance&wait=300ms")->{json}, { instance => $instance, revision => 6, complete => $TRUE, reset => $FALSE, changes => [] }, 'a wait that is over');

@@ -33,31 +33,31 @@ my $shell = start(argv => ['bash', '--norc'], pty => { rows => 30, cols => 100 }
 my $w = ws($shell);
 is($w->{status}, 101, 'switched') or diag explain $w;
 ok($w->{accepted}, 'the key was answered');
-ok($w->until(10, sub { $w->{binary} =~ /> $/ }), 'a prompt') or diag explain $w;
+ok($w->until(30, sub { $w->{binary} =~ /> $/ }), 'a prompt') or diag explain $w;
 $w->type("stty size\n");
-ok($w->until(10, sub { $w->{binary} =~ /30 100\r\n/ }), 'its size');
+ok($w->until(30, sub { $w->{binary} =~ /30 100\r\n/ }), 'its size');
 $w->control({ resize => { rows => 50, cols => 120 } });
 $w->type("stty size\n");
-ok($w->until(10, sub { $w->{binary} =~ /50 120\r\n/ }), 'another');
+ok($w->until(30, sub { $w->{binary} =~ /50 120\r\n/ }), 'another');
 $w->type("sh -c 'echo u\"\"p; exec sleep 1000'\n");
-ok($w->until(10, sub { $w->{binary} =~ /up\r\n/ }), 'something runs');
+ok($w->until(30, sub { $w->{binary} =~ /up\r\n/ }), 'something runs');
 $w->type("\x03");
-ok($w->until(10, sub { $w->{binary} =~ /\^C\r\n/ }), '^C');
+ok($w->until(30, sub { $w->{binary} =~ /\^C\r\n/ }), '^C');
 $w->type("echo code=\$?\n");
-ok($w->until(10, sub { $w->{binary} =~ /code=130\r\n/ }), 'interrupts it');
-ok($w->until(10, sub { $w->{cursor} }), 'a cursor comes');
+ok($w->until(30, sub { $w->{binary} =~ /code=130\r\n/ }), 'interrupts it');
+ok($w->until(30, sub { $w->{cursor} }), 'a cursor comes');
 $w->raw(Sandbox::WebSocket::frame(9, 'ping'));
-ok($w->until(10, sub { ($w->{pong} // '') eq 'ping' }), 'a ping is answered');
-ok($w->until(10, sub { $w->{binary} =~ /code=130.*> $/s }), 'a prompt');
+ok($w->until(30, sub { ($w->{pong} // '') eq 'ping' }), 'a ping is answered');
+ok($w->until(30, sub { $w->{binary} =~ /code=130.*> $/s }), 'a prompt');
 my $cursor = $w->{cursor};
 $w->leave;
 $w = ws($shell, query => "?cursor=$cursor");
 $w->type("echo ba''ck\n");
-ok($w->until(10, sub { $w->{binary} =~ /back\r\n/ }), 'left, and come back');
+ok($w->until(30, sub { $w->{binary} =~ /back\r\n/ }), 'left, and come back');
 unlike($w->{binary}, qr/code=130/, 'what was read is not read again');
 is(ws($shell)->{status}, 101, 'a second one beside it');
 $w->control({ eof => JSON::PP::true });
-ok($w->until(10, sub { $w->{exit} }), 'the end of input is its end');
+ok($w->until(30, sub { $w->{exit} }), 'the end of input is its end');
 is($w->{exit}{exit_code}, 0, 'with its code');
 $w->finish;
 is($w->{code}, 1000, 'then the goodbye');
@@ -73,7 +73,7 @@ is($w->{binary}, "1000000\n", 'a million bytes go in');
 is($w->{stderr}, 'ZXJyCg==', 'stderr is told apart');
 is($w->{exit}{exit_code}, 5, 'the code');
 $w = ws(start(shell => 'echo up; sleep 100'));
-ok($w->until(10, sub { $w->{binary} eq "up\n" }), 'one runs');
+ok($w->until(30, sub { $w->{binary} eq "up\n" }), 'one runs');
 $w->control({ signal => 'SIGTERM' });
 is($w->finish->{exit}{signal}, 'SIGTERM', 'a signal');
 
@@ -128,22 +128,22 @@ for my $case (
     my ($code, $name, $bytes) = @$case;
     my $w = ws($one);
     $w->raw($bytes);
-    $w->finish(10);
+    $w->finish(30);
     is($w->{code}, $code, "$name: $code");
     ok($w->{eof}, 'and the end');
 }
 $w = ws($one);
 $w->raw(f(1, '{"resi', fin => 0) . f(9, '') . f(0, 'ze":{"rows":3,"cols":3}}'));
 $w->raw(f(2, '', length => 0));
-ok($w->until(10, sub { defined $w->{pong} }), 'a ping between two pieces is one');
+ok($w->until(30, sub { defined $w->{pong} }), 'a ping between two pieces is one');
 $w->raw(f(8, pack 'n', 1000));
-is($w->finish(10)->{code}, 1000, 'a goodbye is answered');
+is($w->finish(30)->{code}, 1000, 'a goodbye is answered');
 is(ask('GET', $one)->{json}{status}, 'running', 'and none of it touched the process');
 
 # Torn connections, and the session's end.
 for (1 .. 20) { my $w = ws($one); $w->raw(substr f(2, 'x' x 300), 0, 1 + int rand 300); $w->leave }
 $w = ws($one);
-ok($w->until(10, sub { @{ $w->{text} } }), 'one reads');
+ok($w->until(30, sub { @{ $w->{text} } }), 'one reads');
 is(ask('DELETE', $at)->{status}, 200, 'the session ends');
 $w->finish;
 is($w->{exit}{status}, 'failed', 'it is told');
@@ -154,7 +154,7 @@ my $idler = ask('POST', '/v1/sessions', json => { language => 'bash', idle_timeo
 sub idle_at { return ask('GET', "/v1/sessions/$idler")->{json}{idle_expires_at} }
 my $path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/processes", json => { shell => 'cat', stdin => JSON::PP::true })->{json}{process_id};
 my $listener = Sandbox::Stream->executor($t, 'GET', $path);
-ok($listener->until(10, sub { grep { $_ eq 'start' } $listener->names }), 'somebody listens');
+ok($listener->until(30, sub { grep { $_ eq 'start' } $listener->names }), 'somebody listens');
 ok(idle_at(), 'that is idle');
 my $other;
 ($one, $other) = (ws($path), ws($path));
@@ -164,14 +164,14 @@ is(ws("/v1/sessions/$idler/processes/prc_00000000000000000000000000")->{status},
 $one->leave;
 ok(!$t->wait_until(0.6, sub { idle_at() }), 'one of two leaves');
 $other->type("last\n");
-ok($other->until(10, sub { $other->{binary} =~ /last/ }), 'the other works');
+ok($other->until(30, sub { $other->{binary} =~ /last/ }), 'the other works');
 $other->leave;
 ok($t->wait_until(30, sub { (ask('GET', "/v1/sessions/$idler")->{json}{reason} // '') eq 'idle' }), 'then it is idle');
 $idler = ask('POST', '/v1/sessions', json => { language => 'bash' })->{json}{session_id};
 $path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/processes", json => { shell => 'sleep 1000' })->{json}{process_id};
 $one = ws($path);
 is(ask('DELETE', "/v1/sessions/$idler")->{json}{reason}, 'cancelled', 'a session ends under one');
-ok($one->until(10, sub { $one->{eof} || defined $one->{code} }), 'which is told');
+ok($one->until(30, sub { $one->{eof} || defined $one->{code} }), 'which is told');
 
 $t->finish;
 done_testing;

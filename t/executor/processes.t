@@ -90,7 +90,7 @@ is(ask('DELETE', "$at/processes/$r->{json}{process_id}")->{json}{status}, 'exite
 $r = start(shell => "trap 'echo caught; exit 3' USR1; echo up; while :; do sleep 0.05; done");
 my $one = "$at/processes/$r->{json}{process_id}";
 $s = Sandbox::Stream->executor($t, 'GET', $one);
-ok($s->until(10, sub { $s->{stdout} =~ /up/ }), 'one waits for a signal');
+ok($s->until(30, sub { $s->{stdout} =~ /up/ }), 'one waits for a signal');
 is(code(ask('POST', "$one/signal", json => { signal => 'SIGSEGV' })), '422 invalid_request', 'not that one');
 is(code(ask('POST', "$one/signal", json => { signal => 10 })), '422 invalid_request', 'nor a number');
 is(code(ask('POST', "$one/signal", json => {})), '422 invalid_request', 'nor none');
@@ -103,14 +103,14 @@ is(code(ask('POST', "$one/signal", json => { signal => 'SIGTERM' })), '409 confl
 $r = start(argv => ['bash', '--norc'], pty => { rows => 30, cols => 100 }, env => { PS1 => '> ' });
 $one = "$at/processes/$r->{json}{process_id}";
 $s = Sandbox::Stream->executor($t, 'GET', $one);
-ok($s->until(10, sub { $s->{stdout} =~ /> $/ }), 'a shell on a terminal');
+ok($s->until(30, sub { $s->{stdout} =~ /> $/ }), 'a shell on a terminal');
 is(ask('POST', "$one/resize", json => { rows => 41, cols => 99 })->{status}, 200, 'of another size');
 is(ask('POST', "$one/stdin", body => "stty size; tty\n")->{status}, 204, 'is typed to');
-ok($s->until(10, sub { $s->{stdout} =~ /41 99\r\n/ }), 'and has that size');
+ok($s->until(30, sub { $s->{stdout} =~ /41 99\r\n/ }), 'and has that size');
 is(ask('POST', "$one/stdin", body => "echo err >&2; echo again >/dev/stdin; ls /dev/pts /dev/ptmx\n")->{status}, 204, 'typed to again');
-ok($s->until(10, sub { $s->{stdout} =~ /err\r\nagain\r\n/ }), 'may open its own terminal again') or diag $s->{stdout};
-ok($s->until(10, sub { $s->{stdout} =~ m{'/dev/pts': No such} && $s->{stdout} =~ m{'/dev/ptmx': No such} }), 'but finds no other') or diag $s->{stdout};
-ok($s->until(10, sub { $s->{stdout} =~ /> $/ }), 'a prompt');
+ok($s->until(30, sub { $s->{stdout} =~ /err\r\nagain\r\n/ }), 'may open its own terminal again') or diag $s->{stdout};
+ok($s->until(30, sub { $s->{stdout} =~ m{'/dev/pts': No such} && $s->{stdout} =~ m{'/dev/ptmx': No such} }), 'but finds no other') or diag $s->{stdout};
+ok($s->until(30, sub { $s->{stdout} =~ /> $/ }), 'a prompt');
 is(ask('POST', "$one/stdin?eof=true", body => '')->{status}, 204, 'an end of input');
 $s->finish;
 is($s->last_event('end')->{exit_code}, 2, 'is the end of the shell');
@@ -125,7 +125,7 @@ ok((grep { $_ eq 'gap' } $s->names), 'which is told');
 
 # Streamed from its first byte; cut, and gone on with.
 $s = Sandbox::Stream->executor($t, 'POST', "$at/processes", json => { shell => 'for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.05; done; echo e >&2' }, headers => { 'Last-Event-ID' => '4.0.1' });
-ok($s->until(10, sub { length $s->{stdout} >= 6 }), 'POST streams');
+ok($s->until(30, sub { length $s->{stdout} >= 6 }), 'POST streams');
 like($s->{headers}{location}, qr{^\Q$at\E/processes/prc_\w+$}, 'Location says which');
 my $rest = Sandbox::Stream->executor($t, 'GET', $s->{headers}{location}, headers => { 'Last-Event-ID' => $s->{id} })->follow($s);
 $s->reset;
@@ -205,7 +205,7 @@ is(code(ask('POST', $path, json => {})), '405 method_not_allowed', 'another meth
 
 # The session's end is theirs.
 $s = Sandbox::Stream->executor($t, 'GET', $path);
-ok($s->until(10, sub { grep { $_ eq 'start' } $s->names }), 'a reader');
+ok($s->until(30, sub { grep { $_ eq 'start' } $s->names }), 'a reader');
 is(ask('DELETE', $at)->{status}, 200, 'the session ends');
 $s->finish;
 is($s->last_event('end')->{status}, 'failed', 'so does the process');

@@ -27,13 +27,13 @@ my %id = (
     long   => ask('POST', '/v1/jobs', json => $job, headers => { 'Idempotency-Key' => 'b' })->{json}{job_id},
 );
 my $live = Sandbox::Stream->executor($t, 'POST', '/v1/jobs', who => { keep_rec => 1 }, json => { language => 'bash', code => 'echo on; sleep 15' });
-ok($live->until(10, sub { $live->{stdout} eq "on\n" }), 'one runs longer than its record is kept');
+ok($live->until(30, sub { $live->{stdout} eq "on\n" }), 'one runs longer than its record is kept');
 $id{live} = $live->{events}[0]{data}{job_id};
 
 my $alive = ask('POST', '/v1/sessions', json => { language => 'bash' }, who => { keep_rec => 1 })->{json}{session_id};
 ask('POST', "/v1/sessions/$alive/steps", json => { code => 'y=1' });
 ask('DELETE', "/v1/sessions/$_") for $session, $long_session;
-ok($t->wait_until(20, sub { ask('GET', "/v1/sessions/$session")->{status} == 404 }), 'a session whose record is not kept: gone');
+ok($t->wait_until(30, sub { ask('GET', "/v1/sessions/$session")->{status} == 404 }), 'a session whose record is not kept: gone');
 is(ask('GET', "/v1/sessions/$session/steps/$step")->{status}, 404, 'with its steps');
 is(ask('GET', "/v1/sessions/$long_session")->{json}{status}, 'ended', 'one that is kept longer is there');
 is(ask('GET', "/v1/sessions/$long_session/steps/$long_step")->{json}{stdout}, "step\n", 'with its steps');

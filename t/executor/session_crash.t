@@ -99,7 +99,7 @@ is($session->{status}, 'ended', 'launcher: the session has ended');
 like($session->{reason}, qr/^(lost|crash)$/, 'launcher: with a reason');
 ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'launcher: no process is left');
 $t->start_launcher;
-ok($t->wait_until(20, sub { $api->ask('GET', '/readyz')->{status} == 200 }), 'launcher: back again');
+ok($t->wait_until(30, sub { $api->ask('GET', '/readyz')->{status} == 200 }), 'launcher: back again');
 is(Sandbox::Session::value($api->step($api->create->{session_id}, '6 * 7')), '42', 'launcher: and sessions are made again');
 
 # A record that nobody has any more is noticed; those of the living are left alone.
@@ -115,7 +115,7 @@ row['id'] = new
 db.execute('insert into sessions (%s) values (%s)' % (','.join(row), ','.join('?' * len(row))), list(row.values()))
 db.commit()
 PY
-ok($api->until_is(5, $lost, 'status', 'ended'), 'orphan: it ends');
+ok($api->until_is(30, $lost, 'status', 'ended'), 'orphan: it ends');
 is($api->get($lost)->{reason}, 'lost', 'orphan: as lost');
 is($api->get($id)->{status}, 'running', 'orphan: another lives');
 

@@ -91,16 +91,16 @@ is(stream('GET', "/v1/jobs/$id", headers => { Accept => undef })->finish->{heade
 # Live: what it says arrives while it runs. A file of the job's own says when it may go on, nobody sleeps.
 my $wait_code = "import sys, os, time\nprint('first', flush=True)\nsys.stdin.read()\nwhile True:\n    print('tick', flush=True); time.sleep(0.05)\n";
 $s = run({ language => 'python', code => $wait_code });
-ok($s->until(20, sub { ($s->{stdout} =~ tr/\n//) >= 5 }), 'output arrives while it runs');
+ok($s->until(30, sub { ($s->{stdout} =~ tr/\n//) >= 5 }), 'output arrives while it runs');
 $id = $s->{events}[0]{data}{job_id};
 is(ask('GET', "/v1/jobs/$id")->{json}{status}, 'running', 'it runs');
 my $second = stream('GET', "/v1/jobs/$id");
-ok($second->until(10, sub { $second->{stdout} =~ /tick/ }), 'a second reader has all from the beginning');
+ok($second->until(30, sub { $second->{stdout} =~ /tick/ }), 'a second reader has all from the beginning');
 like($second->{stdout}, qr/^first\n/, 'all');
 is(stream('GET', "/v1/jobs/$id", who => { tenant => 'other' })->finish->{status}, 404, 'of another tenant there is none, live');
 $s->leave;
 my $seen = length $second->{stdout};
-ok($second->until(10, sub { length $second->{stdout} > $seen + 20 }), 'who leaves takes nothing along');
+ok($second->until(30, sub { length $second->{stdout} > $seen + 20 }), 'who leaves takes nothing along');
 is(ask('GET', "/v1/jobs/$id")->{json}{status}, 'running', 'not the job either');
 ask('DELETE', "/v1/jobs/$id");
 $second->finish;
@@ -109,7 +109,7 @@ is($second->{stdout}, ask('GET', "/v1/jobs/$id/stdout")->{content}, 'the stream 
 
 # Cancelled in the queue: never started.
 my @busy = map { run({ language => 'bash', code => 'sleep 60' }) } 1 .. 12;
-ok($_->until(20, sub { defined $_[0] || defined $busy[0]{status} }), 'admitted') for $busy[0];
+ok($_->until(30, sub { defined $_[0] || defined $busy[0]{status} }), 'admitted') for $busy[0];
 my ($queued) = grep { $_->until(1, sub { defined $_->{status} }) && !grep { $_ eq 'start' } $_->names } reverse @busy;
 ok($queued, 'one waits in the queue with its stream open');
 (my $queued_id = $queued->{headers}{location}) =~ s{.*/}{};
@@ -119,7 +119,7 @@ is_deeply([$queued->names], [qw(queued usage end)], 'who never ran has no start'
 is($queued->last_event('end')->{status}, 'cancelled', 'and an end');
 ok($queued->{comments} >= 0, 'comments are no events');
 for my $b (@busy) {
-    $b->until(20, sub { defined $b->{status} });
+    $b->until(30, sub { defined $b->{status} });
     (my $path = $b->{headers}{location} // next) =~ s{^}{};
     ask('DELETE', $path);
 }
@@ -128,7 +128,7 @@ is(scalar(grep { ($_->last_event('end') // {})->{status} eq 'cancelled' } @busy)
 
 # Comments while there is nothing to say.
 $s = run({ language => 'bash', code => 'read x; sleep 60' });
-ok($s->until(10, sub { $s->{comments} >= 3 }), 'comments while nothing is said');
+ok($s->until(30, sub { $s->{comments} >= 3 }), 'comments while nothing is said');
 ask('DELETE', "/v1/jobs/$s->{events}[0]{data}{job_id}");
 $s->finish;
 
@@ -152,7 +152,7 @@ is(scalar(grep { $_->{event} eq 'stdout' && exists $_->{data}{base64} && length 
 # More than the window for who does not read: the job is not slowed, the reader learns what it missed.
 my $flood = "import sys\nfor i in range(3000): sys.stdout.write('%07d\\n' % i * 100)\nsys.stdout.flush()\nsys.stderr.write('e' * 1000)\n";
 my @slow = map { run({ language => 'python', code => $flood, limits => { output => '4Mi' } }) } 1;
-ok($slow[0]->until(20, sub { @{ $slow[0]{events} } }), 'a flood began');
+ok($slow[0]->until(30, sub { @{ $slow[0]{events} } }), 'a flood began');
 $id = $slow[0]{events}[0]{data}{job_id};
 is(ask('GET', "/v1/jobs/$id?wait=20")->{json}{status}, 'succeeded', 'it ends while nobody reads');
 $slow[0]->finish(30);
@@ -200,7 +200,7 @@ is(stream('GET', "/v1/jobs/$id", who => { tenant => 'other' })->finish->{status}
 my %key = (headers => { 'Idempotency-Key' => 'stream-1' });
 my $job = { language => 'bash', code => 'for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.1; done' };
 my $first = run($job, %key);
-ok($first->until(20, sub { length $first->{stdout} >= 4 }), 'a stream with a key');
+ok($first->until(30, sub { length $first->{stdout} >= 4 }), 'a stream with a key');
 my $join = run($job, headers => { %{ $key{headers} }, 'Last-Event-ID' => $first->{id} });
 $join->follow($first);
 $first->reset;
@@ -215,7 +215,7 @@ is(run({ language => 'bash', code => 'echo all' }, headers => { 'Last-Event-ID' 
 
 # As many as may be.
 my @open = map { run({ language => 'bash', code => 'sleep 60' }, who => { tenant => 'crowd' . ($_ > 40) }) } 1 .. 40;
-for my $open (@open) { $open->until(20, sub { defined $open->{status} }) }
+for my $open (@open) { $open->until(30, sub { defined $open->{status} }) }
 is(scalar(grep { $_->{status} == 200 } @open), 40, 'forty streams of one tenant');
 my $more = run({ language => 'bash', code => ':' }, who => { tenant => 'crowd' })->finish;
 is($more->{status}, 429, 'one more is refused') or diag explain $more->json;

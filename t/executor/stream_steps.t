@@ -50,7 +50,7 @@ $path = "$at/steps/$path";
 
 # As it happens, cut, gone on with.
 $s = run("import time\nfor i in range(100):\n    print(i, flush=True)\n    time.sleep(0.02)\n");
-ok($s->until(10, sub { ($s->{stdout} =~ tr/\n//) >= 3 }), 'output arrives');
+ok($s->until(30, sub { ($s->{stdout} =~ tr/\n//) >= 3 }), 'output arrives');
 my $live = $s->{headers}{location};
 is(ask('GET', $live)->{json}{status}, 'running', 'while it runs');
 for my $cut (1 .. 10) {
@@ -65,9 +65,9 @@ is(run('x')->finish->last_event('result')->{data}{'text/plain'}, '6', 'the inter
 
 # Queued behind another; cancelled there.
 my $long = run("import time\ntime.sleep(15)");
-ok($long->until(10, sub { @{ $long->{events} } }), 'one runs');
+ok($long->until(30, sub { @{ $long->{events} } }), 'one runs');
 my $queued = run('1');
-ok($queued->until(10, sub { defined $queued->{status} }), 'one waits, its stream is open');
+ok($queued->until(30, sub { defined $queued->{status} }), 'one waits, its stream is open');
 ask('DELETE', $queued->{headers}{location});
 $queued->finish;
 is($queued->last_event('end')->{status}, 'cancelled', 'and ends');
@@ -106,7 +106,7 @@ my %open = (
 );
 for my $what (sort keys %open) {
     my $o = $open{$what};
-    ok($o->until(15, sub { $o->{stdout} eq "on\n" }), "a $what says something");
+    ok($o->until(30, sub { $o->{stdout} eq "on\n" }), "a $what says something");
 }
 $t->kill9('executor');
 $_->finish for values %open;

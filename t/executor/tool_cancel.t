@@ -36,7 +36,7 @@ for my $way (['closes', sub { $_[0]->leave }], ['resets', sub { $_[0]->reset }],
     for my $stream (0, 1) {
         my $what = "a client that $way->[0]" . ($stream ? ' a stream' : '');
         my $s = job(call => 'modern, cancel', stream => $stream, who => { rid => "req_way_$stream" });
-        ok($s->until(10, sub { defined $s->{status} }), 'its head comes at once') if $stream;
+        ok($s->until(30, sub { defined $s->{status} }), 'its head comes at once') if $stream;
         $id = begun($id);
         $way->[1]->($s);
         gone($id, $what);
@@ -72,7 +72,7 @@ is_deeply([map { status($_) } @busy], [qw(running running)], 'the others run');
 stop(@busy);
 my $n = jobs();
 job(call => 'cancel')->leave for 1 .. 30;
-ok($t->wait_until(20, sub { !jobs('queued') && !jobs('running') }), 'at whatever moment it leaves, nothing is left');
+ok($t->wait_until(30, sub { !jobs('queued') && !jobs('running') }), 'at whatever moment it leaves, nothing is left');
 is_deeply([grep { $_->{status} ne 'cancelled' } grep { !{ map { $_ => 1 } @busy }->{ $_->{job_id} } } (jobs())[0 .. jobs() - $n - 1]], [], 'and all are cancelled');
 ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'no sandbox stays');
 
@@ -88,12 +88,12 @@ $s = client('POST', '/tools/jobs', \%first, key => 'k1')->finish;
 $id = $s->json->{structuredContent}{job_id};
 my $replay = client('POST', '/tools/jobs', \%first, key => 'k1', call => 'cancel');
 my $watch = client('POST', '/tools/jobs', \%first, key => 'k1', call => 'cancel', stream => 1);
-ok($watch->until(10, sub { defined $watch->{status} }), 'a stream of the same');
+ok($watch->until(30, sub { defined $watch->{status} }), 'a stream of the same');
 is($watch->{headers}{'idempotency-replayed'}, 'true', 'which says so');
 $_->leave for $replay, $watch;
 my $get = client('GET', "/tools/runs/$id?wait=50", undef, call => 'cancel');
 my $see = client('GET', "/tools/runs/$id?wait=50", undef, call => 'cancel', stream => 1);
-ok($see->until(10, sub { defined $see->{status} }), 'who asks about it');
+ok($see->until(30, sub { defined $see->{status} }), 'who asks about it');
 $_->leave for $get, $see;
 is($tool->get("/tools/runs/$id?wait=1")->{json}{structuredContent}{status}, 'running', 'does not end it by leaving');
 $get = client('GET', "/tools/runs/$id?wait=50", undef, call => 'cancel');
@@ -108,7 +108,7 @@ $id = begun($id);
 is(cancel($key, who => { tenant => 'other' }), cancel('d' x 32), "another tenant's key is like none");
 is(status($id), 'running', 'and ends nothing');
 cancel($key);
-is($s->finish(5)->json->{structuredContent}{status}, 'cancelled', 'a call that waits is told of its end');
+is($s->finish(30)->json->{structuredContent}{status}, 'cancelled', 'a call that waits is told of its end');
 is(end_of($id)->{cancelled_by}{reason}, 'cancelled_by_client', 'which is audited so');
 $s = job(call => "legacy, key=$key", stream => 1);
 $id = begun($id);
@@ -132,7 +132,7 @@ is(status($s->json->{structuredContent}{job_id}), 'succeeded', 'stays as it is')
 # Not after the handle was told.
 for my $stream (0, 1) {
     $s = client('POST', '/tools/jobs', { language => 'python', code => $SLEEP, wait => '300ms' }, call => 'cancel', stream => $stream, headers => { Connection => 'keep-alive' });
-    ok($s->until(10, sub { $stream ? $s->last_event('complete') : $s->json }), 'the wait is over');
+    ok($s->until(30, sub { $stream ? $s->last_event('complete') : $s->json }), 'the wait is over');
     $id = ($stream ? $s->last_event('complete') : $s->json)->{structuredContent}{job_id};
     $s->leave;
     is($tool->get("/tools/runs/$id?wait=1")->{json}{structuredContent}{status}, 'running', 'it knows the handle: the job goes on');
@@ -168,7 +168,7 @@ $tool->ask('DELETE', "/tools/sessions/$session");
 
 # Sessions.
 client('POST', '/tools/sessions', { language => 'python' }, call => 'cancel')->leave for 1 .. 8;
-ok($t->wait_until(20, sub { !grep { $_->{status} ne 'ended' } @{ $tool->rest('GET', '/v1/sessions')->{json}{sessions} } }), 'a session that nobody was told of ends');
+ok($t->wait_until(30, sub { !grep { $_->{status} ne 'ended' } @{ $tool->rest('GET', '/v1/sessions')->{json}{sessions} } }), 'a session that nobody was told of ends');
 ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'with its sandbox');
 $session = data($tool->post('/tools/sessions', { language => 'python' }, headers => { 'Sandbox-Tool-Call' => 'cancel' }))->{session_id};
 is(data($tool->post("/tools/sessions/$session/steps", { code => '1' }))->{result}, '1', 'one that was told of stays');

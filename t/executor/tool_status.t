@@ -45,7 +45,7 @@ like(text(), qr/^  $id  python, busy, expires \S+\n    runs $id\.$step$/m, '  as
 is_deeply($s->{ended}, [], '  none has ended');
 $tool->rest('POST', "/v1/sessions/$id/pause");
 $tool->rest('DELETE', "/v1/sessions/$id/steps/$step");
-ok($t->wait_until(15, sub { !@{ status()->{sessions}[0]{running} } }), 'and then none');
+ok($t->wait_until(30, sub { !@{ status()->{sessions}[0]{running} } }), 'and then none');
 $tool->rest('POST', "/v1/sessions/$id/pause");
 $s = status()->{sessions}[0];
 is($s->{status}, 'paused', 'paused');

@@ -28,7 +28,7 @@ sub timed {
 # From its head to its end.
 my $start = time;
 my $s = run("import time, sys\nfor i in range(34):\n    print('line', i, flush=True)\n    time.sleep(0.1)\nprint('last', file=sys.stderr)");
-ok($s->until(5, sub { $s->{comments} }), 'the head and a comment');
+ok($s->until(30, sub { $s->{comments} }), 'the head and a comment');
 cmp_ok(time - $start, '<', 1, 'come at once');
 is_deeply([$s->{status}, @{ $s->{headers} }{qw(content-type x-accel-buffering cache-control)}], [200, 'text/event-stream', 'no', 'no-store'], 'as a stream that nobody keeps');
 my @at = timed($s, 20);
@@ -69,7 +69,7 @@ while (my @pair = splice @cases, 0, 2) {
     $_->[3] = run("import sys, time\n$_->[0]\ntime.sleep(1.3)") for @pair;
     for (@pair) {
         my (undef, $message, $name, $s) = @$_;
-        ok($s->until(10, sub { progress($s) }), "$name is told of");
+        ok($s->until(30, sub { progress($s) }), "$name is told of");
         like((progress($s))[0]{data}{message}, $message, 'as far as it can be shown');
     }
     $_->[3]->finish for @pair;
@@ -77,9 +77,9 @@ while (my @pair = splice @cases, 0, 2) {
 
 # In the queue.
 my @busy = map { run("import time\ntime.sleep(3)") } 1 .. 2;
-ok($_->until(10, sub { $_->{comments} }), 'busy') for @busy;
+ok($_->until(30, sub { $_->{comments} }), 'busy') for @busy;
 $s = run("print('now')");
-ok($s->until(10, sub { progress($s) }), 'a job that waits') or diag explain $s->{events};
+ok($s->until(30, sub { progress($s) }), 'a job that waits') or diag explain $s->{events};
 is((progress($s))[0]{data}{message}, 'queued', 'says so');
 is($s->finish->last_event('complete')->{structuredContent}{stdout}, "now\n", 'and runs at last');
 $_->finish for @busy;
@@ -93,7 +93,7 @@ like($result->{structuredContent}{next}, qr/get_job/, 'with how to go on');
 $s = stream('GET', "/tools/runs/$id?wait=2")->finish;
 is($s->last_event('complete')->{structuredContent}{status}, 'running', 'get_job streams as well');
 $s = stream('GET', "/tools/runs/$id?wait=40");
-ok($s->until(5, sub { $s->{comments} }), 'while it is asked about');
+ok($s->until(30, sub { $s->{comments} }), 'while it is asked about');
 my $ended = $tool->ask('DELETE', "/tools/runs/$id");
 is($s->finish->last_event('complete')->{structuredContent}{status}, 'cancelled', 'a stream tells of its end');
 $s = stream('GET', "/tools/runs/$id")->finish;
@@ -128,7 +128,7 @@ is(stream('HEAD', "/tools/runs/$id")->take(4096, 0.5)->{status}, 200, 'HEAD');
 
 # As many as there may be; the others get a plain answer.
 my @open = map { run("import time\ntime.sleep(3)", wait => 5) } 1 .. 3;
-ok($_->until(10, sub { $_->{comments} }), 'an open stream') for @open;
+ok($_->until(30, sub { $_->{comments} }), 'an open stream') for @open;
 my $plain = run("print('plain')", wait => '200ms');
 is($plain->finish->{headers}{'content-type'}, $Sandbox::Tool::TYPE, 'one too many is a plain answer');
 is(run('1', wait => '200ms', -option => { who => { tenant => 'other' } })->finish->{headers}{'content-type'}, 'text/event-stream', "another tenant's streams are its own");

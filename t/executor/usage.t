@@ -94,7 +94,7 @@ is(usage('?agent=cancels')->{json}{totals}{cpu_ms}, $cancelled->{usage}{cpu_ms},
 my $session = ask('POST', '/v1/sessions', json => { language => 'python' }, who => { agent => 'sits' })->{json};
 my $id = $session->{session_id};
 ask('POST', "/v1/sessions/$id/steps", json => { code => "$burn\nprint('step')" }, who => { agent => 'sits' });
-ok($t->wait_until(15, sub { usage('?agent=sits')->{json}{totals}{cpu_ms} >= 100 }), 'its CPU time is accounted while it lives');
+ok($t->wait_until(30, sub { usage('?agent=sits')->{json}{totals}{cpu_ms} >= 100 }), 'its CPU time is accounted while it lives');
 is(usage('?agent=sits')->{json}{totals}{sessions}, 0, 'itself when it has ended');
 is_audit('a living session');
 ask('PUT', "/v1/sessions/$id/files/up.txt", body => 'y' x 500, headers => { 'Content-Type' => 'application/octet-stream' }, who => { agent => 'sits' });
@@ -148,7 +148,7 @@ is(ask('POST', '/v1/usage', json => {}, who => { scopes => 'admin' })->{status},
 my @running = map { ask('POST', '/v1/jobs', json => { language => 'python', code => 'while True: pass', wait => 0 }, who => { agent => "killed$_" })->{json} } 1 .. 3;
 my $sits2 = ask('POST', '/v1/sessions', json => { language => 'python' }, who => { agent => 'killed' })->{json};
 ask('POST', "/v1/sessions/$sits2->{session_id}/steps", json => { code => "while True: pass", wait => 0 }, who => { agent => 'killed' });
-ok($t->wait_until(15, sub { usage('?agent=killed')->{json}{totals}{cpu_ms} > 500 }), 'things run');
+ok($t->wait_until(30, sub { usage('?agent=killed')->{json}{totals}{cpu_ms} > 500 }), 'things run');
 $t->kill9('executor');
 $t->start_executor;
 my $lost = ask('GET', "/v1/jobs/$running[0]{job_id}")->{json};

@@ -88,12 +88,12 @@ sub until {
 # To the end of the answer.
 sub finish {
     my ($self, $seconds) = @_;
-    $self->until($seconds // 20, sub { $self->{over} });
+    $self->until($seconds // 30, sub { $self->{over} });
     return $self;
 }
 
 # Up to $n bytes off the socket, then no more: somewhere in the middle of anything.
-sub take { my ($self, $n, $seconds) = @_; $self->until($seconds // 10, sub { $self->{over} }, $n); return $self }
+sub take { my ($self, $n, $seconds) = @_; $self->until($seconds // 30, sub { $self->{over} }, $n); return $self }
 
 sub DESTROY {
     my ($self) = @_;

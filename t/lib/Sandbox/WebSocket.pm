@@ -25,7 +25,7 @@ sub open {
     my $bytes = "GET $path HTTP/1.1\r\n" . join('', map { defined $headers{$_} ? "$_: $headers{$_}\r\n" : () } sort keys %headers) . "\r\n";
     Sandbox::Contract::sent($socket, $bytes);
     syswrite $socket, $bytes;
-    my $until = time + 20;
+    my $until = time + 30;
     $self->fill(0.2) while $self->{in} !~ /\r\n\r\n/ && !$self->{eof} && time < $until;
     ($self->{status}) = $self->{in} =~ m{^HTTP/1\.1 (\d+)};
     $self->{head} = $1 if $self->{in} =~ s/^(.*?\r\n\r\n)//s;
@@ -93,6 +93,6 @@ sub until {
         $self->fill(0.1);
     }
 }
-sub finish { my ($self, $seconds) = @_; $self->until($seconds // 20, sub { 0 }); return $self }
+sub finish { my ($self, $seconds) = @_; $self->until($seconds // 30, sub { 0 }); return $self }
 
 1;
