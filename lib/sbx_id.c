@@ -1,14 +1,16 @@
 #include "sbx_id.h"
 
 #include <endian.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "sbx_crypto.h"
 #include "sbx_time.h"
 
 #define ID_PREFIX 3
-#define ID_TIME_BYTES 6
-#define ID_BYTES (ID_TIME_BYTES + SBX_ID_RANDOM)
+#define ID_ORDER_BITS 16 /* behind the 48 of the time */
+#define ID_BYTES 16
+#define ID_REST (ID_BYTES - (int)sizeof(uint64_t))
 #define ID_DIGITS 26
 
 static const char id_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -32,36 +34,61 @@ encode_base32(char out[ID_DIGITS + 1], const uint8_t bytes[ID_BYTES])
     out[ID_DIGITS] = '\0';
 }
 
-int
-sbx_id_new(struct sbx_id *ret, const char *prefix)
+/* Milliseconds above 16 bits of order. Of a millisecond the first takes any of the lower half, so that as many more follow. */
+static uint64_t
+next_birth(uint16_t random)
 {
-    uint8_t random[SBX_ID_RANDOM];
-    int r;
+    static _Atomic uint64_t last;
+    uint64_t birth, seen = atomic_load(&last);
 
-    r = sbx_random(random, sizeof(random));
-    return r != 0 ? r : sbx_id_from(ret, prefix, random);
+    do {
+        birth = sbx_now_unix_ms() << ID_ORDER_BITS | (random >> 1);
+        if (birth <= seen) {
+            birth = seen + 1;
+        }
+    } while (!atomic_compare_exchange_weak(&last, &seen, birth));
+    return birth;
 }
 
-int
-sbx_id_from(struct sbx_id *ret, const char *prefix, const uint8_t random[SBX_ID_RANDOM])
+static int
+id_of(struct sbx_id *ret, const char *prefix, uint64_t birth, const uint8_t rest[ID_REST])
 {
     uint8_t bytes[ID_BYTES];
-    uint64_t now = sbx_now_unix_ms();
-    unsigned i;
 
     if (strlen(prefix) != ID_PREFIX) {
         return -EINVAL;
     }
-
-    for (i = 0; i < ID_TIME_BYTES; i++) {
-        bytes[i] = (uint8_t)(now >> (8 * (ID_TIME_BYTES - 1 - i)));
-    }
-    memcpy(bytes + ID_TIME_BYTES, random, SBX_ID_RANDOM);
+    birth = htobe64(birth);
+    memcpy(bytes, &birth, sizeof(birth));
+    memcpy(bytes + sizeof(birth), rest, ID_REST);
 
     memcpy(ret->text, prefix, ID_PREFIX);
     ret->text[ID_PREFIX] = '_';
     encode_base32(ret->text + ID_PREFIX + 1, bytes);
     return 0;
+}
+
+int
+sbx_id_new(struct sbx_id *ret, const char *prefix)
+{
+    uint8_t random[SBX_ID_RANDOM];
+    uint16_t order;
+    int r;
+
+    r = sbx_random(random, sizeof(random));
+    if (r != 0) {
+        return r;
+    }
+    memcpy(&order, random, sizeof(order));
+    return id_of(ret, prefix, next_birth(order), random + sizeof(order));
+}
+
+int
+sbx_id_from(struct sbx_id *ret, const char *prefix, const uint8_t random[SBX_ID_RANDOM])
+{
+    uint64_t birth = sbx_now_unix_ms() << ID_ORDER_BITS | (uint64_t)random[0] << 8 | random[1];
+
+    return id_of(ret, prefix, birth, random + sizeof(uint16_t));
 }
 
 bool

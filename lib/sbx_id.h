@@ -1,6 +1,6 @@
 /*
  * Ids: "<prefix>_" + 26 characters of Crockford base32 in lower case: 48 bits of
- * Unix milliseconds, 80 random bits. Sorts by time of birth. Never a capability.
+ * Unix milliseconds, 80 random bits (the form of a ULID). Never a capability.
  */
 #pragma once
 
@@ -15,9 +15,12 @@ struct sbx_id {
     char text[SBX_ID_LEN + 1];
 };
 
-/* `prefix` has three letters: "job", "ses", "art", "svc", "wfl", "pol", "tpl", "req", "aud". */
+/*
+ * `prefix` has three letters: "job", "ses", "art", "svc", "wfl", "pol", "tpl", "req", "aud". Sorts behind every id that
+ * this process made before, by any thread and whatever the clock does: lists are ordered by it within a millisecond.
+ */
 _must_check_ int sbx_id_new(struct sbx_id *ret, const char *prefix);
-/* The same of random bytes that the caller got. */
+/* One of random bytes that the caller got; within a millisecond in no order. */
 _must_check_ int sbx_id_from(struct sbx_id *ret, const char *prefix, const uint8_t random[SBX_ID_RANDOM]);
 bool sbx_id_valid(const char *text, size_t len, const char *prefix);
 

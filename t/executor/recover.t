@@ -93,10 +93,11 @@ is($t->stop('executor'), 0, 'a second SIGTERM ends it');
 cmp_ok(time - $start, '<', 2.5, 'at once');
 $t->start_executor;
 
-# kill -9 of executord in the middle of 50 jobs.
+# kill -9 of executord in the middle of 50 jobs and two more, which run on whatever the moment.
 sub in_the_middle {
     my ($name) = @_;
     my %child;
+    my @ids = map { begin('sleep 60', agent => $name) } 1, 2;
     for my $i (1 .. 50) {
         pipe my $read, my $write or die $!;
         my $pid = fork // die $!;
@@ -108,7 +109,6 @@ sub in_the_middle {
         close $write;
         $child{$pid} = $read;
     }
-    my @ids;
     for my $pid (keys %child) {
         sysread $child{$pid}, my $id, 64;
         push @ids, $id if defined $id && $id =~ /^job_/;

@@ -60,7 +60,8 @@ my @half = map { $t->begin('POST', '/slow', tenant => 'acme', body => 'part', he
 close $_ for @half;
 @half = map { $t->begin('POST', '/slow', tenant => 'acme', body => "5\r\nab", headers => { 'Content-Length' => undef, 'Transfer-Encoding' => 'chunked' }) } 1 .. 3;
 close $_ for @half;
-is($t->await($t->begin('POST', '/slow', tenant => 'acme', body => "zz\r\n", headers => { 'Content-Length' => undef, 'Transfer-Encoding' => 'chunked' }))->{status}, 400, 'a broken chunk') for 1 .. 3;
+# Of others: the half ones may still count.
+is($t->await($t->begin('POST', '/slow', tenant => "broken$_", body => "zz\r\n", headers => { 'Content-Length' => undef, 'Transfer-Encoding' => 'chunked' }))->{status}, 400, 'a broken chunk') for 1 .. 3;
 all_back('success, failure, redirect, abort, bad body: all given back');
 is_deeply($t->many(60, 'GET', '/', tenant => 'acme', headers => { 'X-Other' => 1 })->{none}, undef, 'a crowd is answered');
 all_back('and leaves nothing');

@@ -148,7 +148,7 @@ my $locations = <<"END";
     location = /_mcp/job { sandbox_route jobs.create; sandbox_tool run_code; sandbox_policy body; $call }
     location = /_mcp/down { internal; proxy_pass http://127.0.0.1:1\$sandbox_mcp_uri; }
 END
-my $http = "upstream back { server 127.0.0.1:$port; keepalive 8; } proxy_buffering off; proxy_read_timeout 2s; proxy_next_upstream off; proxy_ignore_headers X-Accel-Redirect; "
+my $http = "upstream back { server 127.0.0.1:$port; keepalive 8; } proxy_buffering off; proxy_read_timeout 10s; proxy_next_upstream off; proxy_ignore_headers X-Accel-Redirect; "
          . 'proxy_pass_request_headers off; gzip on; gzip_min_length 1; gzip_types application/json text/event-stream; '
          . "sandbox_policy_dir $dir; sandbox_rate tenant rate=4r/h burst=100000;";
 my $h2_port = Sandbox::free_port();
