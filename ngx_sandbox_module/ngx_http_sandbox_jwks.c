@@ -2,6 +2,7 @@
 #include "ngx_http_sandbox_jwks_state.h"
 #include "ngx_http_sandbox.h"
 
+#include "ngx_sandbox_elapsed.h"
 #include "ngx_sandbox_jwk.h"
 #include "ngx_sandbox_refresh.h"
 
@@ -297,7 +298,7 @@ ngx_http_sandbox_jwks_sync(ngx_http_sandbox_jwks_t *jwks)
     if (is_new) {
         ngx_http_sandbox_jwks_load(jwks);
     }
-    is_usable = jwks->keys != NULL && (ngx_msec_t) (ngx_current_msec - shared->confirmed) <= jwks->stale;
+    is_usable = jwks->keys != NULL && ngx_sandbox_elapsed(ngx_current_msec, shared->confirmed) <= jwks->stale;
     /* A worker that begins with keys which are too old says so as well. */
     if (!is_usable && (jwks->usable || (is_new && jwks->keys != NULL))) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "event=jwks.stale issuer=\"%V\": its keys hold no longer",
@@ -453,7 +454,7 @@ void
 ngx_http_sandbox_jwks_status(ngx_http_sandbox_jwks_t *jwks, ngx_http_sandbox_jwks_status_t *ret)
 {
     ret->n_keys = jwks->usable ? jwks->keys->n : 0;
-    ret->age_s = jwks->shared->generation == 0 ? 0 : (ngx_current_msec - jwks->shared->confirmed) / 1000;
+    ret->age_s = jwks->shared->generation == 0 ? 0 : ngx_sandbox_elapsed(ngx_current_msec, jwks->shared->confirmed) / 1000;
     ret->fetched = jwks->shared->fetched;
     ret->failed = jwks->shared->failed;
 }

@@ -1,6 +1,8 @@
 #include "ngx_http_sandbox_opa_cache.h"
 #include "ngx_http_sandbox_opa.h"
 
+#include "ngx_sandbox_elapsed.h"
+
 
 #define OPA_CACHE_EVICTIONS  8 /* per addition: bounds the time under the lock */
 
@@ -121,7 +123,7 @@ ngx_http_sandbox_opa_cache_find(ngx_shm_zone_t *zone, const u_char key[SBX_SHA25
 
     ngx_shmtx_lock(&cache->shpool->mutex);
     entry = ngx_http_sandbox_opa_cache_look_up(cache, key);
-    if (entry != NULL && ngx_current_msec - entry->made < ttl) {
+    if (entry != NULL && ngx_sandbox_elapsed(ngx_current_msec, entry->made) < ttl) {
         ngx_queue_remove(&entry->queue);
         ngx_queue_insert_head(&cache->shared->queue, &entry->queue);
         ret->allowed = entry->allowed;

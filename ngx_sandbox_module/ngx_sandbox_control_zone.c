@@ -1,6 +1,7 @@
 /* Owns the layout of the control zone and every change in it. */
 
 #include "ngx_sandbox_control_inside.h"
+#include "ngx_sandbox_elapsed.h"
 
 #include <signal.h>
 
@@ -108,7 +109,8 @@ ngx_sandbox_control_holds(ngx_sandbox_control_zone_t *zone)
 static ngx_flag_t
 ngx_sandbox_control_lease_free(ngx_sandbox_control_shared_t *shared)
 {
-    return shared->lease.id == 0 || ngx_current_msec - shared->lease.beat >= NGX_SANDBOX_CONTROL_STALE_MS
+    return shared->lease.id == 0
+           || ngx_sandbox_elapsed(ngx_current_msec, shared->lease.beat) >= NGX_SANDBOX_CONTROL_STALE_MS
            || kill((pid_t) shared->lease.pid, 0) != 0;
 }
 
@@ -190,7 +192,7 @@ ngx_sandbox_control_zone_usage(ngx_sandbox_control_zone_t *zone, ngx_sandbox_con
     ngx_sandbox_control_shared_t *shared = zone->shared;
 
     ret->revision = shared->revision;
-    ret->age_ms = ngx_current_msec - shared->answered;
+    ret->age_ms = ngx_sandbox_elapsed(ngx_current_msec, shared->answered);
     ret->documents = shared->n_documents;
     ret->revocations = shared->n_revocations;
     ret->failures = shared->failures;

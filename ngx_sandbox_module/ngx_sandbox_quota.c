@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "ngx_sandbox_elapsed.h"
 #include "ngx_sandbox_quota.h"
 
 #define NIL UINT32_MAX
@@ -484,7 +485,7 @@ ngx_sandbox_quota_reap(struct ngx_sandbox_quota *table, ngx_sandbox_alive_fn ali
 
     for (i = 0; i < NGX_SANDBOX_QUOTA_SLOTS; i++) {
         struct quota_worker *worker = &table->worker[i];
-        bool stale = now_ms > worker->seen_ms && now_ms - worker->seen_ms > NGX_SANDBOX_QUOTA_STALE_MS;
+        bool stale = ngx_sandbox_elapsed(now_ms, worker->seen_ms) > NGX_SANDBOX_QUOTA_STALE_MS;
 
         if (worker->pid == 0 || (!stale && alive(worker->pid))) {
             continue;
