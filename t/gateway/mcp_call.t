@@ -74,11 +74,11 @@ my $backend = Sandbox::Backend->new($t,
         Sandbox::Backend::stream($socket, [": begun\n\n"], cut => 1);
         my $piece = event(progress => '{"progress":1}');
         Sandbox::Backend::put($socket, sprintf "%x\r\n%s\r\n", length $piece, $piece);
-        return $self->await_close($socket, 'slow', 20);
+        return $self->await_close($socket, 'slow', 60);
     },
     hold => sub {
         my ($socket, $request, $self) = @_;
-        return $self->await_close($socket, 'hold', 20);
+        return $self->await_close($socket, 'hold', 60);
     },
     unended => sub { Sandbox::Backend::stream($_[0], [event(progress => '{"progress":1}')]) },
     broken => sub { Sandbox::Backend::stream($_[0], [event(progress => '{"progress":1}'), "event: complete\ndata: {\"cont"], cut => 1) },
@@ -123,7 +123,7 @@ sub tool {
                               tool => 'run_code', backend => to(), %change);
 }
 my $catalogue = $t->write('etc/tools.json', Sandbox::Mcp::catalogue([
-    tool('run', tasks => 'may'), tool('other'), tool('ask', backend => to(body => '{message}')), tool('fetch', backend => got()),
+    tool('run', tasks => 'may'), tool('other'), tool('ask', backend => to(body => '{message}')), tool('fetch', backend => got()), tool('hasty', backend => to(location => '/_mcp/hasty')),
     tool('ample', backend => to(location => '/_mcp/ample')), tool('ask_ample', backend => to(location => '/_mcp/ample', body => '{message}')),
     tool('watch', backend => to(stream => 'always')), map({ tool($_, tool => $_, backend => to(location => "/_mcp/$_")) } qw(rated capped limited_none down)),
     tool('scoped', tool => 'deploy', backend => to(location => '/_mcp/scoped')), tool('job', backend => to(location => '/_mcp/job')),
@@ -140,6 +140,7 @@ my $call = 'internal; proxy_set_header Sandbox-Tool-Call $sandbox_mcp_call; prox
 my $locations = <<"END";
     location = /mcp { sandbox_route mcp; sandbox_policy off; sandbox_mcp $catalogue; client_max_body_size 24m; }
     location = /_mcp/run { sandbox_route jobs.create; sandbox_tool run_code; sandbox_policy on; $call }
+    location = /_mcp/hasty { proxy_read_timeout 500ms; $call }
     location = /_mcp/ample { client_max_body_size 24m; $call }
     location = /_mcp/rated { sandbox_route rated; sandbox_tool rated; sandbox_rate tool rate=1r/m burst=2; $call }
     location = /_mcp/capped { sandbox_route capped; sandbox_concurrency route 1; $call }
@@ -148,7 +149,7 @@ my $locations = <<"END";
     location = /_mcp/job { sandbox_route jobs.create; sandbox_tool run_code; sandbox_policy body; $call }
     location = /_mcp/down { internal; proxy_pass http://127.0.0.1:1\$sandbox_mcp_uri; }
 END
-my $http = "upstream back { server 127.0.0.1:$port; keepalive 8; } proxy_buffering off; proxy_read_timeout 10s; proxy_next_upstream off; proxy_ignore_headers X-Accel-Redirect; "
+my $http = "upstream back { server 127.0.0.1:$port; keepalive 8; } proxy_buffering off; proxy_read_timeout 90s; proxy_next_upstream off; proxy_ignore_headers X-Accel-Redirect; "
          . 'proxy_pass_request_headers off; gzip on; gzip_min_length 1; gzip_types application/json text/event-stream; '
          . "sandbox_policy_dir $dir; sandbox_rate tenant rate=4r/h burst=100000;";
 my $h2_port = Sandbox::free_port();
@@ -269,7 +270,7 @@ is_lost(say_it('missing'), 'nothing there', 'not_found');
 is_lost(say_it($_), "not to be read: $_", 'bad_gateway') for qw(json html gzip odd moved none);
 is_lost(say_it($_), "no answer: $_", 'bad_gateway') for qw(dead half_head garbage);
 is_lost(say_it('good', tool => 'down'), 'a backend that is away', 'unavailable');
-is_lost(say_it('silent'), 'one that says nothing', 'gateway_timeout');
+is_lost(say_it('silent', tool => 'hasty'), 'one that says nothing', 'gateway_timeout');
 is_lost(say_it($_), "a result that is none: $_") for qw(nothing blank brace list text head_only bad_error);
 is_lost(say_it('half_problem'), 'a problem that breaks off', 'invalid_request');
 is_lost(say_it('half_problem', era => 'legacy'), 'in the legacy era too', 'invalid_request');
@@ -289,7 +290,7 @@ sub follow {
 sub messages { my ($text) = @_; return map { $JSON->decode($_) } $text =~ /^data: (.*)$/mg }
 sub whole {
     my ($s) = @_;
-    $s->until(15, sub { $s->{over} });
+    $s->until(30, sub { $s->{over} });
     return $s->{text};
 }
 {
@@ -318,9 +319,9 @@ is(told(follow('crumbs', id => 77)), $plain, 'and byte by byte');
 is(scalar(messages(told(follow('many')))), 5001, 'thousands of events');
 @told = messages(told(follow('big_answer')));
 is(length $told[0]{result}{content}[0]{text}, 1_500_000 - 40, 'a large answer');
-$s = follow('slow');
-ok($s->until(1, sub { defined $s->{status} }), 'the head comes at once');
-ok($s->until(1, sub { ($s->{kept} // '') =~ /notifications\/progress/ }), 'and each event');
+$s = follow('slow');    # its backend says nothing more and stays: what comes was held up by nobody
+ok($s->until(30, sub { defined $s->{status} }), 'the head comes at once');
+ok($s->until(30, sub { ($s->{kept} // '') =~ /notifications\/progress/ }), 'and each event');
 $s->leave;
 for my $say (qw(unended broken unnamed big_progress)) {
     $s = follow($say);
@@ -341,7 +342,7 @@ my $rss = sub { my $sum = 0; for ($t->gateway_workers) { $sum += $1 if Sandbox::
 my $before = $rss->();
 $s = follow('flood', rcvbuf => 65536);
 $s->{brief} = 1;
-$s->until(5, sub { length($s->{kept} // '') > 100_000 }, 200_000);
+$s->until(30, sub { length($s->{kept} // '') > 100_000 }, 200_000);
 ok(!$t->wait_until(1, sub { $rss->() - $before > 8192 }), 'a slow client costs no memory: ' . ($rss->() - $before) . ' KiB');
 $s->until(60, sub { $s->{over} });
 is(($s->{kept} =~ tr/\n//), 2 * (1 + 500 * 60 + 1), 'and misses nothing');
@@ -355,7 +356,7 @@ for my $era (qw(modern legacy)) {
         $s->leave;
         ok($t->wait_until(30, sub { $backend->seen("$say.end") }), 'the backend is let go');
         my ($end) = $backend->seen("$say.end");
-        ok($end->{closed} && $end->{seconds} < 1.5, "at once: $end->{seconds} s");
+        ok($end->{closed}, "as it goes, and for no timeout: after $end->{seconds} s");
     }
 }
 leases_gone('and nothing is held');
@@ -368,25 +369,25 @@ sub h2 {
     return $h2->post('/mcp', { %{ $mcp->headers($message, %option) }, Authorization => 'Bearer ' . $t->token }, $JSON->encode($message));
 }
 my %h2 = map { my $say = $_; $say => h2($say, $say =~ /stream|slow|hold/ ? (meta => { progressToken => 't1' }, id => 77) : ()) } qw(good chunked dead invalid stream slow hold);
-ok($h2->until(10, sub { !grep { !$h2->{over}{ $h2{$_} } } qw(good chunked dead invalid stream) }), 'HTTP/2: answers, refusals and a stream end');
+ok($h2->until(30, sub { !grep { !$h2->{over}{ $h2{$_} } } qw(good chunked dead invalid stream) }), 'HTTP/2: answers, refusals and a stream end');
 is_deeply($JSON->decode($h2->{data}{ $h2{$_} })->{result}{content}, [{ type => 'text', text => 'ok' }], "HTTP/2: $_") for qw(good chunked);
 is(refused_by($JSON->decode($h2->{data}{ $h2{$_->[0]} })->{result}), $_->[1], "HTTP/2: $_->[0]") for ['dead', 'bad_gateway'], ['invalid', 'invalid_request'];
 is($h2->{data}{ $h2{stream} }, $plain, 'HTTP/2: events are the same');
-ok($h2->until(5, sub { $h2->{data}{ $h2{slow} } =~ /notifications\/progress/ }), 'HTTP/2: each comes at once');
+ok($h2->until(30, sub { $h2->{data}{ $h2{slow} } =~ /notifications\/progress/ }), 'HTTP/2: each comes at once');
 $backend->forget;
 $h2->reset($h2{$_}) for qw(slow hold);
 for my $say (qw(slow hold)) {
     ok($t->wait_until(30, sub { $backend->seen("$say.end") }), "HTTP/2: $say, reset, the backend is let go");
 }
 my $after = h2('good');
-ok($h2->until(5, sub { $h2->{over}{$after} }), 'HTTP/2: the connection goes on');
+ok($h2->until(30, sub { $h2->{over}{$after} }), 'HTTP/2: the connection goes on');
 $h2->close;
 leases_gone('HTTP/2: and nothing is held');
 
 # A reload lets a stream end.
 $backend->forget;
 $s = follow('slow', arguments => { again => 1 });
-ok($s->until(3, sub { ($s->{kept} // '') =~ /progress/ }), 'a stream runs');
+ok($s->until(30, sub { ($s->{kept} // '') =~ /progress/ }), 'a stream runs');
 my %old = map { $_ => 1 } $t->gateway_workers;
 $t->reload_gateway;
 ok($t->wait_until(30, sub { grep { !$old{$_} } $t->gateway_workers }), 'through a reload');
