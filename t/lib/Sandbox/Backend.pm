@@ -67,6 +67,8 @@ sub new {
             POSIX::_exit(0);
         }
     }
+    # Its alone: with it stopped nobody listens, and who connects is refused at once.
+    close delete $self->{listen};
     $t->{pid}{backend} = $pid;
     return $self;
 }
