@@ -58,7 +58,7 @@ sub held {
 sub holds { my ($n) = @_; return $t->wait_until(30, sub { held() eq $n }) }
 
 # Nothing was heard of policies yet: nobody knows which tools there are.
-my $early = listen_to()->finish(5);
+my $early = listen_to()->finish(30);
 is("$early->{status} " . ($early->json->{code} // ''), '503 policy_unknown', 'not before policies are known');
 $feed->start;
 ok($t->wait_until(30, sub { $mcp->call('tools/list')->{status} == 200 }), 'they are');
@@ -108,12 +108,12 @@ my %by = (
     globex => listener(token => named('globex', agent => 'ann')), scopeless => listener(token => named('acme', agent => 'ann', scope => 'nothing')),
 );
 my %heard = map { $_ => 1 } keys %by;
-# Those of @who hear of one change within a second and the others of none.
+# Those of @who hear of one change, at the edge's next look and not with the comment that comes each 12 s, and the others of none.
 sub change {
     my ($what, @who) = @_;
     my $from = time;
-    ok($by{$_}->hear(++$heard{$_}, 3), "$what: $_ hears") for @who;
-    cmp_ok(time - $from, '<', 1.5, "$what: soon") if @who;
+    ok($by{$_}->hear(++$heard{$_}), "$what: $_ hears") for @who;
+    cmp_ok(time - $from, '<', 8, "$what: soon") if @who;
     my %others = map { $_ => 1 } keys %by;
     delete @others{@who};
     $by{$_}->listen_for(@who ? 0.1 : 0.3) for sort keys %others;
@@ -136,7 +136,7 @@ change('nothing');
 
 # How many there may be.
 my @few = map { listener(path => '/few', token => named('tiny')) } 1 .. 3;
-my $beyond = listen_to(path => '/few', token => named('tiny'), id => 'last')->finish(5);
+my $beyond = listen_to(path => '/few', token => named('tiny'), id => 'last')->finish(30);
 is($beyond->{status}, 200, 'one too many: an answer');
 is_deeply([@{ $beyond->json }{qw(jsonrpc id)}, $beyond->json->{error}{code}], ['2.0', 'last', -32603], 'an error');
 like($beyond->json->{error}{message}, qr/^Too many subscriptions: close one of the 3/, 'that says why');
@@ -178,7 +178,7 @@ sub h2_listen {
 }
 my $h2 = Sandbox::Http2->new($h2_port);
 my @h2 = map { h2_listen($h2, $_) } qw(one two three);
-ok($h2->until(5, sub { 3 == grep { /acknowledged.*"(?:one|two|three)"/ } @{ $h2->{data} }{@h2} }), 'HTTP/2: three are acknowledged');
+ok($h2->until(30, sub { 3 == grep { /acknowledged.*"(?:one|two|three)"/ } @{ $h2->{data} }{@h2} }), 'HTTP/2: three are acknowledged');
 ok(holds($before + 3), 'HTTP/2: and open');
 $h2->reset($h2[0]);
 ok(holds($before + 2), 'HTTP/2: one is reset');
@@ -188,7 +188,7 @@ ok(holds($before + 7), 'HTTP/2: five more');
 $cut->close;
 ok(holds($before + 2), 'HTTP/2: their connection is cut');
 $feed->policy('h2-two', 'pol_5', [{ tenant => $true }], { tools => [] });
-ok($h2->until(5, sub { $h2->{data}{$h2[1]} =~ /list_changed/ }), 'HTTP/2: one hears of a change');
+ok($h2->until(30, sub { $h2->{data}{$h2[1]} =~ /list_changed/ }), 'HTTP/2: one hears of a change');
 $h2->until(0.2, sub { 0 });
 unlike($h2->{data}{$h2[2]}, qr/list_changed/, 'HTTP/2: another has not changed');
 
@@ -235,28 +235,28 @@ cmp_ok($told, '<', $changes / 2, 'but not of each');
 # The comment that keeps a stream, and the token that is over, wait for the same clock.
 my $short = listener(token => named('short', exp => int(time) + 2));
 my ($quiet, $from) = (listener(token => named('quiet')), time);
-ok($quiet->until(16, sub { $quiet->{comments} > 0 }), 'a comment comes');
+ok($quiet->until(30, sub { $quiet->{comments} > 0 }), 'a comment comes');
 cmp_ok(time - $from, '<', 15, 'within 15 s');
 is(scalar @{ $quiet->{events} }, 1, 'and means nothing');
-ok($short->ended(5), 'a token is over: so is the stream');
+ok($short->ended, 'a token is over: so is the stream');
 is_deeply([$short->methods], [qw(notifications/subscriptions/acknowledged result notifications/cancelled)], 'with all that an end has');
 is(($short->messages)[2]{params}{reason}, 'The token has expired', 'and the reason');
-ok($h2->until(16, sub { 2 == grep { /^:$/m } @{ $h2->{data} }{ @h2[1, 2] } }), 'HTTP/2: comments come');
+ok($h2->until(30, sub { 2 == grep { /^:$/m } @{ $h2->{data} }{ @h2[1, 2] } }), 'HTTP/2: comments come');
 
 # Reload: the old worker says farewell to all and ends.
 my @all = (values %by, $quiet, map { listener(token => named("t$_")) } 1 .. 20);
 $from = time;
 my %old = map { $_ => 1 } $t->gateway_workers;
 $t->reload_gateway;
-ok($h2->until(5, sub { 2 == grep { $_ } @{ $h2->{over} }{ @h2[1, 2] } }), 'HTTP/2: the streams end');
+ok($h2->until(30, sub { 2 == grep { $_ } @{ $h2->{over} }{ @h2[1, 2] } }), 'HTTP/2: the streams end');
 is(scalar(grep { /"id":"(?:two|three)","result"/ } @{ $h2->{data} }{ @h2[1, 2] }), 2, 'HTTP/2: with all that an end has');
-ok($h2->until(5, sub { $h2->{closed} }) && $h2->{goaway}, 'HTTP/2: the connection is closed, and said so');
+ok($h2->until(30, sub { $h2->{closed} }) && $h2->{goaway}, 'HTTP/2: the connection is closed, and said so');
 $h2->close;
 ok($t->wait_until(30, sub { $secret->() =~ /"id":"tls","result".*\r\n0\r\n\r\nclosed\n\z/s }), 'TLS: the stream ends, the connection is closed, and said so');
 is(waitpid($client, 0), $client, 'TLS: its client too');
 is($?, 0, 'TLS: well');
 ok($t->wait_until(30, sub { !grep { $old{$_} } $t->gateway_workers }), 'the worker ends');
-cmp_ok(time - $from, '<', 5, 'and does not wait for those who listen');
+cmp_ok(time - $from, '<', 25, 'and does not wait for those who listen, as long as their tokens hold');
 is(scalar(grep { $_->ended } @all), scalar @all, 'all streams end');
 my ($result, $bye) = ($quiet->messages)[-2, -1];
 is_deeply($result, { jsonrpc => '2.0', id => $quiet->{asked}, result => { resultType => 'complete', _meta => { $ID => $quiet->{asked}, 'io.modelcontextprotocol/serverInfo' => { name => 'test', version => '1' } } } }, 'with the answer to the request, so that the client knows that it is meant');
@@ -269,7 +269,7 @@ ok(listener(token => named('acme'))->{events}->@*, 'who listens again is acknowl
 @all = map { listener(token => named("t$_")) } 1 .. 20;
 $from = time;
 is($t->stop('gateway'), 0, 'nginx quits');
-cmp_ok(time - $from, '<', 5, 'at once');
+cmp_ok(time - $from, '<', 25, 'at once');
 is(scalar(grep { $_->ended && ($_->methods)[-2] eq 'result' } @all), 20, 'and has said so to all');
 $_->leave for @opened;
 $t->finish;

@@ -27,13 +27,13 @@ sub begin {
 
 sub messages { my ($self) = @_; return map { $_->{data} } @{ $self->{events} } }
 sub methods { my ($self) = @_; return map { $_->{method} // 'result' } $self->messages }
-sub hear { my ($self, $n, $seconds) = @_; return $self->until($seconds // 5, sub { @{ $self->{events} } >= $n }) }
+sub hear { my ($self, $n, $seconds) = @_; return $self->until($seconds // 30, sub { @{ $self->{events} } >= $n }) }
 
 # Whatever comes within the time; the number of messages so far.
 sub listen_for { my ($self, $seconds) = @_; $self->until($seconds, sub { 0 }); return scalar @{ $self->{events} } }
 
 # True when the stream ended as a whole reply does, false when it was cut off or goes on.
-sub ended { my ($self, $seconds) = @_; $self->until($seconds // 5, sub { $self->{over} }); return $self->{over} && !$self->{cut} }
-sub was_cut { my ($self, $seconds) = @_; $self->until($seconds // 5, sub { $self->{over} }); return $self->{cut} }
+sub ended { my ($self, $seconds) = @_; $self->until($seconds // 30, sub { $self->{over} }); return $self->{over} && !$self->{cut} }
+sub was_cut { my ($self, $seconds) = @_; $self->until($seconds // 30, sub { $self->{over} }); return $self->{cut} }
 
 1;
