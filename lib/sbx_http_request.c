@@ -1,6 +1,7 @@
 /* What a handler may ask of a request, and what a head must be to reach one. */
 #include "sbx_http_conn.h"
 
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 
@@ -227,6 +228,22 @@ sbx_http_request_on_abort(struct sbx_http_request *request,
                           void (*on_abort)(struct sbx_http_request *request))
 {
     request->on_abort = on_abort;
+}
+
+bool
+sbx_http_request_left(struct sbx_http_request *request)
+{
+    struct sbx_http_conn *conn = request->conn;
+    struct pollfd peer = { .fd = -1, .events = POLLRDHUP };
+
+    if (request->reply == SBX_HTTP_REPLY_ENDED) {
+        return false;
+    }
+    if (conn->state != SBX_HTTP_CLOSING && uv_fileno(&conn->peer.handle, &peer.fd) == 0 &&
+        poll(&peer, 1, 0) > 0) {
+        sbx_http_conn_close(conn);
+    }
+    return conn->state == SBX_HTTP_CLOSING;
 }
 
 void

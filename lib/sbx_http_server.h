@@ -95,6 +95,9 @@ void sbx_http_request_stream(struct sbx_http_request *request,
 void sbx_http_request_resume(struct sbx_http_request *request);
 void sbx_http_request_on_abort(struct sbx_http_request *request,
                                void (*on_abort)(struct sbx_http_request *request));
+/* Whether the client has left, known to the kernel alone so far or not: who says yes answers no more, on_abort follows. What
+ * is written to it would be lost, and a socket's end is read only after the timers and the sockets before it. */
+bool sbx_http_request_left(struct sbx_http_request *request);
 void sbx_http_request_set_user(struct sbx_http_request *request, void *user);
 void *sbx_http_request_user(const struct sbx_http_request *request);
 

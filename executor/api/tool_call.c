@@ -249,6 +249,9 @@ tool_send(struct call *call, const char *kind, const struct sbx_buf *object)
         call_problem(call, SBX_PROBLEM_UNAVAILABLE, "the answer is too large for the memory there is");
         return;
     }
+    if (sbx_http_request_left(call->request)) {
+        return; /* nobody is told: call_abort follows, and ends what this call began if that was wanted */
+    }
     if (call->tool->stream != NULL) {
         tool_stream_close(call->tool->stream, kind, object);
         return;

@@ -758,6 +758,18 @@ test_aborts(void)
     server_stop();
     is_int((int)n_aborts, 2, "closing the server aborts it");
     close(fd);
+
+    /* Between two turns of the loop. */
+    server_start(5000);
+    fd = peer_new();
+    peer_say(fd, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
+    ok(!sbx_http_request_left(held), "a client that is there");
+    shutdown(fd, SHUT_WR);
+    ok(sbx_http_request_left(held) && n_aborts == 0, "one that leaves is gone before that was read");
+    uv_run(&loop, UV_RUN_NOWAIT);
+    is_int((int)n_aborts, 1, "and that aborts its request, from the loop");
+    close(fd);
+    server_stop();
 }
 
 static int
