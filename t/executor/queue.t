@@ -8,7 +8,7 @@ use Sandbox::Context;
 use Test::More;
 
 my $t = Sandbox->new(executor => {
-    'pool.default' => 0, 'limits.max_running' => 1, 'limits.max_queued' => 8, 'limits.max_queued_per_tenant' => 5, 'limits.queue_timeout' => '3s',
+    'pool.default' => 0, 'limits.max_running' => 1, 'limits.max_queued' => 8, 'limits.max_queued_per_tenant' => 5, 'limits.queue_timeout' => '60s',
 });
 $t->start_launcher->start_executor;
 
@@ -20,7 +20,7 @@ sub ask {
 sub begin { my ($code, %who) = @_; return ask('POST', '/v1/jobs', json => { language => 'bash', code => $code, wait => 0 }, who => \%who) }
 sub get { my ($id, %who) = @_; return ask('GET', "/v1/jobs/$id", who => \%who)->{json} }
 
-my $holder = begin('sleep 1', tenant => 'big')->{json}{job_id};
+my $holder = begin('sleep 60', tenant => 'big')->{json}{job_id};
 my @big = map { begin("true", tenant => 'big') } 1 .. 5;
 is_deeply([map { $_->{status} } @big], [(202) x 5], 'a tenant may wait five deep');
 my $full = begin('true', tenant => 'big');
@@ -33,6 +33,7 @@ my $all = begin('true', tenant => 'late');
 is($all->{status}, 503, 'all places taken: 503');
 is($all->{json}{code}, 'queue_full', 'named');
 ok($all->{headers}{'retry-after'} >= 1, 'with Retry-After');
+ask('DELETE', "/v1/jobs/$holder", who => { tenant => 'big' });
 
 ok($t->wait_until(30, sub { get($big[4]{json}{job_id}, tenant => 'big')->{status} eq 'succeeded' }), 'all are served');
 my %begun = map { $_->[0] => get($_->[1]{json}{job_id}, tenant => $_->[0] =~ s/-.*//r)->{started_at} }
@@ -44,15 +45,19 @@ is_deeply([grep { /^big/ } @order], [map { "big-$_" } 1 .. 5], 'a tenant is serv
 is(begin('true', tenant => 'late')->{status}, 202, 'there is room again');
 
 # Agents of one tenant.
-$holder = begin('sleep 1', tenant => 'team', agent => 'first');
+$holder = begin('sleep 60', tenant => 'team', agent => 'first')->{json}{job_id};
 my @first = map { begin('true', tenant => 'team', agent => 'first') } 1 .. 3;
 my $second = begin('true', tenant => 'team', agent => 'second');
+ask('DELETE', "/v1/jobs/$holder", who => { tenant => 'team', agent => 'first' });
 ok($t->wait_until(30, sub { get($first[2]{json}{job_id}, tenant => 'team')->{status} eq 'succeeded' }), 'served');
 cmp_ok(get($second->{json}{job_id}, tenant => 'team')->{started_at}, 'lt', get($first[2]{json}{job_id}, tenant => 'team')->{started_at}, 'an agent does not wait for all of another');
 
 # The queue's deadline.
-$holder = begin('sleep 5', tenant => 'slow');
-my $waits = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true', wait => 10 }, who => { tenant => 'slow2' });
+$t->stop('executor');
+$t->start_executor('limits.queue_timeout' => '3s');
+$holder = begin('sleep 60', tenant => 'slow');
+ok($t->wait_until(30, sub { get($holder->{json}{job_id}, tenant => 'slow')->{status} eq 'running' }), 'one runs');
+my $waits = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true', wait => 30 }, who => { tenant => 'slow2' });
 is_deeply([$waits->{status}, $waits->{json}{status}, $waits->{json}{started_at}], [200, 'timed_out', undef], 'who waits too long is timed_out');
 ok(length $waits->{json}{message}, 'and told why');
 is(get($holder->{json}{job_id}, tenant => 'slow')->{status}, 'running', 'the running one runs on');
@@ -61,10 +66,13 @@ $t->stop('executor');
 
 # A tenant's own cap leaves the other slots to others.
 $t->start_executor('limits.max_running' => 4, 'limits.queue_timeout' => '20s');
-my @capped = map { begin('sleep 1', tenant => 'capped', concurrency => 1) } 1 .. 3;
+my @capped = map { begin($_, tenant => 'capped', concurrency => 1) } 'sleep 60', 'true', 'true';
 my $free = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' }, who => { tenant => 'free' });
 is($free->{json}{status}, 'succeeded', 'another tenant runs beside it');
-is(scalar(grep { get($_->{json}{job_id}, tenant => 'capped')->{status} eq 'running' } @capped), 1, 'one of the capped runs, not more');
+my @state;
+ok($t->wait_until(30, sub { @state = map { get($_->{json}{job_id}, tenant => 'capped')->{status} } @capped; $state[0] eq 'running' }), 'one of the capped runs');
+is("@state", 'running queued queued', 'not more');
+ask('DELETE', "/v1/jobs/$capped[0]{json}{job_id}", who => { tenant => 'capped' });
 ok($t->wait_until(30, sub { get($capped[2]{json}{job_id}, tenant => 'capped')->{status} eq 'succeeded' }), 'they run one after another');
 
 # Bodies that are only promised take room too.
@@ -77,7 +85,7 @@ my @slow = map {
     $socket->flush;
     $socket;
 } 1 .. 2;
-my $refused = Sandbox::_converse($slow[1], '', seconds => 3, until => qr/\r\n\r\n/);
+my $refused = Sandbox::_converse($slow[1], '', seconds => 30, until => qr/\r\n\r\n/);
 like($refused, qr{^HTTP/1\.1 503 .*Retry-After: 1}s, 'the second large body is refused before it is read');
 is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' })->{status}, 200, 'a small one fits beside the first');
 close $_ for @slow;

@@ -49,10 +49,11 @@ ask('DELETE', "/v1/sessions/$other");
 $path = "$at/steps/$path";
 
 # As it happens, cut, gone on with.
-$s = run("import time\nfor i in range(100):\n    print(i, flush=True)\n    time.sleep(0.02)\n");
+$s = run("import os, time\nfor i in range(100):\n    print(i, flush=True)\n    time.sleep(0.02)\n    while i == 5 and not os.path.exists('go'): pass\n");
 ok($s->until(30, sub { ($s->{stdout} =~ tr/\n//) >= 3 }), 'output arrives');
 my $live = $s->{headers}{location};
 is(ask('GET', $live)->{json}{status}, 'running', 'while it runs');
+is(ask('PUT', "$at/files/go", body => 'x')->{status}, 201, 'it goes on');
 for my $cut (1 .. 10) {
     $s->take(1 + int rand 300);
     $cut % 2 ? $s->reset : $s->leave;

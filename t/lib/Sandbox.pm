@@ -358,7 +358,7 @@ sub executor_request {
     $headers{'Sandbox-Context'} = $option{context} if defined $option{context};
     $headers{'Content-Length'} //= length $body if defined $body;
     my $bytes = "$method $path HTTP/1.1\r\n" . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers) . "\r\n" . ($body // '');
-    my $reply = _converse($socket, $bytes, seconds => $option{timeout} // 60);
+    my $reply = _converse($socket, $bytes, seconds => $option{timeout} // 60, until => $option{until});
     return parse_reply($reply);
 }
 
