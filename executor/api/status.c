@@ -25,6 +25,7 @@
 #define STATUS_MOST 20u
 #define STATUS_STEPS 5u  /* live ones of a session */
 #define STATUS_LATELY 3u /* of its newest, those that ended */
+#define STATUS_READINGS 4u
 #define REPLY_MAX (1u << 20)
 #define TEXT_MAX 131072u
 
@@ -47,13 +48,25 @@ struct status {
     const void *job[STATUS_MOST];         /* struct job */
     struct job_record ended[STATUS_MOST]; /* lately; not among the live ones */
     unsigned n_ended;
+    bool is_behind; /* a row says that its job goes on, which has ended since and does not live any more */
+    unsigned n_readings;
 };
+
+static void
+status_forget(struct status *status)
+{
+    for (unsigned i = 0; i < status->n_ended; i++) {
+        job_record_deinit(&status->ended[i]);
+    }
+    status->n_ended = status->n_asked = status->next = status->n_steps = 0;
+    status->is_behind = false;
+}
 
 struct status *
 status_free(struct status *status)
 {
-    for (unsigned i = 0; status != NULL && i < status->n_ended; i++) {
-        job_record_deinit(&status->ended[i]);
+    if (status != NULL) {
+        status_forget(status);
     }
     free(status);
     return NULL;
@@ -122,13 +135,10 @@ visit_job(void *arg, struct job *job)
     }
 }
 
-/* It is told of already. */
-static bool
-is_live(const struct status *status, const char *id)
+static const struct job *
+find_job(const struct status *status, const char *id)
 {
-    const struct job *job = engine_find(status->call->api->spec.engine, status->call->context.tenant, id);
-
-    return job != NULL && !job_state_final(job->record.state);
+    return engine_find(status->call->api->spec.engine, status->call->context.tenant, id);
 }
 
 static void
@@ -177,22 +187,50 @@ write_running(struct sbx_jsonw *w, const struct session *session)
     sbx_jsonw_array_end(w);
 }
 
+static const struct step_record *
+find_step(const struct session *session, const struct sbx_id *id)
+{
+    for (struct list *it = session->steps.next; it != &session->steps; it = it->next) {
+        const struct step_record *record = step_record(step_of(it));
+
+        if (strcmp(record->id.text, id->text) == 0) {
+            return record;
+        }
+    }
+    return NULL;
+}
+
 /* Whether it is this session's and has ended. A step is over before its row says so, which comes with a later commit. */
 static bool
 step_ended(const struct status_step *step, const struct session *session, enum step_state *ret)
 {
+    const struct step_record *live;
+
     if (strcmp(step->session.text, session->record.id.text) != 0) {
         return false;
     }
-    *ret = step->state;
-    for (struct list *it = session->steps.next; it != &session->steps; it = it->next) {
-        const struct step_record *record = step_record(step_of(it));
+    live = find_step(session, &step->id);
+    *ret = live != NULL ? live->state : step->state;
+    return step_state_final(*ret);
+}
 
-        if (strcmp(record->id.text, step->id.text) == 0) {
-            *ret = record->state;
+/* With its commit a step ceases to live: its row was read before that, and is final by now. */
+static bool
+steps_are_behind(const struct status *status)
+{
+    for (unsigned i = 0; i < status->n_steps; i++) {
+        const struct status_step *step = &status->step[i];
+
+        for (unsigned k = 0; k < shown(status->n_sessions) && !step_state_final(step->state); k++) {
+            const struct session *session = status->session[k];
+
+            if (strcmp(step->session.text, session->record.id.text) == 0 &&
+                find_step(session, &step->id) == NULL) {
+                return true;
+            }
         }
     }
-    return step_state_final(*ret);
+    return false;
 }
 
 static void
@@ -413,6 +451,8 @@ text_rest(struct sbx_buf *out, const struct status *status)
     sbx_buf_puts(out, "\nNetwork: none\n");
 }
 
+static void status_read(struct call *call);
+
 /* It is as it is now. */
 static void
 status_answer(struct call *call)
@@ -422,6 +462,10 @@ status_answer(struct call *call)
     struct sbx_jsonw w;
 
     status_look(call->status);
+    if ((status->is_behind || steps_are_behind(status)) && status->n_readings < STATUS_READINGS) {
+        status_read(call);
+        return;
+    }
     sbx_jsonw_init(&w, &body);
     if (!tool_wanted(call)) {
         write_status(&w, NULL, status);
@@ -448,13 +492,16 @@ status_load(struct status *status, const struct db_result *result)
 {
     for (unsigned i = 0; i < result->n_rows && status->n_ended < STATUS_MOST; i++) {
         struct job_record record = { 0 };
+        const struct job *job;
         int r = job_store_load_brief(&record, status->call->context.tenant, result, i);
 
         if (r) {
             return r > 0 ? -EIO : r;
         }
-        if (is_live(status, record.id.text) || !job_state_final(record.state)) {
-            job_record_deinit(&record);
+        job = find_job(status, record.id.text);
+        status->is_behind |= job == NULL && !job_state_final(record.state);
+        if ((job != NULL && !job_state_final(job->record.state)) || !job_state_final(record.state)) {
+            job_record_deinit(&record); /* it is told of already, or will be */
         } else {
             status->ended[status->n_ended++] = record;
         }
@@ -541,6 +588,22 @@ read_steps(struct call *call)
     call_read(call, DB_STEP_LIST, values, SBX_COUNT(values), steps_on_read);
 }
 
+static void
+status_read(struct call *call)
+{
+    struct status *status = call->status;
+
+    status_forget(status);
+    status->n_readings++;
+    status_look(status);
+    for (unsigned i = 0; i < shown(status->n_sessions); i++) {
+        const struct session *session = status->session[i];
+
+        status->asked[status->n_asked++] = session->record.id;
+    }
+    read_steps(call);
+}
+
 void
 handle_status(struct call *call)
 {
@@ -554,11 +617,5 @@ handle_status(struct call *call)
     status->shows_sessions = scope_permits("sessions:read", call->context.scopes);
     status->shows_jobs = scope_permits("jobs:read", call->context.scopes);
     call->status = status;
-    status_look(status);
-    for (unsigned i = 0; i < shown(status->n_sessions); i++) {
-        const struct session *session = status->session[i];
-
-        status->asked[status->n_asked++] = session->record.id;
-    }
-    read_steps(call);
+    status_read(call);
 }
