@@ -37,7 +37,8 @@ def _prepared():
     """The namespace of python_slot.py."""
     path = __file__[:-3] + "_slot.py"
     slot = {"__file__": path, "__name__": "python_slot", "__builtins__": __builtins__}
-    exec(compile(_read(path), path, "exec"), slot)
+    loader = sys.modules["_frozen_importlib_external"].SourceFileLoader  # takes what was compiled before
+    exec(loader("python_slot", path).get_code("python_slot"), slot)
     slot["prepare"]()
     return slot
 

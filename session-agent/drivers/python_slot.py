@@ -134,11 +134,15 @@ def _end_of_wait(is_context):
 
 
 def rehearse():
-    """As much of wait() as leaves no trace, and a program."""
+    """As much of wait() as leaves no trace, a program, and steps of a session."""
     _environment(dict(_environ))
     _is_shadowed()
     _scan('{"mode":"job","argv":["python3"],"skip":1,"cwd":"/workspace","env":{"A":"b"}}', 0)
     exec(compile(b"x = 1\n", "<rehearsal>", "exec"), {})
+    driver, agent = _socket.socketpair()
+    _repl["rehearse"](driver, agent)
+    driver.close()
+    agent.close()
 
 
 def wait(is_served=False):

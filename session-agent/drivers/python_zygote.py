@@ -10,6 +10,10 @@ import os
 import sys
 
 _LAUNCHER = 3
+_Loader = sys.modules["_frozen_importlib_external"].SourceFileLoader
+# Sizes that the C library's allocator is asked for instead of the interpreter's; each piece that is left over is in the next ones.
+_LARGE = (*(int(16384 * 0.9**i) & ~15 for i in range(26)), *range(1040, 512, -16))
+_BYTES, _CHUNK = 33, 15  # what bytes() takes besides, and the C library
 
 
 def _import(names):
@@ -24,8 +28,31 @@ def _import(names):
 
 
 def _code_of(path):
-    with open(path, "rb") as source:
-        return compile(source.read(), path, "exec")
+    """What was compiled before, if it was: a compiler leaves much between objects."""
+    return _Loader("python_zygote", path).get_code("python_zygote")
+
+
+def _take(make, size, kept):
+    """Objects of a size until some pages of them came side by side."""
+    beside, enough, last = 0, min(max(16384 // size, 4), 256), 0
+    while beside < enough:
+        kept.append(make())
+        now = id(kept[-1])
+        beside = beside + 1 if last < now <= last + 4 * size else 0
+        last = now
+
+
+def _close_holes():
+    """
+    What fills the memory that was freed between other objects, so that all that is made from now on, in slots too, lies
+    together: a slot has a copy of each page that it writes to.
+    """
+    kept = []
+    for size in (*_LARGE, *range(512, 32, -16)):
+        _take(lambda: bytes(size - _BYTES - (_CHUNK if size > 512 else 0)), size, kept)
+    _take(lambda: complex(1, 2), 32, kept)
+    _take(object, 16, kept)
+    return kept
 
 
 def _in_child(calls):
@@ -47,6 +74,8 @@ def _run():
     _import([name for name in names if name])
     os.register_at_fork = register
     in_child = [call for call in map(_in_child, held) if call is not None]
+    gc.collect()
+    kept = _close_holes()  # as long as this runs
     main = {"__file__": path, "__name__": "python", "__builtins__": __builtins__}
     exec(_code_of(path), main)
     slot = main["_prepared"]()

@@ -369,6 +369,32 @@ def prepare():
         _compile(text, "<step 0>")  # what the compiler makes of itself when it is used first stays
 
 
+def _frame(source):
+    frame = b'S{"max_displays":1,"max_display_bytes":1}\n' + source
+    return len(frame).to_bytes(4, "little") + frame
+
+
+def rehearse(driver, agent):
+    """Steps of nobody, over two ends of a socket: what the interpreter notes at the first of them is noted before a fork."""
+    global _namespace
+    _namespace = {"__name__": "__main__", "__builtins__": builtins}
+    state.pid, state.main, state.fd = posix.getpid(), _thread.get_ident(), driver.fileno()
+    state.std, state.spare = (sys.stdout, sys.stderr), ((1, 1), (2, 2))
+    handler = _signal.signal(_signal.SIGINT, _on_sigint)
+    agent.sendall(_frame(b"x = 1") + _frame(b"x += 1"))
+    agent.shutdown(1)  # to write
+    _serve()
+    _signal.signal(_signal.SIGINT, handler)
+    if state.linecache is not None:
+        for name in state.sources:
+            del state.linecache.cache[name]
+    state.sources.clear()
+    for name, value in vars(State).items():
+        if name[:2] != "__":
+            setattr(state, name, value)
+    _namespace = None
+
+
 def begin():
     """Until the agent is gone."""
     global _namespace

@@ -5,6 +5,7 @@ use warnings;
 use lib 't/lib';
 use Sandbox;
 use Sandbox::Context;
+use Sandbox::Session;
 use Test::More;
 
 my $t;
@@ -84,7 +85,7 @@ is(job('python', 'print(3)')->{stdout}, "3\n", 'and jobs run');
 is($t->stop($_), 0, "the $_ is stopped") for qw(executor launcher);
 $t->start_launcher;
 SKIP: {
-    skip 'no interpreter is forked on this host', 5 if $t->read_file('logs/launcher.log') =~ /"event":"zygote\.absent"/;
+    skip 'no interpreter is forked on this host', 7 if $t->read_file('logs/launcher.log') =~ /"event":"zygote\.absent"/;
     my $probe = q{import sys; print('decimal' in sys.modules)};    # a zygote has it, an interpreter that is started has not
     $t->start_executor('pool.default' => 4, 'pool.default.python' => 1, 'pool.default.py' => undef);
     becomes('prepared', 'python', 1);
@@ -97,6 +98,19 @@ SKIP: {
         $origin{ ask('GET', "/v1/jobs/$id")->{json}{stdout} // 'none' }++;
     }
     is_deeply(\%origin, { "True\n" => 12 }, 'twelve at once are all forked') or diag explain \%origin;
+
+    # A zygote has run steps before it forks, so that they need not be learned in each session.
+    my $api = Sandbox::Session->new($t);
+    my $made = $api->ask('POST', '/v1/sessions', json => { language => 'python' });
+    my $look = $api->step($made->{json}{session_id}, <<'PYTHON');
+import builtins, linecache, signal, sys
+('decimal' in sys.modules, [name for name in globals() if name[:2] != '__'], sys._getframe().f_code.co_filename,
+ [name for name in linecache.cache if name[:1] == '<'], hasattr(builtins, '_'), signal.getsignal(signal.SIGINT).__name__)
+PYTHON
+    is(Sandbox::Session::value($look), "(True, ['builtins', 'linecache', 'signal', 'sys'], '<step 1>', ['<step 1>'], False, '_on_sigint')",
+        'the first step of a session that was forked finds nothing of them') or diag explain $look;
+    my $job = job('python', "import linecache, signal, sys\nprint('decimal' in sys.modules, [n for n in linecache.cache if n[:1] == '<'], signal.getsignal(signal.SIGINT).__name__)");
+    is($job->{stdout}, "True [] default_int_handler\n", 'nor does a job') or diag explain $job;
     is($t->stop('executor'), 0, 'the executor is stopped');
     $t->start_executor('pool.default' => 0);
 }
