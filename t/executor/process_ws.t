@@ -151,7 +151,7 @@ is($w->{exit}{status}, 'failed', 'it is told');
 is($w->{code}, 1000, 'and dismissed');
 is(ws($one)->{status}, 410, 'and gone');
 # Somebody at a terminal keeps a session from being idle; a process in the background does not, nor who listens to it.
-my $idler = ask('POST', '/v1/sessions', json => { language => 'bash', idle_timeout => '1500ms' })->{json}{session_id};
+my $idler = ask('POST', '/v1/sessions', json => { language => 'bash', idle_timeout => '1h' })->{json}{session_id};
 sub idle_at { return ask('GET', "/v1/sessions/$idler")->{json}{idle_expires_at} }
 my $path = "/v1/sessions/$idler/processes/" . ask('POST', "/v1/sessions/$idler/processes", json => { shell => 'cat', stdin => JSON::PP::true })->{json}{process_id};
 my $listener = Sandbox::Stream->executor($t, 'GET', $path);
@@ -160,6 +160,7 @@ ok(idle_at(), 'that is idle');
 my $other;
 ($one, $other) = (ws($path), ws($path));
 is(idle_at(), undef, 'who sits there is not');
+is(ask('PATCH', "/v1/sessions/$idler", json => { idle_timeout => '1500ms' })->{status}, 200, 'not for more than a moment');
 ok(!$t->wait_until(2, sub { ask('GET', "/v1/sessions/$idler")->{json}{status} eq 'ended' }), 'however long');
 is(ws("/v1/sessions/$idler/processes/prc_00000000000000000000000000")->{status}, 404, 'nobody at none');
 $one->leave;
