@@ -648,6 +648,15 @@ filter_compose(struct program *program, enum filter_kind kind, bool inet)
            kind_rules_add(program, kind, inet);
 }
 
+/* What is not needed each child would copy. */
+static void
+fit(struct filter *filter)
+{
+    struct sock_filter *smaller = realloc(filter->prog.filter, filter->prog.len * sizeof(*smaller));
+
+    filter->prog.filter = smaller != NULL ? smaller : filter->prog.filter;
+}
+
 /* The instructions once more as a file, for who loads them elsewhere. */
 _must_check_ static int
 filter_file(struct filter *filter)
@@ -685,6 +694,7 @@ filter_build(struct filter *ret, enum filter_kind kind, bool inet)
         }
     }
     if (filter.prog.len > 0) {
+        fit(&filter);
         r = filter_file(&filter);
     }
     program_free(program);

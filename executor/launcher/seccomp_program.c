@@ -365,6 +365,101 @@ leaves_make(const struct program *program, struct leaf *leaves)
     return n;
 }
 
+static bool
+is_return(const struct sock_filter *at)
+{
+    return at->code == (BPF_RET | BPF_K);
+}
+
+static bool
+is_conditional(const struct sock_filter *at)
+{
+    return BPF_CLASS(at->code) == BPF_JMP && at->code != (BPF_JMP | BPF_JA);
+}
+
+/* Where the jump at `at` by `by` instructions may lead as well: the last return within its reach that answers the same. */
+static size_t
+shared_return(const struct program *program, size_t at, size_t by)
+{
+    const struct sock_filter *to = program->to + at + 1;
+
+    for (size_t far = MAX_JUMP; is_return(&to[by]) && far > by; far--) {
+        if (at + 1 + far < program->len && is_return(&to[far]) && to[far].k == to[by].k) {
+            return far;
+        }
+    }
+    return by;
+}
+
+/* Jumps lead forward only, so one look from the first instruction on finds all that is reached. */
+static void
+mark_reached(const struct program *program, bool *is_reached)
+{
+    is_reached[0] = true;
+    for (size_t i = 0; i < program->len; i++) {
+        const struct sock_filter *at = &program->to[i];
+
+        if (!is_reached[i] || is_return(at)) {
+            continue;
+        }
+        if (is_conditional(at)) {
+            is_reached[i + 1 + at->jt] = true;
+            is_reached[i + 1 + at->jf] = true;
+        } else {
+            is_reached[i + 1 + (BPF_CLASS(at->code) == BPF_JMP ? at->k : 0)] = true;
+        }
+    }
+}
+
+static void
+drop_unreached(struct program *program)
+{
+    bool is_reached[BPF_MAXINSNS + 1] = { false };
+    uint16_t place[BPF_MAXINSNS + 1];
+    size_t len = 0;
+
+    mark_reached(program, is_reached);
+    for (size_t i = 0; i < program->len; i++) {
+        place[i] = (uint16_t)len;
+        len += is_reached[i];
+    }
+    for (size_t i = 0; i < program->len; i++) {
+        struct sock_filter at = program->to[i];
+
+        if (!is_reached[i]) {
+            continue;
+        }
+        if (is_conditional(&at)) {
+            at.jt = (unsigned char)(place[i + 1 + at.jt] - place[i] - 1);
+            at.jf = (unsigned char)(place[i + 1 + at.jf] - place[i] - 1);
+        } else if (at.code == (BPF_JMP | BPF_JA)) {
+            at.k = (uint32_t)(place[i + 1 + at.k] - place[i] - 1);
+        }
+        program->to[place[i]] = at;
+    }
+    program->len = len;
+}
+
+/* The kernel translates the program anew for each process that loads it: a return for each leaf is a third of it. */
+static void
+share_returns(struct program *program)
+{
+    size_t len;
+
+    do {
+        len = program->len;
+        for (size_t i = 0; i < len; i++) {
+            struct sock_filter *at = &program->to[i];
+
+            if (is_conditional(at)) {
+                at->jt = (unsigned char)shared_return(program, i, at->jt);
+                at->jf = (unsigned char)shared_return(program, i, at->jf);
+            }
+        }
+        drop_unreached(program);
+    } while (program->len < len);
+}
+
 _must_check_ size_t
 program_compile(struct program *program, struct sock_filter *ret, size_t max)
 {
@@ -390,5 +485,8 @@ program_compile(struct program *program, struct sock_filter *ret, size_t max)
     }
     emit_tree(program, leaves, leaves_make(program, leaves));
     free(leaves);
+    if (!program->failed) {
+        share_returns(program);
+    }
     return program->failed ? 0 : program->len;
 }
