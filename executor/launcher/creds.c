@@ -38,7 +38,6 @@
      CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) |      \
      CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_NET_ADMIN) | CAP_BIT(CAP_SYS_CHROOT) | CAP_BIT(CAP_SYS_PTRACE))
 
-/* prctl's answer to a capability the kernel does not know. */
 _must_check_ static int
 bounding_keep(uint64_t keep)
 {
@@ -46,8 +45,8 @@ bounding_keep(uint64_t keep)
         if (keep & CAP_BIT(cap)) {
             continue;
         }
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL) {
-            return -errno;
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+            return errno == EINVAL && cap > 0 ? 0 : -errno; /* past the last one the kernel has */
         }
     }
     return 0;

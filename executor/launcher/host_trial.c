@@ -104,8 +104,10 @@ act_read_clock(const void *arg)
 static int
 attempt_time(struct host_trial *trial)
 {
-    int r = clocks_reset();
+    struct clocks clocks;
+    int r = clocks_look(&clocks);
 
+    r = r < 0 ? r : clocks_reset(&clocks);
     trial->why = r == CLOCKS_E_NONE ? "the kernel has none" : "clocks of its own";
     if (r != 0) {
         return r == CLOCKS_E_NONE ? -EINVAL : r;

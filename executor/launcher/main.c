@@ -113,6 +113,21 @@ environment_erase(void)
     clearenv();
 }
 
+/*
+ * What is ignored stays ignored through exec, of sandboxes too, and whoever started the launcher may have ignored
+ * anything, libc's own signals too, which sigaction() refuses to touch.
+ */
+static void
+signals_default(void)
+{
+    static const unsigned long defaults[4]; /* struct kernel_sigaction: SIG_DFL, no flags, no mask */
+
+    for (int number = 1; number < NSIG; number++) {
+        (void)syscall(SYS_rt_sigaction, number, defaults, NULL,
+                      sizeof(unsigned long)); /* fails for KILL and STOP */
+    }
+}
+
 /* Nothing inherited: descriptors, environment, groups, session keys, umask, ignored signals. */
 _must_check_ static int
 startup_clean(void)
@@ -120,9 +135,7 @@ startup_clean(void)
     int fd;
 
     umask(077);
-    for (int number = 1; number < NSIG; number++) {
-        (void)signal(number, SIG_DFL); /* refused for SIGKILL, SIGSTOP and those of libc */
-    }
+    signals_default();
     environment_erase();
     if (close_range(3, ~0u, 0) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0) {
         return -errno;

@@ -188,37 +188,41 @@ proc_new(int *ret_fd)
                            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+/* What has been made once is the nearest to make others of: no way there through the overlay. */
+_must_check_ static int
+cover(const char **mask, const char *path)
+{
+    int r = bind(*mask, path, 0);
+
+    *mask = r == 0 ? path : *mask;
+    return r;
+}
+
+/* The working directory is /proc, whose names are looked up a hundred times. */
 _must_check_ static int
 proc_cover(void)
 {
     /* Each number goes up and down with what any sandbox does: two of them could count for each other. */
-    static const struct {
-        const char *mask, *path;
-    } of_host[] = {
-        { TEMPLATE_MASK_BOOT_ID, "proc/sys/kernel/random/boot_id" },
-        { TEMPLATE_MASK_FILE, "proc/sys/fs/aio-nr" },
-        { TEMPLATE_MASK_FILE, "proc/sys/fs/dentry-state" },
-        { TEMPLATE_MASK_FILE, "proc/sys/fs/file-nr" },
-        { TEMPLATE_MASK_FILE, "proc/sys/fs/inode-nr" },
-        { TEMPLATE_MASK_FILE, "proc/sys/fs/inode-state" },
-    };
+    static const char *const of_host[] = { "sys/fs/aio-nr", "sys/fs/dentry-state", "sys/fs/file-nr",
+                                           "sys/fs/inode-nr", "sys/fs/inode-state" };
     const struct template_mask *masks = template_masks();
-    char target[64];
+    const char *file = "../" TEMPLATE_MASK_FILE, *dir = "../" TEMPLATE_MASK_DIR;
     int r = 0;
 
     if (!sbx_wall_is_off(SBX_WALL_PROC_READ_ONLY)) {
-        r = bind("proc/sys", "proc/sys", MOUNT_ATTR_RDONLY);
+        r = bind("sys", "sys", MOUNT_ATTR_RDONLY);
     }
-    if (sbx_wall_is_off(SBX_WALL_PROC_MASKS)) {
+    if (r < 0 || sbx_wall_is_off(SBX_WALL_PROC_MASKS)) {
         return r;
     }
+    r = bind("../" TEMPLATE_MASK_BOOT_ID, "sys/kernel/random/boot_id", 0);
+    r = r == -ENOENT ? 0 : r; /* what a kernel is built without it does not tell */
     for (size_t i = 0; i < SBX_COUNT(of_host) && r == 0; i++) {
-        r = bind(of_host[i].mask, of_host[i].path, 0);
-        r = r == -ENOENT ? 0 : r; /* what a kernel is built without it does not tell */
+        r = cover(&file, of_host[i]);
+        r = r == -ENOENT ? 0 : r; /* as above */
     }
     for (size_t i = 0; masks[i].name != NULL && r == 0; i++) {
-        (void)snprintf(target, sizeof(target), "proc/%s", masks[i].name); /* sized for it */
-        r = bind(masks[i].is_dir ? TEMPLATE_MASK_DIR : TEMPLATE_MASK_FILE, target, 0);
+        r = cover(masks[i].is_dir ? &dir : &file, masks[i].name);
     }
     return r;
 }
@@ -235,10 +239,14 @@ proc_attach(void)
     if (r == 0) {
         r = mounts_attach(fd, "proc");
     }
+    if (r == 0 && fchdir(fd) < 0) {
+        r = -errno;
+    }
     if (fd >= 0) {
         close(fd);
     }
-    return r < 0 ? r : proc_cover();
+    r = r < 0 ? r : proc_cover();
+    return r < 0 ? r : chdir(TEMPLATE_NEW_ROOT) < 0 ? -errno : 0;
 }
 
 /*

@@ -145,20 +145,11 @@ limits_set_runsc(void)
     return setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ? -errno : 0;
 }
 
-/*
- * What is ignored stays ignored through exec, and whoever started the launcher may have ignored anything, libc's
- * own signals too, which sigaction() refuses to touch.
- */
 _must_check_ int
-ns_signals_reset(void)
+ns_signals_unblock(void)
 {
-    static const unsigned long defaults[4]; /* struct kernel_sigaction: SIG_DFL, no flags, no mask */
     sigset_t none;
 
-    for (int signo = 1; signo < NSIG; signo++) {
-        (void)syscall(SYS_rt_sigaction, signo, defaults, NULL,
-                      sizeof(unsigned long)); /* fails for KILL and STOP */
-    }
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }
@@ -183,7 +174,7 @@ child_filter(const struct ns_spec *spec, bool is_early)
 }
 
 _must_check_ static int
-child_isolate(const struct ns_spec *spec, int *ret_terminals, const char **stage)
+child_isolate(const struct ns_spec *spec, const struct clocks *clocks, int *ret_terminals, const char **stage)
 {
     uint64_t by_child = NS_BY_CHILD & ~(spec->network.ns >= 0 ? (uint64_t)CLONE_NEWNET : 0);
     int r;
@@ -212,7 +203,7 @@ child_isolate(const struct ns_spec *spec, int *ret_terminals, const char **stage
     }
     *stage = "clocks";
     /* A kernel without such namespaces is told of at the launcher's start (wall.missing), and is none to refuse. */
-    r = sbx_wall_is_off(SBX_WALL_TIME_NAMESPACE) ? 0 : clocks_reset();
+    r = sbx_wall_is_off(SBX_WALL_TIME_NAMESPACE) ? 0 : clocks_reset(clocks);
     if (r < 0) {
         return r;
     }
@@ -237,7 +228,7 @@ child_confine(const struct ns_spec *spec, int terminals, const char **stage)
         return r;
     }
     *stage = "signals";
-    r = ns_signals_reset();
+    r = ns_signals_unblock(); /* the launcher ignores none since its start */
     if (r < 0) {
         return r;
     }
@@ -295,7 +286,7 @@ child_exec(const struct ns_spec *spec)
 
 /* Only async-signal-safe calls from here to exec; the launcher's heap and log are not this process's. */
 _Noreturn static void
-child_run(const struct ns_spec *spec)
+child_run(const struct ns_spec *spec, const struct clocks *clocks)
 {
     struct ns_failure failure = { 0 };
     const char *stage = "start";
@@ -311,7 +302,7 @@ child_run(const struct ns_spec *spec)
     if (read(spec->sync_fd, &go, 1) != 1) {
         _exit(125);
     }
-    r = child_isolate(spec, &terminals, &stage);
+    r = child_isolate(spec, clocks, &terminals, &stage);
     if (r == 0) {
         r = child_confine(spec, terminals, &stage);
     }
@@ -337,10 +328,16 @@ ns_clone(pid_t *ret_pid, int *ret_pidfd, const struct ns_spec *spec)
         .exit_signal = spec->is_by_spawner ? 0 : SIGCHLD, /* else it is the caller's */
         .cgroup = spec->cgroup_fd >= 0 ? (unsigned)spec->cgroup_fd : 0u,
     };
-    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    struct clocks clocks;
+    int r = clocks_look(&clocks);
+    long pid;
 
+    if (r < 0) {
+        return r;
+    }
+    pid = syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
-        child_run(spec);
+        child_run(spec, &clocks);
     }
     if (pid < 0) {
         return -errno;

@@ -60,5 +60,5 @@ _must_check_ int ns_map_write(int proc_fd, pid_t pid, const char *map);
 uint32_t ns_kinds(void);
 /* Of agents and zygotes, before they are. */
 _must_check_ int ns_limits_set(void);
-_must_check_ int ns_signals_reset(void);
+_must_check_ int ns_signals_unblock(void);
 _must_check_ int ns_set_oom_score(int proc_fd, pid_t pid, int score);

@@ -1,6 +1,7 @@
 #include "executor/launcher/spawner_run.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -224,6 +225,7 @@ spawner_run(const struct spawner_run *run)
     int r;
 
     socket_fd = run->fd;
+    (void)malloc_trim(0); /* what filters were built in; else each child copies it */
     r = confine(run, &stage);
     if (r < 0) {
         reply.error = -r;

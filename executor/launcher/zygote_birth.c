@@ -67,7 +67,7 @@ child_isolate(const struct zygote_spec *spec, const char **stage)
     }
     if (r == 0) {
         *stage = "signals";
-        r = ns_signals_reset();
+        r = ns_signals_unblock();
     }
     return r;
 }

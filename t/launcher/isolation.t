@@ -2,11 +2,14 @@
 # What a payload is, sees and cannot do, told from inside and by the host's /proc.
 use strict;
 use warnings;
+use POSIX ();
 use Test::More;
 use lib 't/lib';
 use Sandbox::Launch;
 
-my $l = Sandbox::Launch->new;
+# Whoever starts the launcher may ignore anything, also what the C library keeps for itself and sigaction() refuses.
+my $ignore_all = 'my $ignored = pack "Q4", 1, 0, 0, 0; syscall ' . ((POSIX::uname())[4] eq 'aarch64' ? 134 : 13) . ', $_, $ignored, 0, 8 for 1 .. 64; exec @ARGV';
+my $l = Sandbox::Launch->new(under => [$^X, '-e', $ignore_all, '--']);
 $l->start;
 my $c = $l->client;
 my $id = $c->create;
