@@ -92,10 +92,10 @@ cmp_ok($r->{cpu_ms}, '<', 200, 'time: without using the processor');
 my $id = $c->create;
 $c->adopt($id, millis => 200);
 my $begin = time;
-$c->sh($id, 'timeout 1 sh -c "while :; do :; done"');
-$r = $c->stat($id);
+$c->tell($id, 'bg while :; do :; done');
+# On a busy host it does not get its fifth in each period, and is held back in fewer.
+ok($l->wait_until(30, sub { $r = $c->stat($id); $r->{throttled} > 300 }), 'rate: what it was held back is told');
 is($r->{verdict}, NONE, 'rate: no verdict');
-cmp_ok($r->{throttled}, '>', 300, 'rate: what it was held back is told');
 cmp_ok($r->{cpu_ms}, '<', 1000 * (time - $begin) * 0.35 + 30, 'rate: a fifth of a core was given');
 $c->destroy($id);
 
