@@ -400,6 +400,12 @@ ngx_http_sandbox_policy_handler(ngx_http_request_t *r)
         return ngx_http_sandbox_problem(r, "token_missing", SBX_PROBLEM_UNAUTHORIZED, NULL);
     }
 
+    /* What held before the body was looked up then, and what holds now is for the decision. */
+    wait = ngx_http_get_module_ctx(r, ngx_http_sandbox_policy_module);
+    if (wait != NULL && wait->body_read) {
+        return ngx_http_sandbox_policy_decide(r, ctx);
+    }
+
     rc = ngx_http_sandbox_policy(r, ctx, NULL, &view);
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? ngx_http_sandbox_policy_refuse_unknown(r) : NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -412,10 +418,7 @@ ngx_http_sandbox_policy_handler(ngx_http_request_t *r)
         return ngx_http_sandbox_policy_decide_tool(r, ctx, view);
     }
 
-    wait = ngx_http_get_module_ctx(r, ngx_http_sandbox_policy_module);
-
-    return wait != NULL && wait->body_read ? ngx_http_sandbox_policy_decide(r, ctx)
-                                           : ngx_http_sandbox_policy_read_body(r);
+    return ngx_http_sandbox_policy_read_body(r);
 }
 
 static void *

@@ -5,22 +5,53 @@
 /* Names cannot hold a slash; templates can hold nothing that would end one either. */
 #define NGX_HTTP_SANDBOX_POLICY_KEY (4 * (SBX_NAME_MAX + 1) + 4)
 
+#define N_WAYS 4
+#define N_SETS (NGX_HTTP_SANDBOX_POLICY_VIEWS / N_WAYS)
+
 struct ngx_http_sandbox_policy_slot_s {
+    uint64_t hash;
     size_t key_len; /* 0: nothing in it */
     u_char key[NGX_HTTP_SANDBOX_POLICY_KEY];
     ngx_http_sandbox_control_pin_t pin;
     struct sbx_policy_view view;
 };
 
-static ngx_http_sandbox_policy_slot_t *
-ngx_http_sandbox_policy_slot(ngx_http_sandbox_policy_slot_t **slot)
+static ngx_flag_t
+ngx_http_sandbox_policy_slot_is(const ngx_http_sandbox_policy_slot_t *slot, uint64_t hash, const u_char *key,
+    size_t len)
 {
-    if (*slot == NULL) {
-        /* As long as the worker. */
-        *slot = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_http_sandbox_policy_slot_t));
+    return slot != NULL && slot->hash == hash && slot->key_len == len && ngx_memcmp(slot->key, key, len) == 0;
+}
+
+/*
+ * The key's slot, or else the one that its set used longest ago, to be filled anew: a view is some KiB, and callers whose keys
+ * fall together must not make theirs with each request. Used last comes first. NULL: out of memory.
+ */
+static ngx_http_sandbox_policy_slot_t *
+ngx_http_sandbox_policy_slot(ngx_http_sandbox_policy_views_t *views, uint64_t hash, const u_char *key, size_t len)
+{
+    ngx_http_sandbox_policy_slot_t **set = &views->slot[hash % N_SETS * N_WAYS], *slot;
+    ngx_uint_t way = 0;
+
+    while (way < N_WAYS - 1 && !ngx_http_sandbox_policy_slot_is(set[way], hash, key, len)) {
+        way++;
     }
 
-    return *slot;
+    slot = set[way];
+    if (slot == NULL) {
+        /* As long as the worker. */
+        slot = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_http_sandbox_policy_slot_t));
+        if (slot == NULL) {
+            return NULL;
+        }
+    }
+
+    for (; way > 0; way--) {
+        set[way] = set[way - 1];
+    }
+    set[0] = slot;
+
+    return slot;
 }
 
 static void
@@ -33,7 +64,7 @@ ngx_http_sandbox_policy_slot_clear(ngx_http_sandbox_policy_slot_t *slot)
 static u_char *
 ngx_http_sandbox_policy_put_name(u_char *p, const char *name)
 {
-    size_t len = ngx_strnlen((u_char *) name, SBX_NAME_MAX);
+    size_t len = strnlen(name, SBX_NAME_MAX);
 
     p = ngx_cpymem(p, name, len);
     *p++ = '/';
@@ -64,16 +95,18 @@ ngx_http_sandbox_policy_views_get(ngx_http_sandbox_policy_views_t *views, ngx_sa
     ngx_http_sandbox_policy_slot_t *slot;
     u_char key[NGX_HTTP_SANDBOX_POLICY_KEY];
     ngx_int_t rc = NGX_AGAIN;
+    uint64_t hash;
     size_t len;
 
     len = ngx_http_sandbox_policy_put_key(key, who, template_name);
+    hash = sbx_hash(key, len);
 
-    slot = ngx_http_sandbox_policy_slot(&views->slot[sbx_hash(key, len) % NGX_HTTP_SANDBOX_POLICY_VIEWS]);
+    slot = ngx_http_sandbox_policy_slot(views, hash, key, len);
     if (slot == NULL) {
         return NGX_ERROR;
     }
 
-    if (slot->key_len == len && ngx_memcmp(slot->key, key, len) == 0) {
+    if (ngx_http_sandbox_policy_slot_is(slot, hash, key, len)) {
         rc = ngx_http_sandbox_control_check(r, who->tenant, &slot->pin);
     }
 
@@ -88,6 +121,7 @@ ngx_http_sandbox_policy_views_get(ngx_http_sandbox_policy_views_t *views, ngx_sa
         if (rc == NGX_OK) {
             ngx_memcpy(slot->key, key, len);
             slot->key_len = len;
+            slot->hash = hash;
         }
     }
 
