@@ -43,6 +43,20 @@ pointer_put(char *out, size_t room, const char *key, size_t n)
     return n;
 }
 
+/* The number's digits at the end of `room`, NUL behind them; returns the first. */
+static const char *
+index_text(char room[24], size_t index)
+{
+    char *at = room + 23;
+
+    *at = '\0';
+    do {
+        *--at = (char)('0' + index % 10);
+        index /= 10;
+    } while (index > 0);
+    return at;
+}
+
 void
 sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size_t index)
 {
@@ -57,8 +71,7 @@ sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size
     }
 
     if (key == NULL) {
-        (void)snprintf(digits, sizeof(digits), "%zu", index); /* fits 64 bits */
-        key = digits;
+        key = index_text(digits, index);
     }
 
     for (left = strlen(key); left > 0; key += n, left -= n) {

@@ -4,6 +4,8 @@
  */
 #include "sbx_json_inside.h"
 
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
@@ -19,6 +21,65 @@ struct reader {
     const char *name; /* of the member whose value is next, in the document */
     size_t name_len;
 };
+
+/*
+ * What yajl allocates while it reads: its own few hundred bytes, and 2 KiB once a string has an escape. Enough of it on the
+ * stack for all but long strings with escapes; the rest is the allocator's.
+ */
+struct room {
+    size_t used;
+    _Alignas(max_align_t) char bytes[4096];
+};
+
+static bool
+room_has(const struct room *room, const void *at)
+{
+    return (uintptr_t)at >= (uintptr_t)room->bytes &&
+           (uintptr_t)at < (uintptr_t)room->bytes + sizeof(room->bytes);
+}
+
+static void *
+room_malloc(void *ctx, size_t size)
+{
+    struct room *room = ctx;
+    char *at = room->bytes + room->used;
+
+    if (size > sizeof(room->bytes) - room->used) {
+        return malloc(size);
+    }
+    room->used += (size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t);
+    return at;
+}
+
+static void
+room_free(void *ctx, void *at)
+{
+    if (!room_has(ctx, at)) {
+        free(at);
+    }
+}
+
+static void *
+room_realloc(void *ctx, void *at, size_t size)
+{
+    const struct room *room = ctx;
+    size_t behind;
+    void *to;
+
+    if (at == NULL) {
+        return room_malloc(ctx, size);
+    }
+    if (!room_has(room, at)) {
+        return realloc(at, size);
+    }
+    to = room_malloc(ctx, size);
+    if (to != NULL) {
+        /* How much was there nobody wrote down: at most all that is behind it. */
+        behind = (size_t)(room->bytes + sizeof(room->bytes) - (char *)at);
+        memmove(to, at, size < behind ? size : behind);
+    }
+    return to;
+}
 
 /* Takes the value, into the innermost container; NULL is none for want of memory. False: the document is jansson's. */
 static bool
@@ -82,8 +143,7 @@ on_real(void *ctx, double value)
 static int
 on_string(void *ctx, const unsigned char *text, size_t len)
 {
-    /* yajl's own check lets overlong forms, surrogates and what is past U+10FFFF through. */
-    return sbx_utf8_valid((const char *)text, len) && add(ctx, json_stringn_nocheck((const char *)text, len));
+    return add(ctx, json_stringn_nocheck((const char *)text, len));
 }
 
 static int
@@ -94,7 +154,7 @@ on_name(void *ctx, const unsigned char *text, size_t len)
     /* One with escapes stands in a buffer of yajl's, which the value may need. */
     r->name = (const char *)text;
     r->name_len = len;
-    return r->name >= r->data && r->name < r->data + r->len && sbx_utf8_valid(r->name, len);
+    return r->name >= r->data && r->name < r->data + r->len;
 }
 
 static int
@@ -139,12 +199,16 @@ has_unicode_escape(const char *data, size_t len)
     return p != NULL && end - p >= 2;
 }
 
-/* To yajl \v and \f are space, and half a surrogate is a question mark. */
+/*
+ * To yajl \v and \f are space, and half a surrogate is a question mark; its own check of UTF-8 lets overlong forms, surrogates
+ * and what is past U+10FFFF through. A string begins and ends with a quote and its other escapes are ASCII: of a document that
+ * is UTF-8 each is.
+ */
 static bool
 is_for_yajl(const char *data, size_t len)
 {
     return memchr(data, '\v', len) == NULL && memchr(data, '\f', len) == NULL &&
-           !has_unicode_escape(data, len);
+           !has_unicode_escape(data, len) && sbx_utf8_valid(data, len);
 }
 
 json_t *
@@ -163,6 +227,10 @@ sbx_json_read(const char *data, size_t len)
         .yajl_end_array = on_end,
     };
     struct reader r = { .data = data, .len = len };
+    struct room room;
+    yajl_alloc_funcs allocate = {
+        .malloc = room_malloc, .realloc = room_realloc, .free = room_free, .ctx = &room
+    };
     _cleanup_(sbx_json_decrefp) json_t *root = NULL;
     yajl_handle yajl;
     bool fine;
@@ -170,7 +238,8 @@ sbx_json_read(const char *data, size_t len)
     if (!is_for_yajl(data, len)) {
         return NULL;
     }
-    yajl = yajl_alloc(&callbacks, NULL, &r);
+    room.used = 0; /* and no more of it is written */
+    yajl = yajl_alloc(&callbacks, &allocate, &r);
     if (yajl == NULL) {
         return NULL;
     }

@@ -360,14 +360,22 @@ read_alias(const struct alias *alias, const json_t *value, const char *field, ui
     return true;
 }
 
+/* A message that was set is of this member. False. Most members are fine, so no pointer is made before one is not. */
+static bool
+at_member(struct sbx_field_error *err, const char *path, const char *key)
+{
+    sbx_json_pointer(err->field, sizeof(err->field), path, key, 0);
+    return false;
+}
+
 bool
 sbx_limits_from_json(struct sbx_limits *ret, const json_t *object, const char *path,
                      struct sbx_field_error *err)
 {
     struct sbx_limits limits = { { 0 } };
-    char field[sizeof(err->field)];
     const struct alias *alias;
     const json_t *value;
+    const char *key;
     void *iter;
 
     if (!json_is_object(object)) {
@@ -378,21 +386,21 @@ sbx_limits_from_json(struct sbx_limits *ret, const json_t *object, const char *p
     for (iter = json_object_iter((json_t *)(uintptr_t)object); iter != NULL;
          iter = json_object_iter_next((json_t *)(uintptr_t)object, iter)) {
         value = json_object_iter_value(iter);
-        sbx_json_pointer(field, sizeof(field), path, json_object_iter_key(iter), 0);
-        alias = find_alias(json_object_iter_key(iter));
+        key = json_object_iter_key(iter);
+        alias = find_alias(key);
         if (alias == NULL) {
-            sbx_field_error_set(err, field, "is not a known limit");
-            return false;
+            sbx_field_error_set(err, "", "is not a known limit");
+            return at_member(err, path, key);
         }
         if (json_is_null(value)) {
             continue;
         }
         if (limits.value[alias->limit] != 0) {
-            sbx_field_error_set(err, field, "names the limit %s twice", limit_table[alias->limit].key);
-            return false;
+            sbx_field_error_set(err, "", "names the limit %s twice", limit_table[alias->limit].key);
+            return at_member(err, path, key);
         }
-        if (!read_alias(alias, value, field, &limits.value[alias->limit], err)) {
-            return false;
+        if (!read_alias(alias, value, "", &limits.value[alias->limit], err)) {
+            return at_member(err, path, key);
         }
     }
 
@@ -405,22 +413,21 @@ sbx_json_get_duration(const json_t *object, const char *path, const char *key, u
                       uint64_t *ret_ms, struct sbx_field_error *err)
 {
     const json_t *value = json_object_get(object, key);
-    char field[sizeof(err->field)], most[32];
+    char most[32];
     uint64_t ms;
 
     if (value == NULL || json_is_null(value)) {
         return true;
     }
 
-    sbx_json_pointer(field, sizeof(field), path, key, 0);
     if (!read_value(FORM_DURATION, value, &ms)) {
-        sbx_field_error_set(err, field, "%s", form_hint[FORM_DURATION]);
-        return false;
+        sbx_field_error_set(err, "", "%s", form_hint[FORM_DURATION]);
+        return at_member(err, path, key);
     }
     if (ms > max_ms || !real_is_within(value, 0, max_ms)) {
         format_value(most, sizeof(most), FORM_DURATION, max_ms);
-        sbx_field_error_set(err, field, "must not be more than %s", most);
-        return false;
+        sbx_field_error_set(err, "", "must not be more than %s", most);
+        return at_member(err, path, key);
     }
     *ret_ms = ms;
     return true;

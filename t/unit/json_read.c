@@ -319,11 +319,37 @@ test_lengths(void)
     is_uint(fine, n, "strings of all lengths");
 }
 
+/* What yajl keeps of strings with escapes outgrows the reader's room, at once and step by step. */
+static void
+test_long_escapes(void)
+{
+    enum { MOST = 10000 };
+    char *text = malloc(2 * MOST + 32);
+    size_t len, n = 0, fine = 0;
+
+    if (text == NULL) {
+        BAIL_OUT("no memory");
+    }
+    for (len = 1; len < MOST; len += 97) {
+        char *p = stpcpy(text, "[\"\\n");
+
+        memset(p, 'a', len / 2);
+        p = stpcpy(p + len / 2, "\",\"\\t");
+        memset(p, 'b', len);
+        p = stpcpy(p + len, "\"]");
+        n++;
+        fine += decided(text, (size_t)(p - text));
+    }
+    is_uint(fine, n, "strings with escapes of all lengths up to %d", MOST);
+    free(text);
+}
+
 int
 main(void)
 {
     test_tables();
     test_edits();
     test_lengths();
+    test_long_escapes();
     return done_testing();
 }
