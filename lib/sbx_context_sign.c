@@ -165,7 +165,7 @@ head_write(struct sbx_buf *out, const struct sbx_context *context)
     sbx_jsonw_object(&w, NULL);
     texts_write(&w, context, 0, SBX_CONTEXT_TEXTS_COMMON);
     for (i = 0; i < SBX_CONTEXT_NUMBERS_COMMON; i++) {
-        sbx_jsonw_uint(&w, sbx_context_numbers[i].key, number_get(context, &sbx_context_numbers[i]));
+        sbx_jsonw_plain_uint(&w, sbx_context_numbers[i].key, number_get(context, &sbx_context_numbers[i]));
     }
     sbx_jsonw_bool(&w, "bypass", context->bypass);
     if (context->gateway) {
@@ -208,7 +208,7 @@ own_write(struct sbx_buf *out, const struct sbx_context *context)
     sbx_jsonw_object(&w, NULL);
     texts_write(&w, context, SBX_CONTEXT_TEXTS_COMMON, SBX_CONTEXT_TEXTS);
     for (i = SBX_CONTEXT_NUMBERS_COMMON; i < SBX_CONTEXT_NUMBERS; i++) {
-        sbx_jsonw_uint(&w, sbx_context_numbers[i].key, number_get(context, &sbx_context_numbers[i]));
+        sbx_jsonw_plain_uint(&w, sbx_context_numbers[i].key, number_get(context, &sbx_context_numbers[i]));
     }
     if (context->has_limits) {
         sbx_limits_write(&w, "limits", &context->limits);

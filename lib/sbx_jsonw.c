@@ -170,15 +170,24 @@ note_member(const struct sbx_jsonw *w, size_t at)
     }
 }
 
+#define DIGITS_MAX 20
+
+/* Written before `end`; returns the first. */
+static char *
+digits_before(char *end, uint64_t value)
+{
+    do {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return end;
+}
+
 static void
 put_digits(struct sbx_buf *buf, uint64_t value)
 {
-    char digits[20], *at = digits + sizeof(digits);
+    char digits[DIGITS_MAX], *at = digits_before(digits + sizeof(digits), value);
 
-    do {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
     sbx_buf_append(buf, at, (size_t)(digits + sizeof(digits) - at));
 }
 
@@ -417,6 +426,23 @@ sbx_jsonw_int(struct sbx_jsonw *w, const char *key, int64_t value)
         sbx_buf_putc(w->buf, '-');
     }
     put_digits(w->buf, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+void
+sbx_jsonw_plain_uint(struct sbx_jsonw *w, const char *key, uint64_t value)
+{
+    char digits[DIGITS_MAX], *at = digits_before(digits + sizeof(digits), value), *room;
+    const size_t len = (size_t)(digits + sizeof(digits) - at);
+
+    if (value > INT64_MAX) {
+        doubt(w);
+    }
+    room = begin_plain(w, key, strlen(key), len);
+    if (room != NULL) {
+        memcpy(room, at, len);
+        room[len] = '\0';
+        w->buf->len += len;
+    }
 }
 
 void

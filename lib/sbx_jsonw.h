@@ -46,6 +46,8 @@ void sbx_jsonw_strn(struct sbx_jsonw *w, const char *key, const char *str, size_
 void sbx_jsonw_plain(struct sbx_jsonw *w, const char *key, const char *str, size_t len);
 void sbx_jsonw_int(struct sbx_jsonw *w, const char *key, int64_t value);
 void sbx_jsonw_uint(struct sbx_jsonw *w, const char *key, uint64_t value);
+/* The same under such a key as sbx_jsonw_plain's. */
+void sbx_jsonw_plain_uint(struct sbx_jsonw *w, const char *key, uint64_t value);
 void sbx_jsonw_bool(struct sbx_jsonw *w, const char *key, bool value);
 /* As RFC 3339 writes it; 0 writes null. */
 void sbx_jsonw_time(struct sbx_jsonw *w, const char *key, uint64_t unix_ms);

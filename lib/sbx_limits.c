@@ -467,7 +467,7 @@ sbx_limits_write(struct sbx_jsonw *w, const char *key, const struct sbx_limits *
             cores = millicores_text(text + sizeof(text), limits->value[i]);
             sbx_jsonw_plain(w, names[i], cores, (size_t)(text + sizeof(text) - cores));
         } else {
-            sbx_jsonw_uint(w, names[i], limits->value[i]);
+            sbx_jsonw_plain_uint(w, names[i], limits->value[i]);
         }
     }
     sbx_jsonw_object_end(w);

@@ -204,7 +204,7 @@ ngx_http_sandbox_limit_charge(ngx_http_sandbox_limit_bill_t *bill, ngx_uint_t sc
     p = (u_char *) charge->key;
     *p++ = (u_char) ('0' + scope);
     *p++ = ':';
-    p = ngx_cpymem(p, tenant, ngx_strnlen((u_char *) tenant, SBX_NAME_MAX));
+    p = ngx_cpymem(p, tenant, strnlen(tenant, SBX_NAME_MAX));
     *p++ = '/';
     p = ngx_cpymem(p, name->data, ngx_min(name->len, SBX_NAME_MAX));
     charge->key_len = (uint8_t) (p - (u_char *) charge->key);

@@ -55,13 +55,21 @@ test_plain(void)
     sbx_jsonw_plain(&w, "", "", 0);
     sbx_jsonw_uint(&w, "n", 1);
     sbx_jsonw_plain(&w, "cut", "abc", 2);
+    sbx_jsonw_plain_uint(&w, "none", 0);
+    sbx_jsonw_plain_uint(&w, "most", UINT64_MAX);
     sbx_jsonw_object_end(&w);
-    is_str(buf.data, "{\"a\":\"b c\",\"\":\"\",\"n\":1,\"cut\":\"ab\"}", "plain members");
+    is_str(buf.data,
+           "{\"a\":\"b c\",\"\":\"\",\"n\":1,\"cut\":\"ab\",\"none\":0,\"most\":18446744073709551615}",
+           "plain members");
     is_uint(buf.len, strlen(buf.data), "of that length");
 
     sbx_jsonw_init(&w, &small);
     sbx_jsonw_plain(&w, "key", "text", 4);
     ok(small.failed, "a full buffer fails");
+    sbx_buf_reset(&small);
+    sbx_jsonw_init(&w, &small);
+    sbx_jsonw_plain_uint(&w, "key", 12345);
+    ok(small.failed, "also with a number");
     sbx_buf_deinit(&small);
 }
 
