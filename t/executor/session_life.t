@@ -18,7 +18,7 @@ my %before = (mounts => scalar mounts(), cgroups => scalar $t->cgroups);
 # No process, control group or mount of any sandbox is there.
 sub nothing_left {
     my ($what) = @_;
-    ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: no process is left");
+    ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: no process is left") or diag $t->sandbox_processes_text;
     ok($t->wait_until(30, sub { $t->cgroups <= $before{cgroups} }), "$what: no control group is left") or diag join "\n", $t->cgroups;
     ok($t->wait_until(30, sub { mounts() <= $before{mounts} }), "$what: no mount is left");
 }

@@ -28,7 +28,7 @@ sub up { my ($id) = @_; return $t->wait_until(30, sub { ($tool->rest('GET', "/v1
 # The job that runs by now and says so.
 sub begun { my ($before) = @_; my $id; $t->wait_until(30, sub { my ($job) = jobs("running"); $id = $job->{job_id} if $job && $job->{job_id} ne ($before // q()); $id }) or die "nothing began"; up($id) or die "$id did not begin"; return $id }
 sub end_of { my ($id) = @_; my $kind = $id =~ /^job/ ? 'job.cancelled' : 'step.ended'; my @found; $t->wait_until(30, sub { @found = grep { $_->{object} eq $id } $t->audit_events($kind) }); return @found ? { kind => $found[-1]{kind}, %{ $found[-1]{body} } } : {} }
-sub gone { my ($id, $what) = @_; my $start = time; ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: the sandbox is gone"); cmp_ok(time - $start, '<', 5, "$what: soon"); return }
+sub gone { my ($id, $what) = @_; my $start = time; ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: the sandbox is gone") or diag $t->sandbox_processes_text; cmp_ok(time - $start, '<', 5, "$what: soon"); return }
 sub stop { $tool->ask('DELETE', "/tools/runs/$_") for @_; return }
 
 # Every way to leave.

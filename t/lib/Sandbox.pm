@@ -404,6 +404,12 @@ sub sandbox_processes {
     return grep { !$self->{foreign}{$_} && !$self->_is_zygote($_) } @found;
 }
 
+# What they are, for a test that wants none.
+sub sandbox_processes_text {
+    my ($self) = @_;
+    return map { my $pid = $_; join(' ', $pid, _slurp("/proc/$pid/status") =~ /^((?:State|PPid|Uid):.*)$/mg, split /\0/, _slurp("/proc/$pid/cmdline")) . "\n" } $self->sandbox_processes;
+}
+
 # In no sandbox; the launcher's, and gone with it.
 sub _is_zygote {
     my ($self, $pid) = @_;
