@@ -40,7 +40,7 @@ my $n = 0;
 sub issuer {
     my ($host, $which, $ca) = @_;
     $n++;
-    return "sandbox_issuer https://i$n.example/ { jwks_url https://$host:$port{$which}/jwks.json?n=$n refresh=1h timeout=2s cooldown=1h"
+    return "sandbox_issuer https://i$n.example/ { jwks_url https://$host:$port{$which}/jwks.json?n=$n refresh=1h timeout=10s cooldown=1h"
         . ($ca ? " ca=$dir/$ca.pem" : '') . '; tenants acme; }';
 }
 my @case = (

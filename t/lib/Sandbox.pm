@@ -85,10 +85,7 @@ sub dir { $_[0]{dir} }
 sub port { $_[0]{port} //= free_port() }
 sub url { 'http://127.0.0.1:' . $_[0]->port }
 
-sub free_port {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0, ReuseAddr => 1) or die $!;
-    return $socket->sockport;
-}
+sub free_port { return Sandbox::Slot::port() }
 
 sub _slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; return scalar <$in> // '' }
 

@@ -106,7 +106,7 @@ sub stop {
     my ($self, $signal) = @_;
     my $pid = delete $self->{pid} or return;
     kill $signal // 'TERM', $pid;
-    my $done = $self->wait_until(15, sub { waitpid($pid, WNOHANG) == $pid });
+    my $done = $self->wait_until(30, sub { waitpid($pid, WNOHANG) == $pid });
     return $done ? $? : undef;
 }
 
