@@ -2,7 +2,9 @@
  * One step of a context:
  *
  *   code comes -> (the interpreter is started again) -> sent -> outcome
- *                                                        \-> deadline or interrupt: SIGINT -> SIGINT to children -> SIGKILL -> death
+ *                                                        \-> deadline or interrupt: SIGINT -> again -> SIGKILL -> death
+ *
+ * Again: SIGURG to the interpreter each 100 ms, SIGINT to what runs below it each 500 ms. Of SIGINT it gets one only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +15,15 @@
 #include "session-agent/context_inside.h"
 #include "session-agent/report.h"
 
-#define GRACE_MS 2000
-#define GRACE_OF_CHILDREN_MS 500 /* of it */
+#define AGAIN_MS 100
+#define AGAIN_TURNS 20 /* then the grace is over */
+#define AGAIN_CHILDREN 5 /* of each so many turns: programs that clean up shall have time for it */
 #define MAX_DISPLAYS 1000
 #define MAX_DISPLAY_BYTES (256 << 20)
 #define MAX_HEAD (8ul * REQUEST_MAX_ENV_TOTAL)
 #define MAX_DISPLAY_NOTE 16384
 #define STREAM_DISPLAY 3u
-/* bash drops a SIGINT that comes before it has taken up the code, and the step would run until it is killed. */
+/* Node may drop a SIGINT that comes before it has taken up the code, and the step would run until it is killed. */
 #define TAKE_UP_MS 20
 
 struct context_step {
@@ -36,6 +39,7 @@ struct context_step {
     bool has_code, is_sent;
     bool is_timed_out, is_interrupted; /* SIGINT was sent, or will not have to be */
     bool is_restarted;
+    unsigned turns; /* since SIGINT was sent */
     uint64_t started_ns, cpu_ns;
 };
 
@@ -178,20 +182,20 @@ context_step_on_dead(struct context *context, const struct driver_death *death)
 }
 
 static void
-step_on_grace(uv_timer_t *timer)
+step_on_again(uv_timer_t *timer)
 {
     struct context *context = timer->data;
+    unsigned turn = ++context->step->turns;
 
-    driver_kill(context->driver);
-}
-
-static void
-step_on_children(uv_timer_t *timer)
-{
-    struct context *context = timer->data;
-
-    driver_interrupt_children(context->driver);
-    context_set_timer(context, step_on_grace, GRACE_MS - GRACE_OF_CHILDREN_MS);
+    if (turn == AGAIN_TURNS) {
+        driver_kill(context->driver);
+        return;
+    }
+    driver_poke(context->driver);
+    if (turn % AGAIN_CHILDREN == 0) {
+        driver_interrupt_children(context->driver);
+    }
+    context_set_timer(context, step_on_again, AGAIN_MS);
 }
 
 static void step_interrupt(struct context *context);
@@ -215,7 +219,7 @@ step_interrupt(struct context *context)
         return;
     }
     driver_interrupt(context->driver);
-    context_set_timer(context, step_on_children, GRACE_OF_CHILDREN_MS);
+    context_set_timer(context, step_on_again, AGAIN_MS);
 }
 
 static void

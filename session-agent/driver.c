@@ -15,6 +15,7 @@
 #define READ_SIZE 65536
 #define READS_AT_ONCE 8 /* then others have their turn */
 #define OUT_MAX (4u << 20)
+#define MAX_MEMBERS 512 /* that are looked for: more are a fork bomb, which SIGKILL ends */
 
 enum { TALK, OUT, ERR, N_ENDS };
 
@@ -122,21 +123,49 @@ driver_interrupt(struct driver *driver)
     }
 }
 
-static void
-interrupt_member(pid_t pid, void *arg)
-{
-    const struct driver *driver = arg;
+/* Those of its descendants that are in its group, and whose parents are; parents come before their children. */
+struct members {
+    pid_t group;
+    unsigned n;
+    pid_t pids[MAX_MEMBERS];
+};
 
-    if (getpgid(pid) == driver->group) {
-        (void)kill(pid, SIGINT); /* ESRCH: it is gone */
+static void
+members_add(pid_t pid, void *arg)
+{
+    struct members *members = arg;
+
+    if (members->n < MAX_MEMBERS && getpgid(pid) == members->group) {
+        members->pids[members->n++] = pid;
     }
 }
 
 void
 driver_interrupt_children(const struct driver *driver)
 {
-    if (driver->watch.pid != 0) {
-        init_each_child(driver->watch.pid, interrupt_member, (void *)(uintptr_t)driver);
+    struct members members = { .group = driver->group };
+    unsigned i;
+
+    if (driver->watch.pid == 0) {
+        return;
+    }
+    init_each_child(driver->watch.pid, members_add, &members);
+    for (i = 0; i < members.n; i++) {
+        init_each_child(members.pids[i], members_add, &members);
+    }
+    for (i = 0; i < members.n; i++) {
+        /* It may have ended, and its number be another's. */
+        if (getpgid(members.pids[i]) == members.group) {
+            (void)kill(members.pids[i], SIGINT); /* ESRCH: it is gone */
+        }
+    }
+}
+
+void
+driver_poke(const struct driver *driver)
+{
+    if (driver->watch.pid != 0 && driver->state == RUNNING && !driver->has_outcome) {
+        (void)kill(driver->watch.pid, SIGURG); /* not reaped, so the number is its own */
     }
 }
 

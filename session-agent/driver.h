@@ -63,9 +63,11 @@ void driver_resume(struct driver *driver);
 void driver_interrupt(struct driver *driver);
 /* Of the step that ran last: it may have had its end already, and the next must know whose signal it is. */
 bool driver_was_interrupted(const struct driver *driver);
-/* SIGINT again, to those of its children that are in its group: one that had not yet executed its program when the
- * first came has caught it in the interpreter's stead and forgotten it (bash that has a trap). */
+/* SIGINT again, to those below it that are in its group, not to itself: one that had not yet executed its program when the
+ * first came has caught it in a shell's stead and forgotten it (bash that has a trap). */
 void driver_interrupt_children(const struct driver *driver);
+/* SIGURG to the interpreter alone, which does nothing unless it has a trap for it: that its step is still to end. */
+void driver_poke(const struct driver *driver);
 /* SIGKILL to its process group; on_dead follows. */
 void driver_kill(struct driver *driver);
 /* Processor time of the interpreter itself so far, in nanoseconds; 0 when that cannot be told. */

@@ -1,4 +1,4 @@
-. "${BASH_SOURCE[0]%/*}/repl_bash.sh"; if [[ -n ${1-} ]]; then . "$1"; fi 2> /dev/null; __sandbox_ready "$@"; set --; while __sandbox_next; do builtin eval "$__sandbox_code" 3>&-; { __sandbox_done; } 2> /dev/null; done
+. "${BASH_SOURCE[0]%/*}/repl_bash.sh"; if [[ -n ${1-} ]]; then . "$1"; fi 2> /dev/null; __sandbox_ready "$@"; set --; while __sandbox_next; do builtin eval "$__sandbox_code" 3>&-; { __sandbox_done; } 2> /dev/zero; done
 # Keeps the bash of a session: repl.sh [STATE]. Speaks frames on descriptor 3 (docs/agent.md).
 #
 # All is on the first line, because what bash complains about in an eval it counts from the eval's own line; and

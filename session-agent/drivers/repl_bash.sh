@@ -3,8 +3,9 @@
 BASH_ARGV0=bash
 shopt -s execfail
 __sandbox_driver=${BASH_SOURCE[1]}
-__sandbox_code= __sandbox_flags= __sandbox_running= __sandbox_status=0 __sandbox_data=
+__sandbox_code= __sandbox_flags= __sandbox_running= __sandbox_heard= __sandbox_status=0 __sandbox_data=
 __sandbox_env_names=() __sandbox_env_saved=()
+__sandbox_by_signal='{"name":"Interrupted","value":"by SIGINT","traceback":""}'
 
 # Exactly $1 bytes of descriptor 3 into __sandbox_data. A NUL, which no variable holds, ends a read; it is left out.
 __sandbox_read() {
@@ -94,7 +95,8 @@ __sandbox_reset_env() {
     __sandbox_env_names=()
 }
 
-# What the shell is told to do about errors is the code's business; here it would only be in the way.
+# What the shell is told to do about errors is the code's business; here it would only be in the way. Who calls this turns
+# standard error to /dev/zero, which is silent as well and which no code uses: an interrupt sees by it where it is.
 __sandbox_quiet() {
     __sandbox_flags=${-//[!aefkuvxCEPT]/}
     set +aefkuvxCEPT
@@ -120,8 +122,9 @@ __sandbox_next() {
     # Where bash will keep descriptor 3: the first free one from 10 on.
     __sandbox_copy=10
     while [[ -e /proc/self/fd/$__sandbox_copy ]]; do ((__sandbox_copy++)); done
-    __sandbox_running=1
+    __sandbox_running=1 __sandbox_heard=
     builtin trap __sandbox_interrupted INT
+    builtin trap __sandbox_poked URG
     return 0
 }
 
@@ -135,9 +138,14 @@ __sandbox_end() {
 }
 
 __sandbox_done() {
-    { __sandbox_status=$? && __sandbox_quiet; } 2> /dev/null
-    builtin trap '' INT
-    __sandbox_end
+    { __sandbox_status=$? && __sandbox_quiet; } 2> /dev/zero
+    builtin trap '' INT URG
+    if [[ -n $__sandbox_heard ]]; then
+        __sandbox_status=130
+        __sandbox_end interrupted "$__sandbox_by_signal"
+    else
+        __sandbox_end
+    fi
     __sandbox_send "$__sandbox_data"
 }
 
@@ -161,7 +169,7 @@ __sandbox_again() {
             esac
         done
     } >| "$file" 2> /dev/null
-    builtin trap - INT EXIT
+    builtin trap - INT URG EXIT
     # Copies of the copy are close-on-exec too, but for 0 to 2.
     builtin exec "$BASH" "$__sandbox_driver" "$file" "$__sandbox_frame" 0>&"$__sandbox_copy"
 }
@@ -177,12 +185,38 @@ __sandbox_reopen() {
     fi
 }
 
+# Whether SIGINT is blocked: bash reads a substitution's output so, and looks for traps meanwhile.
+__sandbox_is_blocked() {
+    local IFS=$' \t\n' name value
+    while builtin read -r name value; do
+        # With its number: in a trap the last status is that from before the trap.
+        if [[ $name == SigBlk: ]]; then return $((!(16#$value & 2))); fi
+    done < /proc/self/status
+    return 1
+}
+
+# A bash that is executed with SIGINT blocked never hears one: there it is raised once more, for when it is not blocked any more.
 __sandbox_interrupted() {
-    if [[ -n $__sandbox_running ]]; then
-        { __sandbox_status=130 && __sandbox_quiet; } 2> /dev/null
+    if [[ -z $__sandbox_running ]]; then
+        return 0
+    elif [[ /proc/self/fd/2 -ef /dev/zero ]]; then
+        # The step is at its end already, and standard error away, which would stay so.
+        __sandbox_heard=1
+    elif { __sandbox_is_blocked; } 2> /dev/zero; then
+        builtin kill -INT "$$"
+    else
+        { __sandbox_status=130 && __sandbox_quiet; } 2> /dev/zero
         __sandbox_reopen
-        __sandbox_again interrupted '{"name":"Interrupted","value":"by SIGINT","traceback":""}'
+        __sandbox_again interrupted "$__sandbox_by_signal"
     fi
+}
+
+# SIGURG tells again that the step is to end. A SIGINT that came before there was a trap is gone; one that came between bash's
+# last look and a system call waits for the call's end (`read`, `wait`), unless another signal breaks that off. A second SIGINT
+# would be the end of a shell that starts anew, and the code's own trap must not have two; SIGURG by itself does nothing.
+__sandbox_poked() {
+    if [[ -z $__sandbox_running || ${FUNCNAME[*]} == *__sandbox_poked*__sandbox_poked* ]]; then return 0; fi
+    if [[ $(builtin trap -p INT 2> /dev/null) == *__sandbox_interrupted* ]]; then __sandbox_interrupted; fi
 }
 
 # The end is wanted: nothing else tells `exit` from an error under `set -e`.
@@ -194,16 +228,17 @@ exit() {
 
 # What else ends the shell within a step is an error of the step.
 __sandbox_left() {
-    { __sandbox_status=$? && __sandbox_quiet; } 2> /dev/null
+    { __sandbox_status=$? && __sandbox_quiet; } 2> /dev/zero
     if [[ -n $__sandbox_running ]]; then
         __sandbox_reopen
+        if [[ -n $__sandbox_heard ]]; then __sandbox_interrupted; fi
         __sandbox_again failed
     fi
 }
 
 __sandbox_ready() {
     local file=${1-}
-    builtin trap '' INT
+    builtin trap '' INT URG
     __sandbox_running=
     if [[ -z $file ]]; then
         __sandbox_send R

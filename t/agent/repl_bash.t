@@ -115,11 +115,24 @@ for my $case (['a program', 'sleep 600; echo no'], ['a loop', 'while true; do :;
     is("$r->{status} " . ($r->{exit_code} // '') . " $r->{stdout}", "interrupted 130 go\n", "SIGINT ends $name") or diag explain $r;
     says('set +e; echo $x', "1\n", 'and leaves the session as it was');
 }
+$r = sh(q{trap '' INT; perl -e '$SIG{INT} = sub { exit }; $| = 1; print "go\n"; 1 while 1'; trap __sandbox_interrupted INT; while :; do :; done}, interrupt_at => qr/go\n/);
+is("$r->{status} $r->{stdout}", "interrupted go\n", 'one that came before there was a trap is heard all the same');
+$r = sh(q{(bash -c 'trap "trap - INT; echo lost" INT; echo go; while :; do :; done'; echo no); echo no}, interrupt_at => qr/go\n/);
+is("$r->{status} $r->{stdout}", "interrupted go\nlost\n", 'one that was lost on a program below a subshell comes again');
+says('echo $x', "1\n", 'and leaves the session as it was');
+srand 1;
+my $wrong = $d->hail(120, 'sleep 600; echo no', 'while :; do sleep 0.01; done', '(sleep 600; echo no); echo no', 'f() { (sleep 600; echo no); }; f | cat; echo no', 'v=$(sleep 600); echo no', 'sleep 600 & wait',
+                     'read l < <(sleep 600)', 'while read l; do :; done < <(sleep 600)', 'mapfile l < <(sleep 600)', '(while :; do :; done)', 'set -e; sleep 600');
+is_deeply($wrong, [], 'SIGINT at any moment ends a step that does not end') or diag explain $wrong;
+is(sh('echo heard >&2')->{stderr}, "heard\n", 'standard error is where it was');
+like(do { open my $in, '<', "/proc/$d->{pid}/status"; local $/; <$in> }, qr/^SigBlk:\s+0+\n/m, 'no signal is blocked');
+says('set +e; echo $x', "1\n", 'and leaves the session as it was');
 $d->signal for 1 .. 20;
 says('echo $x', "1\n", 'between steps the signal does nothing');
 srand 1;
 my $ends = $d->storm(500, 'echo $x', 'for i in {1..500}; do :; done', 'v=$(echo $x)', 'false', 'printf "%09999d\n" 1');
 is(join(' ', sort keys %$ends), 'failed interrupted succeeded', 'SIGINT at any moment ends a step at most') or diag explain $ends;
+is(sh('echo heard >&2')->{stderr}, "heard\n", 'standard error is where it was');
 says('echo $x', "1\n", 'and leaves the session as it was');
 $r = says('(trap "" INT; sleep 0.3) & p=$!; echo go; wait $p; echo done', "go\n", 'a background job', interrupt_at => qr/go\n/);
 $r = sh('trap "echo trapped; t=1" INT; echo go; while [ -z "$t" ]; do :; done; trap - INT', interrupt_at => qr/go\n/);

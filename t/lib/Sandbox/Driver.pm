@@ -75,8 +75,8 @@ sub wait_for {
     my %name = ($self->{out} => 'stdout', $self->{err} => 'stderr');
     my $select = IO::Select->new(grep { $_ } @$self{qw(fd out err)});
     while (!$until->($got)) {
-        my @ready = $select->can_read($self->{again} ? 0.5 : $end - time);
-        if (!@ready && delete $self->{again}) { $self->interrupt_children; next }
+        my @ready = $select->can_read(defined $self->{again} ? 0.1 : $end - time);
+        if (!@ready && defined $self->{again} && time < $end) { $self->interrupt_again; next }
         if (!@ready) { $got->{late} = 1; Test::More::diag('no answer in time: ' . substr "$got->{stderr}$got->{stdout}", 0, 500); last }
         # Output first: what was written before a frame is there when the frame is.
         for my $handle (sort { !$name{$a} <=> !$name{$b} } @ready) {
@@ -140,11 +140,19 @@ sub interrupt {
 # A SIGINT that the next step is told nothing of.
 sub signal { my ($self) = @_; kill 'INT', -$self->{pid} }
 
-# Once more, half a second later, to what it waits for: bash with a trap loses one that comes between fork and exec.
-sub interrupt_children {
+# What an interrupt was lost on is told again, as the agent does it: each 100 ms the interpreter, each 500 ms what it waits for.
+sub interrupt_again {
     my ($self) = @_;
-    open my $list, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
-    kill 'INT', grep { (getpgrp($_) // 0) == $self->{pid} } split ' ', <$list> // '';
+    kill 'URG', $self->{pid};
+    return if ++$self->{again} % 5;
+    # Parents first: a shell whose child died of a signal that itself has not got goes on.
+    my @members = $self->{pid};
+    for my $pid (@members) {
+        open my $list, '<', "/proc/$pid/task/$pid/children" or next;
+        push @members, grep { (getpgrp($_) // 0) == $self->{pid} } split ' ', <$list> // '';
+    }
+    shift @members;
+    kill 'INT', @members;
 }
 
 # interrupt_at: a pattern of standard output, when it has come.
@@ -155,7 +163,7 @@ sub step {
     if ($option{interrupt_at}) {
         $got = $self->wait_for(sub { $_[0]{frames} || $_[0]{stdout} =~ $option{interrupt_at} });
         $self->interrupt;
-        $self->{again} = 1;
+        $self->{again} = 0;
     }
     $got = $self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ }, $got);
     delete $self->{again};
@@ -183,6 +191,25 @@ sub storm {
         if (!$is_within && rand() < 0.6) { $wait->(0.0003); $self->interrupt }
     }
     return \%ends;
+}
+
+# SIGINT within 30 ms of the beginning of `n` steps that would go on for ever. Returns those that it did not end, or not at once.
+sub hail {
+    my ($self, $n, @codes) = @_;
+    my @wrong;
+    for my $code (map { $codes[$_ % @codes] } 1 .. $n) {
+        $self->begin($code);
+        my $end = time + rand(0.03) * (rand() < 0.7);
+        1 while time < $end;
+        $self->interrupt;
+        local $self->{again} = 0;
+        my $got = $self->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ });
+        die "the driver hangs: $code\n" if $got->{late};
+        my $r = $self->result($got);
+        die "the interrupt ended the interpreter (exit $r->{exit}, signal $r->{signal}): $code\n$r->{stderr}\n" if $r->{dead};
+        push @wrong, "$code: $r->{status} $r->{stdout}" if "$r->{status} $r->{stdout}" ne 'interrupted ';
+    }
+    return \@wrong;
 }
 
 sub result {
