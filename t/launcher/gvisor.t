@@ -30,7 +30,7 @@ my $host = footprint();
 sub slurp { goto &Sandbox::Launch::slurp }
 
 # What a sandbox could leave on the host besides processes and groups, which finish() looks for.
-sub footprint { return { mounts => scalar(() = slurp('/proc/self/mountinfo') =~ /\n/g), files => [ sort glob('/run/runsc* /var/run/runsc* /tmp/runsc* /run/sandbox*/* /var/lib/runsc*') ] } }
+sub footprint { return { mounts => Sandbox::Launch::host_mounts(), files => [ sort glob('/run/runsc* /var/run/runsc* /tmp/runsc* /run/sandbox*/* /var/lib/runsc*') ] } }
 
 sub launcher {
     my (%option) = @_;

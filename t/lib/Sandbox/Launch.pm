@@ -25,6 +25,9 @@ our $MUTANT = "$ROOT/build/mutant";
 
 sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; return scalar <$in> // '' }
 
+# How many mounts the host has, but for the small disks that other tests mount and take away meanwhile.
+sub host_mounts { return scalar grep { !/ tmpfs sbx-?test / } split /\n/, slurp('/proc/self/mountinfo') }
+
 sub new {
     my ($class, %option) = @_;
     die "tests of the launcher need root\n" if $>;
