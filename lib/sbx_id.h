@@ -1,6 +1,6 @@
 /*
  * Ids: "<prefix>_" + 26 characters of Crockford base32 in lower case: 48 bits of
- * Unix milliseconds, 80 random bits (the form of a ULID). Never a capability.
+ * Unix milliseconds, 80 bits (the form of a ULID), of which at least 64 are random. Never a capability.
  */
 #pragma once
 

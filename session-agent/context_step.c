@@ -187,6 +187,9 @@ step_on_again(uv_timer_t *timer)
     struct context *context = timer->data;
     unsigned turn = ++context->step->turns;
 
+    if (!driver_runs_code(context->driver)) {
+        return; /* it has ended: what is left is to read what it wrote, and the reader's time is no fault of the code */
+    }
     if (turn == AGAIN_TURNS) {
         driver_kill(context->driver);
         return;

@@ -114,10 +114,16 @@ driver_kill(struct driver *driver)
     }
 }
 
+bool
+driver_runs_code(const struct driver *driver)
+{
+    return driver->watch.pid != 0 && driver->state == RUNNING && !driver->has_outcome;
+}
+
 void
 driver_interrupt(struct driver *driver)
 {
-    if (driver->watch.pid != 0 && driver->state == RUNNING && !driver->has_outcome) {
+    if (driver_runs_code(driver)) {
         driver->is_interrupted = true;
         (void)kill(-driver->group, SIGINT); /* ESRCH: it has none yet, and runs nothing */
     }
@@ -146,7 +152,7 @@ driver_interrupt_children(const struct driver *driver)
     struct members members = { .group = driver->group };
     unsigned i;
 
-    if (driver->watch.pid == 0) {
+    if (!driver_runs_code(driver)) {
         return;
     }
     init_each_child(driver->watch.pid, members_add, &members);
@@ -164,7 +170,7 @@ driver_interrupt_children(const struct driver *driver)
 void
 driver_poke(const struct driver *driver)
 {
-    if (driver->watch.pid != 0 && driver->state == RUNNING && !driver->has_outcome) {
+    if (driver_runs_code(driver)) {
         (void)kill(driver->watch.pid, SIGURG); /* not reaped, so the number is its own */
     }
 }

@@ -59,7 +59,9 @@ _must_check_ int driver_step(struct driver *driver, const char *head, size_t hea
                              size_t code_len);
 /* There is room again. */
 void driver_resume(struct driver *driver);
-/* SIGINT to its process group, while a step runs whose outcome has not been read. */
+/* A step runs whose outcome has not been read; what it wrote may come after that. */
+bool driver_runs_code(const struct driver *driver);
+/* SIGINT to its process group, while it runs code. */
 void driver_interrupt(struct driver *driver);
 /* Of the step that ran last: it may have had its end already, and the next must know whose signal it is. */
 bool driver_was_interrupted(const struct driver *driver);

@@ -78,7 +78,9 @@ my $shell = ask(['process.started'], 'POST', "$at/processes", status => 201, jso
 my $w = ws("$at/processes/$shell->{process_id}");
 is($w->{status}, 101, 'a terminal');
 $expect{'terminal.opened'}++;
-$w->type("echo SECRET-typed\n");
+my $typed = "echo SECRET-ty''ped\n";
+$w->type($typed);
+# The shell's word, not the terminal's echo: before it has begun to read, SIGINT would be its end.
 ok($w->until(30, sub { $w->{binary} =~ /SECRET-typed\r\n/ }), 'which echoes');
 ask(['process.signalled'], 'POST', "$at/processes/$shell->{process_id}/signal", json => { signal => 'SIGINT' });
 ask(['process.signalled', 'process.ended'], 'DELETE', "$at/processes/$shell->{process_id}?wait=10");
@@ -127,7 +129,7 @@ is_deeply([$cancelled->{body}{subject}, @{ $cancelled->{body}{cancelled_by} }{qw
 is($by{'session.ended'}[0]{body}{cancelled_by}{subject}, 'boss', 'who ended a session');
 is($by{'session.paused'}[0]{body}{subject}, 'boss', 'who paused it');
 is($by{'file.uploaded'}[0]{body}{sha256}, sha256_hex($bytes), 'what was written');
-is_deeply([sort map { "$_->{body}{bytes} $_->{body}{sha256}" } @{ $by{'process.stdin'} }], [sort '12 ' . sha256_hex('SECRET-stdin'), length("echo SECRET-typed\n") . ' ' . sha256_hex("echo SECRET-typed\n")], 'what was typed');
+is_deeply([sort map { "$_->{body}{bytes} $_->{body}{sha256}" } @{ $by{'process.stdin'} }], [sort '12 ' . sha256_hex('SECRET-stdin'), length($typed) . ' ' . sha256_hex($typed)], 'what was typed');
 my ($finished) = grep { $_->{object} eq $job->{job_id} } @{ $by{'job.finished'} };
 is($finished->{body}{artifacts}[0]{sha256}, sha256_hex($bytes), 'what a job left');
 is($finished->{body}{code_sha256}, sha256_hex('echo SECRET-output; cat in.txt > out.txt # SECRET-code'), 'what ran');
