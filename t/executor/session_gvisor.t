@@ -19,6 +19,12 @@ is(Sandbox::Session::value($api->step($id, "x += 1; (x, open('a').read())")), "(
 is($api->step($id, 'echo $((6 * 7))', language => 'bash')->{stdout}, "42\n", 'another interpreter');
 my $step = $api->step($id, 'while True: pass', timeout => '500ms', wait => '20s');
 is_deeply([$step->{status}, $step->{violation}{name}, $step->{interpreter}], ['limit_exceeded', 'time', 'alive'], 'a timeout interrupts');
+is($api->step($id, 'kept=yes', language => 'bash')->{status}, 'succeeded', 'a shell');
+for my $code ('v=$(sleep 600); echo no', 'read l < <(sleep 600)', 'sleep 600; echo no', 'while :; do :; done') {
+    $step = $api->step($id, $code, language => 'bash', timeout => '500ms', wait => '20s');
+    is_deeply([@$step{qw(status interpreter stdout)}], ['limit_exceeded', 'alive', ''], "a timeout interrupts $code") or diag explain $step;
+}
+is($api->step($id, 'echo $kept', language => 'bash')->{stdout}, "yes\n", 'and the shell keeps its state');
 is($api->ask('POST', "/v1/sessions/$id/pause")->{json}{status}, 'paused', 'paused');
 is($api->ask('POST', "/v1/sessions/$id/steps", json => { code => 'x' })->{status}, 409, 'it takes nothing');
 is($api->ask('POST', "/v1/sessions/$id/resume")->{json}{status}, 'running', 'resumed');
