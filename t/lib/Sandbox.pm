@@ -54,12 +54,12 @@ sub new {
         secret   => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         key      => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         executor_uid => 64100 + $slot,
-        uid_base => 300000 + $slot * 2048,
+        uid_base => 300000 + $slot * Sandbox::Slot::UIDS,
         pid      => {},
         owner    => $$,
         %option,
     }, $class;
-    $self->{foreign} = { map { $_ => 1 } $self->sandbox_processes };    # another instance's range may meet ours
+    $self->{foreign} = { map { $_ => 1 } $self->sandbox_processes };    # of who had the slot before
     make_path(map { "$dir/$_" } qw(bin etc etc/policies logs sock data data/audit data/artifacts data/denials launch opt tmp));
     chown $self->{executor_uid}, (getgrnam 'www-data')[2], "$dir/sock";
     chmod 02770, "$dir/sock";

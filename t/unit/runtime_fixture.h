@@ -207,7 +207,7 @@ begin(void)
     }
     memcpy(work_dir, "/tmp/runtime_process.XXXXXX", sizeof("/tmp/runtime_process.XXXXXX"));
     assert(mkdtemp(work_dir) != NULL);
-    uid_base = 8000000 + slot_take() * 256;
+    uid_base = 10000000 + slot_take() * 512; /* four for each of 64, and those of its helpers behind */
     (void)snprintf(launch_socket, sizeof(launch_socket), "%s/socket", work_dir);
     (void)snprintf(path, sizeof(path), "%s/opt", work_dir);
     assert(mkdir(path, 0755) == 0);

@@ -8,7 +8,9 @@ use warnings;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 
-use constant { SLOTS => 1000, PORTS => 22, PORT_BASE => 10000 };
+# UIDS is more than 512 sandboxes have, four each: behind those come the launcher's helpers and zygotes, whom the next slot's
+# program would take for a sandbox that it has left.
+use constant { SLOTS => 1000, PORTS => 22, PORT_BASE => 10000, UIDS => 4096 };
 my (@held, $own);
 my $asked = 0;
 
