@@ -50,7 +50,7 @@ sub new {
     my $slot = Sandbox::Slot::take();
     my $self = bless {
         dir      => $dir,
-        instance => 'sbxt' . $$ . int(rand 10000),
+        instance => sprintf('sbxt%07d%04d', $$, rand 10000),    # none is the beginning of another
         secret   => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         key      => join('', map { sprintf '%02x', int rand 256 } 1 .. 32),
         executor_uid => 64100 + $slot,

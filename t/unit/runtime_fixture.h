@@ -63,7 +63,7 @@ write_config(const char *path)
     (void)fchmod(fileno(file), 0600);
     fprintf(file, "socket = %s\nagent = %s/session-agent\nopt_dir = %s/opt\nstate_dir = %s/state\n",
             launch_socket, out_dir, work_dir, work_dir);
-    fprintf(file, "instance = rp%d\nuid_base = %u\nmax_sandboxes = 64\n%stemplate.default.root = /\n",
+    fprintf(file, "instance = rp%07d\nuid_base = %u\nmax_sandboxes = 64\n%stemplate.default.root = /\n",
             (int)getpid(), uid_base, with_gvisor ? "" : "runsc = no\n");
     fclose(file);
 }

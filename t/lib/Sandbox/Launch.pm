@@ -42,7 +42,7 @@ sub new {
     my $dir = $option{dir} // tempdir('sbx-launch.XXXXXX', TMPDIR => 1, CLEANUP => 0);
     make_path("$dir/state", "$dir/opt/drivers");
     my $self = bless {
-        dir => $dir, instance => 'lt' . $$ . int(rand 10000), uid_base => 5000000 + Sandbox::Slot::take() * Sandbox::Slot::UIDS, agent => "$tool/probe_agent",
+        dir => $dir, instance => sprintf('lt%07d%04d', $$, rand 10000), uid_base => 5000000 + Sandbox::Slot::take() * Sandbox::Slot::UIDS, agent => "$tool/probe_agent",
         launcher => "$OUT/sandbox-launch", tool => "$tool/launchctl", owner => $$, max_sandboxes => 128, %option,
     }, $class;
     $self->write('opt/runtimes.json', '{"runtimes":[]}');
