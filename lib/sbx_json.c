@@ -61,6 +61,7 @@ void
 sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size_t index)
 {
     char digits[24];
+    const char *text;
     size_t len, left, n, put;
 
     /* Made for each member of a document, though only a faulty one's is read: no printf. Cut when too long. */
@@ -71,7 +72,12 @@ sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size
     }
 
     if (key == NULL) {
-        key = index_text(digits, index);
+        text = index_text(digits, index);
+        n = (size_t)(digits + sizeof(digits) - 1 - text);
+        n = n < size - 1 - len ? n : size - 1 - len;
+        memcpy(out + len, text, n);
+        out[len + n] = '\0';
+        return;
     }
 
     for (left = strlen(key); left > 0; key += n, left -= n) {

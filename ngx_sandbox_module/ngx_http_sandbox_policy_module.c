@@ -297,19 +297,22 @@ ngx_http_sandbox_policy_decide(ngx_http_request_t *r, ngx_http_sandbox_ctx_t *ct
     /* As it is now, not as it was before the body came. Who names no template in the body works in one that was decided on. */
     template_name = input.kind == SBX_POLICY_JOB || input.kind == SBX_POLICY_SESSION ? input.template_name : NULL;
     rc = ngx_http_sandbox_policy(r, ctx, template_name, &view);
-    if (rc == NGX_OK) {
-        ngx_http_sandbox_policy_note(r, ctx, &view->merged);
-        ngx_http_sandbox_policy_tool(ctx, &input);
-        sbx_policy_view_decide(view, &input, &decision);
-        if (decision.allowed && ngx_http_sandbox_opa_note(r, ctx, &input, &decision) != NGX_OK) {
-            rc = NGX_ERROR;
-        }
+    if (rc != NGX_OK) {
+        json_decref(json);
+        return rc == NGX_DECLINED ? ngx_http_sandbox_policy_refuse_unknown(r)
+                                  : ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
+    }
+
+    ngx_http_sandbox_policy_note(r, ctx, &view->merged);
+    ngx_http_sandbox_policy_tool(ctx, &input);
+    sbx_policy_view_decide(view, &input, &decision);
+    if (decision.allowed) {
+        rc = ngx_http_sandbox_opa_note(r, ctx, &input, &decision);
     }
     json_decref(json);
 
     if (rc != NGX_OK) {
-        return rc == NGX_DECLINED ? ngx_http_sandbox_policy_refuse_unknown(r)
-                                  : ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
+        return ngx_http_sandbox_problem(r, "internal", SBX_PROBLEM_INTERNAL, NULL);
     }
 
     if (!decision.allowed) {

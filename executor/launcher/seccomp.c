@@ -652,9 +652,11 @@ filter_compose(struct program *program, enum filter_kind kind, bool inet)
 static void
 fit(struct filter *filter)
 {
-    struct sock_filter *smaller = realloc(filter->prog.filter, filter->prog.len * sizeof(*smaller));
+    void *smaller = realloc(filter->prog.filter, filter->prog.len * sizeof(*filter->prog.filter));
 
-    filter->prog.filter = smaller != NULL ? smaller : filter->prog.filter;
+    if (smaller != NULL) {
+        filter->prog.filter = smaller;
+    }
 }
 
 /* The instructions once more as a file, for who loads them elsewhere. */

@@ -6,6 +6,7 @@ package Sandbox::Footprint;
 use strict;
 use warnings;
 use File::Find;
+use List::Util qw(max);
 use Sandbox;
 
 sub new {
@@ -68,9 +69,14 @@ sub take {
     my %daemon = $self->daemons;
     for my $name (sort keys %daemon) {
         opendir my $in, "/proc/$daemon{$name}/fd" or next;
-        # Networks that are ready are as many as there were sandboxes at a time, and bounded.
-        my @fds = grep { /^\d+$/ && (readlink("/proc/$daemon{$name}/fd/$_") // '') !~ /^net:/ } readdir $in;
-        my $sockets = grep { (readlink("/proc/$daemon{$name}/fd/$_") // '') =~ /^socket/ } @fds;
+        my @fds = map { readlink("/proc/$daemon{$name}/fd/$_") // '' } grep { /^\d+$/ } readdir $in;
+        # Networks that are ready are as many as there were sandboxes at a time, and bounded; of a sandbox's control group, or one
+        # that is kept for the next, a file is opened when it is first needed, once.
+        my %file;
+        $file{$_}++ for grep { m{^/sys/fs/cgroup/.*/[sk]\d+(?:/[^/]+)?$} } @fds;
+        $count{"descriptors of $name, of one file of a group"} = max(0, values %file);
+        @fds = grep { !/^net:/ && !$file{$_} } @fds;
+        my $sockets = grep { /^socket/ } @fds;
         # The gateway's question for changes is with one worker, now with this and then with that.
         $count{ 'descriptors of ' . ($name =~ /^nginx worker/ ? 'all nginx workers' : $name) . ', sockets' } += $sockets;
         $count{"descriptors of $name, others"} = @fds - $sockets;
