@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sbx_digits.h"
 #include "sbx_utf8.h"
 
 void
@@ -43,24 +44,10 @@ pointer_put(char *out, size_t room, const char *key, size_t n)
     return n;
 }
 
-/* The number's digits at the end of `room`, NUL behind them; returns the first. */
-static const char *
-index_text(char room[24], size_t index)
-{
-    char *at = room + 23;
-
-    *at = '\0';
-    do {
-        *--at = (char)('0' + index % 10);
-        index /= 10;
-    } while (index > 0);
-    return at;
-}
-
 void
 sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size_t index)
 {
-    char digits[24];
+    char digits[SBX_DIGITS_MAX];
     const char *text;
     size_t len, left, n, put;
 
@@ -72,8 +59,8 @@ sbx_json_pointer(char *out, size_t size, const char *path, const char *key, size
     }
 
     if (key == NULL) {
-        text = index_text(digits, index);
-        n = (size_t)(digits + sizeof(digits) - 1 - text);
+        text = sbx_digits_before(digits + sizeof(digits), index);
+        n = (size_t)(digits + sizeof(digits) - text);
         n = n < size - 1 - len ? n : size - 1 - len;
         memcpy(out + len, text, n);
         out[len + n] = '\0';

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "sbx_digits.h"
 #include "sbx_time.h"
 #include "sbx_utf8.h"
 
@@ -170,23 +171,10 @@ note_member(const struct sbx_jsonw *w, size_t at)
     }
 }
 
-#define DIGITS_MAX 20
-
-/* Written before `end`; returns the first. */
-static char *
-digits_before(char *end, uint64_t value)
-{
-    do {
-        *--end = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return end;
-}
-
 static void
 put_digits(struct sbx_buf *buf, uint64_t value)
 {
-    char digits[DIGITS_MAX], *at = digits_before(digits + sizeof(digits), value);
+    char digits[SBX_DIGITS_MAX], *at = sbx_digits_before(digits + sizeof(digits), value);
 
     sbx_buf_append(buf, at, (size_t)(digits + sizeof(digits) - at));
 }
@@ -431,7 +419,7 @@ sbx_jsonw_int(struct sbx_jsonw *w, const char *key, int64_t value)
 void
 sbx_jsonw_plain_uint(struct sbx_jsonw *w, const char *key, uint64_t value)
 {
-    char digits[DIGITS_MAX], *at = digits_before(digits + sizeof(digits), value), *room;
+    char digits[SBX_DIGITS_MAX], *at = sbx_digits_before(digits + sizeof(digits), value), *room;
     const size_t len = (size_t)(digits + sizeof(digits) - at);
 
     if (value > INT64_MAX) {

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sbx_digits.h"
+
 #define KI 1024ull
 #define MI (1024ull * KI)
 #define GI (1024ull * MI)
@@ -438,11 +440,7 @@ static const char *
 millicores_text(char *end, uint64_t value)
 {
     *--end = 'm';
-    do {
-        *--end = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return end;
+    return sbx_digits_before(end, value);
 }
 
 void

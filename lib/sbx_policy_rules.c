@@ -403,13 +403,20 @@ static const char *const shapes[SBX_N_RULE_KINDS][2] = {
                             "must be a port from 1 to 65535" },
 };
 
+/* What is no text, or too long for any rule, is none of any kind: "". */
+static const char *
+item_text(const json_t *item)
+{
+    return json_is_string(item) && json_string_length(item) <= SBX_POLICY_MAX_ITEM_LEN
+               ? json_string_value(item)
+               : "";
+}
+
 bool
 sbx_rule_parse(struct sbx_rule *ret, enum sbx_rule_kind kind, const json_t *item, const char *field,
                struct sbx_field_error *err)
 {
-    const char *text = json_is_string(item) && json_string_length(item) <= SBX_POLICY_MAX_ITEM_LEN
-                           ? json_string_value(item)
-                           : "";
+    const char *text = item_text(item);
     bool fine = false;
 
     ret->key_len = 0;
@@ -503,9 +510,7 @@ bool
 sbx_ask_parse(struct sbx_ask *ret, enum sbx_rule_kind kind, const json_t *item, const char *field,
               struct sbx_field_error *err)
 {
-    const char *text = json_is_string(item) && json_string_length(item) <= SBX_POLICY_MAX_ITEM_LEN
-                           ? json_string_value(item)
-                           : "";
+    const char *text = item_text(item);
     bool fine = false;
 
     ret->key_len = 0;

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "sbx_digits.h"
+
 #define MS_PER_S 1000u
 #define NS_PER_MS 1000000u
 #define NS_PER_S 1000000000u
@@ -43,9 +45,7 @@ sbx_now_mono_ns(void)
 static void
 put_digits(char *end, unsigned value)
 {
-    for (; value > 0; value /= 10) {
-        *--end = (char)('0' + value % 10);
-    }
+    (void)sbx_digits_before(end, value);
 }
 
 void

@@ -2,6 +2,8 @@
 
 #include "ngx_http_sandbox_limit_reply.h"
 
+#include "lib/sbx_digits.h"
+
 static ngx_str_t ngx_http_sandbox_limit_limit_name = ngx_string("RateLimit-Limit");
 static ngx_str_t ngx_http_sandbox_limit_remaining_name = ngx_string("RateLimit-Remaining");
 static ngx_str_t ngx_http_sandbox_limit_reset_name = ngx_string("RateLimit-Reset");
@@ -51,18 +53,15 @@ ngx_http_sandbox_limit_refuse(ngx_http_request_t *r, ngx_http_sandbox_limit_t *l
     return ngx_http_sandbox_refuse(r, rc == NGX_SANDBOX_QUOTA_E_RATE ? "rate" : "concurrency", &problem);
 }
 
-/* At most NGX_INT64_LEN digits. Each reply has five such numbers: no printf. */
+/* At most SBX_DIGITS_MAX digits. */
 static u_char *
 ngx_http_sandbox_limit_put_number(u_char *p, uint64_t number)
 {
-    u_char digits[NGX_INT64_LEN], *at = digits + NGX_INT64_LEN;
+    char digits[SBX_DIGITS_MAX], *at;
 
-    do {
-        *--at = (u_char) ('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
+    at = sbx_digits_before(digits + SBX_DIGITS_MAX, number);
 
-    return ngx_cpymem(p, at, digits + NGX_INT64_LEN - at);
+    return ngx_cpymem(p, at, digits + SBX_DIGITS_MAX - at);
 }
 
 /* Writes the number at *p and moves that behind it. */
