@@ -213,7 +213,8 @@ birth_start(struct sandbox *sb, const struct sandbox_host *host, const struct se
         return r;
     }
     *ret_stage = "disk";
-    r = mounts_disk_new(&sb->disk_fd, sandbox_payload_uid(sb, host));
+    sb->disk_bytes = limits_disk_until_adopted();
+    r = mounts_disk_new(&sb->disk_fd, sandbox_payload_uid(sb, host), sb->disk_bytes);
     if (r < 0) {
         return r;
     }

@@ -11,6 +11,11 @@
 #define PROCESSES_MAX 4000000
 #define AT_LIMIT (1ull << 20) /* so near to it */
 
+/* Until ADOPT. The agent is one of them, as it is one of a tenant's plus one: what has the fallback of 128 is near. */
+#define PIDS_UNTIL_ADOPTED (64 + 1)
+#define DISK_UNTIL_ADOPTED (16ull << 20)
+#define DISK_UNTIL_ADOPTED_MAX (128ull << 20)
+
 /*
  * What gVisor itself takes of the group: gofer, sentry and runsc, each a Go program. The tenant's processes are
  * counted by the sentry (session-agent/census.h); the host's limit stands behind it, for a sentry that is no longer
@@ -48,7 +53,7 @@ limits_until_adopted(enum sbx_isolation isolation, unsigned n_cpus)
 {
     struct cgroup_limits limits = {
         .memory_bytes = 512ull << 20,
-        .pids = 64,
+        .pids = PIDS_UNTIL_ADOPTED,
         .cpu_millis = 1000,
         .is_rough = isolation == SBX_ISOLATION_PROCESS,
     };
@@ -57,6 +62,29 @@ limits_until_adopted(enum sbx_isolation isolation, unsigned n_cpus)
         limits.pids = gvisor_tasks(0, n_cpus);
     }
     return limits;
+}
+
+/* What was asked for last: the next one is to have the same, often. */
+static uint64_t last_disk_bytes;
+
+uint64_t
+limits_disk_until_adopted(void)
+{
+    bool is_near = last_disk_bytes >= DISK_UNTIL_ADOPTED && last_disk_bytes <= DISK_UNTIL_ADOPTED_MAX;
+
+    return is_near ? last_disk_bytes : DISK_UNTIL_ADOPTED;
+}
+
+_must_check_ static int
+disk_limit(struct sandbox *sb)
+{
+    uint64_t bytes = sb->limits.disk_bytes;
+    int r = bytes == sb->disk_bytes ? 0 : mounts_disk_resize(sb->disk_fd, bytes);
+
+    if (r == 0) {
+        sb->disk_bytes = last_disk_bytes = bytes;
+    }
+    return r;
 }
 
 /* `processes` and `memory_bytes` are the tenant's; the group holds more than him. */
@@ -86,7 +114,7 @@ limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **r
         return r;
     }
     *ret_stage = "disk";
-    r = mounts_disk_resize(sb->disk_fd, sb->limits.disk_bytes);
+    r = disk_limit(sb);
     if (r < 0) {
         return r;
     }

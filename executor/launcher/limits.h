@@ -19,6 +19,8 @@
 _must_check_ bool limits_valid(const struct launch_limits *limits);
 /* Before ADOPT nothing of a tenant runs; a sandbox that is never adopted stays small all the same. */
 struct cgroup_limits limits_until_adopted(enum sbx_isolation isolation, unsigned n_cpus);
+/* Nothing of a tenant's is in it then; ADOPT makes it another size where it is not the one asked for. */
+uint64_t limits_disk_until_adopted(void);
 /* Sets them, resets peaks, notes where the counters stand. */
 _must_check_ int limits_apply(struct sandbox *sb, const struct sandbox_host *host, const char **ret_stage);
 /* True when limits_check() is due: with every tick while it is at work. */

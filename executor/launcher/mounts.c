@@ -13,25 +13,39 @@
 #include "executor/launcher/template.h"
 #include "lib/sbx_wall.h"
 
-#define DISK_SIZE_UNTIL_ADOPTED "16m"
 #define DISK_INODES "32768"
 #define DISK_SLACK 65536u
 /* Without the wall: enough that a program of the tests meets no end of it. */
 #define DISK_SIZE_NO_WALL (512ull << 20)
 #define DISK_INODES_NO_WALL "262144"
 
+struct disk_size {
+    char text[24]; /* 20 digits at most */
+};
+
+static struct disk_size
+disk_size(uint64_t bytes)
+{
+    struct disk_size size;
+
+    if (sbx_wall_is_off(SBX_WALL_DISK)) {
+        bytes = DISK_SIZE_NO_WALL;
+    }
+    (void)snprintf(size.text, sizeof(size.text), "%llu", (unsigned long long)bytes + DISK_SLACK); /* fits */
+    return size;
+}
+
 _must_check_ int
-mounts_disk_new(int *ret_fd, uid_t uid)
+mounts_disk_new(int *ret_fd, uid_t uid, uint64_t bytes)
 {
     static const struct {
         const char *name;
         mode_t mode;
     } dirs[] = { { "workspace", 0755 }, { "tmp", 01777 }, { "shm", 01777 }, { "run", 0755 } };
+    const struct disk_size size = disk_size(bytes);
     const char *const options[] = {
-        "size",      DISK_SIZE_UNTIL_ADOPTED,
-        "nr_inodes", sbx_wall_is_off(SBX_WALL_INODES) ? DISK_INODES_NO_WALL : DISK_INODES,
-        "mode",      "0755",
-        NULL
+        "size", size.text, "nr_inodes", sbx_wall_is_off(SBX_WALL_INODES) ? DISK_INODES_NO_WALL : DISK_INODES,
+        "mode", "0755",    NULL
     };
     mode_t extra = sbx_wall_is_off(SBX_WALL_UID) ? 0022 : 0; /* the payload is not the owner then */
     int fd = -1, r = template_fs_new(&fd, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
@@ -55,18 +69,13 @@ mounts_disk_new(int *ret_fd, uid_t uid)
 _must_check_ int
 mounts_disk_resize(int disk_fd, uint64_t bytes)
 {
-    char size[24];
+    const struct disk_size size = disk_size(bytes);
     int r = 0, fs = fspick(disk_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
 
     if (fs < 0) {
         return -errno;
     }
-    if (sbx_wall_is_off(SBX_WALL_DISK)) {
-        bytes = DISK_SIZE_NO_WALL;
-    }
-    (void)snprintf(size, sizeof(size), "%llu",
-                   (unsigned long long)bytes + DISK_SLACK); /* 20 digits at most */
-    if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+    if (fsconfig(fs, FSCONFIG_SET_STRING, "size", size.text, 0) < 0 ||
         fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0) {
         r = -errno;
     }

@@ -27,9 +27,9 @@ struct mounts_usage {
     uint64_t files, max_files; /* directories count as files */
 };
 
-/* The tmpfs of one sandbox, mounted nowhere; its directories belong to `uid`. */
-_must_check_ int mounts_disk_new(int *ret_fd, uid_t uid);
-/* `bytes` and a little more, so that reaching past `bytes` can be seen. */
+/* The tmpfs of one sandbox, mounted nowhere; its directories belong to `uid`. `bytes` and a little more fit into it, so
+ * that reaching past `bytes` can be seen. */
+_must_check_ int mounts_disk_new(int *ret_fd, uid_t uid, uint64_t bytes);
 _must_check_ int mounts_disk_resize(int disk_fd, uint64_t bytes);
 _must_check_ int mounts_disk_used(int disk_fd, struct mounts_usage *ret);
 

@@ -68,6 +68,7 @@ struct sandbox {
     int pidfd;
     int sync_fd;
     int disk_fd;
+    uint64_t disk_bytes;          /* that it is made for */
     int slot_fd;                  /* what a zygote is to be given; -1: none */
     unsigned zygote;              /* which */
     int client_fds[LAUNCH_N_FDS]; /* -1 where the tier has none */

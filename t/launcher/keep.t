@@ -46,7 +46,7 @@ $c->destroy($id);
 is(scalar(kept()), 0, 'a group that was short of memory is not kept');
 
 # Until it is adopted a sandbox may have what the last one had, if that is about what it is to have.
-for my $last ([40 << 20, 512 << 20, 64], [300 << 20, 300 << 20, 61], [2 << 30, 512 << 20, 64]) {
+for my $last ([40 << 20, 512 << 20, 65], [300 << 20, 300 << 20, 61], [256 << 20, 256 << 20, 129], [2 << 30, 512 << 20, 65]) {
     my ($memory, $then, $processes) = @$last;
     $c->destroy(made(memory => $memory, processes => $processes - 1));
     is(scalar(kept()), 4, 'one waits');

@@ -132,6 +132,16 @@ like($c->sh($id, q{python3 -c "bytearray(60<<20)"; echo rc=$?}), qr/rc=0/, 'memo
 is($c->stat($id)->{verdict}, NONE, 'no verdict');
 $c->destroy($id);
 
+# Its disk is made as large as the last one's; whatever that was, it has what it is given, to the byte.
+for my $mib (64, 64, 4, 200, 200, 4, 64) {
+    $id = $c->create;
+    is($c->adopt($id, disk => $mib << 20), 'adopted', "one with $mib MiB");
+    like($c->sh($id, 'echo $(($(stat -f -c "%b * %S" /workspace)))'), qr/^@{[ ($mib << 20) + 65536 ]}$/m, 'has as much and the spare');
+    $c->destroy($id);
+}
+$r = ended_by('disk of one after one of more', 'cat /dev/zero > /workspace/z; sleep 20', disk => 2 << 20);
+is("$r->{verdict} $r->{limit}", DISK . ' ' . (2 << 20), 'its own limit ends it');
+
 # What happened between two ticks is in STAT's answer, though the payload ended well.
 $id = $c->create;
 $c->adopt($id, processes => 4);

@@ -26,12 +26,17 @@ mounts_disk_used(int disk_fd, struct mounts_usage *ret)
     return 0;
 }
 
+static unsigned n_resizes;
+static uint64_t resized;
+static int resize_rc;
+
 int
 mounts_disk_resize(int disk_fd, uint64_t bytes)
 {
     (void)disk_fd;
-    (void)bytes;
-    return 0;
+    resized = bytes;
+    n_resizes++;
+    return resize_rc;
 }
 
 static struct cgroup_limits bound;
@@ -235,7 +240,7 @@ test_tiers(void)
     host.n_cpus = 8192;
     is_int(limits_apply(&sb, &host, &stage), 0, "applied");
     is_uint(bound.pids, 4000000u, "on however large a host");
-    is_uint(limits_until_adopted(SBX_ISOLATION_PROCESS, 128).pids, 64, "process: few before ADOPT");
+    is_uint(limits_until_adopted(SBX_ISOLATION_PROCESS, 128).pids, 65, "process: few before ADOPT");
     ok(limits_until_adopted(SBX_ISOLATION_GVISOR, 128).pids > 3 * 128 + 100,
        "gvisor: room for three programs with a thread a processor");
     host.n_cpus = 0;
@@ -366,9 +371,56 @@ test_due(void)
     ok(limits_due(&sb, &host), "then it is, whenever it was looked at");
 }
 
+/* A disk is made as the last one that was adopted, within bounds, and is made another size only where that is wanted. */
+static void
+test_disk(void)
+{
+    static const struct {
+        uint64_t made, wanted, next;
+        unsigned n;
+    } cases[] = {
+        { 16u << 20, 64u << 20, 64u << 20, 1 },
+        { 64u << 20, 64u << 20, 64u << 20, 0 },
+        { 64u << 20, (64u << 20) - 1, (64u << 20) - 1, 1 },
+        { 64u << 20, (64u << 20) + 1, (64u << 20) + 1, 1 },
+        { 64u << 20, 128u << 20, 128u << 20, 1 },
+        { 128u << 20, (128u << 20) + 1, 16u << 20, 1 },
+        { 16u << 20, 1ull << 40, 16u << 20, 1 },
+        { 16u << 20, 16u << 20, 16u << 20, 0 },
+        { 16u << 20, (16u << 20) - 1, 16u << 20, 1 },
+        { 16u << 20, 1, 16u << 20, 1 },
+    };
+    struct sandbox sb;
+    const char *stage;
+
+    is_uint(limits_disk_until_adopted(), 16u << 20, "disk: small at first");
+    for (size_t i = 0; i < SBX_COUNT(cases); i++) {
+        play(&sb, 0);
+        sb.limits.disk_bytes = cases[i].wanted;
+        sb.disk_bytes = cases[i].made;
+        n_resizes = 0;
+        resized = cases[i].wanted;
+        is_int(limits_apply(&sb, &host, &stage), 0, "disk: applied");
+        is_uint(n_resizes, cases[i].n, "disk: made another size if need be");
+        ok(resized == cases[i].wanted && sb.disk_bytes == cases[i].wanted, "disk: the one that is wanted");
+        ok(limits_disk_until_adopted() == cases[i].next, "disk: so is the next, within bounds");
+    }
+    play(&sb, 0);
+    sb.disk_bytes = 16u << 20;
+    sb.limits.disk_bytes = 32u << 20;
+    resize_rc = -EINVAL;
+    is_int(limits_apply(&sb, &host, &stage), -EINVAL,
+           "disk: that could not be made another size is an error");
+    is_str(stage, "disk", "disk: and its stage");
+    ok(sb.disk_bytes == 16u << 20 && limits_disk_until_adopted() == 16u << 20,
+       "disk: nobody is told another");
+    resize_rc = 0;
+}
+
 int
 main(void)
 {
+    test_disk();
     test_due();
     test_thrash();
     test_tiers();
