@@ -18,7 +18,6 @@ enum {
     POOL_BACKOFF_MIN_MS = 50,
     POOL_BACKOFF_MAX_MS = 2000,
     POOL_BACKOFF_DOUBLINGS = 6,
-    POOL_LOW_PART = 501,    /* thousandths of its size that a line lacks which is refilled at once */
     POOL_FAILING_AFTER = 3, /* one or two fail together when a launcher restarts */
     POOL_TURN_MS = 100,     /* for each that a tenant has its next one is taken so much later for */
     POOL_MAX_TURN_MS = 1000,
@@ -249,18 +248,18 @@ pool_create_waiting(struct pool *pool)
 
 /* For nobody: when those who wait are seen to, and it is this pool's turn. */
 static struct pool_line *
-pool_line_to_refill(struct pool *pool, unsigned part)
+pool_line_to_refill(struct pool *pool, bool is_low)
 {
     if (!pool_may_create(pool) || pool->n_takes > pool->n_entries[ENTRY_CREATING]) {
         return NULL;
     }
-    return pool_line_short(pool, part);
+    return pool_line_short(pool, is_low);
 }
 
 static void
 pool_want_refill(struct pool *pool)
 {
-    if (pool_line_to_refill(pool, 0) != NULL) {
+    if (pool_line_to_refill(pool, false) != NULL) {
         pool_share_want(&pool->member);
     }
 }
@@ -274,13 +273,13 @@ pool_refill_line(struct pool_line *line)
 static bool
 pool_refill(void *arg)
 {
-    return pool_refill_line(pool_line_to_refill(arg, 0));
+    return pool_refill_line(pool_line_to_refill(arg, false));
 }
 
 static bool
 pool_refill_low(void *arg)
 {
-    return pool_refill_line(pool_line_to_refill(arg, POOL_LOW_PART));
+    return pool_refill_line(pool_line_to_refill(arg, true));
 }
 
 /* What is more than its line may keep goes, the oldest first; who keeps all it may is owed nothing. */

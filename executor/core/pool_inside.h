@@ -90,6 +90,6 @@ struct pool_entry *pool_find(struct pool *pool, const struct pool_take *take);
 bool pool_line_prepares(const struct pool_line *line);
 /* The first take for which none is being made. */
 struct pool_take *pool_take_waiting(struct pool *pool);
-/* The line that lacks the largest part of its size; `part`, in thousandths, at least. */
-struct pool_line *pool_line_short(struct pool *pool, unsigned part);
+/* The line that lacks the largest part of its size; `is_low`: of those that lack more than half, and have waited for their grace. */
+struct pool_line *pool_line_short(struct pool *pool, bool is_low);
 struct pool_line *pool_line_of(struct pool *pool, const char *language);

@@ -13,6 +13,10 @@
 enum {
     POOL_PLAIN_MIN_MS = 1000, /* after an interpreter did not start */
     POOL_PLAIN_DOUBLINGS = 6,
+    /* A refill that is late by an eighth of what it takes is not missed, and not beside what was just begun. */
+    POOL_GRACE_PART = 8,
+    POOL_GRACE_MAX_MS = 25,
+    POOL_LOW_PART = 500, /* thousandths of its size: what lacks more is low */
 };
 
 static const unsigned entry_next[N_ENTRY_STATES] = {
@@ -168,10 +172,10 @@ pool_take_waiting(struct pool *pool)
 }
 
 struct pool_line *
-pool_line_short(struct pool *pool, unsigned least)
+pool_line_short(struct pool *pool, bool is_low)
 {
     struct pool_line *shortest = NULL;
-    uint64_t shortest_part = least > 0 ? least - 1 : 0;
+    uint64_t shortest_part = is_low ? POOL_LOW_PART : 0, now_ms = timers_now_ms(pool->spec.timers);
 
     for (unsigned i = 0; i < pool->n_lines; i++) {
         struct pool_line *line = &pool->lines[i];
@@ -179,12 +183,22 @@ pool_line_short(struct pool *pool, unsigned least)
         uint64_t part =
             have < line->claim.size ? (line->claim.size - have) * UINT64_C(1000) / line->claim.size : 0;
 
-        if (part > shortest_part) {
+        if (part > shortest_part && (!is_low || now_ms >= line->claim.low_at_ms)) {
             shortest = line;
             shortest_part = part;
         }
     }
     return shortest;
+}
+
+static void
+line_learn(struct pool_line *line, uint64_t ms)
+{
+    uint64_t grace_ms;
+
+    estimate_add(&line->made, ms);
+    grace_ms = line->made.mean_ms / POOL_GRACE_PART;
+    line->claim.grace_ms = grace_ms < POOL_GRACE_MAX_MS ? (unsigned)grace_ms : POOL_GRACE_MAX_MS;
 }
 
 /* An interpreter that does not start is tried again after a while, which grows; plain ones serve until then. */
@@ -218,7 +232,7 @@ pool_entry_measure(const struct pool_entry *entry)
         line->is_forking = entry->sandbox->is_forked;
     }
     if (entry->sandbox->is_prepared || !entry->is_preparing) {
-        estimate_add(entry->sandbox->is_prepared ? &line->made : &entry->pool->lines[0].made, ms + 1);
+        line_learn(entry->sandbox->is_prepared ? line : &entry->pool->lines[0], ms + 1);
     }
 }
 

@@ -244,6 +244,11 @@ share_wake_when_quiet(struct pool_share *share, uint64_t now_ms)
 
         next_ms = at_ms > now_ms && at_ms < next_ms ? at_ms : next_ms;
     }
+    list_each (it, after, &share->claims) {
+        uint64_t at_ms = list_entry(it, struct pool_claim, link)->low_at_ms;
+
+        next_ms = at_ms > now_ms && at_ms < next_ms ? at_ms : next_ms;
+    }
     if (next_ms != UINT64_MAX) {
         timer_start(share->wake, next_ms - now_ms);
     }
@@ -331,6 +336,9 @@ pool_claim_took(struct pool_claim *claim)
 
     share->quiet_at_ms = now_ms + POOL_SHARE_QUIET_MS;
     claim->member->quiet_at_ms = now_ms + claim->member->quiet_ms;
+    if (claim->low_at_ms <= now_ms) { /* who takes one after the other does not put it off for ever */
+        claim->low_at_ms = now_ms + claim->grace_ms;
+    }
     if (claim->owed < POOL_SHARE_MAX) {
         claim->owed++;
     }

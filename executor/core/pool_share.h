@@ -10,7 +10,7 @@
  * Refills, which nobody waits for, are few at a time, and one at a time while there is other work. After a take they wait
  * for POOL_SHARE_QUIET_MS without another one, so that they do not run beside what was just begun, and those of a member
  * whose refills are dear for `quiet_ms` without another one of its own; but for a claim that has less than half of its
- * size ready.
+ * size ready. That one waits for no more than `grace_ms` after a take, whatever else is taken.
  */
 #pragma once
 
@@ -39,12 +39,14 @@ struct pool_claim {
     unsigned min, max;
     uint64_t memory; /* of one, bytes */
     struct pool_member *member;
-    unsigned size; /* how many it may keep now */
+    unsigned grace_ms; /* the claimant's; it may change */
+    unsigned size;     /* how many it may keep now */
 
     struct list link;
-    unsigned owed; /* taken and not yet made again */
-    unsigned goal; /* the share's own, while it divides */
-    uint64_t peak; /* of owed, in thousandths; it decays */
+    unsigned owed;      /* taken and not yet made again */
+    unsigned goal;      /* the share's own, while it divides */
+    uint64_t peak;      /* of owed, in thousandths; it decays */
+    uint64_t low_at_ms; /* from then on what it lacks is made though it is low, and not quiet */
 };
 
 /* A pool. Both are called from the loop. */
@@ -55,7 +57,7 @@ struct pool_member {
     void (*resized)(void *arg);
     /* There is room for a refill: true when it has begun one, which counts until pool_share_refilled. */
     bool (*refill)(void *arg);
-    /* The same for no other claim than one that has less than half of its size. */
+    /* The same for no other claim than one that has less than half of its size, and no grace left. */
     bool (*refill_low)(void *arg);
     void *arg;
     unsigned quiet_ms; /* after a take of its own; what is less than POOL_SHARE_QUIET_MS says nothing */

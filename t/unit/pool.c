@@ -1321,6 +1321,45 @@ test_turns_of_takes(void)
     end_pool(pool);
 }
 
+/* The only one that there is, and dear: not made again beside the work that has just got it, but soon. */
+static void
+test_grace(void)
+{
+    const struct pool_line_spec line = { .language = "", .min = 1, .max = 1, .memory = 1 };
+    struct taker takers[3] = { 0 };
+    struct pool *pool;
+
+    open_share(1024, 1024, 4);
+    quiet_ms = 100;
+    pool = make_lines(&line, 1, 8);
+    quiet_ms = 0;
+    pass_time(timers, 0);
+    pass_time(timers, 80);
+    answer_create(0);
+    take(pool, &takers[0]);
+    pass_time(timers, 9);
+    is_uint(creating(), 0, "an eighth of what it takes is left to who has it");
+    pass_time(timers, 1);
+    is_uint(creating(), 1, "and no more, though that is less than is left to others");
+    pass_time(timers, 4000);
+    answer_create(0);
+    take(pool, &takers[1]);
+    pass_time(timers, 24);
+    is_uint(creating(), 0, "of what takes long");
+    take(pool, &takers[2]);
+    pass_time(timers, 0);
+    is_uint(creating(), 1, "but who waits for one does so for no grace");
+    answer_create(0);
+    is_uint(takers[2].calls, 1, "and gets it");
+    pass_time(timers, 1);
+    is_uint(creating(), 1, "at most so long, whoever took one meanwhile");
+    for (unsigned i = 0; i < 3; i++) {
+        give_back(&takers[i]);
+    }
+    make_all();
+    end_pool(pool);
+}
+
 static const struct pool_line_spec beside_plain[] = {
     { .language = "", .min = 2, .max = 2, .memory = 1 },
     { .language = "python", .min = 1, .max = 1, .memory = 1 },
@@ -1644,6 +1683,7 @@ main(void)
     test_fill();
     test_warm_take();
     test_quiet();
+    test_grace();
     test_size_0();
     test_cancel();
     test_backoff();
