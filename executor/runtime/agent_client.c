@@ -233,6 +233,9 @@ client_on_step(void *arg, int rc, int status, const char *body, size_t len)
         client_refused(client, status, body, len);
         return;
     }
+    if (client->spec.on_step_reply != NULL) {
+        client->spec.on_step_reply(client->spec.arg);
+    }
     r = agent_reply_step(client->outcome, body, len, &rules, &err);
     if (r) {
         runtime_outcome_deinit(client->outcome);

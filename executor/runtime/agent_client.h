@@ -25,6 +25,8 @@ struct agent_client_spec {
     enum agent_stdin input;
     /* What was wrong with an answer: constant text. Optional. */
     void (*on_nonsense)(void *arg, const char *what);
+    /* A step's whole reply says that it is over, and done follows in the same turn. Must not close the client. Optional. */
+    void (*on_step_reply)(void *arg);
     void *arg;
 };
 

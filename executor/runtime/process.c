@@ -319,6 +319,7 @@ sandbox_attach(struct process_sandbox *sandbox, struct launch_reply *reply)
         .timeout_ms = process->spec.agent_timeout_ms,
         .input = process->tier->input,
         .on_nonsense = sandbox_on_nonsense,
+        .on_step_reply = process_run_on_reply,
         .arg = sandbox,
     };
     int r;

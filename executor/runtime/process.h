@@ -84,6 +84,7 @@ struct process_sandbox {
     bool finished; /* on_done was called */
     bool draining; /* the last output is being handed on */
     bool refused;  /* on_output returned false */
+    bool settling; /* the agent's reply is there, and the launcher was asked for the last numbers */
     int agent_rc;  /* RUNTIME_E_*, once the agent is done */
     struct runtime_outcome outcome;
 
@@ -134,6 +135,8 @@ int process_fetch(struct sandbox *base, const char *path, uint64_t max_bytes,
 int process_attach(struct sandbox *base, runtime_stat_fn on_lost, runtime_attached_fn done, void *arg);
 int process_stat(struct sandbox *base, runtime_stat_fn done, void *arg);
 int process_pause(struct sandbox *base, bool is_paused, runtime_stat_fn done, void *arg);
+/* A whole reply to a run's step has come, and is about to be judged. */
+void process_run_on_reply(void *arg);
 /* The sandbox died (sandbox->dead is set) in ATTACHED. */
 void process_attach_died(struct process_sandbox *sandbox);
 /* The sandbox died (sandbox->dead is set) in RUNNING or ENDED. */

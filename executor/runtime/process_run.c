@@ -20,10 +20,12 @@ run_rc(const struct process_sandbox *sandbox)
     return sandbox->agent_rc;
 }
 
-/* on_done, once, after all output. */
+/* on_done, once, after all output. What is closed takes its time, and an answer waits for on_done. */
 static void
 run_finish(struct process_sandbox *sandbox, int rc)
 {
+    struct payload_io *io;
+
     if (sandbox->io != NULL && !sandbox->refused) {
         sandbox->draining = true;
         payload_io_drain(sandbox->io);
@@ -31,13 +33,14 @@ run_finish(struct process_sandbox *sandbox, int rc)
     if (sandbox->state != PROCESS_RUNNING) {
         return; /* the last output made the caller destroy */
     }
-    sandbox->io = payload_io_close(sandbox->io);
     process_set_state(sandbox, PROCESS_ENDED);
     sandbox->finished = true;
     if (rc == 0 && sandbox->refused) {
         rc = RUNTIME_E_ENDED; /* among the last output */
     }
+    io = steal(&sandbox->io); /* the sandbox may be gone after this */
     sandbox->events.on_done(sandbox->events_arg, rc, &sandbox->outcome);
+    (void)payload_io_close(io); /* NULL, always */
 }
 
 static void
@@ -63,6 +66,17 @@ run_stat(struct process_sandbox *sandbox, enum launch_type type)
     }
 }
 
+/* Asked before the reply is judged: launcher and judge are at work side by side. */
+void
+process_run_on_reply(void *arg)
+{
+    struct process_sandbox *sandbox = arg;
+
+    /* Only a run that is over has its clocks stopped: fetching its files takes time that is not its own. */
+    sandbox->settling = true;
+    run_stat(sandbox, LAUNCH_SETTLE);
+}
+
 static void
 run_on_agent(void *arg, int rc)
 {
@@ -75,8 +89,9 @@ run_on_agent(void *arg, int rc)
     struct process_sandbox *sandbox = arg;
 
     sandbox->agent_rc = map[rc];
-    /* Only a run that is over has its clocks stopped: fetching its files takes time that is not its own. */
-    run_stat(sandbox, rc == 0 ? LAUNCH_SETTLE : LAUNCH_STAT);
+    if (!sandbox->settling) {
+        run_stat(sandbox, LAUNCH_STAT);
+    }
 }
 
 /* Called by payload_io. After a false the run is as good as over: only its numbers are still wanted. */
@@ -117,10 +132,12 @@ run_start_io(struct process_sandbox *sandbox, const struct runtime_run *run)
     return payload_io_new(&sandbox->io, &spec);
 }
 
-/* The caller is told by the return value, so on_done and on_output must not come. */
+/* The caller is told by the return value, so on_done and on_output must not come. An agent that has the step already
+ * ends it with its connection. */
 static int
 run_unstarted(struct process_sandbox *sandbox, int r)
 {
+    sandbox->agent = agent_client_close(sandbox->agent);
     sandbox->io = payload_io_close(sandbox->io);
     process_set_state(sandbox, PROCESS_ENDED);
     return r;
@@ -131,7 +148,7 @@ process_run(struct sandbox *base, const struct runtime_run *run, const struct ru
             void *arg)
 {
     struct process_sandbox *sandbox = process_sandbox(base);
-    int r;
+    int r, rc;
 
     process_set_state(sandbox, PROCESS_RUNNING);
     sandbox->events = *events;
@@ -140,17 +157,17 @@ process_run(struct sandbox *base, const struct runtime_run *run, const struct ru
         process_defer(sandbox, run_finish, sandbox->dead);
         return 0;
     }
-    r = run_start_io(sandbox, run);
+    /* The agent has the request while the pipes are got ready: nothing is read before the loop's next turn. */
+    rc = agent_client_run(sandbox->agent, run, &sandbox->outcome, run_on_agent, sandbox);
+    r = rc < 0 ? rc : run_start_io(sandbox, run);
     if (r) {
         return run_unstarted(sandbox, r);
     }
-    r = agent_client_run(sandbox->agent, run, &sandbox->outcome, run_on_agent, sandbox);
-    if (r > 0) {
+    if (rc > 0) {
         sandbox->agent_rc = RUNTIME_E_AGENT;
         run_stat(sandbox, LAUNCH_STAT);
-        return 0;
     }
-    return r < 0 ? run_unstarted(sandbox, r) : 0;
+    return 0;
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "executor/runtime/runtime.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "t/unit/launch_peer.h"
 
@@ -251,6 +252,8 @@ launcher_ended(const struct box *box, enum launch_limit verdict)
     peer_send(&message, LAUNCH_ENDED, sizeof(message.report), 0);
 }
 
+static bool is_output_a_file; /* which cannot be waited for */
+
 static void
 launcher_created(struct box *box, const struct launch_head *request, uint64_t id)
 {
@@ -261,6 +264,11 @@ launcher_created(struct box *box, const struct launch_head *request, uint64_t id
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, http) == 0);
     assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
     assert(tier == SBX_ISOLATION_GVISOR || pipe2(in, O_CLOEXEC) == 0);
+    if (is_output_a_file) {
+        close(out[0]);
+        out[0] = memfd_create("output", MFD_CLOEXEC);
+        assert(out[0] >= 0);
+    }
     box->id = id;
     box->http = http[1];
     box->in = in[0];

@@ -106,7 +106,6 @@ test_bad_agent(void)
 {
     static const struct launch_report memory = { .verdict = LAUNCH_LIMIT_MEMORY, .oom_kills = 1 };
     static const char *const nonsense[] = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
         "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
@@ -116,6 +115,7 @@ test_bad_agent(void)
         "\0\0\0\0",
     };
     struct box box;
+    char byte;
 
     runtime_begin();
     for (size_t i = 0; i < SBX_COUNT(nonsense); i++) {
@@ -128,6 +128,21 @@ test_bad_agent(void)
         expect_done(&box, i == 0 ? &memory : &running, i == 0 ? RUNTIME_E_ENDED : RUNTIME_E_AGENT,
                     i == 0 ? "nonsense, but the kernel has a verdict" : "nonsense");
     }
+    /* What says that it is whole is taken for the end of the run before it is judged. */
+    for (unsigned i = 0; i < 2; i++) {
+        box_step(&box, 20 + i);
+        agent_answer(&box, 200, "{}");
+        box_settled(&box, i == 0 ? &memory : &running);
+        ok(turn_until(&box.n_done, 1) && box.done_rc == (i == 0 ? RUNTIME_E_ENDED : RUNTIME_E_AGENT),
+           "nonsense in a whole reply: %s", i == 0 ? "the kernel has a verdict" : "and no verdict");
+        box_end(&box);
+    }
+    box_step(&box, 22);
+    agent_say(&box, "HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n{\"stepId\":");
+    turn_for(5);
+    ok(recv(peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0, "half of a reply stops no clocks");
+    box_hangup(&box.http);
+    expect_done(&box, &running, RUNTIME_E_AGENT, "half of a reply, and no more");
 
     box_step(&box, 30);
     agent_answer(&box, 200, STEP_OK);
@@ -159,6 +174,31 @@ test_bad_agent(void)
     assert(box.sandbox->ops->run(box.sandbox, &run, &events, &box) == 0);
     is_uint(box.n_done, 0, "an agent gone before the run: not told from inside");
     expect_done(&box, &running, RUNTIME_E_AGENT, "an agent gone before the run");
+    runtime_end();
+}
+
+/* What it writes to cannot be waited for: nobody is told by a callback, and the agent, which has the step, loses its caller. */
+static void
+test_unreadable(void)
+{
+    struct box box;
+    char rest[4096];
+    ssize_t n;
+
+    runtime_begin();
+    is_output_a_file = true;
+    box_warm(&box, 7);
+    is_output_a_file = false;
+    box_adopt(&box);
+    ok(box.sandbox->ops->run(box.sandbox, &run, &events, &box) < 0, "output that cannot be waited for");
+    do {
+        assert(peer_wait(box.http));
+        n = recv(box.http, rest, sizeof(rest), MSG_DONTWAIT);
+    } while (n > 0);
+    is_int(n, 0, "the agent's connection ends");
+    turn_for(5);
+    is_uint(box.n_done, 0, "nobody is told twice");
+    box_end(&box);
     runtime_end();
 }
 
@@ -752,6 +792,7 @@ static void
 test_faults(void)
 {
     test_bad_agent();
+    test_unreadable();
     test_ended();
     test_output();
     test_create_faults();
