@@ -639,6 +639,11 @@ job_count_accept(struct job *job)
 {
     job->accepted = true;
     job->engine->stats.accepted++;
+}
+
+static void
+job_log_accept(const struct job *job)
+{
     log_info("job.accepted", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
              LOG_STR("app", job->record.app), LOG_STR("agent", job->record.agent),
              LOG_STR("request_id", job->record.request_id), LOG_STR("language", job->record.language),
@@ -655,6 +660,7 @@ job_on_accepted(void *arg, int rc, const struct db_result *result _unused_)
         return;
     }
     job_count_accept(job);
+    job_log_accept(job);
     waiter_accepted(&job->waiters);
     engine_tell_start(job);
     if (job->ended) {
@@ -697,7 +703,8 @@ engine_on_ended(void *arg, struct job *job)
     }
 }
 
-static void
+/* Returns what it took in all, in ms. */
+static uint64_t
 job_count_end(struct job *job)
 {
     struct engine_stats *stats = &job->engine->stats;
@@ -710,6 +717,12 @@ job_count_end(struct job *job)
         histogram_add(&stats->waited, job->running_ms - job->admitted_ms);
         histogram_add(&stats->ran, now - job->running_ms);
     }
+    return total;
+}
+
+static void
+job_log_end(const struct job *job, uint64_t total)
+{
     log_info("job.ended", LOG_STR("job", job->record.id.text), LOG_STR("tenant", job->record.tenant),
              LOG_STR("request_id", job->record.request_id),
              LOG_STR("status", job_state_status(job->record.state)),
@@ -727,6 +740,23 @@ job_tell_feed(struct job *job)
     if (feed_was_read(job->feed)) {
         feed_shelf_put(job->engine->shelf, record->tenant, record->id.text, job->feed);
     }
+}
+
+/* Durable: who waits is told first, since a line of the log wakes its reader. */
+static void
+job_over(struct job *job, bool was_held)
+{
+    uint64_t total;
+
+    job_set_state(job, job->verdict.state);
+    total = job_count_end(job);
+    job_tell_feed(job);
+    waiter_tell(&job->waiters, 0, WAITER_OVER);
+    if (was_held) {
+        job_log_accept(job);
+    }
+    job_log_end(job, total);
+    job_forget(job);
 }
 
 /* A conflict says that the row can never be written as it is, and only the files it names can clash. */
@@ -747,15 +777,11 @@ job_on_finished(void *arg, int rc, const struct db_result *result _unused_)
         waiter_tell(&job->waiters, 0, WAITER_STORE);
         return;
     }
-    job_set_state(job, job->verdict.state);
-    job_count_end(job);
-    job_tell_feed(job);
-    waiter_tell(&job->waiters, 0, WAITER_OVER);
-    job_forget(job);
+    job_over(job, false);
 }
 
 static void
-job_on_recorded(void *arg, int rc, const struct db_result *result)
+job_on_recorded(void *arg, int rc, const struct db_result *result _unused_)
 {
     struct job *job = arg;
 
@@ -764,7 +790,7 @@ job_on_recorded(void *arg, int rc, const struct db_result *result)
         return;
     }
     job_count_accept(job);
-    job_on_finished(job, 0, result);
+    job_over(job, true);
 }
 
 void
