@@ -4,6 +4,7 @@
  * a byte of the payload's output.
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@
 enum { FD_CONTROL = 3, FD_STDIN, FD_STDOUT, FD_STDERR, FD_FILTER, FD_TERMINALS, FD_SLOT };
 
 #define MAX_FILTER 4096 /* BPF_MAXINSNS */
+#define HEAP_AHEAD                                                                                           \
+    (512 << 10) /* what a step takes, so that its start need not ask for more; not touched before */
 
 struct agent {
     struct options options;
@@ -371,8 +374,9 @@ main(int argc, char **argv)
         r = zygote_exec(&agent.options, &what);
         return fail(what, strerror(-r));
     }
-    (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
-    (void)umask(022);               /* cannot fail */
+    (void)mallopt(M_TOP_PAD, HEAP_AHEAD); /* only time is lost */
+    (void)signal(SIGPIPE, SIG_IGN);       /* cannot fail */
+    (void)umask(022);                     /* cannot fail */
     if (!agent.options.nested && !stdio_open()) {
         return EXIT_FAILURE;
     }

@@ -21,6 +21,7 @@ struct session {
     struct runtime_entry runtime;
     struct places places;
     bool own_dirs; /* made here, removed here */
+    bool was_used; /* a step has begun: what it left may be there */
     char base[448];
 };
 

@@ -395,7 +395,8 @@ files_write(const struct step *step, int run)
     struct sbx_buf event = SBX_BUF_INIT(2ul * REQUEST_MAX_FILE);
     int r;
 
-    r = workspace_unlink(run, RESULT_FILE);
+    r = step->session->was_used ? workspace_unlink(run, RESULT_FILE) : 0;
+    step->session->was_used = true;
     if (r == 0) {
         r = workspace_replace(run, step->runtime.source, request->code, request->code_len);
     }

@@ -314,8 +314,12 @@ workspace_unlink(int root, const char *name)
 int
 workspace_replace(int root, const char *name, const void *data, size_t len)
 {
-    int r = workspace_unlink(root, name);
+    int r = workspace_create(root, name, data, len);
 
+    if (r != -EEXIST) {
+        return r;
+    }
+    r = workspace_unlink(root, name);
     return r < 0 ? r : workspace_create(root, name, data, len);
 }
 

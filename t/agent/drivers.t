@@ -92,6 +92,22 @@ is($agent->run('echo $((6 * 7)) > $SANDBOX_RESULT_FILE', runtime => 'bash')->{re
 is_deeply($agent->run('cp $SANDBOX_EVENT_FILE $SANDBOX_RESULT_FILE', runtime => 'bash', event => { a => [1, undef] })->{result},
           { a => [1, undef] }, 'bash: an event by file');
 is($agent->run('echo ${SANDBOX_EVENT_FILE-none}', runtime => 'bash')->{stdout}, "none\n", 'bash: no event, no file');
+
+# What a step puts in the place of the next one's program, event and result.
+my $outside = "$agent->{dir}/outside";
+for my $put ("ln -s $outside", "ln $outside", 'ln -s nowhere', 'mkfifo', ': >', 'umask 0777; : >') {
+    open my $out, '>', $outside or die $!;
+    print {$out} "kept\n";
+    close $out or die $!;
+    $agent->run(qq{event=\$(dirname "\$0")/event.json; for f in "\$0" "\$event" "\$SANDBOX_RESULT_FILE"; do rm -f "\$f"; $put "\$f"; done}, runtime => 'bash');
+    $r = $agent->run('cat $SANDBOX_EVENT_FILE; echo " then"; [ -e $SANDBOX_RESULT_FILE ] || [ -L $SANDBOX_RESULT_FILE ] || echo none', runtime => 'bash', event => { a => 1 });
+    is($r->{stdout}, qq({"a":1} then\nnone\n), "the next step has its own in place of: $put");
+    ok(!exists $r->{result} && !exists $r->{result_error}, 'and no result of another');
+    open my $in, '<', $outside or die $!;
+    is(join('', <$in>), "kept\n", 'nothing was written through it');
+}
+$agent->run('rm "$0"; mkdir "$0"', runtime => 'bash');
+is($agent->step('echo no', runtime => 'bash')->{status}, 500, 'a directory in its place is not written to');
 $agent->close_session;
 
 # Node.
