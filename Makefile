@@ -116,7 +116,7 @@ $(OUT)/gen/statx.so: session-agent/preload/statx.c
 $(OUT)/gen/preload.c: $(OUT)/gen/statx.so
 	$(call embed,nested,nested_preload)
 # The same for zygotes' interpreters; with the agent's own privilege drops.
-FORK_SRCS := session-agent/preload/fork.c session-agent/preload/huge.c session-agent/confine.c session-agent/landlock.c lib/sbx_wall.c
+FORK_SRCS := session-agent/preload/fork.c session-agent/preload/huge.c session-agent/preload/prefault.c session-agent/confine.c session-agent/landlock.c lib/sbx_wall.c
 $(OUT)/gen/fork.so: $(FORK_SRCS) $(wildcard session-agent/*.h session-agent/preload/*.h) lib/sbx_zygote.h lib/sbx_wall.h lib/sbx_base.h
 	@mkdir -p $(@D)
 	@echo '  CC    $<'

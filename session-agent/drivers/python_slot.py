@@ -10,7 +10,9 @@ import sys
 
 preloaded = frozenset()  # names of modules, without what is behind a dot, that a fresh interpreter would not have yet
 _MAX_WORK, _MAX_FDS = 128 * 1024, 4
+_MOST_WORK = 4096  # and hardly any has more
 _GETPIPE_SZ = 1032
+_VARIABLES = ("SANDBOX_SESSION_ID", "SANDBOX_STEP_ID", "SANDBOX_RESULT_FILE")  # of a job
 
 
 def _scanner():
@@ -48,6 +50,15 @@ def _receive():
             fds += [int.from_bytes(values[i : i + 4], sys.byteorder) for i in range(0, len(values), 4)]
     channel.detach()
     _place(fds)
+    return data
+
+
+def _served():
+    """The document, into memory that is there already."""
+    size = posix.readv(3, (_work, _more_work))
+    data = _work[:size]
+    if size > _MOST_WORK:
+        data += _more_work[: size - _MOST_WORK]
     return data
 
 
@@ -111,12 +122,13 @@ def _is_shadowed():
 
 def prepare():
     """What takes its time and is the same for all work: a zygote has done it before it forks."""
-    global _ANCILLARY, _STREAMS, _environ, _fcntl, _repl, _scan, _socket
+    global _ANCILLARY, _STREAMS, _environ, _fcntl, _more_work, _repl, _scan, _socket, _work
     known = set(sys.modules)
     import _socket
     from fcntl import fcntl as _fcntl
 
     _ANCILLARY = _socket.CMSG_SPACE(4 * _MAX_FDS)
+    _work, _more_work = bytearray(_MOST_WORK), bytearray(_MAX_WORK - _MOST_WORK)
     _environ = os.environ
     _repl = _session()
     _scan = _scanner()
@@ -145,13 +157,46 @@ def rehearse():
     agent.close()
 
 
+def _offer(agent, mode, argv, quoted):
+    """Work of nobody, on its way to a slot. Nobody reads what it prints, and all descriptors stay open."""
+    env = {**_environ, **{name: "/run/sandbox/sample" for name in _VARIABLES}}
+    env = ",".join(["%s:%s" % (quoted(name), quoted(value)) for name, value in env.items()])
+    work = '{"mode":"%s","argv":[%s],"skip":1,"cwd":"/","env":{%s}}' % (mode, ",".join(map(quoted, argv)), env)
+    fds = [posix.pipe()[end] for end in (0, 1, 1)]
+    if mode == "context":
+        driver, steps = _socket.socketpair()
+        _repl["offer"](steps, b"x = 1", b"display.__globals__['posix']._exit(0)")
+        steps.detach()
+        fds.append(driver.detach())
+    fds = b"".join([fd.to_bytes(4, sys.byteorder) for fd in fds])
+    agent.sendmsg([work.encode()], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
+
+
+def offer(source):
+    """
+    A job and a session of nobody, from the first free descriptor on: children of a zygote do them and tell which pages
+    both write to (session-agent/preload/prefault.c).
+    """
+    known = set(sys.modules)
+    from _json import encode_basestring_ascii as quoted
+
+    pairs = [_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET) for _ in range(2)]
+    _offer(pairs[0][1], "job", (sys.executable, __file__, source), quoted)
+    _offer(pairs[1][1], "context", (sys.executable, __file__), quoted)
+    for slot, agent in pairs:
+        slot.detach()
+        agent.detach()
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
 def wait(is_served=False):
     """
     The environment, and what a session's interpreter does; None: sys.argv is the work.
 
     In a zygote's slot session-agent/preload/fork.c has said that it is ready, and put the first descriptors in place.
     """
-    data = posix.read(3, _MAX_WORK) if is_served else _receive()
+    data = _served() if is_served else _receive()
     work = _scan(data.decode("utf-8", "surrogateescape"), 0)[0]
     env, argv, is_context = work["env"], work["argv"], work["mode"] == "context"
     if is_served:

@@ -86,6 +86,7 @@ def _run():
     end = {"__name__": "python_zygote", "__builtins__": __builtins__}
     exec(_code_of(path[:-3] + "_leave.py"), end)
     numpy = sys.modules.get("numpy.random")
+    slot["offer"](path[:-3] + "_sample.py")
     # What the interpreter notes in code when it has run it a few times is not to be noted in each slot.
     for _ in range(9):
         slot["rehearse"]()

@@ -374,6 +374,12 @@ def _frame(source):
     return len(frame).to_bytes(4, "little") + frame
 
 
+def offer(agent, *steps):
+    """Steps of nobody."""
+    agent.sendall(b"".join(map(_frame, steps)))
+    agent.shutdown(1)  # to write
+
+
 def rehearse(driver, agent):
     """Steps of nobody, over two ends of a socket: what the interpreter notes at the first of them is noted before a fork."""
     global _namespace
@@ -381,8 +387,7 @@ def rehearse(driver, agent):
     state.pid, state.main, state.fd = posix.getpid(), _thread.get_ident(), driver.fileno()
     state.std, state.spare = (sys.stdout, sys.stderr), ((1, 1), (2, 2))
     handler = _signal.signal(_signal.SIGINT, _on_sigint)
-    agent.sendall(_frame(b"x = 1") + _frame(b"x += 1"))
-    agent.shutdown(1)  # to write
+    offer(agent, b"x = 1", b"x += 1")
     _serve()
     _signal.signal(_signal.SIGINT, handler)
     if state.linecache is not None:

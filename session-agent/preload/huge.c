@@ -1,7 +1,6 @@
 #include "session-agent/preload/huge.h"
 
 #include <link.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -18,7 +17,7 @@
 #define MADV_COLLAPSE 25 /* 6.1 */
 #endif
 
-static uintptr_t heap_start;
+static uintptr_t heap_start, heap_end;
 static uintptr_t chunks[MAX_CHUNKS];
 static unsigned n_chunks;
 static uintptr_t half; /* of the last chunk, not handed out yet; 0: none */
@@ -125,14 +124,25 @@ text_find(struct dl_phdr_info *info, size_t size _unused_, void *arg _unused_)
 void
 huge_collapse(void)
 {
-    uintptr_t heap_end = (uintptr_t)sbrk(0);
+    uintptr_t now = (uintptr_t)sbrk(0);
 
     is_over = true;
-    if (heap_end > heap_start && sbrk((intptr_t)(round_up(heap_end) - heap_end)) != (void *)-1) {
-        (void)madvise((void *)heap_start, round_up(heap_end) - heap_start, MADV_COLLAPSE);
+    heap_end = now;
+    if (now > heap_start && sbrk((intptr_t)(round_up(now) - now)) != (void *)-1) {
+        heap_end = round_up(now);
+        (void)madvise((void *)heap_start, heap_end - heap_start, MADV_COLLAPSE);
     }
     for (unsigned i = 0; i < n_chunks; i++) {
         (void)madvise((void *)chunks[i], HUGE, MADV_COLLAPSE); /* or what is left of it */
     }
     (void)dl_iterate_phdr(text_find, NULL);
+}
+
+void
+huge_each(void (*with)(uintptr_t start, uintptr_t end))
+{
+    with(heap_start, heap_end & ~(PAGE - 1));
+    for (unsigned i = 0; i < n_chunks; i++) {
+        with(chunks[i], chunks[i] + HUGE);
+    }
 }

@@ -4,5 +4,9 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 /* Before serving. What the kernel has no huge page for stays as it is. No later memory is concerned. */
 void huge_collapse(void);
+/* Of what is by then the heap and the arenas, each piece; whole pages. */
+void huge_each(void (*with)(uintptr_t start, uintptr_t end));

@@ -16,8 +16,10 @@ sub slurp { return Sandbox::Launch::slurp(@_) }
 
 sub launcher {
     my (%values) = @_;
+    my $sample = delete $values{sample};
     my $l = Sandbox::Launch->new(agent => $agent);
     system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/");
+    $l->write('opt/drivers/python_sample.py', $sample) if defined $sample;
     return $l->start(zygote => 'yes', (map { ("template.$_.zygote.python" => 'no') } qw(net still noexec)), %values);
 }
 
@@ -152,6 +154,18 @@ PYTHON
         'nothing of the zygote can be opened from within');
 }
 
+sub own_pages { my ($pid) = @_; return (slurp("/proc/$pid/smaps_rollup") =~ /^Private_Dirty:\s*(\d+)/m)[0] / 4 }
+
+{
+    my ($waiting, $origin) = prepared($c, 'python');
+    my ($slot) = children(pid_of($l, $waiting));
+    ok($l->wait_until(30, sub { own_pages($slot) >= 150 }), 'while it waits it takes the pages that work will want') or diag(own_pages($slot));
+    cmp_ok(own_pages($slot), '<=', 350, 'and no others');
+    my ($hurried) = prepared($c, 'python');
+    $c->adopt($hurried);
+    is(run($c, $hurried, 'print(1)')->{1}, "1\x01", 'work that comes before it has them is done');
+}
+
 {
     my @saw;
     for (1 .. 3) {
@@ -264,6 +278,20 @@ $l->finish;
     $d->stop;
     $few->start;
     $few->finish;
+}
+
+# What samples are for is left out where they do not come to their end.
+for my $sample ('import os; os.kill(os.getpid(), 9)', 'import signal; signal.pause()', 'import os; os._exit(3)', 'import os; os.execv("/usr/bin/true", ["true"])', 'raise SystemExit(3)', '(') {
+    my $odd = launcher(sample => $sample);
+    ok(ready($odd), "a zygote comes up whose sample is: $sample");
+    is(scalar children(zygote($odd)), 0, 'without a child');
+    is_deeply([sort map { m{/(\d+)$} } glob '/proc/' . zygote($odd) . '/fd/*'], [0 .. 3], 'and without its descriptors');
+    my ($id, $origin) = prepared(my $d = $odd->client, 'python');
+    is($origin, 'forked', 'it serves');
+    $d->adopt($id);
+    is(run($d, $id, 'print(1)')->{1}, "1\x01", 'slots that work');
+    $d->stop;
+    $odd->finish;
 }
 
 # Sandboxes of it, one after another until the log has another one; how many came, and what any of them did wrong.
