@@ -178,7 +178,13 @@ limits_due(struct sandbox *sb, const struct sandbox_host *host)
 {
     uint64_t now = sandbox_now_ms(), cpu_us;
 
-    if (now - sb->active_ms < LIMITS_QUIET_MS || now - sb->adopted_ms >= sb->limits.wall_ms) {
+    if (now - sb->adopted_ms >= sb->limits.wall_ms) {
+        return true;
+    }
+    if (now - sb->adopted_ms < LIMITS_NEW_MS) {
+        return false; /* ADOPT has read them, and whoever is to start in it waits for this processor */
+    }
+    if (now - sb->active_ms < LIMITS_QUIET_MS) {
         return true;
     }
     if (now < sb->probe_ms) {

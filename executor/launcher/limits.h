@@ -8,8 +8,9 @@
 #define LIMITS_TICK_MS 20
 /*
  * One that does nothing breaks no limit but that of passed time, so only its processor time is looked at, and less
- * often. Beyond so much of it, since it was last seen to use any, it is at work.
+ * often. Beyond so much of it, since it was last seen to use any, it is at work. One that is new has done nothing yet.
  */
+#define LIMITS_NEW_MS 2
 #define LIMITS_QUIET_MS 200
 #define LIMITS_QUIET_US 500
 #define LIMITS_PROBE_MS 100

@@ -337,10 +337,19 @@ test_due(void)
     sb.limits.wall_ms = 100000;
     is_int(limits_apply(&sb, &host, &stage), 0, "adopted");
     sb.adopted_ms = now_ms;
-    for (; now_ms < 5000 + LIMITS_QUIET_MS; now_ms += LIMITS_TICK_MS) {
+    ok(!limits_due(&sb, &host), "one that ADOPT has just looked at is not");
+    sb.limits.wall_ms = 1;
+    ok(!limits_due(&sb, &host), "nor with the shortest of times");
+    now_ms++;
+    ok(limits_due(&sb, &host), "before that is over");
+    sb.limits.wall_ms = 100000;
+    ok(!limits_due(&sb, &host), "one that is new for another millisecond");
+    now_ms++;
+    ok(limits_due(&sb, &host), "after which it is");
+    for (now_ms = 5000 + LIMITS_TICK_MS; now_ms < 5000 + LIMITS_QUIET_MS; now_ms += LIMITS_TICK_MS) {
         n_due += limits_due(&sb, &host);
     }
-    is_uint(n_due, LIMITS_QUIET_MS / LIMITS_TICK_MS, "one that is new is checked with every tick");
+    is_uint(n_due, LIMITS_QUIET_MS / LIMITS_TICK_MS - 1, "one that is new is checked with every tick");
     n_looks = 0;
     for (n_due = 0; now_ms < 10000; now_ms += LIMITS_TICK_MS) {
         n_due += limits_due(&sb, &host);
