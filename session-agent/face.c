@@ -22,7 +22,8 @@ struct face {
     struct sbx_http_server *server;
     struct session *sessions;
     unsigned n_sessions;
-    struct step *step;                   /* NULL: none runs */
+    struct step *step; /* NULL: none runs */
+    bool is_over;      /* the last step has begun: what it started may still be on its way out */
     struct sbx_http_request *step_reply; /* NULL: the caller has left */
     struct session *doomed;              /* deleted while its step ran, or while it was attached */
     struct session *attached;            /* whose conversation the hub is, or is about to be */
@@ -279,6 +280,7 @@ step_begin(struct face *face, struct sbx_http_request *request, struct session *
            struct step_request *document)
 {
     struct step_spec spec = { .host = &face->spec.host, .session = session, .runtime = session->runtime };
+    bool is_last = document->is_last;
     struct sbx_field_error err;
     int r;
 
@@ -294,11 +296,26 @@ step_begin(struct face *face, struct sbx_http_request *request, struct session *
     } else if (r < 0) {
         answer_errno(request, r);
     } else {
+        face->is_over = is_last;
         step_on_done(face->step, face_on_step_done, face);
         face->step_reply = request;
         sbx_http_request_set_user(request, face);
         sbx_http_request_on_abort(request, face_on_step_abort);
     }
+}
+
+/* Nothing may be started. */
+static bool
+is_busy(const struct face *face)
+{
+    return face->step != NULL || face->attached != NULL || face->is_over;
+}
+
+static void
+answer_busy(const struct face *face, struct sbx_http_request *request)
+{
+    answer_refusal(request, SBX_PROBLEM_CONFLICT,
+                   face->is_over ? "the last step was begun" : "a step is running");
 }
 
 /* Who opens a session says its token, and so need not show it. NULL after an answer. */
@@ -342,8 +359,8 @@ on_step(struct face *face, struct sbx_http_request *request, const char *rest)
     if (document.session == NULL && session == NULL) {
         return;
     }
-    if (face->step != NULL || face->attached != NULL) {
-        answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
+    if (is_busy(face)) {
+        answer_busy(face, request);
         return;
     }
     session = session == NULL ? session_within(face, request, &document) : session;
@@ -416,8 +433,8 @@ attach_session(struct face *face, struct sbx_http_request *request, const char *
     struct session *session = NULL;
     struct sbx_field_error err;
 
-    if (face->step != NULL || face->attached != NULL) {
-        answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
+    if (is_busy(face)) {
+        answer_busy(face, request);
     } else if (id != NULL) {
         session = session_allowed(face, request, id);
     } else if (!is_inside(face)) {
@@ -537,8 +554,8 @@ on_prepare(struct face *face, struct sbx_http_request *request, const char *rest
     r = prepare_request_parse(&document, body, len, &err);
     if (r) {
         answer_document_error(request, r, &err);
-    } else if (face->step != NULL || face->attached != NULL) {
-        answer_refusal(request, SBX_PROBLEM_CONFLICT, "a step is running");
+    } else if (is_busy(face)) {
+        answer_busy(face, request);
     } else if (!runtimes_find(face->spec.runtimes, document.runtime, &runtime)) {
         sbx_field_error_set(&err, "/runtime", "is not a runtime of this agent");
         answer_field_error(request, &err);

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/sbx_wall.h"
@@ -224,4 +225,35 @@ init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean))
     init->turns = 0;
     init->on_swept = on_swept;
     (void)uv_timer_start(&init->retry, init_on_retry, 0, SWEEP_MS); /* cannot fail: callback set */
+}
+
+/* What would not die is the launcher's, with all of the sandbox. */
+static void
+init_on_late_sweep(void *arg _unused_, bool clean _unused_)
+{
+}
+
+/* As wait4 will tell it, but for children that it has waited for. */
+static void
+init_account_living(struct init *init, pid_t pid)
+{
+    struct timespec used;
+    clockid_t clock;
+
+    if (clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &used) == 0) {
+        init->usage.cpu_ms += (uint64_t)used.tv_sec * 1000u + ((uint64_t)used.tv_nsec + 500000u) / 1000000u;
+    }
+}
+
+void
+init_main_ends(struct init *init)
+{
+    init_account_living(init, init->main);
+    if (!sbx_wall_is_off(SBX_WALL_SWEEP)) {
+        init_kill_all(init);
+    }
+    init->main = 0;
+    init->turns = 0;
+    init->on_swept = init_on_late_sweep;
+    (void)uv_timer_start(&init->retry, init_on_retry, SWEEP_MS, SWEEP_MS); /* cannot fail: callback set */
 }

@@ -47,6 +47,11 @@ void init_watch_drop(struct init *init, struct init_watch *watch);
 void init_each_child(pid_t of, void (*each)(pid_t pid, void *arg), void *arg);
 /* SIGKILL to everything that descends from us, now. */
 void init_kill_all(const struct init *init);
+/*
+ * Instead of on_main_exit: the main child has said that it ends. All are killed, now; who is not dead yet is reaped, and if
+ * need be killed again, in the loop's time. Nothing else may be started any more.
+ */
+void init_main_ends(struct init *init);
 /* Kills until no child is left, or it is clear that one will not die, then calls back from the loop. After
  * on_main_exit. */
 void init_sweep(struct init *init, void (*on_swept)(void *arg, bool clean));

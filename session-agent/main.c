@@ -216,6 +216,7 @@ agent_make_face(struct agent *agent)
                 .captures = !options->inside,
                 .feeds_stdin = !options->inside || options->nested,
                 .takes_census = options->nested,
+                .takes_word = options->inside && !options->nested,
                 .terminals = options->inside ? FD_TERMINALS : -1,
                 .stdio = {FD_STDIN, FD_STDOUT, FD_STDERR},
             },

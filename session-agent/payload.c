@@ -179,7 +179,7 @@ payload_spawn(struct payload *ret, const struct payload_spec *spec)
         (void)close(fds[0]); /* never used */
         return r;
     }
-    *ret = (struct payload){ .pid = pid, .status_fd = fds[0] };
+    *ret = (struct payload){ .pid = pid, .status_fd = fds[0], .word_fd = -1 };
     return 0;
 }
 

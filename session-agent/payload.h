@@ -30,6 +30,7 @@ struct payload_spec {
 struct payload {
     pid_t pid;
     int status_fd;
+    int word_fd; /* the owner's to close: where its last word comes (last_word.h); -1: it will say none */
 };
 
 _must_check_ int payload_spawn(struct payload *ret, const struct payload_spec *spec);

@@ -402,6 +402,7 @@ step_read(struct step_request *ret, struct sbx_field_error *err)
         "max_artifact_bytes",
         "limits",
         "session",
+        "is_last",
         NULL,
     };
     const json_t *root = ret->root;
@@ -413,7 +414,8 @@ step_read(struct step_request *ret, struct sbx_field_error *err)
         !sbx_json_get_array(root, "", "args", REQUEST_MAX_ARGS, &ret->args, err) ||
         !sbx_json_get_object(root, "", "env", &ret->env, err) ||
         !sbx_json_get_array(root, "", "artifacts", REQUEST_MAX_ARTIFACTS, &ret->artifacts, err) ||
-        !sbx_json_get_object(root, "", "session", &ret->session, err)) {
+        !sbx_json_get_object(root, "", "session", &ret->session, err) ||
+        !sbx_json_get_bool(root, "", "is_last", &ret->is_last, err)) {
         return false;
     }
     if (ret->code == NULL) {

@@ -59,6 +59,7 @@ struct step_request {
     uint64_t max_artifact_bytes;
     unsigned processes; /* 0: no limit given */
     json_t *session;    /* NULL, or the document of a session of that id, to be opened first */
+    bool is_last;       /* nothing else will be started by this agent */
 };
 
 struct prepare_request {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "session-agent/confine.h"
+#include "session-agent/last_word.h"
 #include "session-agent/slot_work.h"
 
 #define FORKED_MS 2000  /* it was asked for before this agent was */
@@ -135,7 +136,7 @@ slot_clear(struct slot *slot)
         pair_close(slot->early[i]);
         slot->given[i] = -1;
     }
-    slot->payload = (struct payload){ .status_fd = -1 };
+    slot->payload = (struct payload){ .status_fd = -1, .word_fd = -1 };
     slot->state = SLOT_NONE;
     slot->is_forked = false;
     strings_deinit(&slot->argv);
@@ -358,13 +359,13 @@ slot_begin_started(struct slot *slot)
 static int
 slot_begin_forked(struct slot *slot)
 {
-    int on = 1;
+    int r;
 
     slot->is_forked = true;
     slot->fd = slot->spec.forked;
     slot->spec.forked = -1;
-    return setsockopt(slot->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ? -errno
-                                                                              : slot_wait(slot, FORKED_MS);
+    r = last_word_expect(slot->fd); /* its first is told by the same credentials */
+    return r < 0 ? r : slot_wait(slot, FORKED_MS);
 }
 
 /* Without the one outside there may still be one of our own. */
@@ -546,6 +547,7 @@ slot_hand_over(struct slot *slot, const char *runtime, const struct payload_spec
     }
     is_sent = slot_work_write(&text, &document) && is_quiet(slot) &&
               confine_slot(slot->payload.pid, &limits) &&
+              (slot->is_forked || work->has_control || last_word_expect(slot->fd) == 0) &&
               (slot->is_early ? early_send(slot, &text) : work_send(slot, work, &text));
     if (text.data != NULL) {
         explicit_bzero(text.data, text.len);
@@ -559,6 +561,10 @@ slot_start(struct slot *slot, const char *runtime, const struct payload_spec *wo
     if (slot != NULL && slot_hand_over(slot, runtime, work)) {
         *ret = slot->payload;
         init_watch_drop(slot->spec.init, &slot->watch);
+        if (!work->has_control) {
+            ret->word_fd = slot->fd;
+            slot->fd = -1;
+        }
         slot_clear(slot);
         return 0;
     }
@@ -593,7 +599,7 @@ slot_new(struct slot **ret, const struct slot_spec *spec)
     slot->fd = -1;
     memset(slot->early, -1, sizeof(slot->early));
     memset(slot->given, -1, sizeof(slot->given));
-    slot->payload.status_fd = -1;
+    slot->payload.status_fd = slot->payload.word_fd = -1;
     *ret = slot;
     return 0;
 }

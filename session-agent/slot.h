@@ -57,7 +57,7 @@ enum slot_pipe { SLOT_STEP_IN, SLOT_STEP_OUT, SLOT_STEP_ERR, SLOT_TALK, SLOT_OUT
 _must_check_ int slot_pipe(struct slot *slot, const char *runtime, enum slot_pipe which, int fds[2]);
 /*
  * The slot as a payload of this runtime (NULL: what no slot can be), or when that cannot be a child of its own, as
- * payload_spawn. A slot is gone afterwards.
+ * payload_spawn. A slot is gone afterwards; of one that got a step's work the socket is the payload's word_fd.
  */
 _must_check_ int slot_start(struct slot *slot, const char *runtime, const struct payload_spec *work,
                             struct payload *ret);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/sbx_capture.h"
@@ -13,6 +14,7 @@
 #include "lib/sbx_wall.h"
 #include "session-agent/census.h"
 #include "session-agent/environ.h"
+#include "session-agent/last_word.h"
 #include "session-agent/payload.h"
 #include "session-agent/report.h"
 #include "session-agent/slot.h"
@@ -35,9 +37,11 @@ struct step {
     struct step_request request;
     struct runtime_entry runtime;
     struct payload payload;
+    struct last_word word;
     uint64_t started_ns, ended_ns;
     int wait_status;
     bool timed_out;
+    bool is_killed;  /* so its last word is no more worth anything */
     bool is_crowded; /* more processes than allowed were seen */
     bool swept;
 
@@ -115,9 +119,10 @@ timers_close(struct step *step)
 {
     uv_close((uv_handle_t *)&step->timer, step_on_handle_closed);
     uv_close((uv_handle_t *)&step->census, step_on_handle_closed);
+    last_word_close(&step->word, step_on_handle_closed);
 }
 
-/* The result and the artifacts, with the payload's rights; its processes are all dead. */
+/* The result and the artifacts, with the payload's rights; its processes are all dead, or killed where there is but a result. */
 static const char *
 step_gather(struct step *step, struct sbx_buf *result, struct collection *files)
 {
@@ -248,16 +253,66 @@ step_on_swept(void *arg, bool clean)
 }
 
 static void
-step_on_main_exit(void *arg, int wait_status)
+step_over(struct step *step, int wait_status)
 {
-    struct step *step = arg;
-
     step->ended_ns = sbx_now_mono_ns();
     step->wait_status = wait_status;
     uv_timer_stop(&step->timer);
     uv_timer_stop(&step->census);
+    last_word_ignore(&step->word);
+}
+
+static void
+step_on_main_exit(void *arg, int wait_status)
+{
+    struct step *step = arg;
+
+    step_over(step, wait_status);
     /* Orphans, however often they forked, do not outlive the step. */
     init_sweep(step->host->init, step_on_swept);
+}
+
+/* It is killed before it is believed, with all that it started: there is no other end that could follow. */
+static void
+step_on_word(void *arg, int status)
+{
+    struct step *step = arg;
+
+    if (!step->is_killed) {
+        step_over(step, W_EXITCODE(status, 0));
+        init_main_ends(step->host->init);
+        step_finish(step);
+    }
+}
+
+/* Where somebody looks at its files, or something else may follow, everybody is to be dead first. */
+static int
+word_await(struct step *step)
+{
+    bool is_taken = step->host->takes_word && step->host->init->is_pid1 && step->request.is_last &&
+                    json_array_size(step->request.artifacts) == 0;
+    int r;
+
+    step->word.fd = step->payload.word_fd;
+    if (step->word.fd < 0) {
+        return 0;
+    }
+    step->word.from = step->payload.pid;
+    step->word.on_word = step_on_word;
+    step->word.arg = step;
+    r = last_word_listen(&step->word, step->host->loop, step);
+    step->n_handles += step->word.fd >= 0;
+    if (!is_taken) {
+        last_word_ignore(&step->word); /* open as long as somebody may write to it */
+    }
+    return r;
+}
+
+static void
+step_kill(struct step *step)
+{
+    step->is_killed = true;
+    init_kill_all(step->host->init);
 }
 
 static void
@@ -266,7 +321,7 @@ step_on_deadline(uv_timer_t *timer)
     struct step *step = timer->data;
 
     step->timed_out = true;
-    init_kill_all(step->host->init);
+    step_kill(step);
 }
 
 static void
@@ -277,7 +332,7 @@ step_on_census(uv_timer_t *timer)
     if (census_is_over(step->request.processes)) {
         step->is_crowded = true;
         uv_timer_stop(timer);
-        init_kill_all(step->host->init);
+        step_kill(step);
     }
 }
 
@@ -294,7 +349,7 @@ void
 step_cancel(struct step *step)
 {
     if (!step->swept) {
-        init_kill_all(step->host->init);
+        step_kill(step);
     }
 }
 
@@ -549,6 +604,8 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
     step->session = spec->session;
     step->request = *request;
     step->runtime = spec->runtime;
+    step->payload = (struct payload){ .status_fd = -1, .word_fd = -1 };
+    step->word.fd = -1;
     step->report.max = REPORT_MAX;
     sbx_capture_init(&step->output[0], STEP_OUTPUT_KEEP);
     sbx_capture_init(&step->output[1], STEP_OUTPUT_KEEP);
@@ -575,9 +632,10 @@ step_start(struct step **ret, const struct step_spec *spec, struct step_request 
     (void)uv_timer_start(&step->timer, step_on_deadline, step->request.timeout_ms,
                          0); /* cannot fail: callback set */
     census_start(step);
-    r = pipes_run(step);
+    r = word_await(step);
+    r = r < 0 ? r : pipes_run(step);
     if (r < 0) {
-        init_kill_all(host->init); /* on_done tells the rest */
+        step_kill(step); /* on_done tells the rest */
     }
     *request = (struct step_request){ 0 };
     *ret = step;

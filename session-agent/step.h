@@ -4,6 +4,7 @@
  *
  *   start -> running -> (main child ended | deadline | cancel) -> sweeping
  *         -> (standalone: output read to its end) -> reported
+ *            running -> (main child said that it ends) -> reported: all are killed, nobody waits for them to be dead
  */
 #pragma once
 
@@ -30,6 +31,7 @@ struct step_host {
     bool captures;       /* standalone: reads the output itself */
     bool feeds_stdin;    /* a request may bring the input */
     bool takes_census;   /* no control group counts a step's processes one by one */
+    bool takes_word;     /* of an interpreter that it ends, for an end (last_word.h) */
     int terminals;       /* descriptor of a devpts; -1: no sandbox's */
     int stdio[3];        /* what is not a pipe of the step: made outside */
 };

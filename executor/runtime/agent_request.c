@@ -126,6 +126,7 @@ agent_request_run(struct sbx_buf *out, const struct runtime_run *run, const char
     sbx_jsonw_str(&w, "sessionId", run->id);
     sbx_jsonw_str(&w, "stepId", run->id);
     write_session(&w, run, token);
+    sbx_jsonw_bool(&w, "is_last", true); /* whatever may follow is to fetch its files */
     sbx_jsonw_strn(&w, "code", run->code, run->code_len);
     write_strings(&w, "args", run->args, run->n_args);
     if (run->event_json != NULL) {

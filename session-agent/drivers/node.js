@@ -8,7 +8,8 @@ const path = require('path');
 const driver = __filename;
 
 // Without a source it waits for its work first, which may be that of repl.js too.
-if (process.argv.length < 3 && require('./node_slot.js')(rehearse) === 'context') {
+const work = process.argv.length < 3 ? require('./node_slot.js')(rehearse) : null;
+if (work && work.mode === 'context') {
   const { Module } = require('module');
   delete require.cache[driver];
   Module._load(process.argv[1], null, true);
@@ -70,7 +71,9 @@ process.on('exit', function last(code) {
   const isAll = process.listeners('exit').at(-1) === last && process.emit === emit && process.reallyExit === reallyExit &&
     !Object.keys(require.cache).some((name) => name.endsWith('.node'));
   if (code === 0 && isAll) {
-    process.reallyExit(process.exitCode || 0);
+    const status = process.exitCode || 0;
+    if (work) work.lastWord(status);
+    process.reallyExit(status);
   }
 });
 

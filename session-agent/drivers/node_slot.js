@@ -1,7 +1,7 @@
 'use strict';
 // Waits for work on descriptor 3 (docs/agent.md, "Slots"), and makes of this process one that was started with it.
 // It cannot be given descriptors: 0 to 2 are a program's, 5 and 6 the output of a session's interpreter, and 3 is, when
-// the work has come, closed or that interpreter's own.
+// the work has come, for a program's last word or that interpreter's own.
 const fs = require('fs');
 const { Module } = require('module');
 
@@ -44,6 +44,23 @@ function rehearse(driver) {
   }
 }
 
+// Says that this process ends, right before it does (session-agent/last_word.h). Descriptor 3 is kept for that, unless the program
+// puts something else there; programs that it starts do not have it: node sees to that for all that it was started with.
+function wordOf() {
+  const { fstatSync, writeSync } = fs;
+  const word = Buffer.from('E\0');
+  const { dev, ino } = fstatSync(3);
+  return (code) => {
+    try {
+      const now = fstatSync(3);
+      if (now.dev === dev && now.ino === ino) {
+        word[1] = code;
+        writeSync(3, word);
+      }
+    } catch {}
+  };
+}
+
 module.exports = (driver) => {
   delete Module._cache[__filename];
   module.parent.children.length = 0;
@@ -54,8 +71,9 @@ module.exports = (driver) => {
   } catch {}
   fs.writeSync(3, 'R');
   const work = JSON.parse(read(read(4).readUInt32LE()).toString());
+  let lastWord = null;
   if (work.mode === 'job') {
-    fs.closeSync(3);
+    lastWord = wordOf();
   } else {
     place(0, '/dev/null', 'r');
     place(1, '/proc/self/fd/5', 'w');
@@ -70,5 +88,5 @@ module.exports = (driver) => {
   Object.assign(process.env, work.env);
   process.argv.splice(1, process.argv.length, ...work.argv.slice(work.skip));
   Module._initPaths(); // by what HOME is now
-  return work.mode;
+  return { mode: work.mode, lastWord };
 };

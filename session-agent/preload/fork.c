@@ -25,6 +25,7 @@
 #include "lib/sbx_wall.h"
 #include "lib/sbx_zygote.h"
 #include "session-agent/confine.h"
+#include "session-agent/last_word_form.h"
 #include "session-agent/preload/huge.h"
 #include "session-agent/preload/prefault.h"
 
@@ -38,6 +39,7 @@
 #define SAMPLE_FD 5
 #define N_SAMPLES 2
 #define WORK_FDS 4
+#define WORD_FD 63      /* the last that needs no larger table: a program gets the lowest that are free */
 #define MAX_FILTER 4096 /* BPF_MAXINSNS */
 
 /* Of descriptors; where there is none of time, the groups begin there. */
@@ -56,6 +58,12 @@ static struct sock_fprog filter = { .filter = filter_text };
 /* Of this process: the first pause() is until it is a slot, the second until its work has come. */
 static enum { PHASE_ZYGOTE, PHASE_SLOT, PHASE_WORK } phase;
 static bool is_sample; /* this process does the work of nobody */
+/* By which a step's last word is said. A program may put something else in its place: the socket is known by its inode. */
+static struct {
+    pid_t pid; /* 0: no word is said */
+    dev_t device;
+    ino_t inode;
+} word;
 
 static bool
 fail(enum sbx_zygote_stage stage)
@@ -286,6 +294,32 @@ serve(void)
     } while (true);
 }
 
+/* For a step. No program that is executed has it. */
+static void
+word_keep(void)
+{
+    struct stat st;
+
+    if (fcntl(SLOT_FD, F_DUPFD_CLOEXEC, WORD_FD) == WORD_FD && fstat(WORD_FD, &st) == 0) {
+        word.device = st.st_dev;
+        word.inode = st.st_ino;
+        word.pid = getpid();
+    }
+}
+
+/* By who was given the work, not by its children, which have all that is here. */
+static void
+word_say(int status)
+{
+    const unsigned char text[LAST_WORD_SIZE] = { LAST_WORD_MARK, (unsigned char)status };
+    struct stat st;
+
+    if (word.pid == getpid() && fstat(WORD_FD, &st) == 0 && st.st_dev == word.device &&
+        st.st_ino == word.inode) {
+        (void)send(WORD_FD, text, sizeof(text), MSG_DONTWAIT | MSG_NOSIGNAL); /* it is learnt anyway */
+    }
+}
+
 /* Its first three are put in their places, a session's driver's beside the socket, where the interpreter reads the rest. */
 static bool
 work_descriptors(void)
@@ -320,6 +354,9 @@ work_descriptors(void)
         if (fds[i] != number && (dup2(fds[i], number) < 0 || close(fds[i]) < 0)) {
             return false;
         }
+    }
+    if (n == 3) {
+        word_keep();
     }
     return true;
 }
@@ -366,6 +403,7 @@ _exit(int status)
     if (is_sample && phase == PHASE_WORK) {
         prefault_note();
     }
+    word_say(status);
     while (true) {
         (void)syscall(SYS_exit_group, status);
     }

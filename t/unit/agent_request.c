@@ -73,6 +73,8 @@ static const struct bad steps[] = {
     { T ",\"y\":1}", "/y" },
     { T ",\"session\":[]}", "/session" },
     { T ",\"session\":\"s\"}", "/session" },
+    { T ",\"is_last\":1}", "/is_last" },
+    { T ",\"is_last\":\"true\"}", "/is_last" },
     { T ",\"runtime\":1}", "/runtime" },
     { T ",\"args\":\"a\"}", "/args" },
     { T ",\"args\":[\"a\",1]}", "/args/1" },
