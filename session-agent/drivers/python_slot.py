@@ -157,16 +157,17 @@ def rehearse():
     agent.close()
 
 
-def _offer(agent, mode, argv, quoted):
+def _offer(agent, quoted, argv, *steps):
     """Work of nobody, on its way to a slot. Nobody reads what it prints, and all descriptors stay open."""
     env = {**_environ, **{name: "/run/sandbox/sample" for name in _VARIABLES}}
     env = ",".join(["%s:%s" % (quoted(name), quoted(value)) for name, value in env.items()])
-    work = '{"mode":"%s","argv":[%s],"skip":1,"cwd":"/","env":{%s}}' % (mode, ",".join(map(quoted, argv)), env)
+    mode = "context" if steps else "job"
+    work = '{"mode":"%s","argv":[%s],"skip":1,"cwd":"/workspace","env":{%s}}' % (mode, ",".join(map(quoted, argv)), env)
     fds = [posix.pipe()[end] for end in (0, 1, 1)]
-    if mode == "context":
-        driver, steps = _socket.socketpair()
-        _repl["offer"](steps, b"x = 1", b"display.__globals__['posix']._exit(0)")
-        steps.detach()
+    if steps:
+        driver, above = _socket.socketpair()
+        _repl["offer"](above, *steps)
+        above.detach()
         fds.append(driver.detach())
     fds = b"".join([fd.to_bytes(4, sys.byteorder) for fd in fds])
     agent.sendmsg([work.encode()], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
@@ -174,15 +175,17 @@ def _offer(agent, mode, argv, quoted):
 
 def offer(source):
     """
-    A job and a session of nobody, from the first free descriptor on: children of a zygote do them and tell which pages
-    both write to (session-agent/preload/prefault.c).
+    A job and sessions of nobody, from the first free descriptor on: children of a zygote do them and tell which pages
+    all write to (session-agent/preload/prefault.c). No session that goes on wants those of an end, nor of what ends it within
+    a step.
     """
     known = set(sys.modules)
     from _json import encode_basestring_ascii as quoted
 
-    pairs = [_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET) for _ in range(2)]
-    _offer(pairs[0][1], "job", (sys.executable, __file__, source), quoted)
-    _offer(pairs[1][1], "context", (sys.executable, __file__), quoted)
+    pairs = [_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET) for _ in range(3)]
+    _offer(pairs[0][1], quoted, (sys.executable, __file__, source))
+    _offer(pairs[1][1], quoted, (sys.executable, __file__), b"display.__globals__['posix']._exit(0)")
+    _offer(pairs[2][1], quoted, (sys.executable, __file__), b"x = 1")
     for slot, agent in pairs:
         slot.detach()
         agent.detach()

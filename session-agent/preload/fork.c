@@ -35,9 +35,9 @@
 #define PAYLOAD_ID 1000
 #define SLOT_FD 3
 #define HIGH_FD 32
-/* Pairs of slots' sockets with work of nobody in them, of a job and of a session; behind them what that needs (python_slot.py). */
+/* Pairs of slots' sockets with work of nobody in them, of a job and of sessions; behind them what that needs (python_slot.py). */
 #define SAMPLE_FD 5
-#define N_SAMPLES 2
+#define N_SAMPLES 3
 #define WORK_FDS 4
 #define WORD_FD 63      /* the last that needs no larger table: a program gets the lowest that are free */
 #define MAX_FILTER 4096 /* BPF_MAXINSNS */

@@ -162,7 +162,7 @@ sub own_pages { my ($pid) = @_; return (slurp("/proc/$pid/smaps_rollup") =~ /^Pr
 {
     my ($waiting, $origin) = prepared($c, 'python');
     my ($slot) = children(pid_of($l, $waiting));
-    ok($l->wait_until(30, sub { own_pages($slot) >= 150 }), 'while it waits it takes the pages that work will want') or diag(own_pages($slot));
+    ok($l->wait_until(30, sub { own_pages($slot) >= 80 }), 'while it waits it takes the pages that work will want') or diag(own_pages($slot));
     cmp_ok(own_pages($slot), '<=', 350, 'and no others');
     my ($hurried) = prepared($c, 'python');
     $c->adopt($hurried);
