@@ -530,6 +530,16 @@ work_send(const struct slot *slot, const struct payload_spec *payload, struct sb
     return sendmsg(slot->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text->len;
 }
 
+/*
+ * Forked ones and Node. No other: a socket of datagrams that wants to know who they are from gets a name from the kernel when it
+ * sends one, and of a socket that was made in here a program could list that.
+ */
+static bool
+says_word(const struct slot *slot, const struct payload_spec *work)
+{
+    return !work->has_control && (slot->is_forked || slot->is_early);
+}
+
 static bool
 slot_hand_over(struct slot *slot, const char *runtime, const struct payload_spec *work)
 {
@@ -547,7 +557,7 @@ slot_hand_over(struct slot *slot, const char *runtime, const struct payload_spec
     }
     is_sent = slot_work_write(&text, &document) && is_quiet(slot) &&
               confine_slot(slot->payload.pid, &limits) &&
-              (slot->is_forked || work->has_control || last_word_expect(slot->fd) == 0) &&
+              (slot->is_forked || !says_word(slot, work) || last_word_expect(slot->fd) == 0) &&
               (slot->is_early ? early_send(slot, &text) : work_send(slot, work, &text));
     if (text.data != NULL) {
         explicit_bzero(text.data, text.len);
@@ -561,7 +571,7 @@ slot_start(struct slot *slot, const char *runtime, const struct payload_spec *wo
     if (slot != NULL && slot_hand_over(slot, runtime, work)) {
         *ret = slot->payload;
         init_watch_drop(slot->spec.init, &slot->watch);
-        if (!work->has_control) {
+        if (says_word(slot, work)) {
             ret->word_fd = slot->fd;
             slot->fd = -1;
         }

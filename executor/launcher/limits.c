@@ -195,8 +195,14 @@ limits_due(struct sandbox *sb, const struct sandbox_host *host)
     return host->tree.ops->cpu(&sb->cgroup, &cpu_us) < 0 || cpu_us - sb->active_us >= LIMITS_QUIET_US;
 }
 
-/* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death.
- */
+/* What is over before its first millisecond has cost something all the same. */
+static uint64_t
+some_ms(uint64_t ms)
+{
+    return ms > 0 ? ms : 1;
+}
+
+/* Counters that cannot be read count as they did before: a limit is then found one tick later, or by death. */
 static void
 usage_read(struct sandbox *sb, const struct sandbox_host *host, struct mounts_usage *ret_disk)
 {
@@ -205,7 +211,7 @@ usage_read(struct sandbox *sb, const struct sandbox_host *host, struct mounts_us
 
     if (host->tree.ops->read(&sb->cgroup, &usage) == 0) {
         activity_note(sb, usage.cpu_us);
-        report->cpu_ms = (usage.cpu_us - sb->before.cpu_us) / 1000;
+        report->cpu_ms = some_ms((usage.cpu_us - sb->before.cpu_us) / 1000);
         report->cpu_throttled_ms = (usage.throttled_us - sb->before.throttled_us) / 1000;
         report->peak_memory_bytes = usage.peak_bytes;
         report->oom_kills = (uint32_t)(usage.oom_kills - sb->before.oom_kills);
@@ -226,7 +232,7 @@ limits_check(struct sandbox *sb, const struct sandbox_host *host, bool is_alive)
     struct mounts_usage disk = { .max_files = UINT64_MAX };
 
     usage_read(sb, host, &disk);
-    report->wall_ms = sandbox_now_ms() - sb->adopted_ms;
+    report->wall_ms = some_ms(sandbox_now_ms() - sb->adopted_ms);
     if (report->verdict != LAUNCH_LIMIT_NONE) {
         return;
     }

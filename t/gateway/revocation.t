@@ -58,7 +58,7 @@ s/req_\w+// for my ($x, $y) = ($reply->{content}, $bad->{content});
 is($x, $y, 'byte by byte');
 like($t->logged(1), qr/./, 'there is an access log');
 ok($t->wait_until(30, sub { grep { /denied=token_revoked/ } $t->access_log }), 'which says why');
-my ($denial) = grep { $_->{request_id} eq $reply->{headers}{'x-request-id'} } $t->denials(1);
+my ($denial) = $t->denials(1, sub { $_->{request_id} eq $reply->{headers}{'x-request-id'} });
 is_deeply([@{$denial}{qw(tenant subject code)}], ['acme', 'ann', 'unauthorized'], 'and the denial log who it was');
 cmp_ok($t->metric('refused_total', qr/token_revoked/), '>=', 1, 'the metrics count it');
 is(statuses(token(jti => 'j2')), '200', 'another token of the same subject');

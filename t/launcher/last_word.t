@@ -196,6 +196,7 @@ my %node = (
     'closed'            => ['require("fs").closeSync(3); console.log(1)', "0 1\n"],
     'another socket'    => ['require("fs").closeSync(3); require("net").createServer().listen("/tmp/s", () => { console.log(1); process.exit(0) })', "0 1\n"],
     'a word'            => ['require("fs").writeSync(3, Buffer.from("E\x07")); setTimeout(() => {}, 60000)', '7 '],
+    'no name'           => ['console.log(require("fs").readFileSync("/proc/net/unix", "utf8").match(/@.*/g))', "0 null\n"],
     'nonsense'          => ['require("fs").writeSync(3, "nonsense"); console.log(1); process.exitCode = 2', "2 1\n"],
     'a word too long'   => ['require("fs").writeSync(3, Buffer.from("E\0\0")); console.log(1)', "0 1\n"],
     'a program'         => ['console.log(require("child_process").execSync("ls /proc/self/fd | tr \"\\n\" .").toString())', "0 0.1.2.3.\n"],

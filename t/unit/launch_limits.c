@@ -188,6 +188,16 @@ test_numbers(void)
     is_uint(sb.report.disk_bytes, 1u << 20, "a full disk is no verdict");
     is_uint(sb.report.verdict, LAUNCH_LIMIT_NONE, "exactly as much as allowed is allowed");
 
+    play(&sb, 0);
+    usage.cpu_us = sb.before.cpu_us + 800;
+    now_ms = sb.adopted_ms;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.cpu_ms, 1, "what takes less than a millisecond takes one");
+    is_uint(sb.report.wall_ms, 1, "of the wall clock, too");
+    usage.cpu_us = sb.before.cpu_us + 1999;
+    limits_check(&sb, &host, true);
+    is_uint(sb.report.cpu_ms, 1, "and the second is not begun for it");
+
     play(&sb, 1u << OOM);
     usage.limit_hits = 0;
     limits_check(&sb, &host, true);

@@ -113,10 +113,10 @@ sub metric {
     return $sum;
 }
 
-# Lines of the denial log, decoded, once there are $n.
+# Lines of the denial log, decoded, once there are $n; with $wanted only those for which it is true. They come some time after the answers.
 sub denials {
-    my ($self, $n) = @_;
-    my $lines = sub { [map { eval { $JSON->decode($_) } // { broken => $_ } } split /\n/, $self->read_file('denials.jsonl')] };
+    my ($self, $n, $wanted) = @_;
+    my $lines = sub { [grep { !$wanted || $wanted->() } map { eval { $JSON->decode($_) } // { broken => $_ } } split /\n/, $self->read_file('denials.jsonl')] };
     $self->wait_until(30, sub { @{ $lines->() } >= ($n // 0) });
     return @{ $lines->() };
 }
