@@ -324,7 +324,7 @@ host_try_disk(struct host_trial *trial)
     int fd, disk = -1, r;
 
     trial->why = "a tmpfs with a size";
-    r = mounts_disk_new(&disk, getuid(), 16 * TRIAL_DISK);
+    r = mounts_disk_new(&disk, getuid(), 16ull * TRIAL_DISK);
     if (r == 0) {
         r = mounts_disk_resize(disk, TRIAL_DISK);
     }

@@ -33,11 +33,10 @@ static void
 touch(uintptr_t entry)
 {
     volatile char *at = (volatile char *)(entry & ~(PAGE - 1));
+    char byte = *at;
 
-    if (entry & IS_READ) {
-        (void)*at;
-    } else {
-        *at = *at; /* nobody else runs here */
+    if (!(entry & IS_READ)) {
+        *at = byte; /* nobody else runs here */
     }
 }
 
