@@ -1,45 +1,24 @@
 #include "session-agent/last_word.h"
 
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/sbx_list.h"
 #include "session-agent/last_word_form.h"
+#include "session-agent/sender.h"
 
-/* The kernel's word for who sent it; 0: it gives none. */
-static pid_t
-sender(struct msghdr *message)
-{
-    struct ucred who = { 0 };
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
-
-    if (cmsg != NULL && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS &&
-        cmsg->cmsg_len == CMSG_LEN(sizeof(who))) {
-        memcpy(&who, CMSG_DATA(cmsg), sizeof(who));
-    }
-    return who.pid;
-}
-
-/* The status; -EAGAIN: nothing yet; anything else: no word will come. There is no room for descriptors, so none is taken. */
+/* The status; -EAGAIN: nothing yet; anything else: no word will come. */
 static int
 word_read(const struct last_word *word)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(struct ucred))];
-    } control;
     unsigned char bytes[LAST_WORD_SIZE + 1];
-    struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-    };
-    ssize_t n = recvmsg(word->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct ucred who;
+    ssize_t n = sender_receive(word->fd, bytes, sizeof(bytes), &who);
 
     if (n < 0) {
-        return errno == EINTR ? -EAGAIN : -errno;
+        return (int)n;
     }
-    if (n != LAST_WORD_SIZE || bytes[0] != LAST_WORD_MARK || sender(&message) != word->from) {
+    if (n != LAST_WORD_SIZE || bytes[0] != LAST_WORD_MARK || who.pid != word->from) {
         return -EPROTO;
     }
     return bytes[1];

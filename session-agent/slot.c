@@ -12,6 +12,7 @@
 
 #include "session-agent/confine.h"
 #include "session-agent/last_word.h"
+#include "session-agent/sender.h"
 #include "session-agent/slot_work.h"
 
 #define FORKED_MS 2000  /* it was asked for before this agent was */
@@ -163,51 +164,31 @@ slot_own(struct slot *slot, pid_t pid)
     init_watch_add(slot->spec.init, &slot->watch);
 }
 
-static pid_t
-sender(struct msghdr *message, const struct identity *identity)
+static bool
+is_of(const struct ucred *who, const struct identity *identity)
 {
-    struct ucred who = { 0 };
-    struct cmsghdr *cmsg;
-
-    for (cmsg = CMSG_FIRSTHDR(message); cmsg != NULL; cmsg = CMSG_NXTHDR(message, cmsg)) {
-        if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS &&
-            cmsg->cmsg_len == CMSG_LEN(sizeof(who))) {
-            memcpy(&who, CMSG_DATA(cmsg), sizeof(who));
-        }
-    }
-    return who.pid > 1 && (!identity->change || (who.uid == identity->uid && who.gid == identity->gid))
-               ? who.pid
-               : 0;
+    return who->pid > 1 && (!identity->change || (who->uid == identity->uid && who->gid == identity->gid));
 }
 
 /* -EAGAIN: nothing yet. */
 static int
 ready_read(struct slot *slot)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(struct ucred))];
-    } control;
+    struct ucred who;
     char bytes[2];
-    struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-    };
-    ssize_t n = recvmsg(slot->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    pid_t pid;
+    ssize_t n = sender_receive(slot->fd, bytes, sizeof(bytes), &who);
 
     if (n < 0) {
-        return errno == EINTR ? -EAGAIN : -errno;
+        return (int)n;
     }
     if (n != 1 || bytes[0] != 'R') {
         return -EPROTO;
     }
     if (slot->payload.pid == 0) {
-        pid = sender(&message, &slot->spec.identity);
-        if (pid == 0) {
+        if (!is_of(&who, &slot->spec.identity)) {
             return -EPROTO;
         }
-        slot_own(slot, pid);
+        slot_own(slot, who.pid);
     }
     return 0;
 }

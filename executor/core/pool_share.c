@@ -232,6 +232,13 @@ share_refill(struct pool_share *share, uint64_t now_ms)
     }
 }
 
+/* Of two times, of which what is over does not count. */
+static uint64_t
+sooner(uint64_t next_ms, uint64_t at_ms, uint64_t now_ms)
+{
+    return at_ms > now_ms && at_ms < next_ms ? at_ms : next_ms;
+}
+
 /* The next time that a member may begin what it may not begin now. */
 static void
 share_wake_when_quiet(struct pool_share *share, uint64_t now_ms)
@@ -240,14 +247,10 @@ share_wake_when_quiet(struct pool_share *share, uint64_t now_ms)
     struct list *it, *after;
 
     list_each (it, after, &share->members) {
-        uint64_t at_ms = member_quiet_at(list_entry(it, struct pool_member, link));
-
-        next_ms = at_ms > now_ms && at_ms < next_ms ? at_ms : next_ms;
+        next_ms = sooner(next_ms, member_quiet_at(list_entry(it, struct pool_member, link)), now_ms);
     }
     list_each (it, after, &share->claims) {
-        uint64_t at_ms = list_entry(it, struct pool_claim, link)->low_at_ms;
-
-        next_ms = at_ms > now_ms && at_ms < next_ms ? at_ms : next_ms;
+        next_ms = sooner(next_ms, list_entry(it, struct pool_claim, link)->low_at_ms, now_ms);
     }
     if (next_ms != UINT64_MAX) {
         timer_start(share->wake, next_ms - now_ms);
