@@ -40,6 +40,14 @@ void sbx_json_pointer(char *out, size_t size, const char *path, const char *key,
  */
 _must_check_ int sbx_json_parse(json_t **ret, const char *data, size_t len, struct sbx_field_error *err);
 
+/*
+ * The same for a document that is released soon, and before many others are read: its values lie in one place of the process,
+ * which is free again once all of them are released. Without sbx_json_arena_init() no more than sbx_json_parse().
+ */
+_must_check_ int sbx_json_parse_brief(json_t **ret, const char *data, size_t len, struct sbx_field_error *err);
+/* Of a process in which one thread has to do with jansson; true when there is an arena now (not where a sanitizer looks on). */
+bool sbx_json_arena_init(void);
+
 /* For _cleanup_: */
 static inline void
 sbx_json_decrefp(json_t **json)

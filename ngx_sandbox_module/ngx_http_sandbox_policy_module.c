@@ -36,6 +36,7 @@ static char *ngx_http_sandbox_policy_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_sandbox_policy_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_sandbox_policy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_sandbox_policy_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sandbox_policy_init_process(ngx_cycle_t *cycle);
 static void ngx_http_sandbox_policy_exit_process(ngx_cycle_t *cycle);
 
 static ngx_conf_enum_t ngx_http_sandbox_policy_modes[] = {
@@ -83,7 +84,7 @@ ngx_module_t ngx_http_sandbox_policy_module = {
     NGX_HTTP_MODULE,
     NULL,
     NULL,
-    NULL,
+    ngx_http_sandbox_policy_init_process,
     NULL,
     NULL,
     ngx_http_sandbox_policy_exit_process,
@@ -151,7 +152,7 @@ ngx_http_sandbox_policy_input(ngx_http_request_t *r, struct sbx_policy_input *in
 
     rc = ngx_http_sandbox_body(r, &body, &copy);
     if (rc == NGX_OK) {
-        parsed = sbx_json_parse(json, (const char *) body.data, body.len, err);
+        parsed = sbx_json_parse_brief(json, (const char *) body.data, body.len, err);
     }
     if (copy != NULL) {
         ngx_free(copy);
@@ -468,6 +469,15 @@ ngx_http_sandbox_policy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child
     ngx_conf_merge_uint_value(conf->mode, prev->mode, NGX_HTTP_SANDBOX_POLICY_OFF);
 
     return NGX_CONF_OK;
+}
+
+static ngx_int_t
+ngx_http_sandbox_policy_init_process(ngx_cycle_t *cycle)
+{
+    /* Not in the master: a reload that fails there takes its copy of this module, and the allocator with it, away again. */
+    (void) sbx_json_arena_init();
+
+    return NGX_OK;
 }
 
 static void
