@@ -33,7 +33,7 @@ is("$r->{exit_code} $r->{stderr}", "1 why\n", 'python: exit with a message');
 is(py('import os; os._exit(9)')->{exit_code}, 9, 'python: os._exit');
 is(py('import os, signal; os.kill(os.getpid(), signal.SIGTERM)')->{signal}, 'SIGTERM', 'python: a signal');
 is(py('print("x", end="")')->{stdout}, 'x', 'python: the last line is flushed');
-is(py('import sys; sys.stdout.write("soon\n"); import time; time.sleep(60)', timeout_ms => 700)->{stdout}, "soon\n",
+is(py('import sys; sys.stdout.write("soon\n"); import time; time.sleep(60)', timeout_ms => 4000)->{stdout}, "soon\n",
    'python: what was printed before a deadline is there');
 is(py("import atexit; atexit.register(print, 'bye')\nprint('hi')")->{stdout}, "hi\nbye\n", 'python: atexit');
 is(py("import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()")->{stdout}, "thread\n",

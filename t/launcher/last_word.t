@@ -136,7 +136,7 @@ my %ordinary = (
     'children left'       => ["import os, time\nif os.fork() == 0: time.sleep(60)\nprint(1)", "0 1\n"],
     'a pool'              => ["from multiprocessing import Pool\nwith Pool(2) as p: print(p.map(abs, [-1, -2]))", "0 [1, 2]\n"],
     'vfork'               => ["import subprocess\ntry: subprocess.run(['/absent'])\nexcept FileNotFoundError: print('absent')\nraise SystemExit(2)", "2 absent\n"],
-    'too late'            => ["print(1, flush=True)\nwhile True: pass", "late SIGKILL 1\n", timeout_ms => 1000],
+    'too late'            => ["print(1, flush=True)\nwhile True: pass", "late SIGKILL 1\n", timeout_ms => 3000],
 );
 for my $name (sort keys %ordinary) {
     my ($code, $end, %step) = @{ $ordinary{$name} };
