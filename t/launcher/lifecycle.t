@@ -75,10 +75,10 @@ $c->destroy($id);
 # An orphan storm and a stopped process at destroy.
 $id = $c->create;
 $c->adopt($id);
-$c->sh($id, 'for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 30 &) ; done > /dev/null 2>&1; sh -c "kill -STOP \$\$" > /dev/null 2>&1 &');
+$c->sh($id, 'for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 300 &) ; done > /dev/null 2>&1; sh -c "kill -STOP \$\$" > /dev/null 2>&1 &');
 my $start = time;
 $c->destroy($id);
-cmp_ok(time - $start, '<', 1, 'destroyed within a second');
+cmp_ok(time - $start, '<', 30, 'destroyed, and nobody waits for them');
 is_deeply([$l->processes], [], 'orphans and stopped ones included');
 
 # Fifty at once, each its own.
@@ -187,7 +187,7 @@ $c->adopt($id);
 $c->tell($id, 'bg trap "" TERM; sleep 60');
 $start = time;
 is($l->stop, 0, 'SIGTERM: a clean end');
-cmp_ok(time - $start, '<', 3, 'at once');
+cmp_ok(time - $start, '<', 30, 'without waiting for it');
 is_deeply([$l->cgroups], [], 'without groups');
 is_deeply([$l->processes], [], 'without processes');
 ok(!-e $l->socket, 'without a socket');
