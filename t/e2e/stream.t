@@ -97,10 +97,11 @@ is(scalar(grep { $_ eq 'end' } $s->names), 1, 'one end');
 my $session = ask('POST', '/v1/sessions', json => { language => 'python' });
 is($session->{status}, 201, 'a session') or diag explain $session;
 my $steps = "/v1/sessions/$session->{json}{session_id}/steps";
-$s = stream('POST', $steps, json => { code => "import time\nfor i in range(60):\n    print(i, flush=True); time.sleep(0.02)\ni" });
+$s = stream('POST', $steps, json => { code => "import os, time\nfor i in range(60):\n    print(i, flush=True); time.sleep(0.02)\n    while i == 40 and not os.path.exists('go'): time.sleep(0.02)\ni" });
 ok($s->until(20, sub { $s->{stdout} =~ /^2$/m }), 'a step says something');
 my $step = $s->{headers}{location};
 is(ask('GET', $step)->{json}{status}, 'running', 'before it has ended');
+is(ask('PUT', $steps =~ s/steps$/files\/go/r, body => 'x')->{status}, 201, 'now it may');
 for my $cut (1 .. 6) {
     $s->take(1 + int rand 200);
     $cut % 2 ? $s->reset : $s->leave;

@@ -47,18 +47,21 @@ my $twice = $t->executor_raw("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nConnection: c
 like($twice, qr{^HTTP/1\.1 400 }, 'two keys: 400');
 
 # In flight.
-my $slow = '{"language":"bash","code":"sleep 1; echo $RANDOM$RANDOM"}';
+# It ends when all was asked.
+my $slow = '{"language":"bash","code":"sleep 25"}';
 my $pid = fork // die $!;
 if (!$pid) {
     my $reply = post('slow', $slow, agent => 'slow');
     POSIX::_exit($reply->{status} == 200 ? 0 : 1);
 }
-ok($t->wait_until(30, sub { scalar @{ $t->executor_request('GET', '/v1/jobs?agent=slow', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} } }), 'it is there');
+my $job;
+ok($t->wait_until(30, sub { ($job) = @{ $t->executor_request('GET', '/v1/jobs?agent=slow', context => Sandbox::Context::sign($t->{key}))->{json}{jobs} }; $job }), 'it is there');
 my $flight = post('slow', $slow);
 is($flight->{status}, 409, 'in flight: 409');
 is($flight->{json}{code}, 'idempotency_in_flight', 'named');
 ok($flight->{headers}{'retry-after'} >= 1, 'with Retry-After');
 is(post('slow', $body)->{status}, 422, 'another body is a mismatch even then');
+is($t->executor_request('DELETE', "/v1/jobs/$job->{job_id}", context => Sandbox::Context::sign($t->{key}))->{status}, 200, 'it is ended');
 waitpid $pid, 0;
 is($?, 0, 'the first gets its answer');
 my $after = post('slow', $slow);
