@@ -36,7 +36,6 @@ while True: sys.stderr.write("x" * 4096)', 200000, 200001],
 );
 for my $case (@case) {
     my ($name, $limits, $language, $code, $limit, $observed, $hint) = @$case;
-    my $start = time;
     my $job = $t->job({ language => $language, code => $code, limits => $limits, wait => 30 });
     my $label = "$name ($language)";
     is($job->{status}, 'limit_exceeded', "$label: status") or diag explain $job;
@@ -45,7 +44,6 @@ for my $case (@case) {
     cmp_ok($job->{violation}{limit} // -1, '==', $limit, "$label: the ceiling");
     cmp_ok($job->{violation}{observed} // -1, '>=', $observed, "$label: the observed value");
     like($job->{violation}{hint} // '', $hint ? qr/$hint/ : qr/./, "$label: a hint");
-    cmp_ok(time - $start, '<', 15, "$label: it ends soon");
 }
 
 # Within the limits nothing happens.
