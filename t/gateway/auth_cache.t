@@ -62,7 +62,7 @@ for my $i ((0 .. $#crowd, reverse 0 .. $#crowd), map { int rand @crowd } 1 .. 40
 is_deeply(\@wrong, [], 'nobody is taken for another');
 
 # Expiry bounds an entry.
-my $short = $t->token(exp => int(time) + 2);
+my $short = $t->token(exp => int(time) + 4);
 is(cache('/', $short), '200 MISS', 'a short token');
 is(cache('/', $short), '200 HIT', 'is kept');
 ok($t->wait_until(30, sub { cache('/', $short) eq '401 MISS' }), 'and gone with its expiry');

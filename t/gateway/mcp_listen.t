@@ -233,7 +233,7 @@ cmp_ok($told, '>', 1, 'one that was slow hears of changes');
 cmp_ok($told, '<', $changes / 2, 'but not of each');
 
 # The comment that keeps a stream, and the token that is over, wait for the same clock.
-my $short = listener(token => named('short', exp => int(time) + 2));
+my $short = listener(token => named('short', exp => int(time) + 6));
 my ($quiet, $from) = (listener(token => named('quiet')), time);
 ok($quiet->until(30, sub { $quiet->{comments} > 0 }), 'a comment comes');
 cmp_ok(time - $from, '<', 15, 'within 15 s');

@@ -35,8 +35,12 @@ sub statuses {
     my %reply = $workers->each("GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer $token\r\n" . (defined $for ? "Sandbox-Tenant: $for\r\n" : '') . "\r\n");
     return join ' ', sort keys %{ { map { ($_ // { status => 'none' })->{status} => 1 } values %reply } };
 }
-# Seconds until all workers say it.
-sub become { my ($status, @ask) = @_; my $from = time; $t->wait_until(30, sub { statuses(@ask) eq $status }) or return 99; return time - $from }
+# For how long who asked was still told something else; a machine that is busy asks less often, not later.
+sub become {
+    my ($status, @ask) = @_;
+    my ($from, $late) = (time, 0);
+    return $t->wait_until(30, sub { my $asked = time; return 1 if statuses(@ask) eq $status; $late = $asked - $from; return 0 }) ? $late : 99;
+}
 
 # Nothing was ever heard: nobody knows that it was not revoked.
 is(statuses(token()), '503', 'never heard');
