@@ -329,10 +329,10 @@ test_slow_fetch(void)
     job_init(&job, "bash", "echo kept > out");
     job.run.artifacts = globs;
     job.run.n_artifacts = 1;
-    job.run.limits.value[SBX_LIMIT_TIME] = 1000;
+    job.run.limits.value[SBX_LIMIT_TIME] = 3000;
     job_do(&job);
     is_good(&job, 0, "", "a run within its time");
-    end = uv_hrtime() + 1200 * 1000000ull;
+    end = uv_hrtime() + 3200 * 1000000ull;
     while (uv_hrtime() < end) {
         uv_run(&loop, UV_RUN_NOWAIT);
         (void)poll(NULL, 0, 2);
