@@ -143,12 +143,16 @@ sub session {
     # By the fives: the tenants go by the ones, and all that idle must not be of one tenant, who may have only so many.
     my $end = (qw(delete delete delete idle busy))[($number / 5) % 5];
     my ($set, $say) = @{ $keep{$language} };
-    my $reply = $self->ask('POST', '/v1/sessions', $tenant, $JSON->encode({ language => $language, $end eq 'idle' ? (idle_timeout => '1s') : () }));
+    my $reply = $self->ask('POST', '/v1/sessions', $tenant, $JSON->encode({ language => $language }));
     my $id = ($reply->{json} // {})->{session_id} // return "session $number: $reply->{status} $reply->{content}";
     my ($wrong) = ($self->_step($id, $tenant, sprintf($set, $number), ''), $self->_step($id, $tenant, $say, "$number\n"),
         $self->_file($id, $tenant, "file $number\n"), $self->_process($id, $tenant));
     return "session $number ($language): $wrong" if defined $wrong;
-    return '' if $end eq 'idle';
+    # Its clock counts once all was done: a busy machine may let more than a second pass between two steps.
+    if ($end eq 'idle') {
+        $reply = $self->ask('PATCH', "/v1/sessions/$id", $tenant, '{"idle_timeout":"1s"}');
+        return $reply->{status} == 200 ? '' : "session $number: idle: $reply->{status} $reply->{content}";
+    }
     $self->ask('POST', "/v1/sessions/$id/steps", $tenant, '{"code":"import time; time.sleep(60)","wait":0}') if $end eq 'busy' && $language eq 'python';
     $reply = $self->ask('DELETE', "/v1/sessions/$id", $tenant);
     return "session $number: delete: $reply->{status} $reply->{content}" if ($reply->{json} // {})->{reason} ne 'cancelled';
