@@ -23,14 +23,16 @@ sub ask {
     return $t->executor_request($method, $path, context => Sandbox::Context::sign($t->{key}), %option);
 }
 sub fill { my ($mib) = @_; system('sh', '-c', "dd if=/dev/zero of=$disk/filler bs=64k count=" . 16 * $mib . ' 2>/dev/null'); return }
+sub runs { my ($id) = @_; return $t->wait_until(30, sub { ask('GET', "/v1/jobs/$id")->{json}{status} eq 'running' }) }
 sub clear { unlink "$disk/filler" or die $! }
 
 my $before = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'echo before' })->{json};
 is($before->{status}, 'succeeded', 'it works');
 
 # A job that is running when the disk fills.
-my $running = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 1; head -c 400000 /dev/zero | tr "\0" x', wait => 0 });
-is($running->{status}, 202, 'a job runs');
+my $running = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 3; head -c 400000 /dev/zero | tr "\0" x', wait => 0 });
+is($running->{status}, 202, 'a job');
+ok(runs($running->{json}{job_id}), 'runs');
 fill(8);
 my $reply = ask('GET', "/v1/jobs/$running->{json}{job_id}?wait=20");
 is($reply->{status}, 503, 'its result cannot be kept: 503');
@@ -56,7 +58,8 @@ my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
 
 # Stopped while a result cannot be kept: the next start says lost.
-my $late = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 0.5; head -c 400000 /dev/zero | tr "\0" x', wait => 0 })->{json}{job_id};
+my $late = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 3; head -c 400000 /dev/zero | tr "\0" x', wait => 0 })->{json}{job_id};
+ok(runs($late), 'a job runs');
 fill(8);
 is(ask('GET', "/v1/jobs/$late?wait=10")->{status}, 503, 'a result that cannot be kept');
 my $status = $t->stop('executor', 'TERM', 60);

