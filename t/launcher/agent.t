@@ -115,7 +115,7 @@ for my $try (1 .. 3) {
     my $start = time;
     step($id, code => 'const a=[];for(;;)a.push(Buffer.alloc(1<<20,1))');
     is($c->stat($id)->{verdict}, 2, 'a program that is squeezed out by its own data: memory');
-    cmp_ok(time - $start, '<', 8, 'long before its time is over');
+    cmp_ok(time - $start, '<', 30, 'long before its time is over');
     $c->destroy($id);
     $c->ended(0.05);
 }
