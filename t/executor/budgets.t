@@ -10,6 +10,8 @@ use Test::More;
 
 my $t = Sandbox->new(executor => { 'pool.default' => 2, 'limits.max_running' => 6, 'usage.interval' => '1s' });
 $t->start_launcher->start_executor;
+# All in one day.
+$t->wait_until(70, sub { 86400 - time % 86400 > 60 });
 
 sub ask {
     my ($method, $path, %option) = @_;

@@ -237,7 +237,7 @@ is(step($id, code => 'python3 -c "bytearray(100<<20)"')->[1]{exit_code}, 0, 'mem
 is($c->stat($id)->{verdict}, NONE, 'no verdict');
 $c->destroy($id);
 $id = sandbox('bash', millis => 200);
-step($id, code => 'timeout 1 bash -c "while :; do :; done"');
+step($id, code => 'timeout 4 bash -c "while :; do :; done"');
 $r = $c->stat($id);
 is($r->{verdict}, NONE, 'rate: no verdict');
 cmp_ok($r->{throttled}, '>', 300, 'rate: held back');
