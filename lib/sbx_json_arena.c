@@ -12,11 +12,14 @@
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define ARENA_HIDES 1
+#define SANITIZED true
 #endif
 #endif
 #ifdef __SANITIZE_ADDRESS__
-#define ARENA_HIDES 1
+#define SANITIZED true
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
 #endif
 
 static struct {
@@ -54,13 +57,12 @@ arena_free(void *at)
 bool
 sbx_json_arena_init(void)
 {
-#ifdef ARENA_HIDES
-    /* Which would tell the sanitizer nothing of where a value begins and ends, and when. */
-    return false;
-#else
+    /* An arena would tell a sanitizer nothing of where a value begins and ends, and when. */
+    if (SANITIZED) {
+        return false;
+    }
     json_set_alloc_funcs(arena_malloc, arena_free);
     return true;
-#endif
 }
 
 int
