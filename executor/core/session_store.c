@@ -259,6 +259,9 @@ step_store_finish(struct db *db, const struct step *step, db_done_fn done, void 
         return r;
     }
     db_tx_add(tx, DB_STEP_FINISH, values, SBX_COUNT(values));
+    if (step->running_ms != 0 && !step->start_told) {
+        audit_step_started(tx, step);
+    }
     audit_step_ended(tx, step);
     db_tx_submit_soon(tx, done, arg); /* with the next step's accept record, when that follows */
     return 0;

@@ -471,12 +471,14 @@ step_refuse(struct step *step, int rc)
     }
 }
 
+/* Unless it is over by now: step_store_finish tells both then, and the store's thread is woken once for them. */
 void
 step_tell_start(struct step *step)
 {
     struct db_tx *tx;
 
-    if (!step->accepted || step->running_ms == 0 || step->start_told) {
+    if (!step->accepted || step->running_ms == 0 || step->start_told ||
+        step_state_final(step->record.state)) {
         return;
     }
     if (db_tx_new(&tx, sessions_db(step->session->sessions)) != 0) {

@@ -249,15 +249,19 @@ test_store(void)
     submit(session);
     turn();
     ok(!seen.told, "nobody is told before the step is on record");
+    n_later = 0;
     (void)store_ends(0);
     ok(seen.told && seen.state == STEP_SUCCEEDED, "then at once");
+    is_uint(n_later, 0, "its start has no transaction of its own when it is over by then");
     is_str(last_audit, "step.accepted", "its result is not waited for");
     ok(step_find(session, step_record(seen.step)->id.text) != NULL, "it is found until that is on record");
     (void)store_ends(-EIO);
+    is_str(last_audit, "step.started step.ended", "its start is told with its end");
     ok(!list_empty(&session->steps), "also when the store fails");
     db_holds = false;
     advance(1000);
     ok(list_empty(&session->steps), "it is tried again");
+    is_str(last_audit, "step.started step.ended", "with both");
 
     db_rc = -EIO;
     submit(session);
@@ -275,6 +279,50 @@ test_store(void)
     }
     turn();
     finish(); /* a session that cannot be recorded is gone with its sandbox */
+}
+
+/* Each step that ran has one start in the audit, no other has any. */
+static void
+test_starts(void)
+{
+    struct session *session;
+
+    begin();
+    session = running();
+    db_holds = true;
+    submit(session);
+    submit(session);
+    turn();
+    step_cancel(seen.step);
+    ok(!seen.told, "the second is over before it could run and before it is on record");
+    n_later = 0;
+    (void)store_ends(0);
+    is_uint(n_later, 1, "the first runs: its start waits for no end");
+    (void)store_ends(0);
+    ok(seen.told && seen.state == STEP_CANCELLED, "the second is told");
+    is_uint(n_later, 1, "no start of what never ran");
+    advance(12000); /* while there is the second, whom the fixture looks at */
+    (void)store_ends(0);
+    is_str(last_audit, "step.ended", "nor with its end");
+    (void)store_ends(0);
+    is_str(last_audit, "step.ended", "the first one's start is told once");
+    db_holds = false;
+    turn();
+    finish();
+
+    begin();
+    agent_step = agent_good;
+    session = running();
+    db_holds = true;
+    submit(session);
+    turn();
+    n_later = 0;
+    (void)store_ends(-EIO);
+    ok(seen.told && seen.result == WAITER_STORE, "a step that ran and is not on record");
+    is_uint(n_later + n_submitted, 0, "has neither a start nor an end");
+    db_holds = false;
+    session_end(session, SESSION_CANCELLED, "");
+    finish();
 }
 
 static unsigned hooks;
@@ -384,6 +432,7 @@ main(void)
     test_displays();
     test_contexts();
     test_store();
+    test_starts();
     test_extended();
     test_caps();
     test_starting_beside();

@@ -113,7 +113,7 @@ fire_one(void)
 /* Store: a transaction ends on the next turn, or waits for the test. */
 
 struct db_tx {
-    char audit[32];
+    char audit[64]; /* the kinds of its events, in order */
     db_done_fn done;
     void *arg;
 };
@@ -122,7 +122,7 @@ static struct db_tx *submitted[64];
 static unsigned n_submitted;
 static bool db_holds;
 static int db_rc;
-static char last_audit[32];
+static char last_audit[64];
 
 struct db_value
 db_text(const char *text)
@@ -158,7 +158,9 @@ db_tx_add(struct db_tx *tx, enum db_stmt stmt, const struct db_value *values, un
 void
 db_tx_audit(struct db_tx *tx, const struct db_audit *event)
 {
-    (void)snprintf(tx->audit, sizeof(tx->audit), "%s", event->kind);
+    const size_t len = strlen(tx->audit);
+
+    (void)snprintf(tx->audit + len, sizeof(tx->audit) - len, "%s%s", len == 0 ? "" : " ", event->kind);
 }
 
 /* Nobody waits for these: they are not part of what is in order. */
