@@ -34,7 +34,10 @@ arena_malloc(size_t size)
 {
     void *at = arena.bytes + arena.used;
 
-    if (!arena.open || size == 0 || size > sizeof(arena.bytes) - arena.used) {
+    if (size == 0) {
+        return NULL; /* jansson asks for no such thing */
+    }
+    if (!arena.open || size > sizeof(arena.bytes) - arena.used) {
         return malloc(size);
     }
     arena.used += (size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t);
