@@ -16,7 +16,7 @@ sub context { return Sandbox::Context::sign($t->{key}, @_) }
 sub ask { my ($method, $path, %option) = @_; my %as = %{ delete $option{as} || {} }; return $t->executor_request($method, $path, context => context(%as), %option) }
 sub up { my ($name, $bytes, %option) = @_; return ask('POST', '/v1/artifacts' . (defined $name ? "?name=$name" : ''), body => $bytes, %option) }
 sub files { return grep { -f } glob "$t->{dir}/data/artifacts/*/art_*" }
-sub audit { return [map { $JSON->decode($_) } grep { /"kind":"artifact\./ } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl"] }
+sub audit { return [map { $JSON->decode($_) } grep { /"kind":"artifact\./ } $t->audit_lines] }
 
 $t->start_launcher->start_executor;
 

@@ -31,7 +31,7 @@ sub ws {
     my $socket = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
     return Sandbox::WebSocket->open($socket, "$path/ws", headers => { 'Sandbox-Context' => Sandbox::Context::sign($t->{key}, %who) });
 }
-sub events { return grep { $_->{tenant} eq 'acme' } map { decode_json($_) } map { split /\n/, Sandbox::_slurp($_) } sort glob "$t->{dir}/data/audit/audit-*.jsonl" }
+sub events { return grep { $_->{tenant} eq 'acme' } map { decode_json($_) } $t->audit_lines }
 
 # Jobs.
 my $job = ask([qw(job.accepted job.started job.finished)], 'POST', '/v1/jobs', json => {

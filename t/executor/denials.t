@@ -14,8 +14,7 @@ my $n = 0;
 sub line { $n++; return encode_json({ time => '2026-01-02T03:04:05.678Z', event => 'gateway.denial', request_id => "req_$n", tenant => 'acme', code => 'rate_limited', rule => 'rate.tenant', limit => 5, observed => 6, @_ }) . "\n" }
 sub append { my ($text, $path) = @_; open my $out, '>>', $path // $file or die $!; syswrite $out, $text; close $out }
 sub denied {
-    my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } sort glob "$t->{dir}/data/audit/audit-*.jsonl";
-    return map { my $event = decode_json($_); $event->{kind} eq 'request.denied' ? $event : () } grep { length } split /\n/, $log;
+    return map { my $event = decode_json($_); $event->{kind} eq 'request.denied' ? $event : () } $t->audit_lines;
 }
 sub arrives { my ($want) = @_; return $t->wait_until(30, sub { scalar(my @all = denied()) >= $want }) }
 

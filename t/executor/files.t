@@ -198,7 +198,7 @@ is(code(file('PUT', 'a/b.txt', body => 'x')), '410 gone', 'and none can be made'
 my ($fine, $text) = $t->audit_verify;
 ok($fine, 'the audit log holds') or diag($text);
 my $log = join '', map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/audit-*";
-my ($event) = map { $JSON->decode($_) } grep { /"file\.uploaded"/ && m{"a/b\.txt"} } split /\n/, $log;
+my ($event) = map { $JSON->decode($_) } grep { /"file\.uploaded"/ && m{"a/b\.txt"} } $t->audit_lines;
 is($event->{body}{sha256}, sha256_hex('hello'), 'with what was uploaded');
 like($log, qr/"kind":"file.uploaded"[^\n]*"path":"part"[^\n]*"size":50000/, 'also what was broken off');
 like($log, qr/"kind":"$_"/, "and $_") for qw(file.read file.moved file.deleted);

@@ -95,7 +95,7 @@ is(ask('GET', "/v1/jobs?limit=1&isolation=process&cursor=$cursor")->{status}, 20
 is(ask('GET', "/v1/jobs?limit=1&cursor=$cursor")->{status}, 422, 'and with no other');
 is(ask('GET', "/v1/jobs?limit=1&isolation=gvisor&cursor=$cursor")->{status}, 422, 'not even the same filter of another tier');
 my @audit;
-$t->wait_until(30, sub { @audit = map { decode_json($_) } grep { /"\Q$id\E"/ } split /\n/, join '', map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/audit-*"; @audit >= 3 });
+$t->wait_until(30, sub { @audit = map { decode_json($_) } grep { /"\Q$id\E"/ } $t->audit_lines; @audit >= 3 });
 is(join(' ', map { "$_->{kind}=" . ($_->{body}{isolation} // '-') } @audit), 'job.accepted=process job.started=process job.finished=process', 'its audit events');
 like(ask('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_warm\{template="default",isolation="process"\} \d+$/m, 'pools by tier');
 like(ask('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_taken_cold_total\{template="both",isolation="process"\} [1-9]/m, 'a pool of none makes them on demand');

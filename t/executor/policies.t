@@ -18,7 +18,7 @@ sub context { return Sandbox::Context::sign($t->{key}, scopes => 'admin', @_) }
 sub ask { my ($method, $path, %option) = @_; my %as = %{ delete $option{as} || {} }; return $t->executor_request($method, $path, context => context(%as), %option) }
 sub make { my ($body, %option) = @_; return ask('POST', '/v1/policies', json => { name => 'one', document => {}, %$body }, %option) }
 sub put { my ($id, $tag, $body, %option) = @_; return ask('PUT', "/v1/policies/$id", headers => { defined $tag ? ('If-Match' => $tag) : () }, json => { name => 'one', document => {}, %$body }, %option) }
-sub audit { return [grep { ($_->{kind} // q()) =~ /^policy\./ } map { $JSON->decode($_) } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl"] }
+sub audit { return [grep { ($_->{kind} // q()) =~ /^policy\./ } map { $JSON->decode($_) } $t->audit_lines] }
 sub stored { my ($sql) = @_; my ($url) = glob "$t->{dir}/data/*.db"; return `sqlite3 -readonly $url "$sql" 2>/dev/null` }
 
 # Made and read.

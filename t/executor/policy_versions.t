@@ -94,7 +94,7 @@ is_deeply($reply->{json}{document}, { %{ $said[0]{document} }, id => $id, versio
 is_deeply(ask('GET', "/v1/policies/$id/versions/1")->{json}, $first, 'the old one is as it was');
 is_deeply([map { $_->{policy_id} } @{ ask('GET', '/v1/policies?applies_to=app:web')->{json}{policies} }], [$other, $id], 'and it applies again to what that did');
 is(back(4, { version => 4, message => 'again' })->{json}{message}, 'again', 'also to itself');
-my @events = map { $JSON->decode($_) } grep { /"kind":"policy\.updated"/ && /rolled_back/ } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl";
+my @events = map { $JSON->decode($_) } grep { /"kind":"policy\.updated"/ && /rolled_back/ } $t->audit_lines;
 is_deeply([@{ $events[0]{body} }{qw(rolled_back_from rolled_back_to version)}], [3, 1, 4], 'its event says from where to where');
 
 # A roll-back finds its targets full.

@@ -134,9 +134,8 @@ is(get((grep { get($_)->{status} eq 'lost' } @ids)[0])->{message}, 'the executor
 ok($t->wait_until(30, sub { $t->sandbox_processes <= 2 * 2 }), 'no process of them is left (the pool is refilled)');
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
-my $log = join '', map { open my $in, '<', $_ or die $!; local $/; <$in> } glob "$t->{dir}/data/audit/audit-*.jsonl";
 my %ends;
-for (split /\n/, $log) { my $event = decode_json($_); $ends{ $event->{object} // '' }++ if $event->{kind} =~ /^job\.(finished|lost|cancelled)$/ }
+for ($t->audit_lines) { my $event = decode_json($_); $ends{ $event->{object} // '' }++ if $event->{kind} =~ /^job\.(finished|lost|cancelled)$/ }
 is(scalar(grep { ($ends{$_} // 0) != 1 } @ids), 0, 'each has exactly one end in the audit log');
 
 # kill -9 of the launcher in the middle of 50 jobs.

@@ -141,7 +141,7 @@ SKIP: {
 }
 
 # Recorded.
-my @events = map { $JSON->decode($_) } grep { /"kind":"revocation\./ } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl";
+my @events = map { $JSON->decode($_) } grep { /"kind":"revocation\./ } $t->audit_lines;
 my %event = map { ("$_->{kind} $_->{object}" => $_) } @events;
 is_deeply([@{ $event{"revocation.created $token->{revocation_id}"}{body} }{qw(revoked_token_id reason subject)}], ['tok 1/~!', 'lost laptop', 'tester'], 'what was revoked, why, and by whom');
 is($event{"revocation.created $all->{revocation_id}"}{body}{revoked_all}, $TRUE, 'of all');

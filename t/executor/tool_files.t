@@ -23,7 +23,7 @@ my $id = $rest->('POST', '/v1/sessions', json => { language => 'python', ttl => 
 sub write_to { my ($session, $files, %option) = @_; return $tool->post("/tools/sessions/$session/files", { files => $files }, %option) }
 sub write_files { my ($files, %option) = @_; return write_to($id, $files, %option) }
 sub content { my ($path) = @_; return $rest->('GET', "/v1/sessions/$id/files/$path")->{content} }
-sub audit { my ($kind) = @_; return grep { $_->{kind} eq $kind } map { $JSON->decode($_) } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl" }
+sub audit { my ($kind) = @_; return grep { $_->{kind} eq $kind } map { $JSON->decode($_) } $t->audit_lines }
 
 # All of them.
 my $bytes = join '', map { chr $_ } 0 .. 255;

@@ -19,7 +19,7 @@ my $rest = sub { return $tool->rest(@_) };
 sub code { return Sandbox::Tool::code($_[0]) }
 sub text { return Sandbox::Tool::text(@_) }
 sub types { return Sandbox::Tool::types($_[0]) }
-sub audit { my ($kind) = @_; return grep { $_->{kind} eq $kind } map { $JSON->decode($_) } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl" }
+sub audit { my ($kind) = @_; return grep { $_->{kind} eq $kind } map { $JSON->decode($_) } $t->audit_lines }
 
 my $id = $rest->('POST', '/v1/sessions', json => { language => 'python', ttl => '20m' })->{json}{session_id};
 sub put { my ($path, $bytes) = @_; my $r = $rest->('PUT', "/v1/sessions/$id/files/" . Sandbox::Tool::escape($path) =~ s/%2F/\//gr, body => $bytes, headers => { 'Content-Length' => length $bytes }); die "PUT $path: $r->{status}" if $r->{status} > 201; return $bytes }

@@ -18,7 +18,7 @@ sub run  { my ($code, %body) = @_; my %option = %{ delete $body{-option} || {} }
 sub data { return $_[0]{json}{structuredContent} }
 sub types { return Sandbox::Tool::types($_[0]) }
 sub images { return [grep { $_->{type} eq 'image' } @{ $_[0]{json}{content} }] }
-sub audit { my ($kind) = @_; return grep { $_->{kind} eq $kind } map { $JSON->decode($_) } map { split /\n/, $t->read_file("data/audit/$_") } sort map { m{([^/]+)$} } glob "$t->{dir}/data/audit/audit-*.jsonl" }
+sub audit { my ($kind) = @_; return grep { $_->{kind} eq $kind } map { $JSON->decode($_) } $t->audit_lines }
 
 my $png = decode_base64('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=');
 my $py_png = 'PNG = __import__("base64").b64decode("' . encode_base64($png, '') . '")';

@@ -26,16 +26,12 @@ sub usage { my ($query, %who) = @_; return ask('GET', "/v1/usage$query", who => 
 # The sums of all events of the chain, as the segments have them: {tenant}{app}{agent}{number}.
 sub audited {
     my %sum;
-    for my $file (glob "$t->{dir}/data/audit/audit-*.jsonl") {
-        open my $in, '<', $file or die $!;
-        while (<$in>) {
-            my $event = decode_json($_);
-            my $more = $event->{body}{accounted} or next;
-            my $row = $sum{ $event->{tenant} }{ $event->{body}{app} // '' }{ $event->{body}{agent} // '' } //= {};
-            for my $name (keys %$more) {
-                die "what is $name" unless $name eq 'day' || grep { $_ eq $name } @NUMBERS;
-                $row->{$name} += $more->{$name} if $name ne 'day';
-            }
+    for my $event (map { decode_json($_) } $t->audit_lines) {
+        my $more = $event->{body}{accounted} or next;
+        my $row = $sum{ $event->{tenant} }{ $event->{body}{app} // '' }{ $event->{body}{agent} // '' } //= {};
+        for my $name (keys %$more) {
+            die "what is $name" unless $name eq 'day' || grep { $_ eq $name } @NUMBERS;
+            $row->{$name} += $more->{$name} if $name ne 'day';
         }
     }
     return \%sum;

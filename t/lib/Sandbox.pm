@@ -426,6 +426,8 @@ sub audit_verify {
 }
 
 # Lines of JSON; what is none is passed over.
+# Those that are whole: who reads while executord writes may see the beginning of one.
+sub audit_lines { my ($self) = @_; return map { my $text = _slurp($_); split /\n/, substr $text, 0, 1 + rindex $text, "\n" } sort glob "$self->{dir}/data/audit/audit-*.jsonl" }
 sub _records { return grep { ref eq 'HASH' } map { my $line = $_; eval { $JSON->decode($line) } } map { split /\n/, _slurp($_) } @_ }
 
 # The audit's events of a kind, oldest first; a look for 10 seconds at most until there are as many as `least`: no answer
