@@ -187,7 +187,7 @@ call_count(struct call *call, int status)
 
     call->api->requests[class < API_STATUS_CLASSES ? class : 0]++;
     log_debug("http.reply", LOG_STR("request_id", call->request_id),
-              LOG_STR("route", call->route == NULL ? "none" : call->route->name),
+              LOG_STR("route", route_name(call)),
               LOG_STR("tenant", call->identified ? call->context.tenant : NULL), LOG_INT("status", status),
               LOG_INT("ms", sbx_now_mono_ms() - call->started_ms));
 }
@@ -261,7 +261,7 @@ call_audit_denial(const struct call *call, const struct sbx_problem *problem)
         log_error("audit.denial_failed", LOG_INT("code", -ENOMEM));
         return;
     }
-    audit_refused(tx, &call->context, call->route == NULL ? "none" : call->route->name, problem);
+    audit_refused(tx, &call->context, route_name(call), problem);
     db_tx_submit(tx, call_on_denial_stored, NULL);
 }
 
@@ -344,8 +344,8 @@ call_problem_field(struct call *call, const struct sbx_field_error *field)
 void
 call_problem_internal(struct call *call, int rc)
 {
-    log_error("http.failed", LOG_STR("request_id", call->request_id),
-              LOG_STR("route", call->route == NULL ? "none" : call->route->name), LOG_INT("code", rc));
+    log_error("http.failed", LOG_STR("request_id", call->request_id), LOG_STR("route", route_name(call)),
+              LOG_INT("code", rc));
     if (rc == -ENOMEM || rc == -ENOBUFS) {
         call_reply_problem(call,
                            &(struct sbx_problem){ .code = SBX_PROBLEM_UNAVAILABLE, .retry_after_s = 1 });

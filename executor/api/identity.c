@@ -67,8 +67,7 @@ identity_audit_bypass(struct call *call)
         log_error("audit.bypass_failed", LOG_INT("code", -ENOMEM));
         return;
     }
-    audit_bypass(tx, &call->context, sbx_http_request_method(call->request),
-                 call->route == NULL ? "none" : call->route->name);
+    audit_bypass(tx, &call->context, sbx_http_request_method(call->request), route_name(call));
     db_tx_submit(tx, identity_on_bypass_stored, NULL);
 }
 

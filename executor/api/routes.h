@@ -5,6 +5,7 @@
 
 struct route_method {
     const char *method;
+    const char *name; /* in logs and the audit: what the shipped gateway's sandbox_route says of the same request */
     const char *scope; /* held to it when the token names any of ours; NULL: none needed */
     void (*handle)(struct call *call);
     size_t max_body;
@@ -20,7 +21,6 @@ struct route_method {
 #define ROUTE_MAX_METHODS 4
 
 struct route {
-    const char *name; /* in logs and metrics */
     /* "/v1/jobs/{id}/artifacts/{path}": {id} has its form from its parent, {path} takes the rest, even an empty one. */
     const char *pattern;
     const char *allow;
@@ -34,6 +34,8 @@ _must_check_ bool route_match(struct call *call, const char *path);
 bool route_is_internal(const struct route *route);
 /* NULL: not allowed here. HEAD is GET, but of what has no size before it is made: archives, watches, sockets. */
 const struct route_method *route_method(const struct route *route, const char *method);
+/* The name of its route and method; "none" where there is no such path and of a method that is not allowed there. */
+const char *route_name(const struct call *call);
 /* False when the query has a name that the method does not know: a filter that was meant must not be dropped. */
 bool route_takes_query(const struct route_method *method, const char *query);
 /*

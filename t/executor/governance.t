@@ -44,7 +44,7 @@ is(run({ language => 'python', limits => { memory => '64Mi' } })->{status}, 200,
 is(run({}, tenant => 'else')->{status}, 200, 'another tenant has nothing to do with it');
 is_deeply(rules(ask('POST', '/v1/sessions', json => { language => 'bash', limits => { memory => '64Mi' } })), ['languages'], 'a session');
 my ($denied) = grep { @{ $_->{body}{violations} } == 3 } $t->audit_events('request.denied');
-is_deeply([$denied->{tenant}, $denied->{body}{source}, $denied->{body}{code}], ['acme', 'executor', 'policy_violation'], 'and is audited');
+is_deeply([$denied->{tenant}, @{ $denied->{body} }{qw(source route code)}], ['acme', 'executor', 'jobs.create', 'policy_violation'], 'and is audited, the route by the name that the gateway has for it');
 is(put($id, { languages => ['bash'] }), 200, 'the document changes');
 is(run({})->{status}, 200, 'the next request is held to the new one');
 is(run({ language => 'python' })->{status}, 403, 'and not to the old');

@@ -54,12 +54,12 @@ is_deeply([grep { $id{$_} != 1 || $_ eq '' } sort keys %id], [], 'each has a nam
 my ($table) = slurp('executor/api/routes.c') =~ /struct route routes\[\] = \{(.*?)\n\};/s or die 'no table of routes';
 my (%route, %differs);
 sub differs { my ($what, @more) = @_; push @{ $differs{$what} }, join ' ', @more; return }
-while ($table =~ /\{ "[\w.]+", "([^"]+)", "([A-Z, ]+)", (true|false),(.*?)(?=\n    \{ "[\w.]+", "|\z)/sg) {
+while ($table =~ /\{ "(\/[^"]*)", "([A-Z, ]+)", (true|false),(.*?)(?=\n    \{ "\/|\z)/sg) {
     my ($path, $allow, $open, $methods) = ($1, $2, $3 eq 'true', $4);
-    while ($methods =~ /\{ "([A-Z]+)", (?:"([\w:]+)"|NULL), (\w+), \w+, (true|false),\s+(?:"([^"]*)"|NULL)/sg) {
-        my ($method, $scope, $handler, $json, $query) = ($1, $2, $3, $4 eq 'true', $5);
+    while ($methods =~ /\{ "([A-Z]+)", "([\w.]+)", (?:"([\w:]+)"|NULL), (\w+), \w+, (true|false),\s+(?:"([^"]*)"|NULL)/sg) {
+        my ($method, $called, $scope, $handler, $json, $query) = ($1, $2, $3, $4, $5 eq 'true', $6);
         my $name = "$method $path";
-        $route{$name} = 1;
+        $route{$name} = $called;
         my $operation = $operation{$name} or next;
         differs('scopes', $name) if ($operation->{'x-scope'} // '') ne ($scope // '') || (defined $scope && $operation->{description} !~ /`\Q$scope\E`/);
         differs('routes without a token', $name) if $open != (ref $operation->{security} eq 'ARRAY' && !@{ $operation->{security} });
@@ -82,23 +82,39 @@ while ($conf =~ /^location\s+(?:(=|\^~|~)\s+)?("[^"]+"|[^\s"]+)\s*\{(.*?)^\}/msg
     my ($kind, $what, $body) = ($1 // '', $2, $3);
     $what =~ s/^"|"$//g;
     next if $body =~ /^\s*internal;/m || $what eq '/';
-    if ($kind eq '=') { $exact{$what} = $body } elsif ($kind eq '~') { push @pattern, qr/$what/ } else { push @prefix, $what }
+    if ($kind eq '=') { $exact{$what} = $body } elsif ($kind eq '~') { push @pattern, [qr/$what/, $body] } else { push @prefix, [$what, $body] }
+}
+# The block that nginx takes for it: the path itself, a prefix (all here are ^~) with its own patterns first, a pattern.
+sub location {
+    my ($asked) = @_;
+    return $exact{$asked} if $exact{$asked};
+    for my $prefix (grep { index($asked, $_->[0]) == 0 } @prefix) {
+        my %inner = $prefix->[1] =~ /^    location ~ "([^"]+)" \{(.*?)^    \}/msg;
+        my ($pattern) = grep { $asked =~ /$_/ } sort keys %inner;
+        return $pattern ? $inner{$pattern} : $prefix->[1];
+    }
+    my ($first) = grep { $asked =~ $_->[0] } @pattern;
+    return $first && $first->[1];
 }
 my @asked = map { my $path = $_; $path =~ s/\{path\}/a\/b/; $path =~ s/\{\w+\}/x/g; $path } sort keys %paths;
 my %served = map { $_ => 1 } @asked;
 is_deeply([grep { !$served{$_} } sort keys %exact], [], 'each path of the gateway is documented');
-my @idle = grep { my $pattern = $_; !grep { $_ =~ $pattern } @asked } @pattern;
+my @idle = grep { my $pattern = $_; !grep { $_ =~ $pattern } @asked } map { $_->[0] } @pattern;
 is_deeply([map { "$_" } @idle], [], 'each pattern of it is for one that is');
 my %sample = (id => 'x', step => 'x', process => 'x', name => 'x', path => 'a/b', revision => 1);
-my (@unrouted, @nobodys);
+my (@unrouted, @nobodys, @renamed);
 for my $name (sort keys %operation) {
-    my ($path) = $name =~ /^\S+ (.*)/;
+    my ($method, $path) = $name =~ /^(\S+) (.*)/;
     my $asked = $path =~ s/\{(\w+)\}/$sample{$1} \/\/ 'x'/ger;
-    my $routed = $exact{$asked} || grep({ $asked =~ $_ } @pattern) || grep({ index($asked, $_) == 0 } @prefix);
+    my $routed = location($asked);
     push @unrouted, $name if !$routed != !!$operation{$name}{'x-internal'};
+    my ($default, $more) = ($routed // '') =~ /sandbox_route (\S+?)((?: [A-Z]+=\S+?)*);/;
+    my %of = ($more // '') =~ /([A-Z]+)=(\S+)/g;
+    push @renamed, "$name: $route{$name}" if $route{$name} && defined $default && $route{$name} ne ($of{$method} // $default);
     push @nobodys, $name if !$route{$name} && !($exact{$asked} && $exact{$asked} !~ /proxy_pass http:\/\/executor/) && !$operation{$name}{'x-gateway'};
 }
 is_deeply(\@unrouted, [], 'the gateway routes each path but those between it and executord');
+is_deeply(\@renamed, [], 'and calls its route what executord calls it');
 is_deeply(\@nobodys, [], 'each operation is somebody\'s');
 
 # Problems by status, from lib's table.

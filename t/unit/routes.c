@@ -96,40 +96,40 @@ test_governors(void)
 #define POLICY "pol_01m7yep0vh3nhv2pk7vh28r48r"
 
 static const struct {
-    const char *path, *route; /* NULL: none */
+    const char *path, *pattern; /* NULL: none */
     const char *id, *rest;
 } paths[] = {
-    { "/healthz", "health.live", "", NULL },
+    { "/healthz", "/healthz", "", NULL },
     { "/healthz/", NULL, "", NULL },
     { "/", NULL, "", NULL },
     { "", NULL, "", NULL },
-    { "/v1/jobs", "jobs", "", NULL },
+    { "/v1/jobs", "/v1/jobs", "", NULL },
     { "/v1/jobs/", NULL, "", NULL },
     { "/v1/jobsx", NULL, "", NULL },
-    { "/v1/jobs/" JOB, "job", JOB, NULL },
+    { "/v1/jobs/" JOB, "/v1/jobs/{id}", JOB, NULL },
     { "/v1/jobs/" JOB "/", NULL, "", NULL },
-    { "/v1/jobs/job_1", "job", "", NULL },
-    { "/v1/jobs/ses_01m7yep0vh3nhv2pk7vh28r48r", "job", "", NULL },
+    { "/v1/jobs/job_1", "/v1/jobs/{id}", "", NULL },
+    { "/v1/jobs/ses_01m7yep0vh3nhv2pk7vh28r48r", "/v1/jobs/{id}", "", NULL },
     { "/v1/jobs//stdout", NULL, "", NULL },
-    { "/v1/jobs/" JOB "/stdout", "job.stdout", JOB, NULL },
-    { "/v1/jobs/" JOB "/artifacts", "job.artifacts", JOB, NULL },
-    { "/v1/jobs/" JOB "/artifacts/", "job.artifact", JOB, "" },
-    { "/v1/jobs/" JOB "/artifacts/a/b", "job.artifact", JOB, "a/b" },
-    { "/v1/jobs/" JOB "/artifacts/a%2Fb%20%25", "job.artifact", JOB, "a/b %" },
-    { "/v1/jobs/" JOB "/artifacts/a%00b", "job.artifact", JOB, NULL },
-    { "/v1/jobs/" JOB "/artifacts/a%", "job.artifact", JOB, NULL },
-    { "/v1/jobs/" JOB "/artifacts/a%2", "job.artifact", JOB, NULL },
-    { "/v1/jobs/" JOB "/artifacts/a%zz", "job.artifact", JOB, NULL },
-    { "/v1/policies", "policies", "", NULL },
-    { "/v1/policies/" POLICY, "policy", POLICY, NULL },
-    { "/v1/policies/" JOB, "policy", "", NULL },
-    { "/v1/policies/" POLICY "/versions/3", "policy.version", POLICY, NULL },
-    { "/v1/policies/" POLICY "/versions/3/diff", "policy.diff", POLICY, NULL },
+    { "/v1/jobs/" JOB "/stdout", "/v1/jobs/{id}/stdout", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts", "/v1/jobs/{id}/artifacts", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/", "/v1/jobs/{id}/artifacts/{path}", JOB, "" },
+    { "/v1/jobs/" JOB "/artifacts/a/b", "/v1/jobs/{id}/artifacts/{path}", JOB, "a/b" },
+    { "/v1/jobs/" JOB "/artifacts/a%2Fb%20%25", "/v1/jobs/{id}/artifacts/{path}", JOB, "a/b %" },
+    { "/v1/jobs/" JOB "/artifacts/a%00b", "/v1/jobs/{id}/artifacts/{path}", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/a%", "/v1/jobs/{id}/artifacts/{path}", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/a%2", "/v1/jobs/{id}/artifacts/{path}", JOB, NULL },
+    { "/v1/jobs/" JOB "/artifacts/a%zz", "/v1/jobs/{id}/artifacts/{path}", JOB, NULL },
+    { "/v1/policies", "/v1/policies", "", NULL },
+    { "/v1/policies/" POLICY, "/v1/policies/{id}", POLICY, NULL },
+    { "/v1/policies/" JOB, "/v1/policies/{id}", "", NULL },
+    { "/v1/policies/" POLICY "/versions/3", "/v1/policies/{id}/versions/{version}", POLICY, NULL },
+    { "/v1/policies/" POLICY "/versions/3/diff", "/v1/policies/{id}/versions/{version}/diff", POLICY, NULL },
     { "/v1/policies/" POLICY "/versions//diff", NULL, "", NULL },
-    { "/v1/revocations/" POLICY, "revocation", "", NULL },
+    { "/v1/revocations/" POLICY, "/v1/revocations/{id}", "", NULL },
     { "/v1/gateway", NULL, "", NULL },
     { "/v1/gateway/", NULL, "", NULL },
-    { "/v1/gateway/changes", "gateway.changes", "", NULL },
+    { "/v1/gateway/changes", "/v1/gateway/changes", "", NULL },
     { "/v1/gateway/changes/", NULL, "", NULL },
 };
 
@@ -140,8 +140,8 @@ test_paths(void)
         struct call call = { 0 };
         bool found = route_match(&call, paths[i].path);
 
-        is_str(found ? call.route->name : "none", paths[i].route == NULL ? "none" : paths[i].route, "%s",
-               paths[i].path);
+        is_str(found ? call.route->pattern : "none", paths[i].pattern == NULL ? "none" : paths[i].pattern,
+               "%s", paths[i].path);
         if (found) {
             is_str(call.id, paths[i].id, "%s: id", paths[i].path);
             is_str(call.rest == NULL ? "(none)" : call.rest, paths[i].rest == NULL ? "(none)" : paths[i].rest,

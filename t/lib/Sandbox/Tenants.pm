@@ -19,8 +19,8 @@ sub routes {
     my $text = Sandbox::_slurp("$Sandbox::ROOT/executor/api/routes.c");
     my ($table) = $text =~ /struct route routes\[\] = \{(.*?)\n\};/s or die 'no table of routes';
     my @routes;
-    while ($table =~ /\{ "([\w.]+)", "([^"]+)", "([A-Z, ]+)", (true|false),/g) {
-        push @routes, { name => $1, pattern => $2, methods => [split /, /, $3], open => $4 eq 'true' };
+    while ($table =~ /\{ "(\/[^"]*)", "([A-Z, ]+)", (true|false),/g) {
+        push @routes, { pattern => $1, methods => [split /, /, $2], open => $3 eq 'true' };
     }
     return @routes;
 }
