@@ -55,7 +55,7 @@ for my $id (@id) {
 }
 cmp_ok(metric('size', 'python'), '>', 2, 'so many at once want more than the least');
 cmp_ok(metric('size', 'python'), '<=', 6, 'but not more than the most');
-becomes('prepared', 'python', metric('size', 'python'));
+ok($t->wait_until(30, sub { metric('prepared', 'python') == metric('size', 'python') }), 'as many as are wanted wait in the end');
 like($t->executor_request('GET', '/metrics')->{content}, qr/^sandbox_executor_pool_take_seconds_count 11$/m, 'each take is timed');
 
 # What an interpreter needs at its start is broken: sandboxes without one serve.
