@@ -43,7 +43,9 @@ refuse() for 1 .. 10;
 is_deeply(\@odd, [], 'each was refused as it should be');
 my $made = 0;
 $made += $_ for values %made;
-my @lines = grep { ($_->{event} // '') eq 'gateway.denial' } Sandbox::_records(glob "$t->{dir}/data/denials/denials.jsonl*");
+# A worker writes its line after the client has its answer.
+my @lines;
+$t->wait_until(30, sub { @lines = grep { ($_->{event} // '') eq 'gateway.denial' } Sandbox::_records(glob "$t->{dir}/data/denials/denials.jsonl*"); @lines >= $made });
 is(scalar @lines, $made, 'each is in the denial log');
 my @denied;
 sub denied { return grep { $_->{kind} eq 'request.denied' } Sandbox::_records(glob "$t->{dir}/data/audit/audit-*.jsonl") }

@@ -35,7 +35,7 @@ $expect{'artifact.read'}++;
 my $n = 0;
 $n += $_ for values %expect;
 my @events;
-$t->wait_until(30, sub { @events = grep { $_->{tenant} eq 'acme' && $_->{kind} ne 'session.used' } map { decode_json($_) } map { split /\n/, Sandbox::_slurp($_) } glob "$t->{dir}/data/audit/audit-*.jsonl"; @events >= $n });
+$t->wait_until(30, sub { @events = grep { $_->{tenant} eq 'acme' && $_->{kind} ne 'session.used' } map { decode_json($_) } $t->audit_lines; @events >= $n });
 my %got;
 $got{ $_->{kind} }++ for @events;
 is_deeply(\%got, \%expect, 'each thing has its event, once');

@@ -119,7 +119,7 @@ is($t->request('GET', "/v1/jobs?isolation=$_")->{status}, 422, "no filter: $_") 
 
 # Records and metrics.
 my %seen;
-for my $line (map { split /\n/ } map { $t->read_file($_ =~ s{^\Q$t->{dir}\E/}{}r) } glob "$t->{dir}/data/audit/audit-*") {
+for my $line ($t->audit_lines) {
     my $event = decode_json($line);
     $seen{ $event->{object} }{ $event->{kind} } = $event->{body}{isolation} if $event->{kind} =~ /^job\./;
 }

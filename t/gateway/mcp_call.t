@@ -507,7 +507,7 @@ is(cancel(5), $key, 'a number is a number');
 isnt(cancel('5'), $key, 'and no text');
 
 # By these names it is in the log, and in the metrics.
-like(($t->access_log)[-1], qr/^POST \S+ 202 /, 'a line of the log');
+$t->logs(qr/^POST \S+ 202 /, 'a line of the log');
 cmp_ok($t->metric('requests_total', 'route="jobs.create"'), '>', 100, 'counted as the route that REST has');
 $backend->stop;
 is($mcp->call('notifications/cancelled', { requestId => 5 }, id => undef, era => 'legacy')->{status}, 202, 'without a backend too');

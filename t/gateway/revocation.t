@@ -60,8 +60,7 @@ my $bad = $t->request('GET', '/', token => substr(token(), 0, -4) . 'AAAA');
 is($reply->{headers}{'www-authenticate'}, $bad->{headers}{'www-authenticate'}, 'the answer is that to any other bad token');
 s/req_\w+// for my ($x, $y) = ($reply->{content}, $bad->{content});
 is($x, $y, 'byte by byte');
-like($t->logged(1), qr/./, 'there is an access log');
-ok($t->wait_until(30, sub { grep { /denied=token_revoked/ } $t->access_log }), 'which says why');
+ok($t->wait_until(30, sub { grep { /denied=token_revoked/ } $t->access_log }), 'the access log says why');
 my ($denial) = $t->denials(1, sub { $_->{request_id} eq $reply->{headers}{'x-request-id'} });
 is_deeply([@{$denial}{qw(tenant subject code)}], ['acme', 'ann', 'unauthorized'], 'and the denial log who it was');
 cmp_ok($t->metric('refused_total', qr/token_revoked/), '>=', 1, 'the metrics count it');
@@ -143,10 +142,9 @@ ok($t->wait_until(30, sub { ($t->metric('in_flight') // 9) <= 1 }), 'nothing of 
 # A body that has not come whole: its digest would be that of something nobody sent.
 my @bodies = map { $t->begin('POST', $_, token => token(sub => 'paul', jti => 'p1'), body => 'x' x 10, headers => { 'Content-Length' => 1000 }) } '/', '/stream';
 ok($t->wait_until(30, sub { ($t->metric('in_flight') // 0) == 3 }), 'two uploads under way');
-my $denied = $t->denials(0);
 $feed->revocation('acme', 'rev_7', subject => 'paul', issued_before => $now);
 is(scalar(grep { defined over($_, 3) } @bodies), 2, 'they end');
-my @halves = grep { $_->{subject} eq 'paul' } $t->denials($denied + 2);
+my @halves = $t->denials(2, sub { $_->{subject} eq 'paul' });
 is(scalar @halves, 2, 'both are in the denial log');
 is(scalar(grep { defined $_->{request_sha256} } @halves), 0, 'with no digest of a part of a body');
 

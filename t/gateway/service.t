@@ -80,6 +80,6 @@ my $reply = ask(service('a', jti => 'refused'), 'initech');
 is($reply->{json}{code}, 'forbidden', 'the code of a refusal');
 my ($denial) = $t->denials(1, sub { $_->{request_id} eq $reply->{headers}{'x-request-id'} });
 is_deeply([@{$denial}{qw(tenant app subject code)}], ['platform', 'billing', 'billing', 'forbidden'], 'and in the denial log, as whom it came');
-like($t->logged(1), qr/denied=act_for/, 'and in the access log');
+$t->logs(qr/denied=act_for/, 'and in the access log');
 $t->finish;
 done_testing();

@@ -49,7 +49,9 @@ is("$context->{policy} $context->{policy_v} $context->{up_bytes}", 'pol_acme 7 5
 ok(!$context->{bypass} && !defined $context->{limits}, 'and it may create nothing');
 is(ask_url($url, method => 'HEAD')->{status}, 200, 'HEAD too');
 is(ask_url($url)->{status}, 200, 'as often as one likes');
-like((grep { /method=signed_url/ } $t->access_log)[0], qr/tenant=acme app=- agent=- sub=signed-url method=signed_url cache=- denied=- scopes=artifacts:read/, 'the log says so');
+my @used;
+$t->wait_until(30, sub { @used = grep { /method=signed_url/ } $t->access_log });
+like($used[0], qr/tenant=acme app=- agent=- sub=signed-url method=signed_url cache=- denied=- scopes=artifacts:read/, 'the log says so');
 is($t->open_context(ask_url(url('other.tenant', $id, $soon))->{json}{sandbox_context})->{tenant}, 'other.tenant', 'the tenant is the one that signed');
 is(ask_url(url('acme', $id, time + 7 * 86400 - 5))->{status}, 200, 'a week is the longest life');
 

@@ -82,6 +82,7 @@ sub hold {
     $t->wait_until(30, sub { leases() == $before + $n }) or diag('only ' . (leases() - $before) . " of $n run");
     return @held;
 }
+ok($t->wait_until(30, sub { leases() == 0 }), 'nothing is held');    # an answer comes before its lease goes
 my @held = hold(2, '/read', tenant => 'capped');
 $reply = $t->request('GET', '/read', tenant => 'capped');
 is($reply->{status}, 429, 'the third of two of a tool');
