@@ -13,7 +13,7 @@ use Test::More;
 
 my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
 my $t = Sandbox->new(executor => { 'pool.default' => 2, 'limits.max_running' => 4, 'limits.queue_timeout' => '1s' });
-$t->start;
+$t->start(gateway => { Sandbox::Tenants::quiet() });
 
 # One job of the owner in each state that a job can have.
 my %owner = (tenant => 'acme');

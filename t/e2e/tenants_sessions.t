@@ -13,7 +13,7 @@ use Test::More;
 
 my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
 my $t = Sandbox->new(executor => { 'pool.default' => 3, 'limits.max_running' => 4 });
-$t->start;
+$t->start(gateway => { Sandbox::Tenants::quiet() });
 
 my %owner = (tenant => 'acme');
 my %mallory = (tenant => 'mallory');

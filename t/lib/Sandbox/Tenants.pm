@@ -81,6 +81,16 @@ sub counters {
     return \%value;
 }
 
+# For those who compare what counters move: a gateway that doesn't ask for policies. It would when a question's time is over, and
+# each of them is one more that the executor counts.
+sub quiet {
+    return (conf => sub {
+        my ($text) = @_;
+        $text =~ s/^\s*sandbox_control .*\n//m or die "no sandbox_control\n";
+        return $text;
+    });
+}
+
 sub moved {
     my ($before, $after) = @_;
     return { map { my $by = $after->{$_} - ($before->{$_} // 0); $by ? ($_ => $by) : () } keys %$after };
