@@ -12,7 +12,8 @@ use Sandbox::Tenants;
 use Test::More;
 
 my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
-my $t = Sandbox->new(executor => { 'pool.default' => 3, 'limits.max_running' => 4 });
+# An event of what a live session used would come between counters that are compared.
+my $t = Sandbox->new(executor => { 'pool.default' => 3, 'limits.max_running' => 4, 'usage.interval' => '1h' });
 $t->start(gateway => { Sandbox::Tenants::quiet() });
 
 my %owner = (tenant => 'acme');

@@ -98,6 +98,8 @@ rename $log, "$log.1";
 kill 'USR1', $t->{pid}{gateway};
 ok($t->wait_until(30, sub { -e $log }), 'USR1 makes a new file');
 ok($t->wait_until(30, sub { $t->request('GET', '/', anonymous => 1); -s $log }), 'which is written');
+# A worker that comes late would find no file of that name again, and may make none.
+ok($t->wait_until(30, sub { !grep { (readlink($_) // '') eq "$log.1" } map { glob "/proc/$_/fd/*" } $t->gateway_workers }), 'no worker has the old one');
 rename $log, "$log.2";
 ok($t->reconfigure_front($http, locations => $locations, workers => 2), 'reload');
 $t->request('GET', '/', anonymous => 1);
