@@ -41,7 +41,8 @@ is($job->{status}, 'succeeded', 'a job') or diag explain $job;
 ask(['output.read'], 'GET', "/v1/jobs/$job->{job_id}/$_") for 'stdout', 'stderr';
 ask(['artifact.read'], 'GET', "/v1/jobs/$job->{job_id}/artifacts/out.txt");
 my $long = ask([qw(job.accepted job.started)], 'POST', '/v1/jobs', status => 202, json => { language => 'bash', code => 'sleep 600', wait => 0 })->{json};
-ok($t->wait_until(30, sub { $t->executor_request('GET', "/v1/jobs/$long->{job_id}", context => Sandbox::Context::sign($t->{key}, %who))->{json}{status} eq 'running' }), 'one that runs');
+# Not by its status, which is running already while its sandbox is being made.
+ok($t->wait_until(30, sub { $t->executor_request('GET', "/v1/jobs/$long->{job_id}", context => Sandbox::Context::sign($t->{key}, %who))->{json}{started_at} }), 'one that runs');
 ask(['job.cancelled'], 'DELETE', "/v1/jobs/$long->{job_id}", who => { sub => 'boss', jti => 'token-8' });
 ask(['request.denied'], 'POST', '/v1/jobs', status => 403, who => { scopes => 'sessions:read' }, json => { language => 'bash', code => 'x' });
 
