@@ -391,6 +391,7 @@ event_handle(struct launcher *l, uint64_t data)
     switch ((enum server_source)(data >> SERVER_ID_BITS)) {
     case SERVER_LISTEN:
         if (l->stop_at_ms == 0) {
+            conns_sweep(); /* who left before this one came is in nobody's way */
             server_accept(&l->server, l->host.epoll_fd, &l->host.settings);
         }
         break;

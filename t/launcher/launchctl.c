@@ -466,7 +466,7 @@ do_raw(const char *hex)
         puts("eof");
         return;
     }
-    answer(5000);
+    answer(WAIT_MS);
 }
 
 /* Requests whose answers nobody reads. */

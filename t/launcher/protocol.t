@@ -145,6 +145,14 @@ $_->stop for $extra, @idle;
 $c = $l->client;
 is($c->hello, "hello version=$version max=128", 'afterwards there is room again');
 $c->stop;
+# Also when the launcher hears of it all at once.
+@idle = map { my $one = $l->client; $one->hello; $one } 1 .. 15;
+kill 'STOP', $l->{pid};
+$_->stop for @idle;
+$c = $l->client;
+kill 'CONT', $l->{pid};
+is($c->hello, "hello version=$version max=128", 'and at once');
+$c->stop;
 
 # Another user.
 my $dir = $l->{dir};
