@@ -11,6 +11,8 @@ $l->start(spare_networks => 1);
 my $c = $l->client;
 
 sub made { my $id = $c->create; die "no sandbox\n" unless $c->adopt($id) eq "adopted"; return $id }
+# A network's number is the next one's as soon as nobody has it open.
+sub held_open { my ($id) = @_; my ($pid) = $l->log =~ /"event":"sandbox.created","sandbox":$id,.*?"pid":(\d+)/; open my $ns, '<', "/proc/$pid/ns/net" or die $!; return $ns }
 sub network { my ($id) = @_; return ($c->sh($id, "readlink /proc/self/ns/net") =~ /(net:\[\d+\])/)[0] }
 # What a program can see of the network that it is in, without what the whole host shares.
 sub seen { my ($id) = @_; return $c->sh($id, 'cat /proc/net/snmp /proc/net/snmp6 /proc/net/netstat /proc/net/dev /proc/net/unix /proc/net/tcp /proc/net/udp; head -1 /proc/net/sockstat') }
@@ -20,8 +22,11 @@ sub python { my ($id, $code) = @_; return $c->sh($id, "python3 -I -S -c '$code' 
 sub beside { my ($launcher) = @_; return sort { nice($b) <=> nice($a) } grep { length } split /\s+/, `pgrep -P $launcher->{pid}` }
 sub nice { return (split ' ', Sandbox::Launch::slurp("/proc/$_[0]/stat"))[18] // 0 }
 
-my ($maker, $spawner) = beside($l);
-ok($maker, 'a process makes them');
+sub fds { my ($pid) = @_; return join ' ', sort map { m{(\d+)$} } glob "/proc/$pid/fd/*" }
+
+# The launcher does not wait for it: it steps back last of all, then has its own network.
+my ($maker, $spawner);
+ok($l->wait_until(30, sub { ($maker, $spawner) = beside($l); nice($maker) > 0 && fds($maker) eq '0 1' }), 'a process makes them');
 my $status = Sandbox::Launch::slurp("/proc/$maker/status");
 my $owner = $l->{uid_base} + 4 * $l->{max_sandboxes};
 like($status, qr/^Uid:\s+$owner\s+$owner\s+$owner\s+$owner$/m, 'as a user of no sandbox');
@@ -29,11 +34,11 @@ isnt(readlink "/proc/$maker/ns/user", readlink '/proc/self/ns/user', 'it has no 
 is(readlink "/proc/$maker/ns/user", readlink "/proc/$spawner/ns/user", 'it is where sandboxes are cloned from');
 isnt(readlink "/proc/$maker/ns/net", readlink '/proc/self/ns/net', 'and is not in its network');
 like($status, qr/^Seccomp:\s+2$/m, 'it is filtered');
-is(join(' ', sort map { m{(\d+)$} } glob "/proc/$maker/fd/*"), '0 1', 'it has its socket and its own network');
+ok($l->wait_until(30, sub { fds($maker) eq '0 1' }), 'it has its socket and its own network') or diag(fds($maker));
 
 # A launcher that keeps one has it ready only when the first look at it was had.
 my ($id, $first, $new);
-ok($l->wait_until(20, sub { $id = made(); $first = network($id); $new = seen($id); $c->destroy($id); my $next = made(); my $same = network($next) eq $first; $c->destroy($next); $same }),
+ok($l->wait_until(30, sub { $id = made(); $first = network($id); $new = seen($id); $c->destroy($id); my $next = made(); my $same = network($next) eq $first; $c->destroy($next); $same }),
     'who comes after one that did nothing has the same network');
 $id = made();
 is(seen($id), $new, 'in which everything is as in a new one');
@@ -53,7 +58,7 @@ my @traces = (
 for my $trace (@traces) {
     my ($what, $code) = @$trace;
     $id = made();
-    my $used = network($id);
+    my ($used, $open) = (network($id), held_open($id));
     python($id, $code);
     isnt(seen($id), $new, "$what leaves a trace");
     $c->destroy($id);

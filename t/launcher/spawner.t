@@ -11,6 +11,7 @@ sub status { my ($pid) = @_; return { slurp("/proc/$pid/status") =~ /^(\w+):[ \t
 sub space { my ($pid, $name) = @_; return readlink("/proc/$pid/ns/$name") // '' }
 sub children { my ($pid) = @_; return grep { length } split /\s+/, `pgrep -P $pid` }
 sub pid_of { my ($l, $id) = @_; return ($l->log =~ /"event":"sandbox.created","sandbox":$id,.*?"pid":(\d+)/)[0] }
+sub fds { my ($pid) = @_; return join ' ', sort { $a <=> $b } map { m{(\d+)$} } glob "/proc/$pid/fd/*" }
 sub mappings { my ($pid) = @_; return scalar(my @lines = split /\n/, slurp("/proc/$pid/mountinfo")) }
 
 # The user namespace above that of a process: NS_GET_PARENT.
@@ -42,7 +43,7 @@ my ($spawner) = sort { $a <=> $b } children($l->{pid});
     is_deeply([map { [split] } split /\n/, slurp("/proc/$spawner/uid_map")], [[$l->{uid_base}, $l->{uid_base}, 4 * $l->{max_sandboxes} + 2]], 'which has the ids of sandboxes and not root');
     isnt(space($spawner, 'net'), space($l->{pid}, 'net'), 'it is not in the network of the host');
     cmp_ok(mappings($spawner), '<', mappings($l->{pid}), 'it sees none of the templates') or diag(slurp("/proc/$spawner/mountinfo"));
-    is(join(' ', sort { $a <=> $b } map { m{(\d+)$} } glob "/proc/$spawner/fd/*"), join(' ', 0 .. 14), 'and has few descriptors');
+    is(fds($spawner), join(' ', 0 .. 14), 'and has few descriptors');
 }
 
 my $id = $c->create;
@@ -52,7 +53,8 @@ is(status($pid)->{PPid}, $l->{pid}, 'is a child of the launcher');
 is(above($pid), space($spawner, 'user'), 'its user namespace is beneath');
 is(scalar(children($spawner)), 0, 'and it has no children');
 is(space($spawner, 'net') eq space($pid, 'net'), '', 'nor does it stay in the network of a sandbox');
-is(join(' ', sort { $a <=> $b } map { m{(\d+)$} } glob "/proc/$spawner/fd/*"), join(' ', 0 .. 14), 'nothing of the sandbox stays open');
+# The last it closes when it has answered.
+ok($l->wait_until(30, sub { fds($spawner) eq join ' ', 0 .. 14 }), 'nothing of the sandbox stays open') or diag(fds($spawner));
 like($c->sh($id, 'id -u; cat /proc/self/uid_map'), qr/^\s*1000\b/m, 'it has its ids');
 # What no capability of the sandbox's reaches: the memory belongs to the namespace above.
 like(slurp("/proc/$pid/status"), qr/^CapEff:\s+00000000000001e0$/m, 'the agent has four capabilities');
@@ -60,7 +62,7 @@ is((stat "/proc/$pid/mem")[4], 0, 'its memory is not its own to look at');
 
 # It is dispensable.
 kill 'KILL', $spawner;
-ok($l->wait_until(10, sub { $l->log =~ /"event":"spawner.ended"/ }), 'that it is gone is said');
+ok($l->wait_until(30, sub { $l->log =~ /"event":"spawner.ended"/ }), 'that it is gone is said');
 is(status($pid)->{PPid}, $l->{pid}, 'sandboxes live on');
 like($c->sh($id, 'echo on'), qr/^on$/m, 'and work');
 my $next = $c->create;
@@ -77,7 +79,7 @@ $killed->start(spare_networks => 0);
 my ($child) = children($killed->{pid});
 ok($child, 'it is there without networks, too');
 $killed->stop('KILL');
-ok($killed->wait_until(10, sub { !-e "/proc/$child" || (status($child)->{State} // 'Z') =~ /^Z/ }), 'it dies with the launcher');
+ok($killed->wait_until(30, sub { !-e "/proc/$child" || (status($child)->{State} // 'Z') =~ /^Z/ }), 'it dies with the launcher');
 $killed->start;
 $killed->stop;
 $killed->finish;

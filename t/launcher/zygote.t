@@ -46,9 +46,15 @@ sub prepared {
 # Who forked the slot is in the sandbox until it has ended: killed with the sandbox, it would be a fork that failed.
 sub destroy {
     my ($l, $c, $id) = @_;
-    my $zygote = zygote($l);
-    $l->wait_until(30, sub { -e "/proc/$zygote/task/$zygote/children" ? slurp("/proc/$zygote/task/$zygote/children") eq '' : !children($zygote) });
+    forked_out($l);
     return $c->destroy($id);
+}
+
+# The slot may be ready before that one has ended, and is pid 1's child from then on.
+sub forked_out {
+    my ($l) = @_;
+    my $zygote = zygote($l);
+    return $l->wait_until(30, sub { -e "/proc/$zygote/task/$zygote/children" ? slurp("/proc/$zygote/task/$zygote/children") eq '' : !children($zygote) });
 }
 
 # What the program's handler returns, or its standard output.
@@ -63,7 +69,8 @@ sub run {
 sub status { my ($pid) = @_; return { slurp("/proc/$pid/status") =~ /^(\w+):[ \t]*(.*?)[ \t]*$/mg } }
 sub spaces { my ($pid) = @_; return { map { $_ => readlink("/proc/$pid/ns/$_") } qw(user mnt pid ipc uts net cgroup time) } }
 sub children { my ($pid) = @_; return grep { (status($_)->{PPid} // 0) == $pid } map { m{/proc/(\d+)$} } glob '/proc/[0-9]*' }
-sub pid_of { my ($l, $id) = @_; return (grep { $_->{sandbox} == $id } events($l, 'sandbox.created'))[0]{pid} }
+# The launcher writes it down when it has handed the sandbox out.
+sub pid_of { my ($l, $id) = @_; my $event; $l->wait_until(30, sub { ($event) = grep { $_->{sandbox} == $id } events($l, 'sandbox.created'); $event }); return $event->{pid} }
 
 my $l = launcher();
 ok(ready($l), 'a zygote comes up');
@@ -123,13 +130,13 @@ PYTHON
 {
     my ($forked, $origin) = prepared($c, 'python');
     is($origin, 'forked', 'a sandbox that was asked for with its language has the slot of the zygote');
+    ok(forked_out($l), 'the zygote has no child left');
     my ($first) = children(pid_of($l, $forked));
     is_deeply(spaces($first), spaces(pid_of($l, $forked)), 'its namespaces are those of pid 1');
     my ($spawner) = grep { spaces($_)->{user} ne spaces($l->{pid})->{user} } children($l->{pid});
     isnt(spaces($first)->{net}, spaces($spawner)->{net}, 'a network of the sandbox alone');
     is(slurp("/proc/$first/cgroup"), slurp('/proc/' . pid_of($l, $forked) . '/cgroup'), 'its groups too');
     is((status($first)->{Uid} =~ /^(\d+)/)[0], $c->{uid}{$forked} // $l->{uid_base}, 'it is the payload') if $c->{uid}{$forked};
-    is(scalar children(zygote($l)), 0, 'the zygote has no child left');
     is($c->adopt($forked), 'adopted', 'adopted');
     my $is = run($c, $forked, $look);
     my $plain = $c->create('default', 'process');
@@ -169,6 +176,7 @@ sub own_pages { my ($pid) = @_; return (slurp("/proc/$pid/smaps_rollup") =~ /^Pr
 
 {
     my ($waiting, $origin) = prepared($c, 'python');
+    forked_out($l);
     my ($slot) = children(pid_of($l, $waiting));
     ok($l->wait_until(30, sub { own_pages($slot) >= 80 }), 'while it waits it takes the pages that work will want') or diag(own_pages($slot));
     cmp_ok(own_pages($slot), '<=', 350, 'and no others');
@@ -309,7 +317,7 @@ for my $sample ('import os; os.kill(os.getpid(), 9)', 'import signal; signal.pau
 # Sandboxes of it, one after another until the log has another one; how many came, and what any of them did wrong.
 sub replaced {
     my ($l, $c, $step) = @_;
-    my ($old, $n, $end, @wrong) = (zygote($l), 0, time + 60);
+    my ($old, $n, $end, @wrong) = (zygote($l), 0, time + 300);
     while (zygote($l) == $old && time < $end) {
         my ($id, $origin) = prepared($c, 'python');
         $n++;
