@@ -169,8 +169,8 @@ is($client->adopt($id), 'adopted', 'which does not notice');
 $client->destroy($id);
 unlike($l->log, qr/"event":"wall\.(missing)"/, 'whose own trial at the start found the same') if $usual eq '0';
 $l->finish;
-# Others on this host may be checking it now, or have been killed at it before.
-is_deeply([grep { /check-(\d+)/ && !$groups_before{$_} && !-d "/proc/$1" } groups()], [], 'no group is left');
+# Others on this host may be checking it now, or have been killed at it before. Who has ended since has taken its own along.
+is_deeply([grep { /check-(\d+)/ && !$groups_before{$_} && !-d "/proc/$1" && -d } groups()], [], 'no group is left');
 
 # What the launcher is told not to do is not there, whatever the host could.
 {

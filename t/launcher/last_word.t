@@ -156,6 +156,7 @@ for my $said (['python', 'print(1)'], ['python', 'import sys; sys.exit(3)'], ['p
     my $r = $run->("import time\nend = time.process_time() + .3\nwhile time.process_time() < end: pass\ndef handler(event): return {'x': event}", event => [1]);
     is_deeply($r->[1]{result}, { x => [1] }, 'a handler has its result');
     cmp_ok($r->[1]{cpu_ms}, '>=', 250, 'the time that it took is known');
+    ok($l->wait_until(30, sub { !children(pid_of($id)) }), 'whoever said that it ended has');
     my $before = n_fds(pid_of($id));
     for my $more (['/v1/steps', { sessionId => 's', stepId => 'two', code => '', session => undef }], ['/v1/prepare', { runtime => 'python' }], ['/v1/attach', {}]) {
         my ($path, $body) = @$more;
@@ -164,7 +165,7 @@ for my $said (['python', 'print(1)'], ['python', 'import sys; sys.exit(3)'], ['p
         like($reply->[0], $path eq '/v1/steps' ? qr/^40[19]$/ : qr/^409$/, "then there is nothing else: $path") or diag explain $reply;
     }
     is($run->('print(2)')->[0], 409, 'nor another step with its session');
-    is(n_fds(pid_of($id)), $before, 'and the agent has kept nothing open');
+    ok($l->wait_until(30, sub { n_fds(pid_of($id)) <= $before }), 'and the agent has kept nothing open') or diag(n_fds(pid_of($id)) . " for $before");
     $c->destroy($id);
 }
 
