@@ -13,7 +13,7 @@ my $id = $c->create;
 is($c->adopt($id), 'adopted', 'the first has a sandbox');
 
 # The same name, everything else its own.
-my $twin = Sandbox::Launch->new(instance => $first->{instance}, uid_base => $first->{uid_base} + 1000000);
+my $twin = Sandbox::Launch->new(instance => $first->{instance});
 is($twin->start(fails => 1), 1, 'a second launcher of that name does not start');
 like($twin->log, qr/another launcher of this name is running/, 'and says why');
 like($c->sh($id, 'echo alive'), qr/^alive$/m, 'the sandbox of the first lives on');
@@ -26,7 +26,7 @@ is($c->adopt($id), 'adopted', 'the first goes on making sandboxes');
 $c->destroy($id);
 
 # Another name beside it.
-my $other = Sandbox::Launch->new(uid_base => $first->{uid_base} + 1000000);
+my $other = Sandbox::Launch->new;
 $other->start;
 my $d = $other->client;
 my $beside = $d->create;

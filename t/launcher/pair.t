@@ -48,7 +48,7 @@ sub pair {
     my @files = map { { map { my @f = split; @f == 3 ? ($f[0] => "$f[1] $f[2]") : () } split /\n/, $c->sh($_, "python3 /tmp/look.py @paths") } } @id;
     $c->tell($id[0], "bg exec python3 /tmp/hold.py hold @paths > /workspace/saying");
     my $held = '';
-    $l->wait_until(20, sub { $held = $c->sh($id[0], 'cat /workspace/said 2>&1'); $held =~ /done/ });
+    $l->wait_until(30, sub { $held = $c->sh($id[0], 'cat /workspace/said 2>&1'); $held =~ /done/ });
     my $felt = $c->sh($id[1], "python3 /tmp/hold.py look @paths");
     my @same = grep { $files[0]{$_} eq $files[1]{$_} } grep { $files[0]{$_} && $files[1]{$_} } @paths;
     is(scalar keys %{ $files[$_] }, scalar @paths, 'looked at all') for 0, 1;

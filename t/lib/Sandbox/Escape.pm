@@ -251,7 +251,7 @@ sub post {
 sub ended {
     my ($client, $id) = @_;
     for (1 .. 64) {
-        my $report = $client->ended(5);
+        my $report = $client->ended;
         return $report if ($report->{id} // $id) == $id;
     }
     return {};

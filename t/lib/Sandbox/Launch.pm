@@ -196,7 +196,7 @@ sub create {
 # Limits by name over defaults that are in nobody's way.
 sub adopt {
     my ($self, $id, %limit) = @_;
-    my %all = (memory => 256 << 20, disk => 64 << 20, cpu_ms => 60000, wall_ms => 60000, millis => 1000, processes => 64, share => 0, %limit);
+    my %all = (memory => 256 << 20, disk => 64 << 20, cpu_ms => 600000, wall_ms => 600000, millis => 1000, processes => 64, share => 0, %limit);
     return $self->ask(join ' ', 'adopt', $id, @all{qw(memory disk cpu_ms wall_ms millis processes share)});
 }
 
@@ -206,7 +206,7 @@ sub settle { my ($self, $id) = @_; return fields($self->ask("settle $id")) }
 sub freeze { my ($self, $id) = @_; return fields($self->ask("freeze $id")) }
 sub thaw { my ($self, $id) = @_; return fields($self->ask("thaw $id")) }
 sub destroy { my ($self, $id) = @_; return fields($self->ask("destroy $id")) }
-sub ended { my ($self, $seconds) = @_; return fields($self->ask('ended ' . int(1000 * ($seconds // 10)))) }
+sub ended { my ($self, $seconds) = @_; return fields($self->ask('ended ' . int(1000 * ($seconds // 30)))) }
 
 # The lines of the agent's reply as one text.
 sub tell {
