@@ -17,19 +17,17 @@ use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
 use POSIX qw(:sys_wait_h);
+use Sandbox::Slot;
 use Test::More ();
 use Time::HiRes qw(time sleep);
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 our $BINARY = "$ROOT/build/" . ($ENV{SANDBOX_VARIANT} // 'release') . '/session-agent';
-our $USER = 23000 + $$ % 2000;
+our $USER = 23000 + Sandbox::Slot::take();    # a user's processes are killed with a step
 our $TOKEN = 'a-token-of-thirty-two-characters';
 my $JSON = JSON::PP->new->canonical->utf8->allow_nonref;
 
-sub free_port {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0, ReuseAddr => 1) or die $!;
-    return $socket->sockport;
-}
+sub free_port { return Sandbox::Slot::port() }
 
 # Runs the binary to its end: (exit status, standard error).
 sub start_fails {
@@ -45,7 +43,7 @@ sub start_fails {
     }
     close $in;
     local $SIG{ALRM} = sub { kill 'KILL', $pid };
-    alarm 20;
+    alarm 30;
     my $text = do { local $/; <$out> } // '';
     waitpid $pid, 0;
     alarm 0;
@@ -87,7 +85,7 @@ sub new {
         exec { $BINARY } $BINARY, @user, '--opt-dir', $dir or POSIX::_exit(126);
     }
     $self->{pid} = $pid;
-    my $end = time + 10;
+    my $end = time + 30;
     until ($self->call('GET', '/v1/health')->{success}) {
         die 'the agent does not start: ' . $self->log if time > $end || waitpid($pid, WNOHANG) == $pid;
         sleep 0.02;
@@ -151,7 +149,7 @@ sub raw {
     print {$socket} $bytes;
     shutdown $socket, 1;
     local $SIG{ALRM} = sub { die "no end\n" };
-    alarm 20;
+    alarm 30;
     my $reply = do { local $/; <$socket> } // '';
     alarm 0;
     return $reply;
@@ -172,7 +170,7 @@ sub processes {
 sub finish {
     my ($self) = @_;
     kill 'TERM', $self->{pid};
-    my $end = time + 20;
+    my $end = time + 30;
     my $gone = 0;
     while (!$gone && time < $end) {
         $gone = waitpid($self->{pid}, WNOHANG) == $self->{pid};
