@@ -27,7 +27,7 @@ sub begin {
 
 sub until_true {
     my ($condition) = @_;
-    my $until = time + 20;
+    my $until = time + 30;
     until ($condition->()) {
         return 0 if time > $until;
         select undef, undef, undef, 0.01;
@@ -110,6 +110,7 @@ is($channel->{out}[3], '0', 'standard input is empty');
 is(length $channel->{out}[1], 5_000_001, 'five million bytes, all before the outcome');
 $channel = begin('main', "print('z' * 3_000_000); print('done', file=sys.stderr)");
 $channel->{hoard} = 1;
+ok($mux->wait(sub { length $channel->{out}[1] >= 262144 }), 'as much as the window');
 ok(!$mux->wait(sub { length $channel->{out}[1] > 262144 || $channel->{ended} }, 1), 'a reader that gives no credit holds up the code');
 is(length $channel->{out}[1], 262144, 'at the window');
 is((step('sh', 'echo still here'))[1]{out}[1], "still here\n", 'while others go on');
@@ -178,7 +179,7 @@ is("$end->{status} $end->{interpreter}", 'interrupted alive', 'a shell on which 
 @hasty = map { $channel = begin('shell', 'read l < <(sleep 600)'); $channel->note({ interrupt => JSON::PP::true }); $end = $channel->end; "$end->{status} $end->{interpreter}" } 1 .. 10;
 is_deeply(\@hasty, [('interrupted alive') x 10], 'an interrupt that comes with its step is heard');
 is((step('shell', 'echo $kept'))[1]{out}[1], "yes\n", 'and the state is kept');
-$channel = begin('main', "import signal, time\nheard = []\nsignal.signal(signal.SIGINT, lambda *a: heard.append(time.time()))\nprint('in', flush=True)\nend = time.time() + 1\nwhile time.time() < end: pass\nlen(heard)");
+$channel = begin('main', "import signal, time\nheard = []\nsignal.signal(signal.SIGINT, lambda *a: heard.append(time.time()))\nprint('in', flush=True)\nwhile not heard: time.sleep(0.01)\nend = time.time() + 1\nwhile time.time() < end: pass\nlen(heard)");
 $mux->wait(sub { ($channel->{out}[1] // '') eq "in\n" });
 $channel->note({ interrupt => JSON::PP::true });
 $end = $channel->end;

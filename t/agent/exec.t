@@ -112,9 +112,9 @@ for my $case (['data after SHUT', sub { my ($m, $x) = @_; $x->shut; $m->raw(Sand
     my $x = $m->open({ op => 'exec', argv => ['sleep', '7131'], stdin => $true });
     ok($m->wait(sub { $other->processes("sleep\0007131") }), 'one whose opener is strange');
     $lie->($m, $x);
-    $m->wait(sub { 0 }, 10);
+    $m->wait(sub { 0 }, 30);
     ok($m->{lost}, "$what ends the conversation");
-    my $until = time + 10;
+    my $until = time + 30;
     select undef, undef, undef, 0.02 while $other->processes("sleep\0007131") && time < $until;
     is(scalar $other->processes("sleep\0007131"), 0, 'and what it had started');
     $m->close;
@@ -141,9 +141,9 @@ is_deeply([@{ $r->{ended} }{qw(signal timed_out)}], ['SIGKILL', $true], 'a deadl
 is(alive(7132), 0, 'ends all of its group');
 $c = begin(shell => 'sleep 7133 & sleep 7133');
 started($c);
-ok($mux->wait(sub { alive(7133) == 2 }, 10), 'two of a group');
+ok($mux->wait(sub { alive(7133) == 2 }, 30), 'two of a group');
 $c->reset;
-ok($mux->wait(sub { alive(7133) == 0 }, 10), 'RESET kills both');
+ok($mux->wait(sub { alive(7133) == 0 }, 30), 'RESET kills both');
 my @many = map { begin(argv => ['echo', "$_"]) } 1 .. 20;
 is(join('', map { $_->end; $_->{out}[1] } @many), join('', map { "$_\n" } 1 .. 20), 'twenty at once');
 $c = begin(shell => 'head -c 5000000 /dev/zero; echo end >&2');

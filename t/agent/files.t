@@ -217,7 +217,7 @@ is_deeply([grep { !/^(ok|denied|not_found|exists|not_a_directory|invalid|not_emp
           'every try was answered as it should');
 
 $mux->close;
-my $end_at = time + 20;
+my $end_at = time + 30;
 1 until $agent->close_session->{status} == 204 || time > $end_at;
 system 'rm', '-rf', $outside;
 $agent->finish;

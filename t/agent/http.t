@@ -131,7 +131,7 @@ if (!$pid) {
     $agent->step("sleep 100$mark");
     POSIX::_exit(0);
 }
-my $end = time + 10;
+my $end = time + 30;
 Time::HiRes::sleep(0.01) until $agent->processes("100$mark") || time > $end;
 is($agent->close_session->{status}, 204, 'deleted in the middle of a step');
 waitpid $pid, 0;

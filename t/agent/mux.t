@@ -19,7 +19,7 @@ sub answer {
 
 # The conversation before this one may not be over yet.
 sub again {
-    my $end = time + 20;
+    my $end = time + 30;
     my $found;
     select undef, undef, undef, 0.01 until ($found = eval { Sandbox::Mux->attach($agent) }) || time > $end;
     return $found // die "never attached again\n";
@@ -70,7 +70,7 @@ for my $case ([Sandbox::Mux::frame(1, 9, '{}'), 'a type there is not'], [Sandbox
     $mux->close;
     $mux = again();
     $mux->raw($bytes);
-    ok(!$mux->wait(sub { 0 }, 10) && $mux->{lost}, "$name ends the conversation");
+    ok(!$mux->wait(sub { 0 }, 30) && $mux->{lost}, "$name ends the conversation");
     is($agent->call('GET', '/v1/health')->{status}, 200, '  and not the agent');
 }
 
@@ -78,7 +78,7 @@ is($agent->close_session->{status}, 204, 'the session is closed');
 $agent->session('bash');
 $mux = again();
 is($agent->close_session->{status}, 204, 'also while it is attached');
-$mux->wait(sub { 0 }, 10);
+$mux->wait(sub { 0 }, 30);
 ok($mux->{lost}, 'which ends the conversation');
 $agent->session('bash');
 $mux = again();

@@ -134,7 +134,7 @@ my $ends = $d->storm(500, 'echo $x', 'for i in {1..500}; do :; done', 'v=$(echo 
 is(join(' ', sort keys %$ends), 'failed interrupted succeeded', 'SIGINT at any moment ends a step at most') or diag explain $ends;
 is(sh('echo heard >&2')->{stderr}, "heard\n", 'standard error is where it was');
 says('echo $x', "1\n", 'and leaves the session as it was');
-$r = says('(trap "" INT; sleep 0.3) & p=$!; echo go; wait $p; echo done', "go\n", 'a background job', interrupt_at => qr/go\n/);
+$r = says('(trap "" INT; sleep 20) & p=$!; echo go; wait $p; echo done', "go\n", 'a background job', interrupt_at => qr/go\n/);
 $r = sh('trap "echo trapped; t=1" INT; echo go; while [ -z "$t" ]; do :; done; trap - INT', interrupt_at => qr/go\n/);
 is("$r->{status} $r->{stdout}", "succeeded go\ntrapped\n", "the code's own trap has the signal in its step");
 $r = sh('echo go; while :; do :; done', interrupt_at => qr/go\n/);

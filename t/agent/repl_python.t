@@ -246,13 +246,13 @@ is(py("print(subprocess.run(['ls', '/proc/self/fd'], close_fds=False, capture_ou
 # Threads.
 $r = py("def late():\n    e.wait()\n    display('late')\n    done.set()\ne, done = threading.Event(), threading.Event()\nt = threading.Thread(target=late, daemon=True); t.start()\n1");
 is(scalar @{ $r->{displays} }, 1, 'a thread');
-$d->begin("e.set(); b = done.wait(5)\nb");
+$d->begin("e.set(); b = done.wait(30)\nb");
 $r = $d->result($d->wait_for(sub { ($_[0]{frames} // [''])->[-1] =~ /\AE/ }));
 is(scalar @{ $r->{displays} }, 2, 'may show in a later step');
 py("import time\ndef between():\n    time.sleep(0.05)\n    display('between')\n    done.set()\ndone = threading.Event(); threading.Thread(target=between, daemon=True).start()");
 my $got = $d->wait_for(sub { 1 });
 ok(!$got->{frames}, 'but not between steps');
-is_value('done.wait(5)', 'True', 'where it is lost');
+is_value('done.wait(30)', 'True', 'where it is lost');
 
 # Tampering.
 is_value("import builtins\nfor name in ('open', 'print', 'compile', 'exec', 'eval', 'len', 'repr', 'isinstance', 'type', 'dict', 'list', 'str', 'bytes', 'memoryview', 'getattr'):\n    setattr(builtins, 'old_' + name, getattr(builtins, name))\n"

@@ -178,7 +178,7 @@ is_alike("a module instead of the library's: $_", "open('$_.py', 'w').write('V =
     prepare();
     my ($pid) = $agent->processes("$agent->{dir}/drivers/python.py");
     kill 'KILL', $pid;
-    my $end = time + 10;
+    my $end = time + 30;
     Time::HiRes::sleep(0.01) until !$agent->processes("$agent->{dir}/drivers/python.py") || time > $end;
     my $r = $agent->run('print("on")');
     is("$r->{stdout}$r->{exit_code}", "on\n0", 'a slot that is killed costs nothing but time');
@@ -296,13 +296,13 @@ $runtime = 'python';
         is(prepare($case->[0])->{status}, 503, "a slot that $case->[1]: none");
         cmp_ok(time - $start, '<', 20, "a slot that $case->[1]: known in time");
         # It was killed before the answer; on a busy host its last way may be longer than the agent waits for it.
-        my $end = time + 10;
+        my $end = time + 30;
         Time::HiRes::sleep(0.02) until !$agent->processes("drivers/$case->[0].py") || time > $end;
         is_deeply([$agent->processes("drivers/$case->[0].py")], [], "a slot that $case->[1]: is gone");
     }
     for my $case (@later) {
         is(prepare($case->[0])->{status}, 200, "a slot that is $case->[1]: ready at first");
-        my $end = time + 10;
+        my $end = time + 30;
         Time::HiRes::sleep(0.02) until $case->[1] ne 'ready-and-gone' || !$agent->processes("drivers/$case->[0].py") || time > $end;
         my ($pid) = $agent->processes("drivers/$case->[0].py");
         my $comm = sub { open my $in, '<', "/proc/$pid/comm" or return ''; return scalar <$in> };

@@ -107,15 +107,15 @@ is_deeply([$agent->processes("100$mark")], [], 'not of breeders either');
     my $body = qq({"sessionId":"$agent->{session}","stepId":"gone","code":"sleep 100$mark"});
     print {$socket} "POST /v1/steps HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Session-Token: $Sandbox::Agent::TOKEN\r\nContent-Length: "
         . length($body) . "\r\n\r\n$body";
-    my $end = time + 10;
+    my $end = time + 30;
     Time::HiRes::sleep(0.01) until $agent->processes("100$mark") || time > $end;
     ok(scalar $agent->processes("100$mark"), 'a step runs');
     is($agent->step('true')->{status}, 409, 'a second one at the same time is refused');
     close $socket;
-    $end = time + 10;
+    $end = time + 30;
     Time::HiRes::sleep(0.01) until !$agent->processes("100$mark") || time > $end;
     is_deeply([$agent->processes("100$mark")], [], 'and ends when its caller leaves');
-    $end = time + 10;
+    $end = time + 30;
     Time::HiRes::sleep(0.01) until !$agent->call('GET', '/v1/health')->{json}{busy} || time > $end;
     is($agent->run('echo next')->{stdout}, "next\n", 'the agent goes on');
 }
