@@ -84,7 +84,7 @@ sub begin {
 # The reply to it.
 sub await {
     my ($self, $socket, $seconds) = @_;
-    return Sandbox::parse_reply(Sandbox::_converse($socket, '', seconds => $seconds // 15));
+    return Sandbox::parse_reply(Sandbox::_converse($socket, '', seconds => $seconds // 30));
 }
 
 # $n requests at once; the number of replies of each status.
