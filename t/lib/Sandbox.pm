@@ -163,7 +163,7 @@ sub start_launcher {
     $values{uid_base} = $self->{uid_base};
     $self->write('etc/launcher.conf', _override($text, { runsc => 'no', %{ $self->{launcher} || {} }, %values }));
     $self->_spawn('launcher', "$self->{dir}/bin/sandbox-launch", '--config', "$self->{dir}/etc/launcher.conf");
-    $self->_comes_up('launcher', 15, sub { -S "$self->{dir}/sock/launch.sock" && $self->_connects("$self->{dir}/sock/launch.sock", Socket::SOCK_SEQPACKET()) })
+    $self->_comes_up('launcher', 30, sub { -S "$self->{dir}/sock/launch.sock" && $self->_connects("$self->{dir}/sock/launch.sock", Socket::SOCK_SEQPACKET()) })
         or $self->_died('launcher');
     return $self;
 }
@@ -201,7 +201,7 @@ sub start_executor {
     Sandbox::Contract::serves("$self->{dir}/sock/executord.sock", 'executor');
     $self->_spawn('executor', @first, 'setpriv', '--reuid', $self->{executor_uid}, '--regid', $self->{executor_uid}, '--groups', $www,
         '--bounding-set', '-all', '--no-new-privs', "$self->{dir}/bin/executord", '--config', "$self->{dir}/etc/executor.conf");
-    $self->_comes_up('executor', 20, sub {
+    $self->_comes_up('executor', 30, sub {
         my $reply = $self->executor_request('GET', '/readyz');
         $reply && $reply->{status} == 200;
     }) or $self->_died('executor');
@@ -234,7 +234,7 @@ sub start_gateway {
     $self->write('etc/gateway.conf', $self->gateway_conf($text));
     Sandbox::Contract::serves($self->port, $self->{executes} ? 'gateway' : 'edge');
     $self->_spawn('gateway', $self->nginx, '-p', $self->{dir}, '-c', "$self->{dir}/etc/gateway.conf", '-g', 'daemon off;');
-    $self->_comes_up('gateway', 15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
+    $self->_comes_up('gateway', 30, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) }) or $self->_died('gateway');
     return $self;
 }
 
@@ -254,7 +254,7 @@ sub start {
     $self->start_launcher(%{ $option{launcher} || {} });
     $self->start_executor(%{ $option{executor} || {} });
     $self->start_gateway(%{ $option{gateway} || {} });
-    $self->wait_until(15, sub { $self->request('GET', '/readyz', anonymous => 1)->{status} == 200 }) or $self->_died('gateway');
+    $self->wait_until(30, sub { $self->request('GET', '/readyz', anonymous => 1)->{status} == 200 }) or $self->_died('gateway');
     return $self;
 }
 
@@ -430,12 +430,12 @@ sub audit_verify {
 sub audit_lines { my ($self) = @_; return map { my $text = _slurp($_); split /\n/, substr $text, 0, 1 + rindex $text, "\n" } sort glob "$self->{dir}/data/audit/audit-*.jsonl" }
 sub _records { return grep { ref eq 'HASH' } map { my $line = $_; eval { $JSON->decode($line) } } map { split /\n/, _slurp($_) } @_ }
 
-# The audit's events of a kind, oldest first; a look for 10 seconds at most until there are as many as `least`: no answer
+# The audit's events of a kind, oldest first; a look for 30 seconds at most until there are as many as `least`: no answer
 # waits until its refusal, its read or its start is on disk.
 sub audit_events {
     my ($self, $kind, $least) = @_;
     my @events;
-    $self->wait_until(10, sub {
+    $self->wait_until(30, sub {
         @events = grep { ($_->{kind} // '') eq $kind } _records(sort glob "$self->{dir}/data/audit/audit-*.jsonl");
         return @events >= ($least // 1);
     });
@@ -489,7 +489,7 @@ sub finish {
         my $status = $self->stop($name);
         Test::More::is($status, 0, "$name ends cleanly");
     }
-    $self->wait_until(30, sub { !$self->sandbox_processes && !$self->cgroups }) unless $self->{killed}{launcher};
+    $self->wait_until(30, sub { !$self->sandbox_processes && !$self->cgroups });
     Test::More::is_deeply([$self->sandbox_processes], [], 'no process is left');
     Test::More::is_deeply([$self->cgroups], [], 'no cgroup is left');
     # By name: other programs on the machine may mount and unmount meanwhile.
