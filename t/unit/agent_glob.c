@@ -2,8 +2,8 @@
 #include "session-agent/glob.h"
 
 #include <string.h>
+#include <time.h>
 
-#include "lib/sbx_time.h"
 #include "t/unit/tap.h"
 
 static const struct {
@@ -98,11 +98,21 @@ static const char *const refused[] = {
 
 static const char *const accepted[] = { "a", "a/b", "**", "*.txt", "[a]b", "a b", "...", "\xc3\xa4", "a\\b" };
 
+/* Its own: what others take of a processor meanwhile is not its cost. */
+static uint64_t
+used_ms(void)
+{
+    struct timespec used;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
+}
+
 static void
 test_time(void)
 {
     char pattern[GLOB_MAX_LEN + 1], path[256];
-    uint64_t start = sbx_now_mono_ms();
+    uint64_t start = used_ms();
     size_t i;
 
     for (i = 0; i + 2 <= GLOB_MAX_LEN - 2; i += 2) {
@@ -120,7 +130,7 @@ test_time(void)
         path[i] = i % 2 == 0 ? 'a' : '/';
     }
     ok(!glob_match(pattern, path), "nor do many double stars");
-    ok(sbx_now_mono_ms() - start < 1000, "and both at once, not in exponential time");
+    ok(used_ms() - start < 1000, "and both at once, not in exponential time");
 }
 
 int

@@ -13,7 +13,7 @@
 #include "lib/sbx_time.h"
 #include "t/unit/tap.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 30000
 #define MAX_CHANNELS 4
 
 enum { OPEN = 1, NOTE, DATA, SHUT, CREDIT, END, RESET };

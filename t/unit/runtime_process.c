@@ -340,7 +340,7 @@ test_slow_fetch(void)
     assert(job.sandbox->ops->fetch(job.sandbox, "out", 100, job_on_data, job_on_fetched, &job) == 0);
     ok(turn_until(&job.n_fetched, 1) && job.fetched_rc == 0, "its file is fetched past it");
     is_str(text(&job.fetched), "kept\n", "whole");
-    ok(!job.outcome->report.has_verdict && job.outcome->report.wall_ms < 1000, "and nothing changed");
+    ok(!job.outcome->report.has_verdict && job.outcome->report.wall_ms < 3000, "and nothing changed");
     job_end(&job);
 }
 
@@ -442,7 +442,7 @@ test_destroy_during_run(void)
     start = uv_hrtime();
     job_end(&job);
     is_uint(job.n_done, 0, "a destroyed run is not done");
-    ok(uv_hrtime() - start < 1000000000, "it was gone within a second (%u ms)",
+    ok(uv_hrtime() - start < 10000000000, "it was gone long before it would have ended (%u ms)",
        (unsigned)((uv_hrtime() - start) / 1000000));
     is_uint(n_processes(), 0, "with all its processes");
 }

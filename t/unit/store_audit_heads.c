@@ -196,7 +196,7 @@ test_time(void)
     f.sign_ms = 100;
     fixture_must_open(&f);
     write_events(1);
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < 6000; i++) {
         const struct audit_verify_spec spec = { .dir = f.audit };
         struct audit_report report;
 

@@ -47,7 +47,7 @@ accept_job(const char *id, size_t out_len)
 static bool
 wait_healthy(bool healthy)
 {
-    const uint64_t deadline = sbx_now_mono_ms() + 10000;
+    const uint64_t deadline = sbx_now_mono_ms() + 30000;
     struct db_stats stats;
 
     do {
