@@ -118,7 +118,7 @@ is_deeply($body->{policy}, { id => 'default', version => 1, revision => 0 }, 'th
 # Heads.
 my $head;
 ok($t->wait_until(30, sub { $head = ask('GET', '/v1/audit/head'); $head->{status} == 200 && $head->{json}{seq} >= $event[-1]{seq} }), 'the newest head comes to be signed');
-my ($line) = grep { decode_json($_)->{n} == $head->{json}{n} } split /\n/, $t->read_file('data/audit/heads.jsonl');
+my ($line) = grep { decode_json($_)->{n} == $head->{json}{n} } $t->read_file('data/audit/heads.jsonl') =~ /^(.*)\n/mg;    # the next one may be half there
 is_deeply($head->{json}, decode_json($line // '{}'), 'it is that of heads.jsonl');
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the log verifies') or diag $said;

@@ -35,6 +35,7 @@ ok($t->audit_verify, 'it verifies before');
 $t->start_executor('audit.segment_lines' => 1, 'retention.audit_min' => '240h');
 refuse(tenant => 'long', sub => 'known-5');
 refuse(tenant => 'hasty', sub => 'kept-1', keep_audit => 1);
+ok($t->wait_until(30, sub { scalar(grep { /known-5/ } lines()) && scalar(grep { /kept-1/ } lines()) }), 'so do two more');
 ok($t->wait_until(30, sub { scalar(grep { /"kind":"audit.erased"/ } lines()) && !grep { /secret-/ } lines() }), 'the bodies are gone from the segments') or diag Sandbox::_slurp("$t->{dir}/logs/executor.log");
 my ($erased) = map { decode_json($_) } grep { /"kind":"audit.erased"/ } lines();
 is($erased->{tenant}, 'brief', 'an event says of whom');

@@ -125,9 +125,12 @@ is($long->{json}{stdout}, "first\nsecond\n", 'with everything');
 is(job({ language => 'bash', code => 'true', wait => 0 })->{status}, 202, 'wait 0 never waits');
 
 # A client that leaves does not cancel.
-my $body = encode_json({ language => 'bash', code => 'sleep 0.5; echo done', metadata => { left => 'yes' } });
+my $body = encode_json({ language => 'bash', code => 'sleep 1; echo done', metadata => { left => 'yes' } });
 my $context = Sandbox::Context::sign($t->{key}, agent => 'leaver');
-$t->executor_raw("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSandbox-Context: $context\r\nContent-Length: " . length($body) . "\r\n\r\n$body", seconds => 0.2);
+my $leaver = IO::Socket::UNIX->new(Peer => "$t->{dir}/sock/executord.sock") or die $!;
+syswrite $leaver, "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSandbox-Context: $context\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+ok($t->wait_until(30, sub { scalar @{ ask('GET', '/v1/jobs?agent=leaver')->{json}{jobs} } }), 'its job is there');
+close $leaver;
 ok($t->wait_until(30, sub { (ask('GET', '/v1/jobs?agent=leaver')->{json}{jobs}[0]{status} // '') eq 'succeeded' }), 'a job outlives its client');
 
 # Request ids and traces.

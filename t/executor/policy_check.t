@@ -46,7 +46,7 @@ is(check({ policy_id => $live, document => $draft, request => { kind => 'job', b
 my $job = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 60', wait => 0 })->{json}{job_id};
 is(check({ policy_id => $live, document => $draft, job_id => $job })->{json}{decision}, 'deny', 'a job');
 is(check({ policy_id => $live, document => { version => 1 }, job_id => $job })->{json}{decision}, 'allow', 'or not');
-is(ask('GET', "/v1/jobs/$job")->{json}{status}, 'running', 'it goes on');
+ok($t->wait_until(30, sub { ask('GET', "/v1/jobs/$job")->{json}{status} eq 'running' }), 'it goes on');
 my $session = ask('POST', '/v1/sessions', json => { language => 'bash' })->{json}{session_id};
 is_deeply(rules(check({ document => { version => 1, sessions => { ttl => { max => '1m' } } }, session_id => $session })), ['sessions.ttl'], 'a session');
 is(check({ document => $draft, job_id => $job }, tenant => 'else')->{status}, 404, "another tenant's job is none");
