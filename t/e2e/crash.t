@@ -66,7 +66,7 @@ $t->kill9('launcher');
 ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'no sandbox outlives the launcher');
 $t->start_launcher;
 $t->{killed}{launcher} = 0;
-ok($t->wait_until(20, sub { ($t->request('GET', '/readyz', anonymous => 1)->{status} // 0) == 200 }), 'the executor finds the new launcher');
+ok($t->wait_until(30, sub { ($t->request('GET', '/readyz', anonymous => 1)->{status} // 0) == 200 }), 'the executor finds the new launcher');
 all_terminal('launcher killed', @id);
 is($t->job({ language => 'bash', code => 'echo again' })->{stdout}, "again\n", 'and it runs jobs again');
 

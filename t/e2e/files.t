@@ -63,12 +63,12 @@ for my $tier (qw(process gvisor)) {
     is($call->('GET', "files/..%2f..%2fetc%2fpasswd")->{status}, $_, 'nor outside') for 404;
 
     my $watch = Sandbox::Stream->gateway($t, 'GET', "$base/watch?recursive=true");
-    ok($watch->until(20, sub { grep { $_->{event} eq 'start' } @{ $watch->{events} } }), 'a watch');
+    ok($watch->until(30, sub { grep { $_->{event} eq 'start' } @{ $watch->{events} } }), 'a watch');
     $step->("open('seen', 'w').write('x')");
-    ok($watch->until(20, sub { grep { $_->{event} eq 'created' && $_->{data}{path} eq 'seen' } @{ $watch->{events} } }), 'tells what a step made');
+    ok($watch->until(30, sub { grep { $_->{event} eq 'created' && $_->{data}{path} eq 'seen' } @{ $watch->{events} } }), 'tells what a step made');
     is($t->request('GET', "$base/files/seen", tenant => 'other')->{status}, 404, 'another tenant sees nothing');
     is($t->request('DELETE', $base)->{status}, 200, 'the end');
-    ok($watch->until(20, sub { grep { $_->{event} eq 'end' } @{ $watch->{events} } }), 'also of the watch');
+    ok($watch->until(30, sub { grep { $_->{event} eq 'end' } @{ $watch->{events} } }), 'also of the watch');
     is($call->('GET', 'files/seen')->{status}, 410, 'and of the files');
 }
 

@@ -92,7 +92,7 @@ for my $tier (qw(process gvisor)) {
                      limits => { processes => 12 });
     is("$job->{status} $job->{stdout}", "succeeded 11\n", "$tier: as many processes as allowed") or diag explain $job;
     $job = $t->job({ %in, language => 'bash', code => 'sleep 30', wait => 0 });
-    $t->wait_until(20, sub { $t->request('GET', "/v1/jobs/$job->{job_id}")->{json}{status} eq 'running' });
+    $t->wait_until(30, sub { $t->request('GET', "/v1/jobs/$job->{job_id}")->{json}{status} eq 'running' });
     is(join(' ', map { $_->{job_id} } @{ $t->request('GET', "/v1/jobs?status=running&isolation=$tier")->{json}{jobs} }), $job->{job_id}, "$tier: listed while it runs");
     is($t->request('DELETE', "/v1/jobs/$job->{job_id}")->{json}{status}, 'cancelled', "$tier: cancelled");
 }

@@ -89,7 +89,7 @@ my $waiter = ask_aside('GET', "/v1/jobs/$running?wait=30", %me);
 my $queue_waiter = ask_aside('GET', "/v1/jobs/$queued?wait=30", %me);
 my $stream = Sandbox::Stream->gateway($t, 'GET', "/v1/jobs/$running", who => \%me);
 my $steps = Sandbox::Stream->gateway($t, 'POST', "/v1/sessions/$held/steps", who => \%me, json => { code => 'echo begun; sleep 50', timeout => '60s' });
-ok($steps->until(20, sub { $steps->{stdout} eq "begun\n" }) && $stream->until(20, sub { $stream->{status} }), 'a step runs in a session, both are streamed');
+ok($steps->until(30, sub { $steps->{stdout} eq "begun\n" }) && $stream->until(30, sub { $stream->{status} }), 'a step runs in a session, both are streamed');
 
 my $since = time;
 put(languages => ['python']);

@@ -32,23 +32,23 @@ for my $tier (qw(process gvisor)) {
     my $path = "$at/processes/$r->{json}{process_id}/ws";
     my $w = ws($path);
     is($w->{status}, 101, "$tier: through nginx") or diag explain $w;
-    ok($w->until(20, sub { $w->{binary} =~ /> $/ }), "$tier: a prompt") or diag explain $w;
+    ok($w->until(30, sub { $w->{binary} =~ /> $/ }), "$tier: a prompt") or diag explain $w;
     $w->type("stty size\n");
-    ok($w->until(20, sub { $w->{binary} =~ /30 100\r\n/ }), "$tier: its size") or diag $w->{binary};
+    ok($w->until(30, sub { $w->{binary} =~ /30 100\r\n/ }), "$tier: its size") or diag $w->{binary};
     $w->control({ resize => { rows => 44, cols => 133 } });
     $w->type("stty size\n");
-    ok($w->until(20, sub { $w->{binary} =~ /44 133\r\n/ }), "$tier: another size") or diag $w->{binary};
-    ok($w->until(20, sub { $w->{binary} =~ /44 133\r\n.*> $/s }), "$tier: a prompt again");
+    ok($w->until(30, sub { $w->{binary} =~ /44 133\r\n/ }), "$tier: another size") or diag $w->{binary};
+    ok($w->until(30, sub { $w->{binary} =~ /44 133\r\n.*> $/s }), "$tier: a prompt again");
     if ($tier eq 'process') {    # Debian 12's gVisor sends no signal for a key
         $w->type("sh -c 'echo u\"\"p; exec sleep 1000'\n");
-        ok($w->until(20, sub { $w->{binary} =~ /up\r\n/ }), "$tier: something runs");
+        ok($w->until(30, sub { $w->{binary} =~ /up\r\n/ }), "$tier: something runs");
         $w->type("\x03");
-        ok($w->until(20, sub { $w->{binary} =~ /up\r\n.*> $/s }), "$tier: ^C interrupts it, the shell goes on") or diag $w->{binary};
+        ok($w->until(30, sub { $w->{binary} =~ /up\r\n.*> $/s }), "$tier: ^C interrupts it, the shell goes on") or diag $w->{binary};
     }
     $w->type("exit 3\n");
-    ok($w->until(20, sub { $w->{exit} }), "$tier: it ends") or diag $w->{binary};
+    ok($w->until(30, sub { $w->{exit} }), "$tier: it ends") or diag $w->{binary};
     is($w->{exit}{exit_code}, 3, "$tier: with its code");
-    $w->finish(5);
+    $w->finish(30);
     is($w->{code}, 1000, "$tier: goodbye");
     is(ws($path, Authorization => undef)->{status}, 401, "$tier: without a token there is none");
     is($t->request('DELETE', $at)->{status}, 200, "$tier: the session ends");

@@ -98,7 +98,7 @@ my %id = map { $_ => submit($_) } sort keys %want;
 my ($slowest, $n_honest, @spoilt) = (0, 0);
 my %left = %id;
 my %job;
-while (%left && time < $start + 120) {
+while (%left && time < $start + 300) {
     my $begin = time;
     my $job = honest();
     push @spoilt, $job unless ($job->{status} // '') eq 'succeeded' && $job->{stdout} eq "honest\n" && @{ $job->{files} } == 1;

@@ -81,7 +81,7 @@ is($w->finish->{exit}{signal}, 'SIGTERM', 'a signal');
 # A flood, and nobody reads: neither the daemon nor the command waits.
 my $flood = start(shell => 'yes | head -c 50000000; echo; echo last');
 my $slow = ws($flood);
-is(ask('GET', "$flood?wait=20")->{json}{status}, 'exited', 'a flood ends while its reader sleeps');
+is(ask('GET', "$flood?wait=50")->{json}{status}, 'exited', 'a flood ends while its reader sleeps');
 open my $statm, '<', "/proc/$t->{pid}{executor}/status" or die $!;
 my ($kib) = join('', <$statm>) =~ /^VmRSS:\s+(\d+)/m;
 # In a sanitized one what is freed stays in its quarantine.

@@ -24,7 +24,7 @@ my $session = ask('POST', '/v1/sessions', json => { language => 'bash', env => {
 is($session->{status}, 201, 'a session') or diag explain $session;
 my $at = "/v1/sessions/$session->{json}{session_id}";
 sub start { my (%ask) = @_; return ask('POST', "$at/processes", json => \%ask) }
-sub over { my ($r) = @_; return ask('GET', "$at/processes/$r->{json}{process_id}?wait=20")->{json} }
+sub over { my ($r) = @_; return ask('GET', "$at/processes/$r->{json}{process_id}?wait=50")->{json} }
 sub output { my ($r) = @_; return Sandbox::Stream->executor($t, 'GET', "$at/processes/$r->{json}{process_id}")->finish }
 
 # One from its beginning to its end.

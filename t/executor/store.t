@@ -34,7 +34,7 @@ my $running = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sle
 is($running->{status}, 202, 'a job');
 ok(runs($running->{json}{job_id}), 'runs');
 fill(8);
-my $reply = ask('GET', "/v1/jobs/$running->{json}{job_id}?wait=20");
+my $reply = ask('GET', "/v1/jobs/$running->{json}{job_id}?wait=30");
 is($reply->{status}, 503, 'its result cannot be kept: 503');
 is($reply->{json}{code}, 'unavailable', 'named');
 my $now = ask('GET', "/v1/jobs/$running->{json}{job_id}")->{json};
@@ -52,7 +52,7 @@ is(ask('GET', "/v1/jobs/$before->{job_id}")->{json}{stdout}, "before\n", 'readin
 
 clear();
 ok($t->wait_until(30, sub { $t->executor_request('GET', '/readyz')->{status} == 200 }), 'room again: ready again, by itself');
-is(ask('GET', "/v1/jobs/$running->{json}{job_id}?wait=10")->{json}{status}, 'succeeded', 'the result that waited is kept now');
+is(ask('GET', "/v1/jobs/$running->{json}{job_id}?wait=30")->{json}{status}, 'succeeded', 'the result that waited is kept now');
 is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'echo after' })->{json}{stdout}, "after\n", 'and new jobs run');
 my ($fine, $said) = $t->audit_verify;
 ok($fine, 'the audit chain holds') or diag $said;
@@ -61,7 +61,7 @@ ok($fine, 'the audit chain holds') or diag $said;
 my $late = ask('POST', '/v1/jobs', json => { language => 'bash', code => 'sleep 3; head -c 400000 /dev/zero | tr "\0" x', wait => 0 })->{json}{job_id};
 ok(runs($late), 'a job runs');
 fill(8);
-is(ask('GET', "/v1/jobs/$late?wait=10")->{status}, 503, 'a result that cannot be kept');
+is(ask('GET', "/v1/jobs/$late?wait=30")->{status}, 503, 'a result that cannot be kept');
 my $status = $t->stop('executor', 'TERM', 60);
 is($status >> 8, 1, 'executord ends with 1') or diag $status;
 clear();

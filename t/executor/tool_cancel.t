@@ -28,7 +28,7 @@ sub up { my ($id) = @_; return $t->wait_until(30, sub { ($tool->rest('GET', "/v1
 # The job that runs by now and says so.
 sub begun { my ($before) = @_; my $id; $t->wait_until(30, sub { my ($job) = jobs("running"); $id = $job->{job_id} if $job && $job->{job_id} ne ($before // q()); $id }) or die "nothing began"; up($id) or die "$id did not begin"; return $id }
 sub end_of { my ($id) = @_; my $kind = $id =~ /^job/ ? 'job.cancelled' : 'step.ended'; my @found; $t->wait_until(30, sub { @found = grep { $_->{object} eq $id } $t->audit_events($kind) }); return @found ? { kind => $found[-1]{kind}, %{ $found[-1]{body} } } : {} }
-sub gone { my ($id, $what) = @_; ok($t->wait_until(20, sub { !$t->sandbox_processes }), "$what: the sandbox is gone") or diag $t->sandbox_processes_text; return }
+sub gone { my ($id, $what) = @_; ok($t->wait_until(30, sub { !$t->sandbox_processes }), "$what: the sandbox is gone") or diag $t->sandbox_processes_text; return }
 sub stop { $tool->ask('DELETE', "/tools/runs/$_") for @_; return }
 
 # Every way to leave.
@@ -105,13 +105,13 @@ is($get->finish->json->{structuredContent}{status}, 'cancelled', 'who waits is t
 sub halt { kill STOP => $t->{pid}{executor}; $t->wait_until(30, sub { Sandbox::_slurp("/proc/$t->{pid}{executor}/stat") =~ /\) T / }) or die 'it runs on'; return }
 sub answered { return IO::Select->new($_[0]{socket})->can_read(0) }
 my $sent = time;
-my @late = map { client('POST', '/tools/jobs', { language => 'python', code => $SLEEP, wait => '5s' }, call => 'cancel', stream => $_) } 0, 1;
+my @late = map { client('POST', '/tools/jobs', { language => 'python', code => $SLEEP, wait => '10s' }, call => 'cancel', stream => $_) } 0, 1;
 ok($late[1]->until(30, sub { defined $late[1]{status} }) && $t->wait_until(30, sub { jobs('running') == 2 }), 'two calls wait');
 my @id = map { $_->{job_id} } jobs('running');
 halt();
-ok(time - $sent < 5 && !answered($late[0]), 'and have no answer');
+ok(time - $sent < 10 && !answered($late[0]), 'and have no answer');
 $_->leave for @late;
-$t->wait_until(30, sub { time - $sent > 5.1 });
+$t->wait_until(30, sub { time - $sent > 10.1 });
 kill CONT => $t->{pid}{executor};
 ok($t->wait_until(30, sub { !grep { status($_) ne 'cancelled' } @id }), 'which nobody is there for any more') or stop(@id);
 

@@ -333,7 +333,7 @@ sub _converse {
     }
     shutdown $socket, 1 if $option{half_close};
     my $reply = '';
-    my $end = time + ($option{seconds} // 5);
+    my $end = time + ($option{seconds} // 30);
     while ((my $left = $end - time) > 0) {
         my $bits = '';
         vec($bits, fileno $socket, 1) = 1;

@@ -23,7 +23,7 @@ sub new {
 # Whole reply of one exchange on a kept connection; undef when it ended before that. $tell is told its bytes.
 sub _exchange {
     my ($socket, $bytes, $seconds, $tell) = @_;
-    my $end = time + ($seconds // 10);
+    my $end = time + ($seconds // 30);
     defined syswrite $socket, $bytes or return undef;
     my ($in, $whole) = ('', 0);
     my $select = IO::Select->new($socket);
@@ -42,14 +42,14 @@ sub _exchange {
 
 sub _worker {
     my ($socket) = @_;
-    my $reply = _exchange($socket, "GET /worker HTTP/1.1\r\nHost: localhost\r\n\r\n", 5);
+    my $reply = _exchange($socket, "GET /worker HTTP/1.1\r\nHost: localhost\r\n\r\n");
     return $reply && $reply->{status} == 200 ? $reply->{content} : undef;
 }
 
 # Connections to all of them; false when there are not as many within the time.
 sub find {
     my ($self, $seconds, @only) = @_;
-    my $end = time + ($seconds // 20);
+    my $end = time + ($seconds // 30);
     my %only = map { $_ => 1 } @only;
     $self->{socket} = {};
     while (keys %{ $self->{socket} } < $self->{n} && time < $end) {
