@@ -204,7 +204,7 @@ is(up('x', 'x', headers => { 'Idempotency-Key' => "a\tb" })->{status}, 400, 'a k
 $count = settled();
 my $gone = $t->executor_raw("POST /v1/artifacts HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\nSandbox-Context: " . context() . "\r\n\r\n" . 'x' x 3_000_000, seconds => 0.2);
 is($gone, '', 'no answer to half a body');
-ok($t->wait_until(30, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'nothing of it is left');
+ok($t->wait_until(30, sub { !(my @left = glob "$t->{dir}/data/artifacts/tmp/*") }), 'nothing of it is left');
 is(files(), $count, 'nowhere');
 
 # Signed URLs.

@@ -140,7 +140,7 @@ $t->wait_until(30, sub { glob "$t->{dir}/data/artifacts/tmp/*" });
 is(ask('DELETE', "/v1/sessions/$session")->{status}, 200, 'the session ends while a file is read');
 waitpid $pid, 0;
 like($t->read_file('tmp/ended'), qr/^(410|201)$/, 'and who asked for the file is told');
-ok($t->wait_until(30, sub { !glob "$t->{dir}/data/artifacts/tmp/*" }), 'no part of it is left');
+ok($t->wait_until(30, sub { !(my @left = glob "$t->{dir}/data/artifacts/tmp/*") }), 'no part of it is left');
 
 # After its end.
 $session = ask('POST', '/v1/sessions', json => { language => 'python' })->{json}{session_id};
