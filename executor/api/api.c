@@ -71,6 +71,7 @@ api_on_head(struct sbx_http_request *request, void *arg)
     sbx_http_request_on_abort(request, api_on_abort);
     identity_anonymous(call);
     known = route_match(call, sbx_http_request_path(request));
+    call->method = known ? route_method(call->route, sbx_http_request_method(request)) : NULL;
     if (!(known && call->route->open) && !identity_verify(call)) {
         call_problem(call, SBX_PROBLEM_UNAUTHORIZED, NULL);
         return;
@@ -79,7 +80,7 @@ api_on_head(struct sbx_http_request *request, void *arg)
         call_problem(call, SBX_PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    method = route_method(call->route, sbx_http_request_method(request));
+    method = call->method;
     if (sbx_http_request_header(request, "Upgrade") != NULL &&
         (method == NULL || method->handle != handle_process_ws)) {
         call_problem(call, SBX_PROBLEM_BAD_REQUEST, "there is no other protocol here");
@@ -104,7 +105,7 @@ api_on_request(struct sbx_http_request *request, void *arg _unused_)
 {
     struct call *call = sbx_http_request_user(request);
 
-    route_method(call->route, sbx_http_request_method(request))->handle(call);
+    call->method->handle(call);
 }
 
 static void

@@ -13,6 +13,7 @@
 
 struct api;
 struct route;
+struct route_method;
 struct call;
 struct download;
 struct stream;
@@ -34,8 +35,9 @@ typedef void (*call_read_fn)(struct call *call, int rc, const struct db_result *
 
 struct call {
     struct api *api;
-    struct sbx_http_request *request; /* NULL once answered or the client is gone */
-    const struct route *route;        /* NULL: no such path */
+    struct sbx_http_request *request;  /* NULL once answered or the client is gone */
+    const struct route *route;         /* NULL: no such path */
+    const struct route_method *method; /* of the route; NULL: not allowed there */
     bool identified;
     struct sbx_context context;
     char request_id[SBX_NAME_MAX + 1];

@@ -348,10 +348,7 @@ route_method(const struct route *route, const char *method)
 const char *
 route_name(const struct call *call)
 {
-    const struct route_method *method =
-        call->route == NULL ? NULL : route_method(call->route, sbx_http_request_method(call->request));
-
-    return method == NULL ? "none" : method->name;
+    return call->method == NULL ? "none" : call->method->name;
 }
 
 static bool

@@ -151,9 +151,27 @@ test_paths(void)
     }
 }
 
+/* A failure is told to the log also when the client has gone, and its request with it. */
+static void
+test_names(void)
+{
+    struct call call = { 0 };
+
+    is_str(route_name(&call), "none", "no path has no name");
+    ok(route_match(&call, "/v1/jobs/" JOB), "a path");
+    is_str(route_name(&call), "none", "nor has one alone");
+    call.method = route_method(call.route, "HEAD");
+    is_str(route_name(&call), "jobs.get", "HEAD is GET");
+    call.method = route_method(call.route, "DELETE");
+    is_str(route_name(&call), "jobs.cancel", "each method has its own");
+    call.method = route_method(call.route, "PUT");
+    is_str(route_name(&call), "none", "but what is not allowed");
+}
+
 int
 main(void)
 {
+    test_names();
     test_scopes();
     test_governors();
     test_paths();
