@@ -137,10 +137,10 @@ waitpid delete $t->{pid}{gateway1}, 0;
 start_second();
 ok($gateway[1]->find, 'it starts again');
 ok($t->wait_until(30, sub { all_say($allowed ? 422 : 403) }), 'and every worker of both decides by it');
-my %old = map { $_ => 1 } $t->gateway_workers;
+my @old = $t->gateway_workers;
 $t->reload_gateway;
 is(change(!$allowed)->{status}, 200, 'a change, while a gateway reloads');
-ok($t->wait_until(30, sub { my @now = $t->gateway_workers; @now && !grep { $old{$_} } @now }) && $gateway[0]->find, 'its workers are new');
+ok($t->workers_renewed(@old) && $gateway[0]->find, 'its workers are new');
 ok($t->wait_until(30, sub { all_say($allowed ? 422 : 403) }), 'and decide by it');
 
 # The executors' word to gateways is no client's.

@@ -91,7 +91,7 @@ is(ask('GET', '/v1/jobs?&limit=1&')->{status}, 200, 'an empty parameter is none'
 # Framing.
 my $context = Sandbox::Context::sign($key);
 my $whole = qr/\r\n\r\n\{.*\}\s*\z/s;
-sub raw { my ($bytes, %option) = @_; my $reply = $t->executor_raw($bytes, seconds => 30, until => $whole, %option); return $reply =~ m{^HTTP/1\.1 (\d+)} ? $1 : "none" }
+sub raw { my ($bytes, %option) = @_; my $reply = $t->executor_raw($bytes, until => $whole, %option); return $reply =~ m{^HTTP/1\.1 (\d+)} ? $1 : "none" }
 my $head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSandbox-Context: $context\r\n";
 is(raw("${head}Transfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n", half_close => 1), 400, 'a chunked body that breaks off');
 is(raw("${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400, 'a chunk size that is none');
@@ -101,7 +101,7 @@ is(raw("${head}Content-Length: 50\r\n\r\n{\"language\"", half_close => 1), 400, 
 is(raw("${head}Content-Length: 99999999999\r\n\r\n"), 413, 'a body far too large');
 is(raw("GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX: " . 'a' x 40000 . "\r\n\r\n"), 431, 'a head too large');
 is(raw("GARBAGE\r\n\r\n"), 400, 'no HTTP');
-my $garbage = Sandbox::parse_reply($t->executor_raw("GARBAGE\r\n\r\n", seconds => 30, until => $whole));
+my $garbage = Sandbox::parse_reply($t->executor_raw("GARBAGE\r\n\r\n", until => $whole));
 problem($garbage, 400, 'bad_request', 'what is no request');
 like($garbage->{headers}{'x-request-id'}, qr/\Areq_[0-9a-z]{26}\z/, 'it has an id all the same');
 is($garbage->{json}{request_id}, $garbage->{headers}{'x-request-id'}, 'the one in its body');

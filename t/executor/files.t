@@ -52,7 +52,7 @@ is(file('PUT', 'big', body => $big)->{json}{size}, length $big, 'megabytes');
 is(sha256_hex(file('GET', 'big')->{content}), sha256_hex($big), 'and back');
 my $chunked = join '', map { sprintf "%x\r\n%s\r\n", length, $_ } unpack '(a50000)*', $big;
 $r = Sandbox::parse_reply($t->executor_raw("PUT $base/files/chunked HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nSandbox-Context: "
-    . Sandbox::Context::sign($t->{key}, tenant => 'demo', up_bytes => 64 << 20) . "\r\n\r\n${chunked}0\r\n\r\n", seconds => 30));
+    . Sandbox::Context::sign($t->{key}, tenant => 'demo', up_bytes => 64 << 20) . "\r\n\r\n${chunked}0\r\n\r\n"));
 is($r->{json}{size}, length $big, 'without a length');
 
 # Ranges and conditions.
@@ -165,17 +165,17 @@ $r = call('PUT', "$base/files/x", body => 'x' x 2000, who => { up_bytes => 1000 
 is(code($r), '413 payload_too_large', 'no more than the policy has');
 like($r->{json}{detail}, qr/1000/, 'which is told');
 $r = Sandbox::parse_reply($t->executor_raw("PUT $base/files/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nSandbox-Context: "
-    . Sandbox::Context::sign($t->{key}, tenant => 'demo', up_bytes => 1000) . "\r\n\r\n7d0\r\n" . 'x' x 2000 . "\r\n0\r\n\r\n", seconds => 30, until => qr/\}\s*\z/));
+    . Sandbox::Context::sign($t->{key}, tenant => 'demo', up_bytes => 1000) . "\r\n\r\n7d0\r\n" . 'x' x 2000 . "\r\n0\r\n\r\n", until => qr/\}\s*\z/));
 is(code($r), '413 payload_too_large', 'also when it was not announced');
 is(code(file('GET', 'x')), '404 not_found', 'and nothing of it is there');
 is(code(call('PATCH', "$base/files/x")), '405 method_not_allowed', 'no other method');
 
 # An upload that breaks off.
 my $who = Sandbox::Context::sign($t->{key}, tenant => 'demo', up_bytes => 64 << 20);
-$t->executor_raw("PUT $base/files/broken HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nSandbox-Context: $who\r\n\r\n" . 'x' x 50_000, half_close => 1, seconds => 30);
+$t->executor_raw("PUT $base/files/broken HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nSandbox-Context: $who\r\n\r\n" . 'x' x 50_000, half_close => 1);
 is(code(file('GET', 'broken')), '404 not_found', 'a whole file that breaks off is none');
 $t->executor_raw("PUT $base/files/part HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nContent-Range: bytes 0-99999/100000\r\nSandbox-Context: $who\r\n\r\n" . 'x' x 50_000,
-    half_close => 1, seconds => 30);
+    half_close => 1);
 my $has = file('HEAD', 'part')->{headers}{'content-length'};
 is($has, 50_000, 'of a piece what came stays');
 is(file('PUT', 'part', body => 'y' x 50_000, headers => { 'Content-Range' => 'bytes 50000-99999/100000' })->{json}{size}, 100_000, 'and the rest follows');

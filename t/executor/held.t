@@ -48,7 +48,7 @@ for my $try (1 .. 14) {
     my $until = time + $try * 0.001;
     while (time < $until) { }
     kill 'KILL', $t->{pid}{executor};
-    my $reply = Sandbox::parse_reply(Sandbox::_converse($socket, '', seconds => 30));
+    my $reply = Sandbox::parse_reply(Sandbox::_converse($socket, ''));
     $t->kill9('executor');
     ok($t->wait_until(30, sub { !$t->sandbox_processes }), "try $try: no sandbox outlives it");
     $t->start_executor;

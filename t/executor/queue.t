@@ -85,7 +85,7 @@ my @slow = map {
     $socket->flush;
     $socket;
 } 1 .. 2;
-my $refused = Sandbox::_converse($slow[1], '', seconds => 30, until => qr/\r\n\r\n/);
+my $refused = Sandbox::_converse($slow[1], '', until => qr/\r\n\r\n/);
 like($refused, qr{^HTTP/1\.1 503 .*Retry-After: 1}s, 'the second large body is refused before it is read');
 is(ask('POST', '/v1/jobs', json => { language => 'bash', code => 'true' })->{status}, 200, 'a small one fits beside the first');
 close $_ for @slow;

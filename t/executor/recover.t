@@ -59,7 +59,7 @@ is_deeply([@{ $late->{json} }{qw(status stdout)}], ['succeeded', "ended\n"], 'wh
 ok($t->wait_until(30, sub { !-S "$t->{dir}/sock/executord.sock" }), 'nobody connects after the last job');
 print {$keep} "Content-Type: application/json\r\nSandbox-Context: $context\r\n\r\n";
 $keep->flush;
-my $text = Sandbox::_converse($keep, '', seconds => 30);
+my $text = Sandbox::_converse($keep, '');
 like($text, qr{^HTTP/1\.1 200 .*Connection: close}s, 'a connection that is there at the end may still read');
 child_was_fine($waiter, 'who waits is answered');
 is($t->stop('executor'), 0, 'and the daemon ends with 0');
@@ -78,7 +78,7 @@ settle();
 my $start = time;
 is($t->stop('executor'), 0, 'stopped with 0');
 cmp_ok(time - $start, '<', 14, 'after the drain');
-is(Sandbox::parse_reply(Sandbox::_converse($waits, '', seconds => 30))->{json}{status}, 'lost', 'who waited learns that it is lost');
+is(Sandbox::parse_reply(Sandbox::_converse($waits, ''))->{json}{status}, 'lost', 'who waited learns that it is lost');
 ok($t->wait_until(30, sub { !$t->sandbox_processes }), 'nothing of it runs');
 $t->start_executor;
 is_deeply([@{ get($stuck) }{qw(status message)}], ['lost', 'the executor was stopped'], 'on record with the reason');

@@ -394,7 +394,7 @@ ok($t->wait_until(30, sub { grep { !$old{$_} } $t->gateway_workers }), 'through 
 ok(!$s->{over} && !$backend->seen('slow.end'), 'it goes on');
 is(say_it('good')->{status}, 200, 'as do new calls');
 $s->leave;
-ok($t->wait_until(30, sub { my @now = $t->gateway_workers; @now && !grep { $old{$_} } @now }), 'the old worker leaves after it');
+ok($t->workers_renewed(keys %old), 'the old worker leaves after it');
 
 # Limits of the second pass.
 is_deeply([map { say_it('good', tool => 'rated', tenant => 'lim')->{json}{result}{isError} ? 1 : 0 } 1 .. 4], [0, 0, 1, 1], 'a rate of a tool');

@@ -249,11 +249,11 @@ is($t->metric('requests_total', qr/route="jobs.create"/), $t->metric('request_du
 $opa->forget;
 my $waiting = $t->begin('POST', '/quick', json => $good, sub => 'silent');
 ok($t->wait_until(30, sub { grep { $_->{question}{input}{subject} eq 'silent' } $opa->seen }), 'one waits');
-my %old = map { $_ => 1 } $t->gateway_workers;
+my @old = $t->gateway_workers;
 $t->reload_gateway;
 is($t->await($waiting, 10)->{status}, 403, 'and gets its answer of the worker that leaves');
 close $waiting;
-ok($t->wait_until(30, sub { my @now = $t->gateway_workers; @now && !grep { $old{$_} } @now }), 'which is gone');    # before another reload
+ok($t->workers_renewed(@old), 'which is gone');    # before another reload
 ok($t->reconfigure_front($http->('cache=decisions:64k ttl=1h'), %more), 'reloaded');
 
 # Remembered: decisions, for who asks the same, and only these.

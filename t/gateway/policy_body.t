@@ -114,10 +114,10 @@ ok($t->wait_until(30, sub { $t->metric('in_flight') == 1 }), 'nothing waits for 
 my $bad = '{"language":"ruby","code":"' . 'POST /evil HTTP/1.1\r\n' x 50 . '"}';
 my $two = join '', map { "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer " . $t->token . "\r\nContent-Length: " . length($_) . "\r\n\r\n$_" } $bad, $good;
 my $both = qr{HTTP/1\.1 \d+ .*HTTP/1\.1 \d+ }s;
-my $replies = $t->raw($two, seconds => 30, until => $both);
+my $replies = $t->raw($two, until => $both);
 is(join(' ', $replies =~ m{HTTP/1\.1 (\d+) }g), '403 200', 'a refusal and then a good one, on one connection');
 $two =~ s/Content-Type: application\/json/Content-Type: text\/plain/;
-is(join(' ', $t->raw($two, seconds => 30, until => $both) =~ m{HTTP/1\.1 (\d+) }g), '415 200', 'also when the body was never read');
+is(join(' ', $t->raw($two, until => $both) =~ m{HTTP/1\.1 (\d+) }g), '415 200', 'also when the body was never read');
 is_deeply([glob "$t->{dir}/tmp/gateway/client_body/*"], [], 'no temporary file is left');
 unlike($t->error_log, qr/\[(alert|crit|emerg)\]/, 'nothing alarming in the log');
 $t->finish;

@@ -283,6 +283,13 @@ sub gateway_workers {
     return grep { $_ } map { m{/proc/(\d+)/stat$} ? do { my $stat = _slurp($_); $stat =~ /^\d+ \(.*\) \S (\d+)/ && $1 == $self->{pid}{gateway} ? m{/proc/(\d+)/} : () } : () } glob '/proc/[0-9]*/stat';
 }
 
+# Whether there come to be workers, and none of the old ones.
+sub workers_renewed {
+    my ($self, @old) = @_;
+    my %old = map { $_ => 1 } @old;
+    return $self->wait_until(30, sub { my @now = $self->gateway_workers; @now && !grep { $old{$_} } @now });
+}
+
 # HS256 token; claims override, undef removes one.
 sub token {
     my ($self, %claims) = @_;

@@ -130,10 +130,10 @@ sub start_edge {
 # Rewrites the configuration and waits until only workers of the new one are left.
 sub reconfigure {
     my ($self, $http, %option) = @_;
-    my %old = map { $_ => 1 } $self->gateway_workers;
+    my @old = $self->gateway_workers;
     $self->write('etc/gateway.conf', $self->gateway_conf($self->edge_conf($http, %option)));
     $self->reload_gateway;
-    return $self->wait_until(30, sub { my @now = $self->gateway_workers; @now && !grep { $old{$_} } @now });
+    return $self->workers_renewed(@old);
 }
 
 # Whether nginx would start with this; its words second.
@@ -159,7 +159,7 @@ sub seen {
 # One raw request, lines without their ends, the last one `Connection: close`; the parsed reply.
 sub ask {
     my ($self, @lines) = @_;
-    return Sandbox::parse_reply($self->raw(join('', map { "$_\r\n" } @lines, ''), seconds => 30));
+    return Sandbox::parse_reply($self->raw(join('', map { "$_\r\n" } @lines, '')));
 }
 
 my %MAC = (HS256 => \&hmac_sha256, HS384 => \&hmac_sha384, HS512 => \&hmac_sha512);
