@@ -88,6 +88,7 @@ if __name__ == "__main__" and len(sys.argv) > 1:
 elif __name__ == "__main__":
     _slot, _end = _prepared(), {"__name__": "python_leave", "__builtins__": __builtins__}
     exec(compile(_read(__file__[:-3] + "_leave.py"), "python_leave", "exec"), _end)
+    _slot["settle"](_end)
     try:
         _begin(_slot)
         _status = 0

@@ -19,6 +19,7 @@ if not _is_forked:
         del sys.modules[name]
 _known = frozenset(sys.modules)
 _newest = next(reversed(sys.modules))
+_old = None  # of a zygote nothing is
 
 
 def status_of(code):
@@ -80,6 +81,25 @@ def _is_native(name):
     return name == "_ctypes" or (isinstance(path, str) and path.endswith(".so") and "/lib-dynload/" not in path)
 
 
+def _turns():
+    """How often the collector has made objects old."""
+    return [generation["collections"] for generation in gc.get_stats()[1:]]
+
+
+def settle():
+    """All that is here is old from now on. What leave() calls is called once: its pages are there then."""
+    global _old
+    _news()
+    _flush(status_of(None))
+    gc.collect()
+    _old = _turns()
+
+
+def _collect():
+    """Whether there was anything. Nothing that is the program's is among what is old, unless the collector was at work since."""
+    return gc.collect(1 if _turns() == _old else 2) > 0
+
+
 def leave(status):
     news = _news()
     if any(map(_is_native, news)) or (not _is_forked and _has_more_to_say()):
@@ -94,9 +114,11 @@ def leave(status):
     for name in ["__main__"] + news:
         if isinstance(sys.modules.get(name), type(sys)):
             held.append(ref(sys.modules.pop(name)))
-    gc.collect()
+    has_news = _collect()
     for module in held:
         if module() is not None:
             _forget(module())
-    gc.collect()
+            has_news = True
+    if has_news:
+        gc.collect()
     os._exit(_flush(status))

@@ -97,7 +97,9 @@ is_alike('spawned processes', "import multiprocessing as m\nprint(m.get_start_me
 is_alike("what it leaves: $_", "class A:\n    def __init__(self, name): self.name = name\n    def __del__(self): print('gone', self.name)\n$_")
     for 'a = A("global")', '_a = A("private"); a = A("public")', 'a = A("cycle"); a.a = a', 'def f(a=A("default")): pass', 'import types, sys; m = sys.modules["m"] = types.ModuleType("m"); m.a = A("of a module")',
         'import sys; A("x"); sys.exit(A("code").name)', 'import atexit; atexit.register(lambda a=A("late"): print("end"))', 'import threading; t = threading.Timer(0.05, A, ["timer"]); t.start()',
-        'import weakref; a = A("seen"); weakref.finalize(a, print, "final")', 'f = open("left", "w"); f.write("x" * 10); import atexit, os; atexit.register(lambda: print(os.path.getsize("left")))';
+        'import weakref; a = A("seen"); weakref.finalize(a, print, "final")', 'import gc; a = A("old"); a.a = a; gc.collect()', 'import gc; a = A("older"); a.a = a; gc.collect(0); gc.collect(1)',
+        'a = A("among many"); a.a = a; many = [[] for _ in range(100_000)]',
+        'f = open("left", "w"); f.write("x" * 10); import atexit, os; atexit.register(lambda: print(os.path.getsize("left")))';
 is_alike('what was not flushed', "f = open('left', 'w')\nf.write('unflushed')", artifacts => ['left']);
 is_alike('what C has not written', "import ctypes\nctypes.CDLL(None).puts(b'from C')\nprint('from Python')");
 is_alike('an error at the end', "import atexit\natexit.register(int, 'x')");
