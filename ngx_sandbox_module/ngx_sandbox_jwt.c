@@ -172,7 +172,8 @@ read_header(struct jwt_header *ret, const struct jwt_parts *parts, const char **
 }
 
 /*
- * libjwt compares alg with nothing but its own header parse, so it may only be called with
+ * Secrets only: of a public key libjwt takes PEM, which OpenSSL reads anew for each token, in ten times what the signature takes.
+ * It compares alg with nothing but its own header parse, so it may only be called with
  * a key whose type that alg belongs to, and its view is checked again after.
  */
 static int
@@ -180,14 +181,9 @@ libjwt_verify(const struct ngx_sandbox_key *key, const struct jwt_header *header
               const struct jwt_parts *parts)
 {
     _cleanup_(jwt_freep) jwt_t *jwt = NULL;
-    const void *material = key->secret;
-    size_t len = key->secret_len;
     int r;
 
-    if (key->pkey != NULL) {
-        material = ngx_sandbox_pkey_pem(key->pkey, &len);
-    }
-    r = jwt_decode(&jwt, parts->text, material, (int)len);
+    r = jwt_decode(&jwt, parts->text, key->secret, (int)key->secret_len);
     if (r == ENOMEM) {
         return -ENOMEM;
     }
@@ -207,13 +203,12 @@ verify_with(const struct ngx_sandbox_key *key, const struct jwt_header *header, 
     if (signature.len != ngx_sandbox_signature_len(header->alg, key->pkey)) {
         return JWT_E_INVALID;
     }
-    if (header->libjwt_takes_typ && jwt_str_alg(ngx_sandbox_alg_name(header->alg)) != JWT_ALG_INVAL) {
-        return libjwt_verify(key, header, parts);
-    }
-    if (key->pkey == NULL) {
-        r = ngx_sandbox_secret_verify(secret, header->alg, parts->signed_part, signature);
-    } else {
+    if (key->pkey != NULL) {
         r = ngx_sandbox_pkey_verify(key->pkey, header->alg, parts->signed_part, signature);
+    } else if (header->libjwt_takes_typ) {
+        return libjwt_verify(key, header, parts);
+    } else {
+        r = ngx_sandbox_secret_verify(secret, header->alg, parts->signed_part, signature);
     }
     return r > 0 ? JWT_E_INVALID : r;
 }

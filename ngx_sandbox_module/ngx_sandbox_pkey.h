@@ -64,7 +64,7 @@ _must_check_ int ngx_sandbox_pkey_from_ed25519(struct ngx_sandbox_pkey **ret, st
 struct ngx_sandbox_pkey *ngx_sandbox_pkey_free(struct ngx_sandbox_pkey *pkey);
 
 enum ngx_sandbox_key_type ngx_sandbox_pkey_type(const struct ngx_sandbox_pkey *pkey);
-/* The same key as PEM text for libjwt; borrowed from the key, NUL-terminated. */
+/* The same key as PEM text; borrowed from the key, NUL-terminated. */
 const char *ngx_sandbox_pkey_pem(const struct ngx_sandbox_pkey *pkey, size_t *ret_len);
 
 /* `signature` in JOSE form (ECDSA: r and s side by side). 0, PKEY_E_SIGNATURE or -errno. */

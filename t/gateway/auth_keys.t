@@ -8,7 +8,7 @@ use Crypt::PK::ECC;
 use Crypt::PK::Ed25519;
 use Crypt::PK::RSA;
 use JSON::PP;
-use MIME::Base64 qw(encode_base64url);
+use MIME::Base64 qw(decode_base64url encode_base64url);
 use Sandbox::Edge;
 use Test::More;
 
@@ -75,6 +75,10 @@ for my $case (['/rsa', 'RS256'], ['/rsa', 'PS256'], ['/p256', 'ES256'], ['/p384'
     my $broken = token($alg, $key{$alg});
     substr $broken, -20, 1, substr($broken, -20, 1) eq 'A' ? 'B' : 'A';
     is(status($path, $broken), 401, "$alg with a changed signature");
+    my ($head, $claims, $signature) = split /\./, token($alg, $key{$alg});
+    my $other = encode_base64url($JSON->encode({ %{ $JSON->decode(decode_base64url($claims)) }, tenant => 'another' }));
+    is(status($path, "$head.$other.$signature"), 401, "$alg with another tenant's name put in");
+    is(status($path, "$head.$claims."), 401, "$alg without its signature");
     is(status($path, token($alg, $key{$alg}, kid => 'x')), 401, "$alg with a kid no key has");
     is(status('/', token($alg, $key{$alg})), 401, "$alg where only a secret is configured");
 }
