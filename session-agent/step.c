@@ -408,6 +408,10 @@ pipes_open(struct step *step, int child_fds[3])
             return r;
         }
         child_fds[i] = i == PIPE_IN ? fds[0] : fds[1];
+        if (i == PIPE_IN && step->stdin_bytes.len == 0) {
+            (void)close(fds[1]); /* never used: the program finds its input at an end */
+            continue;
+        }
         r = uv_pipe_init(step->host->loop, &step->pipes[i], 0);
         if (r == 0) {
             step->pipes[i].data = step;
@@ -433,7 +437,6 @@ pipes_run(struct step *step)
         r = uv_read_start((uv_stream_t *)&step->pipes[i], step_on_alloc, step_on_read);
     }
     if (step->stdin_bytes.len == 0) {
-        pipe_close(step, PIPE_IN); /* nothing when there is none */
         return r;
     }
     buf = uv_buf_init(step->stdin_bytes.data, (unsigned)step->stdin_bytes.len);

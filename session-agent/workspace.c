@@ -196,6 +196,7 @@ workspace_open(int *ret_fd, int root, const char *path, int flags)
         .mode = (flags & O_CREAT) != 0 ? 0644 : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
     };
+    static bool is_absent; /* asked once */
     long fd;
 
     *ret_fd = -1;
@@ -204,8 +205,9 @@ workspace_open(int *ret_fd, int root, const char *path, int flags)
         how.resolve = 0;
         last_by_walk = 0;
     }
-    fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
-    if (fd < 0 && errno == ENOSYS) {
+    fd = is_absent ? -1 : syscall(SYS_openat2, root, path, &how, sizeof(how));
+    is_absent = is_absent || (fd < 0 && errno == ENOSYS);
+    if (is_absent) {
         return walk_open(ret_fd, root, path, (int)how.flags | last_by_walk, (mode_t)how.mode);
     }
     *ret_fd = (int)fd;
