@@ -1,14 +1,11 @@
 #include "executor/core/denials.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "executor/core/audit.h"
+#include "executor/core/spool_file.h"
 #include "executor/log.h"
 #include "executor/store/stmts.h"
 
@@ -17,34 +14,31 @@
 #define DENIALS_RETRY_MS 1000
 #define DENIALS_BUFFER 65536 /* from the page cache: short enough to read on the loop */
 #define DENIALS_BATCH 64
-#define DENIALS_PUNCH (1 << 20)
+#define DENIALS_FILES (DENIALS_OLD + 1)
+
+struct denials_row {
+    struct spool_id id;
+    uint64_t position;
+};
 
 struct denials {
     struct denials_spec spec;
     char *path;
-    char *rotated;
+    char *rotated; /* "<path>.N" */
     struct timer *timer;
-    int fd;
-    bool known; /* the stored position was read */
+    bool known; /* the stored positions were read */
     bool busy;
-    uint64_t device, inode, position; /* of the open file, or as stored before one is open */
-    uint64_t next_position;           /* once the transaction is durable */
-    uint64_t punched;
+    /* As stored, and not yet claimed by a file: what is left when the path was reached is of files that are gone. */
+    struct denials_row rows[2 * DENIALS_FILES];
+    unsigned n_rows;
+    /* By age, without a gap between: all before the last one were the file at the path once. */
+    struct spool_file files[DENIALS_FILES];
+    unsigned n_files;
+    struct spool_file *taken; /* of the transaction under way */
+    struct spool_file next;   /* what it becomes once that is durable */
     unsigned batch;
-    bool skipping; /* inside a line that is too long */
     char buffer[DENIALS_BUFFER];
 };
-
-static void
-denials_close_file(struct denials *denials)
-{
-    if (denials->fd >= 0) {
-        close(denials->fd);
-    }
-    denials->fd = -1;
-    denials->punched = 0;
-    denials->skipping = false;
-}
 
 struct denials *
 denials_free(struct denials *denials)
@@ -52,7 +46,9 @@ denials_free(struct denials *denials)
     if (denials == NULL) {
         return NULL;
     }
-    denials_close_file(denials);
+    for (unsigned i = 0; i < denials->n_files; i++) {
+        spool_file_close(&denials->files[i]);
+    }
     timer_free(denials->timer);
     free(denials->path);
     free(denials->rotated);
@@ -60,85 +56,113 @@ denials_free(struct denials *denials)
     return NULL;
 }
 
+static const char *
+denials_rotated(struct denials *denials, unsigned n)
+{
+    denials->rotated[strlen(denials->rotated) - 1] = (char)('0' + n);
+    return denials->rotated;
+}
+
+static bool
+denials_is_remembered(const struct denials *denials, const struct spool_look *look)
+{
+    for (unsigned i = 0; i < denials->n_rows; i++) {
+        if (spool_id_equal(&denials->rows[i].id, &look->id) && denials->rows[i].position <= look->size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A row goes with the inode, whoever has that now; its position only with the file that it is of. */
+static uint64_t
+denials_claim(struct denials *denials, const struct spool_look *look)
+{
+    for (unsigned i = 0; i < denials->n_rows; i++) {
+        const struct denials_row row = denials->rows[i];
+
+        if (row.id.device == look->id.device && row.id.inode == look->id.inode) {
+            denials->rows[i] = denials->rows[--denials->n_rows];
+            return spool_id_equal(&row.id, &look->id) && row.position <= look->size ? row.position : 0;
+        }
+    }
+    return 0;
+}
+
+/*
+ * The rotation that comes after the file we are in, by name: 0 is the path itself. The first time it is the oldest that
+ * is remembered. From the newest name to the oldest: what a rotation moves meanwhile is seen twice then, never missed.
+ */
+static unsigned
+denials_successor(struct denials *denials, struct spool_look *seen)
+{
+    const struct spool_file *last = denials->n_files == 0 ? NULL : &denials->files[denials->n_files - 1];
+    const struct spool_look path = *seen;
+    unsigned found = 0;
+
+    for (unsigned n = 1; n <= DENIALS_OLD; n++) {
+        struct spool_look look;
+
+        if (spool_look_at(&look, denials_rotated(denials, n)) != 0 || !look.regular) {
+            continue;
+        }
+        if (last != NULL && spool_id_equal(&last->id, &look.id)) {
+            return found;
+        }
+        if (last != NULL ? look.id.born >= last->id.born : denials_is_remembered(denials, &look)) {
+            *seen = look;
+            found = n;
+        }
+    }
+    if (last != NULL) {
+        *seen = path; /* renamed to what we cannot know */
+        return 0;
+    }
+    return found;
+}
+
+/* A file that came back to its old name is held by now: it becomes the last one, and goes on from where it was. */
+static bool
+denials_renew(struct denials *denials, const struct spool_id *id)
+{
+    for (unsigned i = 0; i < denials->n_files; i++) {
+        const struct spool_file file = denials->files[i];
+
+        if (spool_id_equal(&file.id, id)) {
+            memmove(&denials->files[i], &denials->files[i + 1],
+                    (denials->n_files - i - 1) * sizeof(denials->files[0]));
+            denials->files[denials->n_files - 1] = file;
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
-denials_open_one(const char *path, struct stat *ret)
+denials_open(struct denials *denials, const char *path, const struct spool_look *look)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    struct spool_file *file = &denials->files[denials->n_files];
+    int r;
 
-    if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM)) {
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    r = spool_file_open(file, path, look);
+    if (r) {
+        return r;
     }
-    if (fd < 0) {
-        return -errno;
-    }
-    if (fstat(fd, ret) != 0 || !S_ISREG(ret->st_mode)) {
-        close(fd);
-        return -EINVAL;
-    }
-    return fd;
+    file->position = denials_claim(denials, look);
+    denials->n_files++;
+    return 0;
 }
 
+/* Of each transaction: what it changes here is for the caller, what comes next is looked at again. */
 static bool
-denials_is_remembered(const struct denials *denials, const struct stat *st)
+denials_is_stored(struct denials *denials, int rc)
 {
-    return denials->inode == (uint64_t)st->st_ino && denials->device == (uint64_t)st->st_dev &&
-           denials->position <= (uint64_t)st->st_size;
-}
-
-static void
-denials_begin_file(struct denials *denials, int fd, const struct stat *st)
-{
-    denials->fd = fd;
-    if (!denials_is_remembered(denials, st)) {
-        denials->device = (uint64_t)st->st_dev;
-        denials->inode = (uint64_t)st->st_ino;
-        denials->position = 0;
+    denials->busy = false;
+    if (rc) {
+        log_error("denials.store_failed", LOG_INT("code", rc));
     }
-}
-
-/* The file we were in comes first, under its new name when it was rotated while we were away. */
-static bool
-denials_open(struct denials *denials)
-{
-    struct stat st = { 0 };
-    int fd;
-
-    fd = denials_open_one(denials->path, &st);
-    if (fd >= 0 && !denials_is_remembered(denials, &st) && denials->inode != 0) {
-        struct stat old = { 0 };
-        int old_fd = denials_open_one(denials->rotated, &old);
-
-        if (old_fd >= 0 && denials_is_remembered(denials, &old)) {
-            close(fd);
-            fd = old_fd;
-            st = old;
-        } else if (old_fd >= 0) {
-            close(old_fd);
-        }
-    }
-    if (fd < 0) {
-        if (fd != -ENOENT) {
-            log_error("denials.open_failed", LOG_STR("error", strerror(-fd)));
-        }
-        errno = -fd;
-        return false;
-    }
-    denials_begin_file(denials, fd, &st);
-    return true;
-}
-
-static void
-denials_punch(struct denials *denials)
-{
-    uint64_t end = denials->position & ~UINT64_C(4095);
-
-    if (end < denials->punched + DENIALS_PUNCH) {
-        return;
-    }
-    /* Not ours to write, or a file system without holes: the operator rotates then. */
-    (void)fallocate(denials->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)denials->punched,
-                    (off_t)(end - denials->punched));
-    denials->punched = end;
+    timer_start(denials->timer, rc ? DENIALS_RETRY_MS : 0);
+    return rc == 0;
 }
 
 static void
@@ -146,15 +170,10 @@ denials_on_stored(void *arg, int rc, const struct db_result *result _unused_)
 {
     struct denials *denials = arg;
 
-    denials->busy = false;
-    if (rc) {
-        log_error("denials.store_failed", LOG_INT("code", rc));
-        timer_start(denials->timer, DENIALS_RETRY_MS);
-        return;
+    if (denials_is_stored(denials, rc)) {
+        *denials->taken = denials->next;
+        spool_file_punch(denials->taken);
     }
-    denials->position = denials->next_position;
-    denials_punch(denials);
-    timer_start(denials->timer, 0);
 }
 
 static int
@@ -163,7 +182,7 @@ denials_add_line(struct denials *denials, struct db_tx *tx, const char *line, si
     struct denial denial = { 0 };
     int r;
 
-    r = denials->spec.parse(&denial, line, len);
+    r = denials->spec.parse(&denial, line, len < DENIALS_LINE_MAX ? len : DENIALS_LINE_MAX);
     if (r) {
         return r;
     }
@@ -196,26 +215,34 @@ denials_add_lines(struct denials *denials, struct db_tx *tx, size_t len)
             break;
         }
         n = (size_t)(end - line);
-        if (n > 0 && !denials->skipping) {
-            r = denials_add_line(denials, tx, line, n < DENIALS_LINE_MAX ? n : DENIALS_LINE_MAX);
+        if (n > 0 && !denials->next.skipping) {
+            r = denials_add_line(denials, tx, line, n);
             if (r) {
                 return r;
             }
         }
-        denials->skipping = false;
+        denials->next.skipping = false;
         used += n + 1;
     }
     return (ssize_t)used;
+}
+
+/* A line longer than the buffer: its beginning stands for it, the rest is passed over. */
+static ssize_t
+denials_add_long(struct denials *denials, struct db_tx *tx, size_t len)
+{
+    int r = denials->next.skipping ? 0 : denials_add_line(denials, tx, denials->buffer, len);
+
+    denials->next.skipping = true;
+    return r ? r : (ssize_t)len;
 }
 
 static void
 denials_store(struct denials *denials, struct db_tx *tx)
 {
     const struct db_value values[] = {
-        DB_VTEXT(DENIALS_NAME),
-        DB_VINT(denials->device),
-        DB_VINT(denials->inode),
-        DB_VINT(denials->next_position),
+        DB_VTEXT(DENIALS_NAME),         DB_VINT(denials->next.id.device), DB_VINT(denials->next.id.inode),
+        DB_VINT(denials->next.id.born), DB_VINT(denials->next.position),
     };
 
     db_tx_add(tx, DB_SPOOL_SET, values, SBX_COUNT(values));
@@ -223,90 +250,198 @@ denials_store(struct denials *denials, struct db_tx *tx)
     db_tx_submit(tx, denials_on_stored, denials);
 }
 
-/* A line longer than the buffer: its beginning stands for it, the rest is passed over. */
-static ssize_t
-denials_add_long(struct denials *denials, struct db_tx *tx, size_t len)
-{
-    int r = denials->skipping ? 0 : denials_add_line(denials, tx, denials->buffer, DENIALS_LINE_MAX);
-
-    denials->skipping = true;
-    return r ? r : (ssize_t)len;
-}
-
-static bool
-denials_take(struct denials *denials, size_t len)
+/* What was read of a file: 1 when a transaction is under way, 0 when there is no whole line, or -errno. */
+static int
+denials_take(struct denials *denials, struct spool_file *file, size_t len)
 {
     struct db_tx *tx;
     ssize_t used;
+    int r;
 
-    if (db_tx_new(&tx, denials->spec.db) != 0) {
-        return false;
+    if (len < sizeof(denials->buffer) && memchr(denials->buffer, '\n', len) == NULL) {
+        return 0;
     }
+    r = db_tx_new(&tx, denials->spec.db);
+    if (r) {
+        return r;
+    }
+    denials->taken = file;
+    denials->next = *file;
     used = denials_add_lines(denials, tx, len);
-    if (used == 0 && len == sizeof(denials->buffer)) {
+    if (used == 0) {
         used = denials_add_long(denials, tx, len);
     }
-    if (used <= 0) {
+    if (used < 0) {
         db_tx_free(tx);
-        return false;
+        return (int)used;
     }
-    denials->next_position = denials->position + (size_t)used;
+    denials->next.position += (size_t)used;
     denials_store(denials, tx);
-    return true;
+    return 1;
 }
 
-/* At the end of this file: is the path another one by now, or was it cut? */
-static bool
-denials_moved_on(const struct denials *denials)
+static void
+denials_forget(struct db_tx *tx, const struct spool_id *id)
 {
-    struct stat st;
+    const struct db_value values[] = { DB_VTEXT(DENIALS_NAME), DB_VINT(id->device), DB_VINT(id->inode) };
 
-    if (lstat(denials->path, &st) != 0) {
-        return false;
-    }
-    return (uint64_t)st.st_ino != denials->inode || (uint64_t)st.st_dev != denials->device ||
-           (uint64_t)st.st_size < denials->position;
+    db_tx_add(tx, DB_SPOOL_FORGET, values, SBX_COUNT(values));
 }
 
-static void denials_read_position(struct denials *denials);
+static void
+denials_on_rows_forgotten(void *arg, int rc, const struct db_result *result _unused_)
+{
+    struct denials *denials = arg;
+
+    if (denials_is_stored(denials, rc)) {
+        denials->n_rows = 0;
+    }
+}
+
+/* Of files that are gone: the next one that gets such an inode begins at its beginning. */
+static int
+denials_forget_rows(struct denials *denials)
+{
+    struct db_tx *tx;
+    int r;
+
+    r = db_tx_new(&tx, denials->spec.db);
+    if (r) {
+        return r;
+    }
+    for (unsigned i = 0; i < denials->n_rows; i++) {
+        denials_forget(tx, &denials->rows[i].id);
+    }
+    denials->busy = true;
+    db_tx_submit(tx, denials_on_rows_forgotten, denials);
+    return 1;
+}
+
+static void
+denials_on_left(void *arg, int rc, const struct db_result *result _unused_)
+{
+    struct denials *denials = arg;
+
+    if (!denials_is_stored(denials, rc)) {
+        return;
+    }
+    spool_file_close(&denials->files[0]);
+    denials->n_files--;
+    memmove(&denials->files[0], &denials->files[1], denials->n_files * sizeof(denials->files[0]));
+}
+
+/* The oldest has waited for late lines long enough. Nobody ends the one it may end in: a full disk cut it. */
+static int
+denials_leave_oldest(struct denials *denials)
+{
+    struct spool_file *file = &denials->files[0];
+    struct db_tx *tx;
+    ssize_t n;
+    int r;
+
+    n = spool_file_read(file, denials->buffer, sizeof(denials->buffer));
+    if (n > 0 && memchr(denials->buffer, '\n', (size_t)n) != NULL) {
+        timer_start(denials->timer, 0); /* written this moment: it is taken first */
+        return 1;
+    }
+    r = db_tx_new(&tx, denials->spec.db);
+    if (r) {
+        return r;
+    }
+    if (n > 0 && !file->skipping) {
+        r = denials_add_line(denials, tx, denials->buffer, (size_t)n);
+        if (r) {
+            db_tx_free(tx);
+            return r;
+        }
+    }
+    denials_forget(tx, &file->id);
+    denials->busy = true;
+    db_tx_submit(tx, denials_on_left, denials);
+    return 1;
+}
+
+/* All that is held was read to its end: on to the file that comes next. 1: more to do at once, or under way; 0; -errno. */
+static int
+denials_follow(struct denials *denials)
+{
+    struct spool_look look;
+    unsigned n;
+    int r;
+
+    r = spool_look_at(&look, denials->path);
+    if (r) {
+        return r == -ENOENT ? 0 : r;
+    }
+    if (denials->n_files > 0 && spool_id_equal(&denials->files[denials->n_files - 1].id, &look.id)) {
+        return denials->n_rows == 0 ? 0 : denials_forget_rows(denials);
+    }
+    n = denials_successor(denials, &look);
+    if (!denials_renew(denials, &look.id)) {
+        if (denials->n_files == DENIALS_FILES) {
+            return denials_leave_oldest(denials);
+        }
+        r = denials_open(denials, n == 0 ? denials->path : denials_rotated(denials, n), &look);
+        if (r) {
+            /* Moved between the look and this: the next look sees where to. */
+            return r == -ENOENT || r == -ESTALE ? 0 : r;
+        }
+    }
+    timer_start(denials->timer, 0);
+    return 1;
+}
+
+/* The oldest file first. As denials_follow. */
+static int
+denials_read(struct denials *denials)
+{
+    int failed = 0, r;
+
+    for (unsigned i = 0; i < denials->n_files; i++) {
+        ssize_t n = spool_file_read(&denials->files[i], denials->buffer, sizeof(denials->buffer));
+
+        if (n > 0) {
+            r = denials_take(denials, &denials->files[i], (size_t)n);
+            if (r) {
+                return r;
+            }
+        } else if (n < 0) {
+            failed = (int)n; /* of the disk: it must not keep the others from being read */
+        }
+    }
+    r = denials_follow(denials);
+    return r == 0 ? failed : r;
+}
+
+static void denials_read_rows(struct denials *denials);
 
 static void
 denials_on_tick(void *arg)
 {
     struct denials *denials = arg;
-    ssize_t n;
+    int r;
 
     if (denials->busy) {
         return;
     }
     if (!denials->known) {
-        denials_read_position(denials);
+        denials_read_rows(denials);
         return;
     }
-    if (denials->fd < 0 && !denials_open(denials)) {
-        timer_start(denials->timer, errno == ENOENT ? DENIALS_IDLE_MS : DENIALS_RETRY_MS);
-        return;
+    r = denials_read(denials);
+    if (r < 0) {
+        log_error("denials.failed", LOG_STR("error", strerror(-r)));
     }
-    n = pread(denials->fd, denials->buffer, sizeof(denials->buffer), (off_t)denials->position);
-    if (n > 0 && denials_take(denials, (size_t)n)) {
-        return;
+    if (r <= 0) {
+        timer_start(denials->timer, r < 0 ? DENIALS_RETRY_MS : DENIALS_IDLE_MS);
     }
-    if (n < 0) {
-        log_error("denials.read_failed", LOG_STR("error", strerror(errno)));
-    }
-    if (denials_moved_on(denials)) {
-        denials_close_file(denials);
-        denials->inode = 0;
-    }
-    timer_start(denials->timer, n < 0 ? DENIALS_RETRY_MS : DENIALS_IDLE_MS);
 }
 
-/* Without the position a line could be taken twice: nothing is read before it is known. */
+/* Without the positions a line could be taken twice: nothing is read before they are known. */
 static void
-denials_on_position(void *arg, int rc, const struct db_result *result)
+denials_on_rows(void *arg, int rc, const struct db_result *result)
 {
     struct denials *denials = arg;
-    const struct db_value *row;
 
     denials->busy = false;
     if (rc) {
@@ -314,23 +449,27 @@ denials_on_position(void *arg, int rc, const struct db_result *result)
         timer_start(denials->timer, DENIALS_RETRY_MS);
         return;
     }
-    if (result->n_rows > 0) {
-        row = db_at(result, 0, 0);
-        denials->device = (uint64_t)row[0].integer;
-        denials->inode = (uint64_t)row[1].integer;
-        denials->position = (uint64_t)row[2].integer;
+    for (unsigned i = 0; i < result->n_rows && denials->n_rows < SBX_COUNT(denials->rows); i++) {
+        const struct db_value *row = db_at(result, i, 0);
+
+        denials->rows[denials->n_rows++] = (struct denials_row){
+            .id.device = (uint64_t)row[0].integer,
+            .id.inode = (uint64_t)row[1].integer,
+            .id.born = (uint64_t)row[2].integer,
+            .position = (uint64_t)row[3].integer,
+        };
     }
     denials->known = true;
     timer_start(denials->timer, 0);
 }
 
 static void
-denials_read_position(struct denials *denials)
+denials_read_rows(struct denials *denials)
 {
     const struct db_value values[] = { DB_VTEXT(DENIALS_NAME) };
 
     denials->busy = true;
-    db_read(denials->spec.db, DB_SPOOL_GET, values, SBX_COUNT(values), denials_on_position, denials);
+    db_read(denials->spec.db, DB_SPOOL_FILES, values, SBX_COUNT(values), denials_on_rows, denials);
 }
 
 static inline void
@@ -350,7 +489,6 @@ denials_new(struct denials **ret, const struct denials_spec *spec)
     if (denials == NULL) {
         return -ENOMEM;
     }
-    denials->fd = -1;
     denials->spec = *spec;
     denials->path = strdup(spec->path);
     denials->rotated = malloc(len + 3);
@@ -362,7 +500,7 @@ denials_new(struct denials **ret, const struct denials_spec *spec)
     if (r) {
         return r;
     }
-    denials_read_position(denials);
+    denials_read_rows(denials);
     *ret = steal(&denials);
     return 0;
 }

@@ -1,9 +1,11 @@
 /*
  * Takes the gateway's denial log into the audit chain: each line exactly once,
- * because how far the file was read is stored in the transaction that appends its
- * events. Follows a rotation by rename: the old file is read to its end first,
- * after a restart too when it is "<path>.1". What was taken is given back to the
- * file system by punching holes when the file may be written.
+ * because how far each file was read is stored in the transaction that appends its
+ * events. Follows a rotation by rename to "<path>.1" (and on to ".2" and so on), also
+ * one that happened while nobody looked: files are taken in the order of their age.
+ * nginx's workers open the new file one by one, and one that was busy writes to the
+ * old one until then; so the last DENIALS_OLD of them are read on. What was taken is
+ * given back to the file system by punching holes when the file may be written.
  */
 #pragma once
 
@@ -13,6 +15,8 @@
 struct denials;
 
 #define DENIALS_LINE_MAX 16384
+#define DENIALS_OLD                                                                                          \
+    4 /* one digit: files before the last one that are read on, and looked for after a start */
 
 struct denial {
     char tenant[65];     /* "-" when the request had none */

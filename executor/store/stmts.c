@@ -370,17 +370,21 @@ static const struct db_stmt_info stmts[DB_N_STMTS] = {
         0, DB_ACCESS_READ,
     },
     [DB_AUDIT_SIGNED] = { "audit_signed", "select signed_head from audit_log where id = 1", 0, DB_ACCESS_READ },
-    [DB_SPOOL_GET] = {
-        "spool_get",
-        "select device, inode, position from spools where name = $1",
+    [DB_SPOOL_FILES] = {
+        "spool_files",
+        "select device, inode, born, position from spool_files where name = $1",
         1, DB_ACCESS_READ,
     },
     [DB_SPOOL_SET] = {
         "spool_set",
-        "insert into spools (name, device, inode, position) values ($1, $2, $3, $4)"
-        " on conflict (name) do update set device = excluded.device, inode = excluded.inode,"
-        " position = excluded.position",
-        4, DB_ACCESS_WRITE,
+        "insert into spool_files (name, device, inode, born, position) values ($1, $2, $3, $4, $5)"
+        " on conflict (name, device, inode) do update set born = excluded.born, position = excluded.position",
+        5, DB_ACCESS_WRITE,
+    },
+    [DB_SPOOL_FORGET] = {
+        "spool_forget",
+        "delete from spool_files where name = $1 and device = $2 and inode = $3",
+        3, DB_ACCESS_WRITE,
     },
     [DB_POLICY_INSERT] = {
         "policy_insert",

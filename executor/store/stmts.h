@@ -162,10 +162,12 @@ enum db_stmt {
     /* -> the line of heads.jsonl that was signed last, or NULL */
     DB_AUDIT_SIGNED,
 
-    /* name -> device inode position */
-    DB_SPOOL_GET,
-    /* name device inode position : of a file that is taken in line by line */
+    /* name -> device inode born position */
+    DB_SPOOL_FILES,
+    /* name device inode born position : of a file that is taken in line by line */
     DB_SPOOL_SET,
+    /* name device inode */
+    DB_SPOOL_FORGET,
 
     /* id tenant name created_ms most : version 1; changes nothing when the tenant has `most` of them */
     DB_POLICY_INSERT,

@@ -70,6 +70,16 @@ sub ask {
     return _exchange($socket, $bytes, undef, sub { Sandbox::Contract::got($socket, $_[0]) });
 }
 
+# Asks a worker that $during does something to, most often stops and lets go: its answer comes after that.
+sub ask_during {
+    my ($self, $pid, $bytes, $during) = @_;
+    my $socket = $self->{socket}{$pid};
+    Sandbox::Contract::sent($socket, $bytes);
+    syswrite $socket, $bytes;
+    $during->();
+    return _exchange($socket, '', undef, sub { Sandbox::Contract::got($socket, $_[0]) });
+}
+
 # pid => reply of every worker to the same bytes.
 sub each {
     my ($self, $bytes) = @_;
