@@ -246,6 +246,26 @@ pool_create_waiting(struct pool *pool)
     pool_try(pool);
 }
 
+/* Who waits gets what is ready first: what was begun for nobody may be for somebody now. */
+static void
+pool_hasten(struct pool *pool)
+{
+    struct runtime *runtime = pool->spec.runtime;
+    struct list *it, *after;
+
+    if (pool->freed || pool->n_takes == 0) {
+        return;
+    }
+    list_each (it, after, &pool->entries[ENTRY_CREATING]) {
+        struct pool_entry *entry = list_entry(it, struct pool_entry, link);
+
+        if (entry->is_refill && !entry->is_hastened) {
+            entry->is_hastened = true;
+            runtime->ops->hasten(runtime, entry);
+        }
+    }
+}
+
 /* For nobody: when those who wait are seen to, and it is this pool's turn. */
 static struct pool_line *
 pool_line_to_refill(struct pool *pool, bool is_low)
@@ -335,6 +355,7 @@ pool_serve(struct pool *pool)
     if (pool->pausing) {
         pool_deliver(pool); /* what those get who would wait for a creation */
     }
+    pool_hasten(pool);
     pool_want_refill(pool);
     pool_report_drained(pool);
     pool->busy--;

@@ -27,6 +27,7 @@ struct pool_entry {
     struct sandbox *sandbox;
     enum entry_state state;
     bool is_refill;    /* counts as one at the share */
+    bool is_hastened;  /* and somebody waits for it by now */
     bool is_asking;    /* for an interpreter of the line's language */
     bool is_preparing; /* to be started if need be */
     uint64_t since_ms;

@@ -242,6 +242,15 @@ on_destroy(struct conn *conn, const union wire_request *request, struct sandbox 
     sandbox_destroy(sb, request->head.seq);
 }
 
+static void
+on_hasten(struct conn *conn, const union wire_request *request, struct sandbox *sb)
+{
+    struct launch_head reply = { .seq = request->head.seq, .sandbox = sb->id };
+
+    sandbox_hasten(sb);
+    conn_send(conn, &reply, sizeof(reply), LAUNCH_HASTENED, NULL, 0);
+}
+
 #define S(state) (1u << SANDBOX_##state)
 static const struct {
     enum conn_state state;
@@ -256,6 +265,7 @@ static const struct {
     [LAUNCH_SETTLE] = { CONN_READY, S(RUNNING) | S(ENDED), on_settle },
     [LAUNCH_FREEZE] = { CONN_READY, S(RUNNING) | S(ENDED), on_freeze },
     [LAUNCH_THAW] = { CONN_READY, S(RUNNING) | S(ENDED), on_thaw },
+    [LAUNCH_HASTEN] = { CONN_READY, S(WARM) | S(ENDED), on_hasten },
     [LAUNCH_DESTROY] = { CONN_READY, S(WARM) | S(RUNNING) | S(SETTLED) | S(ENDED), on_destroy },
 };
 #undef S

@@ -230,6 +230,7 @@ sandbox_create(struct conn *owner, uint64_t seq, const struct launch_create *req
     sb->owner = owner;
     sb->create_seq = seq;
     sb->isolation = (enum sbx_isolation)request->isolation;
+    sb->is_spare = request->is_spare != 0;
     sb->started_ms = sandbox_now_ms();
     sb->has_group = true;
     r = birth_start(sb, host, template, request->prepare, ret_stage);
@@ -308,7 +309,8 @@ sandbox_clear(struct sandbox *sb)
 
     /* What is in it is charged to the group. */
     sandbox_fd_close(&sb->disk_fd);
-    r = is_group_sound(sb) ? cgroup_retire(&sb->cgroup, &host->tree, sb->slot) : CGROUP_E_UNFIT;
+    r = spare_end(&sb->spare, host->tree.ops);
+    r = r == 0 && is_group_sound(sb) ? cgroup_retire(&sb->cgroup, &host->tree, sb->slot) : CGROUP_E_UNFIT;
     if (r == CGROUP_E_UNFIT) {
         r = cgroup_remove(&sb->cgroup, &host->tree, sb->slot);
     }
@@ -344,6 +346,40 @@ sandbox_fail(struct sandbox *sb, const char *stage, int error)
     sandbox_kill(sb);
 }
 
+/*
+ * Not before it is up, nor before its slot is forked: one that has no turn while it makes its mounts holds locks that the
+ * next birth wants, and a zygote waits for its child in there. From then on nobody waits for what runs in its group.
+ */
+static void
+sandbox_lighten(struct sandbox *sb)
+{
+    if (sb->is_spare && sb->state == SANDBOX_WARM && !sb->killed && sb->isolation == SBX_ISOLATION_PROCESS &&
+        spare_begin(&sb->spare, host->tree.ops, &sb->cgroup, sandbox_now_ms())) {
+        journal(JOURNAL_DEBUG, "spare.begun", JOURNAL_INT("sandbox", sb->id));
+    }
+}
+
+void
+sandbox_on_forked(uint64_t id)
+{
+    struct sandbox *sb = by_id(id);
+
+    if (sb != NULL) {
+        sandbox_lighten(sb);
+    }
+}
+
+void
+sandbox_hasten(struct sandbox *sb)
+{
+    int r = spare_end(&sb->spare, host->tree.ops);
+
+    sb->is_spare = false;
+    if (r < 0) {
+        journal(JOURNAL_WARN, "sandbox.hasten", JOURNAL_INT("sandbox", sb->id), JOURNAL_INT("error", -r));
+    }
+}
+
 /* It is up: whoever asked for it gets its descriptors. */
 static void
 sandbox_warm(struct sandbox *sb)
@@ -360,6 +396,9 @@ sandbox_warm(struct sandbox *sb)
         conn_created(sb->owner, &created, sb->client_fds);
     }
     client_fds_close(sb);
+    if (!created.is_forked) {
+        sandbox_lighten(sb);
+    }
     journal(JOURNAL_INFO, "sandbox.created", JOURNAL_INT("sandbox", sb->id),
             JOURNAL_INT("uid", sandbox_payload_uid(sb, host)), JOURNAL_INT("pid", sb->pid),
             JOURNAL_INT("ms", sandbox_now_ms() - sb->started_ms));
@@ -503,6 +542,10 @@ sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, uint64_t s
     }
     sb->limits = *limits;
     r = limits_apply(sb, host, ret_stage);
+    if (r == 0) {
+        *ret_stage = "cgroup weight";
+        r = spare_end(&sb->spare, host->tree.ops);
+    }
     if (r == 0) {
         *ret_stage = "cgroup share";
         r = share_join(&sb->share, host->tree.ops, &sb->cgroup, share);
@@ -676,6 +719,7 @@ sandboxes_tick(void)
     if (now - last_check_ms >= LIMITS_TICK_MS) {
         checks_do(now);
     }
+    spares_tick(host->tree.ops, now);
     hogs_note();
 }
 
@@ -683,6 +727,7 @@ int
 sandboxes_timeout(void)
 {
     struct list *it, *after;
+    int light;
 
     list_each (it, after, &lists[SANDBOX_ENDED]) {
         if (is_waiting_for_group(sandbox_of(it))) {
@@ -691,6 +736,10 @@ sandboxes_timeout(void)
     }
     if (n_in_state[SANDBOX_RUNNING] > 0) {
         return LIMITS_TICK_MS;
+    }
+    light = spares_timeout(sandbox_now_ms());
+    if (light >= 0) {
+        return light;
     }
     return n_in_state[SANDBOX_STARTING] > 0 ? START_MS : -1;
 }

@@ -13,6 +13,7 @@
 #include "executor/launcher/seccomp.h"
 #include "executor/launcher/settings.h"
 #include "executor/launcher/share.h"
+#include "executor/launcher/spare.h"
 #include "executor/launcher/thrash.h"
 #include "executor/launcher/wire.h"
 #include "lib/sbx_list.h"
@@ -61,6 +62,7 @@ struct sandbox {
     bool killed;
     bool frozen;
     bool was_warm;
+    bool is_spare;  /* nobody waits for it yet */
     bool has_group; /* or may have: until it is known to be gone */
     enum sbx_isolation isolation;
 
@@ -74,6 +76,7 @@ struct sandbox {
     int client_fds[LAUNCH_N_FDS]; /* -1 where the tier has none */
     struct cgroup cgroup;
     struct network network; /* none: it made its own */
+    struct spare spare;     /* behind others, since nobody waits for it */
     struct share share;     /* its part of its tenant's processor time; in from ADOPT until dead */
 
     struct launch_limits limits;
@@ -108,6 +111,8 @@ _must_check_ int sandbox_create(struct conn *owner, uint64_t seq, const struct l
                                 const char **ret_stage);
 _must_check_ int sandbox_adopt(struct sandbox *sb, const struct launch_limits *limits, uint64_t share,
                                const char **ret_stage);
+/* Somebody waits for it now. */
+void sandbox_hasten(struct sandbox *sb);
 /* Brings the report up to date, and acts on a limit that it shows. */
 void sandbox_stat(struct sandbox *sb);
 /* The same, and nothing of it changes any more when the sandbox is within its limits. */
@@ -122,6 +127,7 @@ void sandbox_kill(struct sandbox *sb);
 void sandbox_on_sync(uint64_t id);
 void sandbox_on_death(uint64_t id);
 void sandbox_on_ready(uint64_t id);
+void sandbox_on_forked(uint64_t id); /* or it failed: the zygote is done with it */
 
 uint64_t sandbox_now_ms(void);
 

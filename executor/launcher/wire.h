@@ -8,6 +8,7 @@
  *   state of a sandbox:    (CREATE) WARM --ADOPT--> RUNNING --SETTLE--> SETTLED
  *                          each may end: --> ENDED --DESTROY--> gone
  *   WALLS is permitted when READY and names no sandbox.
+ *   HASTEN is permitted when WARM or ENDED.
  *   FREEZE and THAW are permitted when RUNNING or ENDED; what is frozen is RUNNING all the same, and its clocks go on.
  *   DESTROY and STAT are permitted in each, SETTLE also when ENDED. Only a sandbox
  *   within its limits settles: what the kernel enforces by itself holds on, but no
@@ -20,7 +21,7 @@
 #include "lib/sbx_isolation.h"
 #include "lib/sbx_wall.h"
 
-#define LAUNCH_WIRE_VERSION 7u
+#define LAUNCH_WIRE_VERSION 8u
 #define LAUNCH_TEMPLATE_LEN 32
 #define LAUNCH_PREPARE_LEN 32
 #define LAUNCH_N_FDS 4 /* agent's HTTP socket, stdin (write), stdout (read), stderr (read) */
@@ -37,10 +38,12 @@ enum launch_type {
     LAUNCH_WALLS,     /* launch_head    -> launch_walls (type LAUNCH_WALLS): what this host enforces */
     LAUNCH_FREEZE, /* launch_head    -> launch_report (type LAUNCH_STATS): no process of it runs any more */
     LAUNCH_THAW,   /* launch_head    -> launch_report (type LAUNCH_STATS) */
+    LAUNCH_HASTEN, /* launch_head    -> launch_head (type LAUNCH_HASTENED): somebody waits for it now */
     LAUNCH_CREATED = 101,
     LAUNCH_ADOPTED,
     LAUNCH_STATS,
     LAUNCH_DESTROYED,
+    LAUNCH_HASTENED,
     LAUNCH_ERROR,      /* launch_error, answers any request */
     LAUNCH_ENDED = 201 /* launch_report, unasked: the sandbox is dead (agent exit or a limit) */
 };
@@ -82,7 +85,7 @@ struct launch_create {
     char template_name[LAUNCH_TEMPLATE_LEN]; /* a section of the launcher's own configuration */
     char prepare[LAUNCH_PREPARE_LEN]; /* language of the slot that a zygote is to fork into it; "": none */
     uint32_t isolation;               /* enum sbx_isolation */
-    uint32_t pad;
+    uint32_t is_spare; /* 1: for nobody yet: others go before it, until HASTEN or ADOPT, but not for long */
 };
 
 struct launch_created {

@@ -7,7 +7,7 @@ static const uint16_t sizes[] = {
     [LAUNCH_ADOPT] = sizeof(struct launch_adopt),  [LAUNCH_STAT] = sizeof(struct launch_head),
     [LAUNCH_DESTROY] = sizeof(struct launch_head), [LAUNCH_SETTLE] = sizeof(struct launch_head),
     [LAUNCH_WALLS] = sizeof(struct launch_head),   [LAUNCH_FREEZE] = sizeof(struct launch_head),
-    [LAUNCH_THAW] = sizeof(struct launch_head),
+    [LAUNCH_THAW] = sizeof(struct launch_head),    [LAUNCH_HASTEN] = sizeof(struct launch_head),
 };
 
 _must_check_ int
@@ -27,7 +27,8 @@ wire_decode(union wire_request *ret, const void *data, size_t len)
     if (head.type == LAUNCH_CREATE &&
         (memchr(ret->create.template_name, '\0', LAUNCH_TEMPLATE_LEN) == NULL ||
          memchr(ret->create.prepare, '\0', LAUNCH_PREPARE_LEN) == NULL ||
-         ret->create.isolation == SBX_ISOLATION_NONE || ret->create.isolation >= SBX_N_ISOLATIONS)) {
+         ret->create.isolation == SBX_ISOLATION_NONE || ret->create.isolation >= SBX_N_ISOLATIONS ||
+         ret->create.is_spare > 1)) {
         return WIRE_E_MALFORMED;
     }
     return 0;

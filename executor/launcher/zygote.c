@@ -334,6 +334,7 @@ on_answer(struct zygote *zygote, const struct sbx_zygote_reply *reply)
     if (reply->stage < SBX_ZYGOTE_TIME && zygote->n_answered < zygote->n_asked) {
         zygote->n_answered++;
         zygote->asked_ms = sandbox_now_ms();
+        sandbox_on_forked(reply->id);
     }
 }
 

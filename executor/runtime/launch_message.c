@@ -23,6 +23,7 @@ static const struct {
     [LAUNCH_WALLS] = { sizeof(struct launch_head), LAUNCH_WALLS },
     [LAUNCH_FREEZE] = { sizeof(struct launch_head), LAUNCH_STATS },
     [LAUNCH_THAW] = { sizeof(struct launch_head), LAUNCH_STATS },
+    [LAUNCH_HASTEN] = { sizeof(struct launch_head), LAUNCH_HASTENED },
 };
 
 size_t
@@ -80,6 +81,7 @@ message_size(uint16_t type)
     case LAUNCH_CREATED:
         return sizeof(struct launch_created);
     case LAUNCH_ADOPTED:
+    case LAUNCH_HASTENED:
         return sizeof(struct launch_head);
     case LAUNCH_STATS:
     case LAUNCH_DESTROYED:

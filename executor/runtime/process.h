@@ -55,6 +55,8 @@ struct process {
 struct process_sandbox {
     struct sandbox base;
     enum runtime_prepare prepare;
+    bool is_hastened; /* somebody waits for it by now */
+    struct launch_call *hasten_call;
     bool is_forking; /* the launcher says that it has an interpreter forked into it */
     struct list link;
     struct process *process;

@@ -120,7 +120,7 @@ typedef void (*runtime_done_fn)(void *arg, int rc);
 
 /* Which interpreters may wait in a new sandbox. */
 enum runtime_prepare {
-    RUNTIME_PREPARE_ANY,    /* one that is started takes as long as when it is needed, and more processors */
+    RUNTIME_PREPARE_ANY, /* one that is started takes as long as when it is needed, and more processors: for nobody yet */
     RUNTIME_PREPARE_FORKED, /* no other than one that is there at once: for who waits */
 };
 
@@ -132,6 +132,8 @@ struct runtime_ops {
      */
     int (*create)(struct runtime *runtime, const char *template_name, const char *language,
                   enum runtime_prepare prepare, runtime_created_fn done, void *arg);
+    /* Somebody waits by now for what create was given `arg` for, PREPARE_ANY, and whose done has not come. */
+    void (*hasten)(struct runtime *runtime, const void *arg);
     /* Binds limits and starts the clocks. Sandboxes of the same non-zero share divide one's weight on the processors. */
     int (*adopt)(struct sandbox *sandbox, const struct sbx_limits *limits, uint64_t share,
                  runtime_done_fn done, void *arg);

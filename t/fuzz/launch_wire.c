@@ -19,6 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (request.head.type == LAUNCH_CREATE) {
         assert(strlen(request.create.template_name) < LAUNCH_TEMPLATE_LEN);
         assert(strlen(request.create.prepare) < LAUNCH_PREPARE_LEN);
+        assert(request.create.is_spare <= 1);
     } else if (request.head.type == LAUNCH_ADOPT && limits_valid(&request.adopt.limits)) {
         assert(request.adopt.limits.disk_bytes + (1u << 20) > request.adopt.limits.disk_bytes);
         assert((uint64_t)request.adopt.limits.processes + 1 <= UINT32_MAX);

@@ -3,7 +3,7 @@
  * one line of answer each (`tell` answers several, then "."). Every wait has a
  * deadline of WAIT_MS.
  *
- *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor|process [LANGUAGE]] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS [SHARE]
+ *   connect SOCKET | hello [VERSION] | create TEMPLATE [gvisor|process [LANGUAGE|- [spare]]] | adopt ID MEM DISK CPU_MS WALL_MS MILLIS PROCS [SHARE]
  *   stat ID | settle ID | destroy ID | ended MS | tell ID LINE | send ID LINE | read ID 1|2 | close
  *   http ID METHOD PATH [BODY]: to the agent, answers "STATUS BODY" with newlines as spaces
  *   post ID PATH FILE: sends the file as a body and does not wait | reply ID: waits for what `http` answers
@@ -164,6 +164,9 @@ answer(int wait_ms)
         break;
     case LAUNCH_ADOPTED:
         puts("adopted");
+        break;
+    case LAUNCH_HASTENED:
+        puts("hastened");
         break;
     case LAUNCH_STATS:
         print_report("stats", &m.report);
@@ -513,8 +516,16 @@ command(char *line)
 
             *tier++ = '\0';
             if (language != NULL) {
+                char *spare = strchr(language + 1, ' ');
+
                 *language++ = '\0';
-                memcpy(create.prepare, language, strnlen(language, sizeof(create.prepare)));
+                if (spare != NULL) {
+                    *spare++ = '\0';
+                    create.is_spare = strcmp(spare, "spare") == 0;
+                }
+                if (strcmp(language, "-") != 0) {
+                    memcpy(create.prepare, language, strnlen(language, sizeof(create.prepare)));
+                }
             }
             create.isolation = sbx_isolation_parse(tier);
         }
@@ -526,6 +537,8 @@ command(char *line)
         request(&head, sizeof(head), LAUNCH_STAT, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "settle") == 0) {
         request(&head, sizeof(head), LAUNCH_SETTLE, strtoull(argument, NULL, 10));
+    } else if (strcmp(line, "hasten") == 0) {
+        request(&head, sizeof(head), LAUNCH_HASTEN, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "freeze") == 0) {
         request(&head, sizeof(head), LAUNCH_FREEZE, strtoull(argument, NULL, 10));
     } else if (strcmp(line, "thaw") == 0) {

@@ -7,7 +7,7 @@ use Test::More;
 use lib 't/lib';
 use Sandbox::Launch;
 
-my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY, $SETTLE, $WALLS, $FREEZE, $THAW) = (1 .. 9);
+my ($HELLO, $CREATE, $ADOPT, $STAT, $DESTROY, $SETTLE, $WALLS, $FREEZE, $THAW, $HASTEN) = (1 .. 10);
 my $version = Sandbox::Launch::wire_version();
 my $l = Sandbox::Launch->new;
 $l->start;
@@ -16,7 +16,7 @@ my $safe = $witness->create;
 
 sub head { my (%f) = @_; return pack 'SSLQQ', $f{type}, $f{size}, $f{pad} // 0, $f{seq} // 1, $f{sandbox} // 0 }
 sub hello { my (%f) = @_; return head(type => $HELLO, size => 32, %f) . pack 'LL', $f{version} // $version, 0 }
-sub create { my (%f) = @_; return head(type => $CREATE, size => 96, seq => 2, %f) . ($f{name} // pack 'a32', 'default') . ($f{prepare} // pack 'x32') . pack('LL', $f{isolation} // 1, 0) }
+sub create { my (%f) = @_; return head(type => $CREATE, size => 96, seq => 2, %f) . ($f{name} // pack 'a32', 'default') . ($f{prepare} // pack 'x32') . pack('LL', $f{isolation} // 1, $f{spare} // 0) }
 sub adopt { my (%f) = @_; return head(type => $ADOPT, size => 72, seq => 2, %f) . pack 'QQQQLLQ', 1 << 26, 1 << 26, 1000, 1000, 1000, 10, 0 }
 sub hex_of { return unpack 'H*', $_[0] }
 
@@ -42,7 +42,7 @@ refused('size too small', $message, hello(size => 24));
 refused('size too large', $message, hello(size => 33));
 refused('size 0', $message, hello(size => 0));
 refused('size 65535', $message, hello(size => 65535));
-refused("type $_", $message, head(type => $_, size => 24)) for 0, 10, 11, 100, 101, 102, 103, 104, 105, 201, 65535;
+refused("type $_", $message, head(type => $_, size => 24)) for 0, 11, 12, 100, 101, 102, 103, 104, 105, 106, 201, 65535;
 refused('seq 0', $message, hello(seq => 0));
 refused('another version', qr/^error 71 version$/, hello(version => $version - 1));
 refused('a later version', qr/^error 71 version$/, hello(version => $version + 1));
@@ -56,6 +56,13 @@ refused('freeze of an unknown sandbox', $state, hello(), head(type => $FREEZE, s
 refused('freeze of the sandbox of another client', $state, hello(), head(type => $FREEZE, size => 24, seq => 2, sandbox => $safe));
 refused('thaw of an unknown sandbox', $state, hello(), head(type => $THAW, size => 24, seq => 2, sandbox => 1));
 refused('thaw with a body', $message, hello(), head(type => $THAW, size => 32, seq => 2) . 'x' x 8);
+refused('hasten before hello', $state, head(type => $HASTEN, size => 24, sandbox => 1));
+refused('hasten of nothing', $state, hello(), head(type => $HASTEN, size => 24, seq => 2));
+refused('hasten of an unknown sandbox', $state, hello(), head(type => $HASTEN, size => 24, seq => 2, sandbox => 12345));
+refused('hasten of the sandbox of another client', $state, hello(), head(type => $HASTEN, size => 24, seq => 2, sandbox => $safe));
+refused('hasten with a body', $message, hello(), head(type => $HASTEN, size => 32, seq => 2, sandbox => 1) . 'x' x 8);
+refused('a hasten cut short', $message, hello(), substr(head(type => $HASTEN, size => 23, seq => 2, sandbox => 1), 0, 23));
+refused("spare $_", $message, hello(), create(spare => $_)) for 2, 256, 0xffffffff;
 refused('destroy before hello', $state, head(type => $DESTROY, size => 24, sandbox => 1));
 refused('walls before hello', $state, head(type => $WALLS, size => 24));
 refused('walls naming a sandbox', $state, hello(), head(type => $WALLS, size => 24, seq => 2, sandbox => $safe));
@@ -104,6 +111,19 @@ $id = $c->create;
 $c->destroy($id);
 is($c->ask("stat $id"), 'error 71 state', 'stat of one destroyed');
 $c->stop;
+$c = $l->client;
+$id = $c->create;
+$c->destroy($id);
+is($c->ask("hasten $id"), 'error 71 state', 'hasten of one destroyed');
+$c->stop;
+for my $last (qw(adopt settle)) {
+    $c = $l->client;
+    $id = $c->create;
+    $c->adopt($id);
+    $c->settle($id) if $last eq 'settle';
+    is($c->ask("hasten $id"), 'error 71 state', "hasten of one after $last");
+    $c->stop;
+}
 
 $c = $l->client;
 $id = $c->create;

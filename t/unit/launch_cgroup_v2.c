@@ -92,6 +92,13 @@ weight(void)
     put("cpu.weight", "");
     is_int(v2->weigh(&group, 33), 0, "a sandbox's own weight");
     is_str(get("cpu.weight"), "33", "is written as it is");
+    is_int(v2->idle(&group, true), -ENOENT, "a kernel without idle groups: an error");
+    put("cpu.idle", "");
+    is_int(v2->idle(&group, true), 0, "one behind all others");
+    is_str(get("cpu.idle"), "1", "is idle");
+    put("cpu.idle", "");
+    is_int(v2->idle(&group, false), 0, "and no more");
+    is_str(get("cpu.idle"), "0", "than others");
 }
 
 static void
@@ -242,9 +249,9 @@ main(void)
     real_hierarchy();
     refusal();
     if (strncmp(dir, "/tmp/launch_cgroup.", 19) == 0) {
-        static const char *const names[] = { "memory.max",     "memory.swap.max", "pids.max",
-                                             "cpu.max",        "cpu.stat",        "memory.events",
-                                             "memory.current", "pids.events",     "cpu.weight" };
+        static const char *const names[] = { "memory.max", "memory.swap.max", "pids.max",       "cpu.max",
+                                             "cpu.stat",   "memory.events",   "memory.current", "pids.events",
+                                             "cpu.weight", "cpu.idle" };
         for (size_t i = 0; i < SBX_COUNT(names); i++) {
             unlinkat(dir_fd, names[i], 0);
         }

@@ -538,8 +538,8 @@ test_wrong_greetings(void)
 static void
 test_hangups(void)
 {
-    static const uint16_t types[] = { LAUNCH_CREATE, LAUNCH_ADOPT, LAUNCH_STAT, LAUNCH_SETTLE,
-                                      LAUNCH_DESTROY };
+    static const uint16_t types[] = { LAUNCH_CREATE, LAUNCH_ADOPT,   LAUNCH_STAT,
+                                      LAUNCH_SETTLE, LAUNCH_DESTROY, LAUNCH_HASTEN };
 
     for (size_t i = 0; i < SBX_COUNT(types); i++) {
         struct caller before = { 0 }, unread = { .again = true };

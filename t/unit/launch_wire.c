@@ -25,7 +25,7 @@ static const struct {
     { LAUNCH_ADOPT, sizeof(struct launch_adopt) },  { LAUNCH_STAT, sizeof(struct launch_head) },
     { LAUNCH_DESTROY, sizeof(struct launch_head) }, { LAUNCH_SETTLE, sizeof(struct launch_head) },
     { LAUNCH_WALLS, sizeof(struct launch_head) },   { LAUNCH_FREEZE, sizeof(struct launch_head) },
-    { LAUNCH_THAW, sizeof(struct launch_head) },
+    { LAUNCH_THAW, sizeof(struct launch_head) },    { LAUNCH_HASTEN, sizeof(struct launch_head) },
 };
 
 static void
@@ -84,6 +84,13 @@ contents(void)
     is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "a language without end");
     m.create.prepare[LAUNCH_PREPARE_LEN - 1] = '\0';
     is_int(wire_decode(&decoded, &m, sizeof(m.create)), 0, "a language of 31 letters");
+    ok(decoded.create.is_spare == 0, "it is for somebody");
+    m.create.is_spare = 1;
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), 0, "one for nobody");
+    m.create.is_spare = 2;
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "neither nor");
+    m.create.is_spare = UINT32_MAX;
+    is_int(wire_decode(&decoded, &m, sizeof(m.create)), WIRE_E_MALFORMED, "still less");
     m = message(LAUNCH_STAT, sizeof(m.head));
     m.head.seq = 0;
     is_int(wire_decode(&decoded, &m, sizeof(m.head)), WIRE_E_MALFORMED, "0 is no request's number");

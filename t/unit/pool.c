@@ -132,6 +132,8 @@ static struct {
     struct fake_call creates[MAX_CALLS], destroys[MAX_CALLS];
     unsigned n_creates, n_created; /* asked, answered */
     unsigned n_destroys, n_destroyed;
+    unsigned n_hastened;
+    const void *hastened; /* the last */
     unsigned alive;
     int create_error; /* returned by create itself */
     bool unprepared;  /* no interpreter starts */
@@ -153,6 +155,20 @@ fake_create(struct runtime *runtime, const char *template_name, const char *lang
     (void)snprintf(fake.creates[fake.n_creates++].language, sizeof(fake.creates[0].language), "%s",
                    language == NULL || (prepare == RUNTIME_PREPARE_FORKED && !fake.forks) ? "" : language);
     return 0;
+}
+
+static void
+fake_hasten(struct runtime *runtime, const void *arg)
+{
+    bool is_out = false;
+
+    assert(runtime == &fake.base);
+    for (unsigned i = fake.n_created; i < fake.n_creates; i++) {
+        is_out = is_out || fake.creates[i].arg == arg;
+    }
+    assert(is_out);
+    fake.n_hastened++;
+    fake.hastened = arg;
 }
 
 static void
@@ -181,6 +197,7 @@ fake_on_dead(struct sandbox *sandbox, void (*dead)(void *arg), void *arg)
 static const struct runtime_ops fake_ops = {
     .name = "fake",
     .create = fake_create,
+    .hasten = fake_hasten,
     .destroy = fake_destroy,
     .on_dead = fake_on_dead,
 };
@@ -489,6 +506,55 @@ test_warm_take(void)
     give_back(&a);
     give_back(&b);
     give_back(&c);
+    end_pool(pool);
+}
+
+/* Whoever comes while nothing is ready waits for what was begun for nobody. */
+static void
+test_hasten(void)
+{
+    struct pool *pool = make_pool(1, 2);
+    struct taker a = { 0 }, b = { 0 }, c = { 0 };
+
+    fake.n_hastened = 0;
+    pass_time(timers, 0);
+    is_uint(creating(), 1, "one is made for nobody");
+    is_uint(fake.n_hastened, 0, "which has time");
+    take(pool, &a);
+    is_uint(fake.n_hastened, 0, "nothing is said from inside pool_take");
+    pass_time(timers, 0);
+    is_uint(creating(), 1, "who comes waits for that one");
+    ok(fake.n_hastened == 1 && fake.hastened == fake.creates[0].arg, "and it has no time any more");
+    take(pool, &b);
+    pass_time(timers, 0);
+    is_uint(creating(), 2, "for the next another is made");
+    is_uint(fake.n_hastened, 1, "which needs no haste: it was begun for somebody; and once is enough");
+    answer_create(0);
+    is_uint(a.calls, 1, "the first is served");
+    pass_time(timers, 0);
+    is_uint(fake.n_hastened, 1, "no more is said");
+    answer_create(0);
+    is_uint(b.calls, 1, "the second too");
+    make_all();
+    is_uint(fake.n_hastened, 1, "a refill that nobody waits for is left alone");
+    take(pool, &c);
+    pass_time(timers, 0);
+    is_uint(c.calls, 1, "who finds one ready");
+    is_uint(fake.n_hastened, 1, "hastens nothing");
+    make_all();
+    give_back(&a);
+    give_back(&b);
+    give_back(&c);
+    end_pool(pool);
+
+    pool = make_pool(1, 2);
+    a = (struct taker){ 0 };
+    fake.n_hastened = 0;
+    take(pool, &a);
+    pool_take_cancel(a.take);
+    pass_time(timers, 0);
+    is_uint(creating(), 1, "who cancels leaves a refill");
+    is_uint(fake.n_hastened, 0, "for nobody");
     end_pool(pool);
 }
 
@@ -1684,6 +1750,7 @@ main(void)
     test_warm_take();
     test_quiet();
     test_grace();
+    test_hasten();
     test_size_0();
     test_cancel();
     test_backoff();

@@ -233,12 +233,13 @@ static void
 launcher_answer(const struct launch_head *request, uint16_t type, const struct launch_report *report)
 {
     union launch_message message = { 0 };
+    bool is_head = type == LAUNCH_ADOPTED || type == LAUNCH_HASTENED;
 
     if (report != NULL) {
         message.report = *report;
     }
     message.head = *request;
-    peer_send(&message, type, type == LAUNCH_ADOPTED ? sizeof(message.head) : sizeof(message.report), 0);
+    peer_send(&message, type, is_head ? sizeof(message.head) : sizeof(message.report), 0);
 }
 
 static void

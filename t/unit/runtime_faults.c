@@ -454,6 +454,92 @@ test_prepare(void)
     runtime_end();
 }
 
+static bool
+peer_hears_nothing(void)
+{
+    char byte;
+
+    turn_for(5);
+    return recv(peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static void
+hasten(struct box *box)
+{
+    uv_update_time(&loop);
+    runtime->ops->hasten(runtime, box);
+}
+
+/* Somebody waits for what was begun for nobody. The launcher is told once it has said which that is. */
+static void
+test_hasten(void)
+{
+    union launch_message message, other;
+    struct box box, plain;
+
+    runtime_begin();
+    box_ask(&box);
+    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    is_uint(message.create.is_spare, 1, "hasten: what is for nobody says so");
+    hasten(&box);
+    hasten(&box);
+    ok(peer_hears_nothing(), "hasten: nothing to say before it has a number");
+    launcher_created(&box, &message.head, 40);
+    ok(peer_receive(&other).type == LAUNCH_HASTEN && other.head.sandbox == 40, "hasten: then it is said");
+    launcher_answer(&other.head, LAUNCH_HASTENED, NULL);
+    assert(agent_receive(&box) != NULL);
+    hasten(&box);
+    agent_answer(&box, 200, "{\"status\":\"ok\"}");
+    assert(turn_until(&box.n_created, 1) && box.created_rc == 0);
+    hasten(&box);
+    box_end(&box); /* DESTROY is the next that comes: it was said once */
+
+    box_make(&box, 41);
+    hasten(&box);
+    ok(peer_receive(&other).type == LAUNCH_HASTEN && other.head.sandbox == 41, "hasten: or at once");
+    agent_answer(&box, 200, "{\"status\":\"ok\"}");
+    ok(turn_until(&box.n_created, 1) && box.created_rc == 0, "hasten: nobody waits for its answer");
+    launcher_answer(&other.head, LAUNCH_HASTENED, NULL);
+    box_end(&box);
+
+    box_make(&box, 42);
+    hasten(&box);
+    assert(peer_receive(&other).type == LAUNCH_HASTEN);
+    memset((char *)&other + sizeof(other.head), 0, sizeof(other) - sizeof(other.head));
+    other.error.error = EIO;
+    peer_send(&other, LAUNCH_ERROR, sizeof(other.error), 0);
+    agent_answer(&box, 200, "{\"status\":\"ok\"}");
+    ok(turn_until(&box.n_created, 1) && box.created_rc == 0, "hasten: refused, it comes all the same");
+    box_end(&box);
+
+    box_make(&box, 43);
+    hasten(&box);
+    assert(peer_receive(&other).type == LAUNCH_HASTEN);
+    box_hangup(&box.http);
+    ok(turn_until(&box.n_created, 1) && box.created_rc == RUNTIME_E_AGENT,
+       "hasten: its agent is lost meanwhile");
+    ok(peer_receive(&message).type == LAUNCH_DESTROY, "hasten: it is destroyed");
+    launcher_answer(&other.head, LAUNCH_HASTENED, NULL);
+    launcher_answer(&message.head, LAUNCH_DESTROYED, NULL);
+    box_deinit(&box);
+
+    box_init(&plain);
+    uv_update_time(&loop);
+    assert(runtime->ops->create(runtime, "default", NULL, RUNTIME_PREPARE_FORKED, box_on_created, &plain) ==
+           0);
+    assert(peer_receive(&message).type == LAUNCH_CREATE);
+    is_uint(message.create.is_spare, 0, "hasten: what somebody waits for says that");
+    hasten(&box);
+    hasten(NULL);
+    launcher_created(&plain, &message.head, 44);
+    assert(agent_receive(&plain) != NULL);
+    agent_answer(&plain, 200, "{\"status\":\"ok\"}");
+    assert(turn_until(&plain.n_created, 1));
+    ok(peer_hears_nothing(), "hasten: one that nobody knows is nobody's");
+    box_end(&plain);
+    runtime_end();
+}
+
 static void
 test_warm_and_adopt_faults(void)
 {
@@ -798,6 +884,7 @@ test_faults(void)
     test_create_faults();
     test_prepare();
     test_other_tiers_fds();
+    test_hasten();
     test_warm_and_adopt_faults();
     test_launcher_lost();
     test_destroy_anywhere();

@@ -1,0 +1,23 @@
+/*
+ * Sandboxes that are made for nobody yet: from when nobody else waits for what is in their group any more, until
+ * somebody wants them or a bound has passed, they have the processors that nobody else wants.
+ */
+#pragma once
+
+#include "executor/launcher/cgroup.h"
+
+/* One sandbox's. All zeroes: not light. */
+struct spare {
+    struct spare *next, *prev; /* NULL: not light */
+    const struct cgroup *group;
+    uint64_t until_ms;
+};
+
+/* Until spare_end, or until its time has passed. False: it was, or this cannot be written, which is told of. */
+bool spare_begin(struct spare *spare, const struct cgroup_ops *ops, const struct cgroup *group, uint64_t now);
+/* It has a new group's weight again; also legal when it is not light. < 0: it may not have, and counts as not light. */
+_must_check_ int spare_end(struct spare *spare, const struct cgroup_ops *ops);
+/* Ends what has been light for so long. */
+void spares_tick(const struct cgroup_ops *ops, uint64_t now);
+/* Until the next ends; -1: none is light. */
+int spares_timeout(uint64_t now);
