@@ -734,10 +734,10 @@ sandboxes_timeout(void)
             return REMOVE_RETRY_MS;
         }
     }
-    if (n_in_state[SANDBOX_RUNNING] > 0) {
-        return LIMITS_TICK_MS;
-    }
     light = spares_timeout(sandbox_now_ms());
+    if (n_in_state[SANDBOX_RUNNING] > 0) {
+        return light >= 0 && light < LIMITS_TICK_MS ? light : LIMITS_TICK_MS;
+    }
     if (light >= 0) {
         return light;
     }

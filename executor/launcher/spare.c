@@ -32,13 +32,19 @@ spare_begin(struct spare *spare, const struct cgroup_ops *ops, const struct cgro
 int
 spare_end(struct spare *spare, const struct cgroup_ops *ops)
 {
-    if (spare->next == NULL) {
+    int r;
+
+    if (spare->next == NULL && !spare->is_stuck) {
         return 0;
     }
-    spare->next->prev = spare->prev;
-    spare->prev->next = spare->next;
-    spare->next = spare->prev = NULL;
-    return ops->idle(spare->group, false);
+    if (spare->next != NULL) {
+        spare->next->prev = spare->prev;
+        spare->prev->next = spare->next;
+        spare->next = spare->prev = NULL;
+    }
+    r = ops->idle(spare->group, false);
+    spare->is_stuck = r < 0;
+    return r;
 }
 
 void

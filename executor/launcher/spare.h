@@ -11,11 +11,12 @@ struct spare {
     struct spare *next, *prev; /* NULL: not light */
     const struct cgroup *group;
     uint64_t until_ms;
+    bool is_stuck; /* an end could not be written */
 };
 
 /* Until spare_end, or until its time has passed. False: it was, or this cannot be written, which is told of. */
 bool spare_begin(struct spare *spare, const struct cgroup_ops *ops, const struct cgroup *group, uint64_t now);
-/* It has a new group's weight again; also legal when it is not light. < 0: it may not have, and counts as not light. */
+/* It has a new group's weight again; also legal when it is not light. < 0: it has not, and the next call tries once more. */
 _must_check_ int spare_end(struct spare *spare, const struct cgroup_ops *ops);
 /* Ends what has been light for so long. */
 void spares_tick(const struct cgroup_ops *ops, uint64_t now);

@@ -102,8 +102,13 @@ faults(void)
     assert(begin(1, 1000));
     result = -EIO;
     is_int(end(1), -EIO, "an end that cannot be written is told of");
-    is_int(end(1), 0, "once");
+    is_int(end(1), -EIO, "as often as it is wanted");
+    ok(is_light[1] && spares_timeout(1000) == -1, "and it is nobody's to wait for");
     result = 0;
+    is_int(end(1), 0, "when it can be written");
+    ok(!is_light[1] && n_writes == 1, "it is");
+    is_int(end(1), 0, "after which");
+    is_uint(n_writes, 0, "nothing is");
     assert(begin(2, 1000));
     result = -EIO;
     tick(1050);
@@ -111,6 +116,9 @@ faults(void)
     tick(1051);
     is_uint(n_writes, 0, "it is not tried for ever");
     is_int(spares_timeout(1051), -1, "nor waited for");
+    is_int(end(2), -EIO, "but whoever wants it learns of it");
+    result = 0;
+    is_int(end(2), 0, "until it has been written");
     result = -ENOENT;
     ok(!begin(3, 1000) && n_writes == 1, "a kernel without such groups");
     result = 0;
