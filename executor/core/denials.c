@@ -34,6 +34,9 @@ struct denials {
     /* By age, without a gap between: all before the last one were the file at the path once. */
     struct spool_file files[DENIALS_FILES];
     unsigned n_files;
+    /* Rotated ones that could not be opened since the path was reached last; zero is nobody's. */
+    struct spool_id refused[DENIALS_OLD];
+    unsigned n_refused;
     struct spool_file *taken; /* of the transaction under way */
     struct spool_file next;   /* what it becomes once that is durable */
     unsigned batch;
@@ -74,34 +77,87 @@ denials_is_remembered(const struct denials *denials, const struct spool_look *lo
     return false;
 }
 
-/* A row goes with the inode, whoever has that now; its position only with the file that it is of. */
-static uint64_t
-denials_claim(struct denials *denials, const struct spool_look *look)
+static bool
+denials_is_refused(const struct denials *denials, const struct spool_id *id)
+{
+    for (unsigned i = 0; i < SBX_COUNT(denials->refused); i++) {
+        if (spool_id_equal(&denials->refused[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its index, or n_files. */
+static unsigned
+denials_held(const struct denials *denials, const struct spool_id *id)
+{
+    unsigned i = 0;
+
+    while (i < denials->n_files && !spool_id_equal(&denials->files[i].id, id)) {
+        i++;
+    }
+    return i;
+}
+
+/* A row goes with the inode, whoever has that now; its position only with the file that it is of. False: it is new. */
+static bool
+denials_claim(struct denials *denials, const struct spool_look *look, uint64_t *position)
 {
     for (unsigned i = 0; i < denials->n_rows; i++) {
         const struct denials_row row = denials->rows[i];
 
         if (row.id.device == look->id.device && row.id.inode == look->id.inode) {
             denials->rows[i] = denials->rows[--denials->n_rows];
-            return spool_id_equal(&row.id, &look->id) && row.position <= look->size ? row.position : 0;
+            if (!spool_id_equal(&row.id, &look->id) || row.position > look->size) {
+                return false;
+            }
+            *position = row.position;
+            return true;
         }
     }
-    return 0;
+    return false;
+}
+
+/*
+ * A rotated file that is not remembered is new to us when it was born then or later; UINT64_MAX: none is. At the start
+ * that is after all that we had, unless we had the file at the path: then what lies beside it is not ours, or a copy.
+ */
+static uint64_t
+denials_horizon(const struct denials *denials, const struct spool_id *path)
+{
+    uint64_t born = 0;
+
+    if (denials->n_files > 0) {
+        return denials->files[denials->n_files - 1].id.born;
+    }
+    for (unsigned i = 0; i < denials->n_rows; i++) {
+        const struct spool_id *id = &denials->rows[i].id;
+
+        if (spool_id_equal(id, path)) {
+            return UINT64_MAX;
+        }
+        born = id->born > born ? id->born : born;
+    }
+    return born == 0 ? UINT64_MAX : born;
 }
 
 /*
  * The rotation that comes after the file we are in, by name: 0 is the path itself. The first time it is the oldest that
  * is remembered. From the newest name to the oldest: what a rotation moves meanwhile is seen twice then, never missed.
+ * A remembered one counts whatever the clock said when it was born.
  */
 static unsigned
 denials_successor(struct denials *denials, struct spool_look *seen)
 {
     const struct spool_file *last = denials->n_files == 0 ? NULL : &denials->files[denials->n_files - 1];
     const struct spool_look path = *seen;
+    uint64_t born = denials_horizon(denials, &path.id);
     unsigned found = 0;
 
     for (unsigned n = 1; n <= DENIALS_OLD; n++) {
         struct spool_look look;
+        bool remembered;
 
         if (spool_look_at(&look, denials_rotated(denials, n)) != 0 || !look.regular) {
             continue;
@@ -109,13 +165,20 @@ denials_successor(struct denials *denials, struct spool_look *seen)
         if (last != NULL && spool_id_equal(&last->id, &look.id)) {
             return found;
         }
-        if (last != NULL ? look.id.born >= last->id.born : denials_is_remembered(denials, &look)) {
+        if (denials_held(denials, &look.id) < denials->n_files || denials_is_refused(denials, &look.id)) {
+            continue;
+        }
+        remembered = denials_is_remembered(denials, &look);
+        if (remembered || look.id.born >= born) {
             *seen = look;
             found = n;
         }
+        if (remembered && last == NULL) {
+            born = UINT64_MAX; /* an older name is that of a file we had, or never shall */
+        }
     }
-    if (last != NULL) {
-        *seen = path; /* renamed to what we cannot know */
+    if (last != NULL && last->id.born == 0) {
+        *seen = path; /* renamed to what we cannot know, and so is which of these we had */
         return 0;
     }
     return found;
@@ -125,32 +188,17 @@ denials_successor(struct denials *denials, struct spool_look *seen)
 static bool
 denials_renew(struct denials *denials, const struct spool_id *id)
 {
-    for (unsigned i = 0; i < denials->n_files; i++) {
-        const struct spool_file file = denials->files[i];
+    const unsigned i = denials_held(denials, id);
+    struct spool_file file;
 
-        if (spool_id_equal(&file.id, id)) {
-            memmove(&denials->files[i], &denials->files[i + 1],
-                    (denials->n_files - i - 1) * sizeof(denials->files[0]));
-            denials->files[denials->n_files - 1] = file;
-            return true;
-        }
+    if (i == denials->n_files) {
+        return false;
     }
-    return false;
-}
-
-static int
-denials_open(struct denials *denials, const char *path, const struct spool_look *look)
-{
-    struct spool_file *file = &denials->files[denials->n_files];
-    int r;
-
-    r = spool_file_open(file, path, look);
-    if (r) {
-        return r;
-    }
-    file->position = denials_claim(denials, look);
-    denials->n_files++;
-    return 0;
+    file = denials->files[i];
+    memmove(&denials->files[i], &denials->files[i + 1],
+            (denials->n_files - i - 1) * sizeof(denials->files[0]));
+    denials->files[denials->n_files - 1] = file;
+    return true;
 }
 
 /* Of each transaction: what it changes here is for the caller, what comes next is looked at again. */
@@ -238,7 +286,7 @@ denials_add_long(struct denials *denials, struct db_tx *tx, size_t len)
 }
 
 static void
-denials_store(struct denials *denials, struct db_tx *tx)
+denials_store(struct denials *denials, struct db_tx *tx, db_done_fn done)
 {
     const struct db_value values[] = {
         DB_VTEXT(DENIALS_NAME),         DB_VINT(denials->next.id.device), DB_VINT(denials->next.id.inode),
@@ -247,7 +295,48 @@ denials_store(struct denials *denials, struct db_tx *tx)
 
     db_tx_add(tx, DB_SPOOL_SET, values, SBX_COUNT(values));
     denials->busy = true;
-    db_tx_submit(tx, denials_on_stored, denials);
+    db_tx_submit(tx, done, denials);
+}
+
+static void
+denials_on_opened(void *arg, int rc, const struct db_result *result _unused_)
+{
+    struct denials *denials = arg;
+
+    if (denials_is_stored(denials, rc)) {
+        denials->n_files++;
+    } else {
+        spool_file_close(&denials->files[denials->n_files]);
+    }
+}
+
+/*
+ * A new file is remembered before a line of it is taken: a restart must know it by its rotated name, too. 1 when that
+ * is under way, 0 when the file is held, or -errno.
+ */
+static int
+denials_open(struct denials *denials, const char *path, const struct spool_look *look)
+{
+    struct spool_file *file = &denials->files[denials->n_files];
+    struct db_tx *tx;
+    int r;
+
+    r = spool_file_open(file, path, look);
+    if (r) {
+        return r;
+    }
+    if (denials_claim(denials, look, &file->position)) {
+        denials->n_files++;
+        return 0;
+    }
+    r = db_tx_new(&tx, denials->spec.db);
+    if (r) {
+        spool_file_close(file);
+        return r;
+    }
+    denials->next = *file;
+    denials_store(denials, tx, denials_on_opened);
+    return 1;
 }
 
 /* What was read of a file: 1 when a transaction is under way, 0 when there is no whole line, or -errno. */
@@ -276,7 +365,7 @@ denials_take(struct denials *denials, struct spool_file *file, size_t len)
         return (int)used;
     }
     denials->next.position += (size_t)used;
-    denials_store(denials, tx);
+    denials_store(denials, tx, denials_on_stored);
     return 1;
 }
 
@@ -361,11 +450,58 @@ denials_leave_oldest(struct denials *denials)
     return 1;
 }
 
+/* The path is what we are in. Of what was passed over the row is kept. */
+static int
+denials_arrive(struct denials *denials)
+{
+    for (unsigned i = denials->n_rows; i-- > 0;) {
+        if (denials_is_refused(denials, &denials->rows[i].id)) {
+            denials->rows[i] = denials->rows[--denials->n_rows];
+        }
+    }
+    memset(denials->refused, 0, sizeof(denials->refused));
+    return denials->n_rows == 0 ? 0 : denials_forget_rows(denials);
+}
+
+static void
+denials_on_passed_over(void *arg, int rc, const struct db_result *result _unused_)
+{
+    (void)denials_is_stored(arg, rc);
+}
+
+/*
+ * One file that may not be read must not keep the newer ones from it. What we are short of would keep them all. It is
+ * remembered: that it may be read is seen at the next start. As denials_follow.
+ */
+static int
+denials_pass_over(struct denials *denials, const char *path, const struct spool_look *look, int r)
+{
+    struct db_tx *tx;
+
+    if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) {
+        return r;
+    }
+    log_error("denials.passed_over", LOG_STR("path", path), LOG_STR("error", strerror(-r)));
+    denials->refused[denials->n_refused++ % SBX_COUNT(denials->refused)] = look->id;
+    if (denials_is_remembered(denials, look)) {
+        timer_start(denials->timer, 0);
+        return 1;
+    }
+    r = db_tx_new(&tx, denials->spec.db);
+    if (r) {
+        return r;
+    }
+    denials->next = (struct spool_file){ .id = look->id };
+    denials_store(denials, tx, denials_on_passed_over);
+    return 1;
+}
+
 /* All that is held was read to its end: on to the file that comes next. 1: more to do at once, or under way; 0; -errno. */
 static int
 denials_follow(struct denials *denials)
 {
     struct spool_look look;
+    const char *path;
     unsigned n;
     int r;
 
@@ -374,17 +510,23 @@ denials_follow(struct denials *denials)
         return r == -ENOENT ? 0 : r;
     }
     if (denials->n_files > 0 && spool_id_equal(&denials->files[denials->n_files - 1].id, &look.id)) {
-        return denials->n_rows == 0 ? 0 : denials_forget_rows(denials);
+        return denials_arrive(denials);
     }
     n = denials_successor(denials, &look);
+    path = n == 0 ? denials->path : denials_rotated(denials, n);
     if (!denials_renew(denials, &look.id)) {
         if (denials->n_files == DENIALS_FILES) {
             return denials_leave_oldest(denials);
         }
-        r = denials_open(denials, n == 0 ? denials->path : denials_rotated(denials, n), &look);
+        r = denials_open(denials, path, &look);
+        if (r == -ENOENT || r == -ESTALE) {
+            return 0; /* moved between the look and this: the next look sees where to */
+        }
+        if (r < 0 && n > 0) {
+            return denials_pass_over(denials, path, &look, r);
+        }
         if (r) {
-            /* Moved between the look and this: the next look sees where to. */
-            return r == -ENOENT || r == -ESTALE ? 0 : r;
+            return r;
         }
     }
     timer_start(denials->timer, 0);

@@ -4,7 +4,8 @@
  * events. Follows a rotation by rename to "<path>.1" (and on to ".2" and so on), also
  * one that happened while nobody looked: files are taken in the order of their age.
  * nginx's workers open the new file one by one, and one that was busy writes to the
- * old one until then; so the last DENIALS_OLD of them are read on. What was taken is
+ * old one until then; so the last DENIALS_OLD of them are read on. A rotated file that
+ * cannot be opened is passed over, and read on after a start when it can. What was taken is
  * given back to the file system by punching holes when the file may be written.
  */
 #pragma once

@@ -1,8 +1,12 @@
 /* Which lines of a spool that is rotated are taken, in which order, and that none is taken twice. */
 #include "executor/core/denials.h"
 #include "executor/core/spool_file.h"
+#include "executor/log.h"
 #include "executor/store/stmts.h"
 #include "t/unit/store_fixture.h"
+
+#include <sys/fsuid.h>
+#include <sys/resource.h>
 
 static struct fixture f;
 static struct denials *denials;
@@ -206,6 +210,33 @@ test_late_worker(void)
     work();
     is_str(taken, "a b late c away d gone", "nothing twice");
     is_uint(rows(), 1, "of a file that is gone nothing is stored");
+    close(old);
+    stop();
+}
+
+static void
+test_nothing_taken(void)
+{
+    int old;
+
+    start();
+    old = worker();
+    work();
+    is_uint(rows(), 1, "a file is remembered before it has a line");
+    rotate();
+    append("b\n");
+    work();
+    end();
+    add(old, "late\n");
+    again();
+    work();
+    is_str(taken, "b late", "what comes while nobody is there is taken");
+    rotate();
+    append("c\n");
+    end();
+    again();
+    work();
+    is_str(taken, "b late c", "nothing twice");
     close(old);
     stop();
 }
@@ -473,10 +504,244 @@ test_inode_again(void)
     stop();
 }
 
+static void
+test_many_rotations(void)
+{
+    static const char *const lines[] = { "b\n", "c\n", "d\n", "e\n", "f\n", "g\n" };
+
+    start();
+    if (!born_apart()) {
+        diag("this file system does not say when a file was born");
+        stop();
+        return;
+    }
+    append("a\n");
+    work();
+    for (unsigned i = 0; i <= DENIALS_OLD; i++) {
+        rotate();
+        append(lines[i]);
+    }
+    work();
+    is_str(taken, "a b c d e f", "where the file we were in has no name that is looked for");
+    end();
+    for (unsigned i = 0; i <= DENIALS_OLD + 1; i++) {
+        rotate();
+        append(lines[i]);
+    }
+    again();
+    work();
+    is_str(taken, "a b c d e f c d e f g", "after a start too; what is older than the names has gone");
+    end();
+    again();
+    work();
+    is_str(taken, "a b c d e f c d e f g", "nothing twice");
+    stop();
+}
+
+/* Files with a rotated name that are none of ours, or that we had by another name. */
+static void
+test_strangers(void)
+{
+    int fd;
+
+    start();
+    if (!born_apart()) {
+        diag("this file system does not say when a file was born");
+        stop();
+        return;
+    }
+    append("old\n");
+    born_apart();
+    (void)rename(path, name(2));
+    append("a\nb\n");
+    work();
+    end();
+    (void)rename(path, name(9));
+    append("c\nd\n");
+    again();
+    work();
+    is_str(taken, "a b c d", "a file from before the first start, when no name is remembered");
+    end();
+    born_apart();
+    (void)rename(path, name(3));
+    append("c\nd\n");
+    (void)rename(path, name(1)); /* and cut in its place: a copy is younger */
+    (void)rename(name(3), path);
+    fd = worker();
+    if (ftruncate(fd, 0) != 0) {
+        BAIL_OUT("ftruncate");
+    }
+    add(fd, "e\n");
+    close(fd);
+    again();
+    work();
+    is_str(taken, "a b c d e", "a copy of what was taken, when the path is remembered");
+    end();
+    born_apart();
+    (void)rename(path, name(3));
+    append("new\n");
+    (void)rename(path, name(4));
+    append("f\n");
+    unlink(name(1));
+    again();
+    work();
+    is_str(taken, "a b c d e f", "a younger file with an older name than one that is remembered");
+    stop();
+}
+
+/* The clock went back between two files: the one that came later is the elder. */
+static void
+test_clock(void)
+{
+    int first, second;
+
+    start();
+    append("");
+    (void)rename(path, name(6));
+    second = open(name(6), O_WRONLY | O_APPEND | O_CLOEXEC);
+    born_apart();
+    first = worker();
+    add(first, "a\n");
+    work();
+    (void)rename(path, name(1));
+    (void)rename(name(6), path);
+    add(second, "b\n");
+    work();
+    is_str(taken, "a b", "the path is the path");
+    end();
+    rotate();
+    append("c\n");
+    add(first, "late\n");
+    add(second, "later\n");
+    again();
+    work();
+    is_str(taken, "a b late later c", "a file that is remembered is not left out");
+    close(first);
+    close(second);
+    stop();
+}
+
+static unsigned
+said(const char *event)
+{
+    char line[2048];
+    unsigned n = 0;
+    FILE *in = fopen(name(7), "re");
+
+    while (in != NULL && fgets(line, sizeof(line), in) != NULL) {
+        n += strstr(line, event) != NULL;
+    }
+    if (in != NULL) {
+        fclose(in);
+    }
+    return n;
+}
+
+/* As somebody who may not open each file; of this thread alone, the database's are who they were. */
+static void
+work_as_nobody(void)
+{
+    (void)setfsuid(65534);
+    work();
+    (void)setfsuid(geteuid());
+}
+
+static void
+append_for_all(const char *text, mode_t mode)
+{
+    append(text);
+    if (chmod(path, mode) != 0) {
+        BAIL_OUT("chmod");
+    }
+}
+
+static void
+test_refused(void)
+{
+    start();
+    if (!born_apart()) {
+        diag("this file system does not say when a file was born");
+        stop();
+        return;
+    }
+    if (chmod(f.dir, 0755) != 0 || log_open(name(7), LOG_LEVEL_INFO) != 0) {
+        BAIL_OUT("%s", f.dir);
+    }
+    append_for_all("a\n", 0644);
+    work();
+    end();
+    append_for_all("late\n", 0);
+    (void)rename(path, name(3));
+    append_for_all("b\n", 0);
+    (void)rename(path, name(2));
+    append_for_all("c\n", 0644);
+    (void)rename(path, name(1));
+    append_for_all("d\n", 0644);
+    again();
+    work_as_nobody();
+    is_str(taken, "a c d", "what may not be opened keeps nobody from the newer ones");
+    is_uint(said("denials.passed_over"), 2, "each is told of");
+    append("e\n");
+    work_as_nobody();
+    work_as_nobody();
+    is_str(taken, "a c d e", "nor from those to come");
+    is_uint(said("denials.passed_over"), 2, "once");
+    is_uint(said("denials.failed"), 0, "and it is no failure of the reader");
+    is_uint(rows(), 4, "that they are ours is kept");
+    end();
+    chmod(name(2), 0644);
+    again();
+    work_as_nobody();
+    is_str(taken, "a c d e b", "a start reads the one that may be opened by then");
+    is_uint(said("denials.passed_over"), 3, "and tells of the other");
+    end();
+    chmod(name(3), 0644);
+    again();
+    work_as_nobody();
+    is_str(taken, "a c d e b late", "and the other goes on from where it was");
+    (void)rename(path, name(1));
+    append_for_all("f\n", 0);
+    work_as_nobody();
+    is_str(taken, "a c d e b late", "the path is waited for");
+    is_uint(timer.ms, 1000, "a while");
+    is_uint(said("denials.passed_over"), 3, "and never passed over");
+    chmod(path, 0644);
+    work_as_nobody();
+    is_str(taken, "a c d e b late f", "until it may be opened");
+    is_int(log_open(NULL, LOG_LEVEL_INFO), 0, "the log is standard error again");
+    stop();
+}
+
+static void
+test_no_descriptor(void)
+{
+    struct rlimit limit, none;
+
+    start();
+    append("a\n");
+    work();
+    rotate();
+    append("b\n");
+    rotate();
+    append("c\n");
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        BAIL_OUT("getrlimit");
+    }
+    none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+    (void)setrlimit(RLIMIT_NOFILE, &none);
+    timer.fire(timer.arg);
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    is_uint(timer.ms, 1000, "what we are short of is waited for");
+    work();
+    is_str(taken, "a b c", "and no file is passed over for it");
+    stop();
+}
+
 int
 main(void)
 {
     test_late_worker();
+    test_nothing_taken();
     test_two_rotations();
     test_no_line_before_path();
     test_too_many();
@@ -485,5 +750,10 @@ main(void)
     test_names();
     test_not_a_file();
     test_inode_again();
+    test_many_rotations();
+    test_strangers();
+    test_clock();
+    test_refused();
+    test_no_descriptor();
     return done_testing();
 }
