@@ -4,7 +4,7 @@
 #define LIGHT_MS 50
 
 /* In the order of their ends. */
-static struct spare all = { .next = &all, .prev = &all };
+static struct list all = { &all, &all };
 static bool has_no_idle; /* this kernel */
 
 bool
@@ -12,7 +12,7 @@ spare_begin(struct spare *spare, const struct cgroup_ops *ops, const struct cgro
 {
     int r;
 
-    if (spare->next != NULL || has_no_idle) {
+    if (spare->is_light || has_no_idle) {
         return false;
     }
     r = ops->idle(group, true);
@@ -23,9 +23,8 @@ spare_begin(struct spare *spare, const struct cgroup_ops *ops, const struct cgro
         }
         return false;
     }
-    *spare = (struct spare){ .next = &all, .prev = all.prev, .group = group, .until_ms = now + LIGHT_MS };
-    all.prev->next = spare;
-    all.prev = spare;
+    *spare = (struct spare){ .is_light = true, .group = group, .until_ms = now + LIGHT_MS };
+    list_append(&all, &spare->link);
     return true;
 }
 
@@ -34,24 +33,32 @@ spare_end(struct spare *spare, const struct cgroup_ops *ops)
 {
     int r;
 
-    if (spare->next == NULL && !spare->is_stuck) {
+    if (!spare->is_light && !spare->is_stuck) {
         return 0;
     }
-    if (spare->next != NULL) {
-        spare->next->prev = spare->prev;
-        spare->prev->next = spare->next;
-        spare->next = spare->prev = NULL;
+    if (spare->is_light) {
+        list_remove(&spare->link);
+        spare->is_light = false;
     }
     r = ops->idle(spare->group, false);
     spare->is_stuck = r < 0;
     return r;
 }
 
+/* The one whose end comes next; NULL: none is light. */
+static struct spare *
+first(void)
+{
+    return list_empty(&all) ? NULL : list_entry(all.next, struct spare, link);
+}
+
 void
 spares_tick(const struct cgroup_ops *ops, uint64_t now)
 {
-    while (all.next != &all && all.next->until_ms <= now) {
-        int r = spare_end(all.next, ops);
+    struct spare *spare;
+
+    while ((spare = first()) != NULL && spare->until_ms <= now) {
+        int r = spare_end(spare, ops);
 
         if (r < 0) {
             journal(JOURNAL_WARN, "spare.weight", JOURNAL_INT("error", -r));
@@ -62,5 +69,10 @@ spares_tick(const struct cgroup_ops *ops, uint64_t now)
 int
 spares_timeout(uint64_t now)
 {
-    return all.next == &all ? -1 : all.next->until_ms > now ? (int)(all.next->until_ms - now) : 0;
+    const struct spare *spare = first();
+
+    if (spare == NULL) {
+        return -1;
+    }
+    return spare->until_ms > now ? (int)(spare->until_ms - now) : 0;
 }

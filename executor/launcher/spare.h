@@ -5,13 +5,15 @@
 #pragma once
 
 #include "executor/launcher/cgroup.h"
+#include "lib/sbx_list.h"
 
 /* One sandbox's. All zeroes: not light. */
 struct spare {
-    struct spare *next, *prev; /* NULL: not light */
+    struct list link; /* while it is light */
+    bool is_light;
+    bool is_stuck; /* an end could not be written */
     const struct cgroup *group;
     uint64_t until_ms;
-    bool is_stuck; /* an end could not be written */
 };
 
 /* Until spare_end, or until its time has passed. False: it was, or this cannot be written, which is told of. */
