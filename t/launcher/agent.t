@@ -9,8 +9,7 @@ use Sandbox::Launch;
 
 my $agent = "$Sandbox::Launch::OUT/session-agent";
 BAIL_OUT("build $agent first") unless -x $agent;
-my $l = Sandbox::Launch->new(agent => $agent);
-system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/");
+my $l = Sandbox::Launch->new(agent => $agent)->drivers;
 $l->start;
 my $c = $l->client;
 

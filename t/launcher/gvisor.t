@@ -34,9 +34,7 @@ sub footprint { return { mounts => Sandbox::Launch::host_mounts(), files => [ so
 
 sub launcher {
     my (%option) = @_;
-    my $l = Sandbox::Launch->new(agent => $agent, %option);
-    system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/") == 0 or die;
-    return $l;
+    return Sandbox::Launch->new(agent => $agent, %option)->drivers;
 }
 
 my $l = launcher();

@@ -13,8 +13,7 @@ use Sandbox::Launch;
 my $agent = "$Sandbox::Launch::OUT/session-agent";
 BAIL_OUT("build $agent first") unless -x $agent;
 
-my $l = Sandbox::Launch->new(agent => $agent);
-system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/");
+my $l = Sandbox::Launch->new(agent => $agent)->drivers;
 $l->start(zygote => 'yes', map { ("template.$_.zygote.python" => 'no') } qw(net still noexec));
 sub slurp { return Sandbox::Launch::slurp(@_) }
 sub events { my ($name) = @_; return map { decode_json($_) } grep { /"event":"\Q$name\E"/ } split /\n/, $l->log }

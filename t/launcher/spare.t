@@ -77,8 +77,7 @@ ok($l->wait_until(30, sub { !$l->slots }), 'all go with their client');
 $l->finish;
 
 # With an interpreter that is forked into it: not before that is done, since the zygote waits for it.
-$l = Sandbox::Launch->new(agent => $agent);
-system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/");
+$l = Sandbox::Launch->new(agent => $agent)->drivers;
 $l->start(zygote => 'yes', log_level => 'debug', map { ("template.$_.zygote.python" => 'no') } qw(net still noexec));
 ok($l->wait_until(30, sub { $l->log =~ /"event":"zygote\.ready"/ }), 'there is a zygote');
 $c = $l->client;

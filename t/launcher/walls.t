@@ -151,8 +151,7 @@ my %fatal = map { $_ => 1 } qw(pids disk inodes cpu time memory);
 
 sub launcher {
     my (@off) = @_;
-    my $l = Sandbox::Launch->new(variant => 'mutant');
-    system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/");
+    my $l = Sandbox::Launch->new(variant => 'mutant')->drivers;
     $l->start(@off ? (walls_off => join(', ', @off)) : ());
     return $l;
 }

@@ -17,8 +17,7 @@ sub slurp { return Sandbox::Launch::slurp(@_) }
 sub launcher {
     my (%values) = @_;
     my $sample = delete $values{sample};
-    my $l = Sandbox::Launch->new(agent => $agent);
-    system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$l->{dir}/opt/");
+    my $l = Sandbox::Launch->new(agent => $agent)->drivers;
     $l->write('opt/drivers/python_sample.py', $sample) if defined $sample;
     return $l->start(zygote => 'yes', (map { ("template.$_.zygote.python" => 'no') } qw(net still noexec)), %values);
 }

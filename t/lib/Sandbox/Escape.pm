@@ -110,8 +110,7 @@ sub new {
     my $self = bless { tier => 'process', walls_off => [], jobs => 3, n => 0, %option }, $class;
     my $out = @{ $self->{walls_off} } || $self->{mutant} ? "$Sandbox::Launch::ROOT/build/mutant" : $Sandbox::Launch::OUT;
     -x "$out/$_" or die "$out/$_ is not built\n" for qw(sandbox-launch session-agent);
-    $self->{launch} = Sandbox::Launch->new(launcher => "$out/sandbox-launch", agent => "$out/session-agent", max_sandboxes => $self->{slots} // 16, %{ $self->{options} // {} });
-    system('cp', '-r', "$Sandbox::Launch::ROOT/session-agent/drivers", "$Sandbox::Launch::ROOT/session-agent/runtimes.json", "$self->{launch}{dir}/opt/");
+    $self->{launch} = Sandbox::Launch->new(launcher => "$out/sandbox-launch", agent => "$out/session-agent", max_sandboxes => $self->{slots} // 16, %{ $self->{options} // {} })->drivers;
     return $self;
 }
 

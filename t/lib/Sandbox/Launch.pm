@@ -58,6 +58,13 @@ sub write {
     return "$self->{dir}/$name";
 }
 
+# Drivers and runtimes as they are shipped, for agents that run programs.
+sub drivers {
+    my ($self) = @_;
+    system('cp', '-r', "$ROOT/session-agent/drivers", "$ROOT/session-agent/runtimes.json", "$self->{dir}/opt/") == 0 or die "no drivers\n";
+    return $self;
+}
+
 sub socket { "$_[0]{dir}/launch.sock" }
 sub log { slurp("$_[0]{dir}/log") }
 
